@@ -149,7 +149,7 @@ class TriedOut:
 
 
 async def try_out(assistant: Assistant, database: Database, question: str) -> TriedOut:
-    """Return what the assistant would take a question for now; no conversation moves, and the question is not kept."""
+    """Return how the assistant would understand a question now; no conversation changes, nothing is stored."""
     await assistant.brain.ready(database)
     async with database.transaction() as tx:
         mind = await assistant.brain.mind(tx)

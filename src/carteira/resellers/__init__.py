@@ -5,9 +5,9 @@ ledger's: a reseller's cashback is one ledger account. Invariants:
 
 - a month's cashback is the percentage of its whole total, rounded half-even; its purchases' parts add up to it exactly;
 - a closed month takes no purchase, its rules never change, and each reseller is credited for it once;
-- what a closed month gave too much or too little is an adjustment, which later closes take in to the centavo;
+- an adjustment corrects a closed month's credit, and later closes settle it to the centavo;
 - cashback spent on a purchase comes back once, when the purchase is changed, deleted or rejected;
-- what the external service says is either exact or not told at all.
+- the external service's figures are either exact or not shown at all.
 
 Events: `resellers.purchase_approved` and `resellers.purchase_rejected` (an operator decided; `purchase_id, reseller_id,
 user_id`), `resellers.cashback_credited` (a month was closed; `reseller_id, user_id, month`).
@@ -111,7 +111,7 @@ def serve_sandbox(port: int, *, token: str, host: str) -> None:
 
 
 def module(*, service: ServiceConfig, unproven_cpf: UnprovenCpf = "allow") -> Module:
-    """Hand resellers to the composition root; `unproven_cpf` says what a CPF that was only typed earns."""
+    """Return resellers' module; `unproven_cpf` is the policy for declared CPFs."""
     from carteira.resellers import routes, routes_adjustments, routes_rules
     from carteira.resellers.jobs import blueprint, observe
     from carteira.resellers.operations import OPERATIONS

@@ -1,4 +1,4 @@
-"""Accumulated cashback: who may ask for whose, then the external service, with no transaction open meanwhile."""
+"""Accumulated cashback: the check of rights, then the external service, without an open transaction."""
 
 from carteira.kit.db.engine import Database
 from carteira.kit.security import audit
@@ -20,14 +20,14 @@ async def accumulated(
     Raises:
         Forbidden, NotAReseller: it is not the caller's own and the claim is missing.
         NoCpf: the caller has no CPF.
-        CpfNotProven: the caller's CPF is not proven, and such are refused here.
-        CashbackServiceDown: the external service gave no answer that can be trusted.
+        CpfNotProven: the caller's CPF is not proven, and the policy refuses it.
+        CashbackServiceDown: the external service gave no reliable answer.
     """
     async with database.transaction() as tx:
         if cpf is not None and who.may("purchases:read"):
             try:
                 await resellers.visible(tx, who, cpf, look=LOOK)
-            except ResellerNotFound:  # the external service may know a CPF that is no reseller's here
+            except ResellerNotFound:  # the external service may know a CPF that has no reseller here
                 await audit.record(tx, LOOK, reseller=False)
         else:
             own = await resellers.visible(tx, who, cpf, look=LOOK)

@@ -1,11 +1,11 @@
-"""Corrections of a closed month: what a reseller was credited too much or too little, made good by the next close.
+"""Corrections of a closed month's credit to a reseller, settled by later closes.
 
-A closed month never changes. An adjustment stands beside it until a later month is closed, which takes it in: what was
-too little is credited; what was too much is kept back from what that month credits, never from what the reseller has
-already, and what the month does not cover waits for the next one. Until a part of it was taken in it can be undone.
+A closed month never changes. The close of a later month settles an adjustment: a positive one is credited; a negative
+one is deducted from that month's credit, never from the reseller's balance, and the rest waits for the next month.
+Until a part is settled an adjustment can be undone.
 
-Locks: booking takes the reseller, so that together no adjustments take more than the month gave; undoing and a close
-take the adjustment itself. A close takes adjustments before accounts.
+Locks: booking locks the reseller, so that adjustments together never deduct more than the month credited; undoing and a
+close lock the adjustment. A close locks adjustments before accounts.
 """
 
 from collections import defaultdict
@@ -39,7 +39,7 @@ from carteira.resellers.resellers import ResellerView, view_of
 from carteira.resellers.schemas import AdjustmentOut, AdjustmentPartOut, AdjustmentStatus, write_month
 
 EXPENSE = ledger.system_account("resellers.cashback_expense")
-"""Where cashback comes from, and goes back to: what it costs the operator."""
+"""The operator's expense for cashback."""
 ADJUST = "resellers.cashback_adjustment"
 BOOKED, UNDONE = "cashback_adjustment_booked", "cashback_adjustment_undone"
 
@@ -47,14 +47,14 @@ BOOKED, UNDONE = "cashback_adjustment_booked", "cashback_adjustment_undone"
 async def book(  # noqa: PLR0913 - whose, which month, how much, why, and by whom
     tx: Tx, reseller_id: UUID, month: date, *, amount: int, reason: str, act: Act
 ) -> AdjustmentOut:
-    """Book an adjustment of a reseller's closed month: centavos that they are still owed, or (negative) owe.
+    """Book an adjustment of a reseller's closed month: centavos owed to them, or (negative) by them.
 
     Raises:
         ResellerNotFound: there is none, or the person was erased.
-        MonthNotClosed: a month that is open is corrected by its purchases.
-        AdjustmentTooLarge: together with others it would take back more than the month gave.
+        MonthNotClosed: an open month is corrected by its purchases.
+        AdjustmentTooLarge: with others it would deduct more than the month credited.
         OwnOperation: the reseller books or approves it.
-        MustWait, DailyCeilingReached: it is above what one operator does alone, or in a day.
+        MustWait, DailyCeilingReached: it exceeds the operator's limit.
     """
     query = select(Reseller).where(Reseller.id == reseller_id, Reseller.user_id.is_not(None))
     row = await tx.scalar(query.with_for_update(key_share=True))
@@ -89,7 +89,7 @@ async def book(  # noqa: PLR0913 - whose, which month, how much, why, and by who
 
 
 async def _credited(tx: Tx, reseller_id: UUID, month: date) -> int:
-    """Return what a reseller has of a closed month, all adjustments included that were not undone."""
+    """Return a reseller's credit for a closed month, including its adjustments."""
     closing = select(Closing.cashback).where(Closing.reseller_id == reseller_id, Closing.month == month)
     adjusted = select(func.sum(Adjustment.amount)).where(
         Adjustment.reseller_id == reseller_id, Adjustment.month == month, Adjustment.undone_at.is_(None)
@@ -98,13 +98,13 @@ async def _credited(tx: Tx, reseller_id: UUID, month: date) -> int:
 
 
 async def undo(tx: Tx, adjustment_id: UUID, act: Act) -> AdjustmentOut:
-    """Undo an adjustment of which no close has taken anything in yet. Done again, it says that it is undone.
+    """Undo an adjustment that no close has settled any of. A repetition reports that it is undone.
 
     Raises:
         AdjustmentNotFound: there is none.
-        AdjustmentSettled: a close took it in, or a part of it; another adjustment corrects it.
+        AdjustmentSettled: a close settled it, or a part of it; another adjustment corrects it.
         OwnOperation: the reseller undoes or approves it.
-        MustWait, DailyCeilingReached: what the reseller gains by it is above what one operator does alone, or in a day.
+        MustWait, DailyCeilingReached: the reseller's gain exceeds the operator's limit.
     """
     row = await tx.scalar(select(Adjustment).where(Adjustment.id == adjustment_id).with_for_update())
     if row is None:
@@ -141,7 +141,7 @@ async def _record(tx: Tx, action: str, row: Adjustment, reseller: ResellerView, 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A part of an adjustment that a close takes in, in centavos: credited, or (negative) kept back."""
+    """The part of an adjustment that a close settles, in centavos: credited, or (negative) deducted."""
 
     adjustment_id: UUID
     reseller_id: UUID
@@ -152,10 +152,10 @@ class Taken:
 
 
 async def take_in(tx: Tx, month: date, earned: Mapping[UUID, int]) -> list[Taken]:
-    """Lock the adjustments that stand open, and take in what the close of a later month can; it is to be posted.
+    """Lock open adjustments, and return the parts that the close of a later month settles and has to post.
 
-    `earned` is what that month credits each reseller by their purchases. Of what is to be kept back no more is taken
-    than that, and what other adjustments credit.
+    `earned` is that month's credit to each reseller for their purchases. Deductions never exceed it plus the positive
+    adjustments.
     """
     rows = await tx.execute(
         select(Adjustment, Reseller.user_id, Reseller.account_id)
@@ -166,7 +166,7 @@ async def take_in(tx: Tx, month: date, earned: Mapping[UUID, int]) -> list[Taken
     )
     left = defaultdict(int, earned)
     found = []
-    for row, user_id, account_id in sorted(rows, key=lambda one: one[0].amount < 0):  # what is owed to them comes first
+    for row, user_id, account_id in sorted(rows, key=lambda one: one[0].amount < 0):  # credits come first
         rest = row.amount - row.taken
         amount = max(rest, -left[row.reseller_id])
         if amount:
@@ -190,7 +190,7 @@ def _entry(row: Adjustment, account_id: UUID, month: date, amount: int) -> ledge
 
 
 async def write_down(tx: Tx, month: date, taken: Sequence[Taken]) -> None:
-    """Write down what a close took in, beside the entries that it posted."""
+    """Record what a close settled, beside its entries."""
     if not taken:
         return
     await tx.execute(
@@ -211,13 +211,13 @@ async def write_down(tx: Tx, month: date, taken: Sequence[Taken]) -> None:
 
 
 def taken_in(month: SQLColumnExpression[date], reseller_id: UUID) -> ColumnElement[int]:
-    """Return what the close of a month changed by adjustments for a reseller, as a column beside the month."""
+    """Return the column of what a month's close settled of a reseller's adjustments."""
     total = select(func.coalesce(func.sum(AdjustmentPart.amount), 0))
     return total.where(AdjustmentPart.reseller_id == reseller_id, AdjustmentPart.month == month).scalar_subquery()
 
 
 async def page(tx: Tx, who: Principal | None, reseller: ResellerView, asked: PageRequest[UUID]) -> Page[AdjustmentOut]:
-    """List a reseller's adjustments, the newest first, with what closes took in of each; `who` None: for anybody."""
+    """List a reseller's adjustments, the newest first, with their settled parts; `who` None: for anybody."""
     query = select(Adjustment).where(Adjustment.reseller_id == reseller.id).order_by(Adjustment.id.desc())
     if asked.after is not None:
         query = query.where(Adjustment.id < asked.after)
@@ -232,7 +232,7 @@ async def page(tx: Tx, who: Principal | None, reseller: ResellerView, asked: Pag
 
 
 async def waiting(tx: Tx) -> tuple[int, int]:
-    """Count the adjustments that wait for a close; give what they add up to, in centavos."""
+    """Count the open adjustments; return their number and sum, in centavos."""
     query = select(func.count(), func.coalesce(func.sum(Adjustment.amount - Adjustment.taken), 0)).where(
         Adjustment.undone_at.is_(None), Adjustment.taken != Adjustment.amount
     )

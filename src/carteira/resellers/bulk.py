@@ -41,7 +41,7 @@ CSV_COLUMNS = [
     *day_columns(),
     cpf_column(required=False),
 ]
-"""What a file of purchases holds."""
+"""The columns of a file of purchases."""
 _CODE_SHOWN = 64
 _shape = TypeAdapter(BulkPurchaseIn)
 
@@ -66,7 +66,7 @@ def _unread(number: int, raw: Mapping[str, object], faults: Faults) -> BulkPurch
 
 
 class _Context:
-    """What all lines share, read once: the resellers named and which of them may earn, the months asked about."""
+    """Data that all lines share, read once: the named resellers, which of them may earn, and the months."""
 
     def __init__(
         self,
@@ -82,12 +82,12 @@ class _Context:
         self.months: dict[date, Problem | date] = {}
 
     def buyer(self, cpf: str | None) -> ResellerView:
-        """Return a line's reseller: its CPF's, or whoever sends the file.
+        """Return a line's reseller: its CPF's, or the sender.
 
         Raises:
             UnknownReseller: the CPF is no reseller's, or there is none and the sender is not one.
             Forbidden: it is another's, without `purchases:write`.
-            CpfNotProven: it is another's whose CPF is not proven, and such are refused.
+            CpfNotProven: it is another's whose CPF is not proven, and the policy refuses it.
         """
         found = self.own if cpf is None else self.known.get(cpf)
         if found is None:
@@ -99,7 +99,7 @@ class _Context:
         return found
 
     async def month(self, tx: Tx, day: date) -> date:
-        """Return the open month of a line's day; each day is asked about once.
+        """Return the open month of a line's day; each day is looked up once.
 
         Raises:
             InvalidInput, MonthClosed: as in `service.month_of` and `service.keep_open`.
@@ -190,7 +190,7 @@ def _previewed(result: BulkPurchaseResult, amount: int | None) -> BulkPurchasePr
 async def _judge(
     tx: Tx, policy: UnprovenCpf, who: Principal, sent: BulkLines, approved_up_to: int | None
 ) -> tuple[list[BulkPurchaseResult], list[dict[str, Any]]]:
-    """Return each line's result, if it comes to that, and the rows of those that are registered."""
+    """Return each line's expected result, and the rows to insert."""
     own = None if who.may("purchases:write") and not await resellers.is_one(tx, who) else await resellers.mine(tx, who)
     lines = [check_line(_shape, sent, number, raw) for number, raw in sent.numbered()]
     cpfs = {line.cpf for line in lines if isinstance(line, BulkPurchaseIn) and line.cpf is not None}
@@ -251,9 +251,9 @@ def _row(
 async def _write(
     tx: Tx, values: Sequence[dict[str, Any]], results: Sequence[BulkPurchaseResult]
 ) -> list[BulkPurchaseResult]:
-    """Insert what is not there yet; a code that is taken, by an earlier line or before, fails its line.
+    """Insert new purchases; a taken code, by an earlier line or before, fails its line.
 
-    Codes go in sorted, so that two files with the same codes wait for each other in one order and never in a circle.
+    Codes are inserted in order, so that two files with the same codes cannot deadlock.
     """
     first: dict[str, dict[str, Any]] = {}
     for value in values:

@@ -23,7 +23,7 @@ class TierStep:
 
 @dataclass(frozen=True, slots=True)
 class MonthlyCashback:
-    """What a month's total earns."""
+    """The cashback of a month's total."""
 
     total: int
     percentage: int
@@ -31,7 +31,7 @@ class MonthlyCashback:
 
 
 def percentage_of(total: int, tiers: Sequence[TierStep]) -> int:
-    """Find the percentage of a month's total in centavos: that of the highest tier that it is above.
+    """Return the percentage of a month's total in centavos: that of the highest tier that it exceeds.
 
     A total of exactly a tier's bound is still in the tier below. A total of zero is in the lowest one.
     """
@@ -41,18 +41,18 @@ def percentage_of(total: int, tiers: Sequence[TierStep]) -> int:
 
 
 def percent(total: int, percentage: int) -> int:
-    """Take a percentage of centavos, rounded half-even to the centavo."""
+    """Return a percentage of centavos, rounded half-even to the centavo."""
     whole, rest = divmod(total * percentage, 100)
     return whole + (rest > _HALF or (rest == _HALF and whole % 2 == 1))
 
 
 def of_month(total: int, tiers: Sequence[TierStep]) -> MonthlyCashback:
-    """Compute the cashback of a month's total, both in centavos."""
+    """Return the cashback of a month's total, both in centavos."""
     percentage = percentage_of(total, tiers)
     return MonthlyCashback(total, percentage, percent(total, percentage))
 
 
 def parts(month: MonthlyCashback, amounts: Sequence[int]) -> list[int]:
-    """Allot a month's cashback to its purchases, in the order that they were registered in."""
+    """Allot a month's cashback to its purchases, in the order of their registration."""
     assert sum(amounts) == month.total, "the parts are those of the whole"
     return allocate(month.amount, amounts)

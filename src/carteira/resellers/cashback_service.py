@@ -1,8 +1,8 @@
-"""The client of the external service that knows a person's accumulated cashback.
+"""The client of the external service of accumulated cashback.
 
-`GET {base}/v1/cashback?cpf=<11 digits>` with the header `token`, answered
-`{"statusCode": 200, "body": {"credit": 1015}}`, credit in reais. Reading is safe, so a failure is tried again within a
-budget of time. Whatever is not exactly such an answer is a failure: never a wrong number.
+`GET {base}/v1/cashback?cpf=<11 digits>` with the header `token`, answered `{"statusCode": 200, "body": {"credit":
+1015}}`, credit in reais. Reading is idempotent, so failures are retried within a time budget. Any other answer is a
+failure, and never a wrong number.
 """
 
 import asyncio
@@ -31,12 +31,12 @@ from carteira.resellers.errors import CashbackServiceDown
 
 MAX_ANSWER_BYTES = 64 * 1024
 MAX_CREDIT = 10**14
-"""A trillion reais, in centavos: more than that is not somebody's cashback."""
+"""A trillion reais, in centavos: nobody's cashback is more."""
 _OK = 200
 _CLIENT_ERROR = 400
 _SERVER_ERROR = 500
 _REFUSED_FOR_ALL = frozenset({401, 403, 408, 429})
-"""Of the 4xx, those that say something about the service or about us, not about one CPF."""
+"""The 4xx that concern the service or our configuration, not one CPF."""
 _NUMBER = re.compile(r"[0-9]{1,16}(\.[0-9]{1,12})?([eE][+-]?[0-9]{1,2})?", re.ASCII)
 _STATUS = re.compile(r"[1-5][0-9]{2}", re.ASCII)
 
@@ -56,7 +56,7 @@ attempt_seconds = Histogram(
 
 @dataclass(frozen=True)
 class ServiceConfig:
-    """Where the service is and how much patience it gets."""
+    """The service's address and the time-outs."""
 
     base_url: str | None
     token: str = field(default="", repr=False)
@@ -69,24 +69,24 @@ class ServiceConfig:
 
 
 class _Failed(Exception):
-    """One request brought no credit."""
+    """One request failed."""
 
     def __init__(self, outcome: str, *, retry: bool, counts: bool = True) -> None:
         super().__init__(outcome)
         self.outcome = outcome
         self.retry = retry
         self.counts = counts
-        """Whether it says something about the service, so that the breaker hears of it."""
+        """Whether it counts as the service's failure for the breaker."""
 
 
 def _failed_with(status: int) -> _Failed:
-    """Judge a status that is not 200: is it worth another try, and does it say something about the service?"""
+    """Return a failure for a status other than 200: whether to retry, and whether it counts as the service's."""
     for_all = status in _REFUSED_FOR_ALL or not _CLIENT_ERROR <= status < _SERVER_ERROR
     return _Failed(f"status_{status}", retry=status >= _SERVER_ERROR, counts=for_all)
 
 
 class OtherStatus(Exception):
-    """The answer's own `statusCode` says that there is no credit in it."""
+    """The answer's own `statusCode` is not 200."""
 
     def __init__(self, status: int) -> None:
         super().__init__(status)
@@ -101,10 +101,10 @@ def _members(value: object) -> Mapping[str, object]:
 
 
 def read_credit(body: bytes) -> Centavos:
-    """Read the credit out of an answer's body, from the number's own text into centavos, exactly.
+    """Parse the credit of an answer's body, from the number's own text into centavos, exactly.
 
     Raises:
-        ValueError: it is not such an answer, or the credit is not a JSON number of reais from 0 up in whole centavos.
+        ValueError: the answer is malformed, or the credit is not a JSON number of non-negative reais in whole centavos.
         OtherStatus: the body has another `statusCode` than 200.
     """
     members = _members(parse_exact_json(body.decode("utf-8-sig")))
@@ -123,7 +123,7 @@ def read_credit(body: bytes) -> Centavos:
 
 
 class CashbackService:
-    """Asks the service, with a time budget, retries, a breaker and a short cache. One per process."""
+    """The service's client, with a time budget, retries, a breaker and a short cache. One per process."""
 
     def __init__(self, config: ServiceConfig, client: httpx.AsyncClient, redis: Redis | None) -> None:
         self._config = config
@@ -136,7 +136,7 @@ class CashbackService:
         """Return a CPF's accumulated cashback in centavos.
 
         Raises:
-            CashbackServiceDown: no answer that can be trusted came within the budget, or the breaker is open.
+            CashbackServiceDown: no reliable answer came within the budget, or the breaker is open.
         """
         if self._config.base_url is None:
             answers_total.labels("down").inc()
@@ -155,7 +155,7 @@ class CashbackService:
         return credit
 
     async def _ask(self, cpf: str) -> Centavos:
-        """Send the request until it is answered, the attempts are used up or the time is."""
+        """Send the request until it is answered, or the attempts or the time are used up."""
         deadline = time.monotonic() + self._config.budget_seconds
         failure = _Failed("not_tried", retry=False)
         for attempt in range(self._config.attempts):
@@ -195,7 +195,7 @@ class CashbackService:
             attempt_seconds.observe(time.perf_counter() - began)
 
     async def _request(self, cpf: str) -> Centavos:
-        """Send one request and read its answer, as much of it as an answer may have.
+        """Send one request and read its answer, up to the largest size.
 
         Raises:
             _Failed: there is no credit in it.
@@ -220,7 +220,7 @@ class CashbackService:
             raise _Failed("malformed", retry=False) from error
 
     def _key(self, cpf: str) -> str:
-        """Name a CPF's cache entry by a hash keyed with the token: there are too few CPFs for a plain one to hide."""
+        """Return a CPF's cache key: a hash keyed with the token, since a plain hash of so few CPFs hides nothing."""
         secret = hashlib.sha256(f"{self._url}\0{self._config.token}".encode()).digest()
         return "carteira:cashback_service:credit:" + hmac.new(secret, cpf.encode(), hashlib.sha256).hexdigest()
 

@@ -1,7 +1,7 @@
-"""The configuration of cashback with its validity: tiers, closing day, CPFs whose purchases start approved.
+"""The configuration of cashback with its validity: tiers, closing days, automatic approvals.
 
-What is valid from a month holds for purchases dated in that month and later, until the next one begins. A closed
-month's rules never change.
+A rule applies to purchases dated from its first month on, until the next rule begins. A closed month's rules never
+change.
 """
 
 from collections.abc import Collection, Sequence
@@ -34,11 +34,11 @@ from carteira.resellers.schemas import (
 )
 
 _LOCK = 7_246_030
-"""Advisory lock: closing shares it, changing the rules of money takes it alone."""
+"""Advisory lock: closings share it, changes of the rules take it exclusively."""
 
 
 async def share_rules(tx: Tx) -> None:
-    """Keep the rules as they are until this transaction ends."""
+    """Lock the rules against changes until this transaction ends."""
     await tx.execute(select(func.pg_advisory_xact_lock_shared(_LOCK)))
 
 
@@ -46,7 +46,7 @@ async def _change_rules(tx: Tx, valid_from: date) -> None:
     """Wait for closings under way, and refuse to change what they were computed from.
 
     Raises:
-        MonthClosed: a month that the rules hold for is closed.
+        MonthClosed: a month of the rules is closed.
     """
     await tx.execute(select(func.pg_advisory_xact_lock(_LOCK)))
     closed = await tx.scalar(select(func.max(Month.month)).where(Month.closed_at.is_not(None)))
@@ -55,7 +55,7 @@ async def _change_rules(tx: Tx, valid_from: date) -> None:
 
 
 class TierTables:
-    """All tier tables, read at once; `of` gives the one that holds for a month."""
+    """All tier tables, read at once; `of` returns a month's."""
 
     def __init__(self, rows: Sequence[Tier]) -> None:
         self.tables: dict[date, list[TierStep]] = {
@@ -65,11 +65,11 @@ class TierTables:
 
     @property
     def beginning(self) -> date:
-        """The month that the first table holds from; before it there is no cashback."""
+        """The first table's first month; before it there is no cashback."""
         return min(self.tables)
 
     def of(self, month: date) -> list[TierStep]:
-        """Return the tiers of a month (its first day), which is not before the beginning."""
+        """Return the tiers of a month (its first day), not before the beginning."""
         return self.tables[max(valid_from for valid_from in self.tables if valid_from <= month)]
 
 
@@ -91,10 +91,10 @@ def _tiers_out(valid_from: date, steps: Sequence[TierStep]) -> TiersOut:
 
 
 async def put_tiers(tx: Tx, valid_from: date, tiers: Sequence[TierShape], act: Act) -> TiersOut:
-    """Set the tier table that holds from a month on.
+    """Set the tier table that applies from a month on.
 
     Raises:
-        MonthClosed: a month that it would hold for is closed.
+        MonthClosed: a month that it would apply to is closed.
     """
     await _change_rules(tx, valid_from)
     await tx.execute(delete(Tier).where(Tier.valid_from == valid_from))
@@ -111,12 +111,12 @@ async def put_tiers(tx: Tx, valid_from: date, tiers: Sequence[TierShape], act: A
 
 
 async def delete_tiers(tx: Tx, valid_from: date, act: Act) -> None:
-    """Take a tier table away; the one before it goes on to hold.
+    """Delete a tier table; the one before it applies further.
 
     Raises:
         TiersNotFound: none begins in this month.
         FirstRulesStay: it is the first.
-        MonthClosed: a month that it holds for is closed.
+        MonthClosed: a month that it applies to is closed.
     """
     tables = await tier_tables(tx)
     if valid_from not in tables.tables:
@@ -136,7 +136,7 @@ async def closing_days(tx: Tx) -> list[ClosingDayOut]:
 
 
 def closing_day_of(days: Sequence[ClosingDayOut], month: date) -> date:
-    """Say on which day a month is closed by the worker: a day of the month after it."""
+    """Return the day on which the worker closes a month: a day of the month after it."""
     first = min(days, key=lambda known: known.valid_from)
     holding = max(
         (known for known in days if known.valid_from <= month), key=lambda known: known.valid_from, default=first
@@ -153,7 +153,7 @@ async def put_closing_day(tx: Tx, valid_from: date, day: int) -> ClosingDayOut:
     """Set the day of the following month on which months from one on are closed.
 
     Raises:
-        MonthClosed: a month that it would hold for is closed.
+        MonthClosed: a month that it would apply to is closed.
     """
     await _change_rules(tx, valid_from)
     await tx.execute(
@@ -166,12 +166,12 @@ async def put_closing_day(tx: Tx, valid_from: date, day: int) -> ClosingDayOut:
 
 
 async def delete_closing_day(tx: Tx, valid_from: date) -> None:
-    """Take a closing day away; the one before it goes on to hold.
+    """Delete a closing day; the one before it applies further.
 
     Raises:
         ClosingDayNotFound: none begins in this month.
         FirstRulesStay: it is the first.
-        MonthClosed: a month that it holds for is closed.
+        MonthClosed: a month that it applies to is closed.
     """
     days = await closing_days(tx)
     if valid_from not in {known.valid_from for known in days}:
@@ -184,17 +184,17 @@ async def delete_closing_day(tx: Tx, valid_from: date) -> None:
 
 
 async def auto_approved(tx: Tx, cpfs: Sequence[str]) -> list[AutoApprovalOut]:
-    """Return the automatic approvals of some CPFs; `holds` tells whether one holds for a month."""
+    """Return the automatic approvals of some CPFs; `holds` checks them for a month."""
     return [_auto_approval(row) for row in await tx.scalars(select(AutoApproval).where(AutoApproval.cpf.in_(cpfs)))]
 
 
 def holds(approval: AutoApprovalOut, month: date) -> bool:
-    """Return whether an automatic approval holds for a month."""
+    """Return whether an automatic approval applies to a month."""
     return approval.valid_from <= month and (approval.valid_until is None or month <= approval.valid_until)
 
 
 async def is_auto_approved(tx: Tx, cpf: str, month: date) -> bool:
-    """Return whether purchases of a CPF that are dated in a month start approved."""
+    """Return whether a CPF's purchases of a month start approved."""
     found = await tx.scalar(
         select(AutoApproval.id)
         .where(
@@ -208,7 +208,7 @@ async def is_auto_approved(tx: Tx, cpf: str, month: date) -> bool:
 
 
 async def list_auto_approvals(tx: Tx) -> list[AutoApprovalOut]:
-    """List the CPFs whose purchases start approved; each of them is looked at."""
+    """List automatic approvals; the look at each person is recorded."""
     query = select(AutoApproval, _person_of_approval()).order_by(AutoApproval.cpf, AutoApproval.valid_from)
     rows = (await tx.execute(query)).all()
     await audit.record_looks(tx, "auto_approvals_listed", [person for _, person in rows])
@@ -216,7 +216,7 @@ async def list_auto_approvals(tx: Tx) -> list[AutoApprovalOut]:
 
 
 def _person_of_approval() -> ColumnElement[UUID]:
-    """Return whom the audit means by an automatic approval: the reseller of its CPF, or itself while there is none."""
+    """Return the audit's subject of an automatic approval: its CPF's reseller, or itself while there is none."""
     reseller = select(func.coalesce(Reseller.user_id, Reseller.id)).where(Reseller.cpf == AutoApproval.cpf)
     return func.coalesce(reseller.correlate(AutoApproval).scalar_subquery(), AutoApproval.id)
 
@@ -226,7 +226,7 @@ def _auto_approval(row: AutoApproval) -> AutoApprovalOut:
 
 
 async def put_auto_approval(tx: Tx, body: AutoApprovalIn, act: Act) -> AutoApprovalOut:
-    """Let purchases of a CPF start approved from a month on; the same CPF and month again changes the end."""
+    """Add an automatic approval of a CPF from a month on; repeating it with the same month changes its end."""
     identifier = await tx.scalar(
         insert(AutoApproval)
         .values(id=uuid7(), cpf=body.cpf, valid_from=body.valid_from, valid_until=body.valid_until)
@@ -249,7 +249,7 @@ async def put_auto_approval(tx: Tx, body: AutoApprovalIn, act: Act) -> AutoAppro
 
 
 async def delete_auto_approval(tx: Tx, approval_id: UUID) -> None:
-    """Take an automatic approval away; purchases that it approved stay so.
+    """Delete an automatic approval; purchases that it approved stay approved.
 
     Raises:
         AutoApprovalNotFound: there is none.
@@ -262,7 +262,7 @@ async def delete_auto_approval(tx: Tx, approval_id: UUID) -> None:
 
 
 async def ids_of_cpf(tx: Tx, cpf: str) -> Sequence[UUID]:
-    """Return the ids of what the configuration says of a CPF."""
+    """Return the ids of a CPF's automatic approvals."""
     return (await tx.scalars(select(AutoApproval.id).where(AutoApproval.cpf == cpf))).all()
 
 

@@ -1,4 +1,4 @@
-"""What the console asks of resellers: who they are, purchases to decide, months, and the rules of cashback."""
+"""Resellers for the console: people, purchases to decide, months, and the rules of cashback."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -95,7 +95,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class PurchaseDecision:
-    """What became of a purchase, and who said so."""
+    """A purchase's decision and its actor."""
 
     code: str
     status: str
@@ -105,7 +105,7 @@ class PurchaseDecision:
 async def purchases(
     tx: Tx, who: Principal, month: date | None, status: Status | None, asked: PageRequest[PurchaseKey]
 ) -> Page[PurchaseWithCashbackOut]:
-    """List everybody's purchases with what each earns, the newest day first; each reseller shown is looked at.
+    """List everybody's purchases with what each earns, the newest day first; looks at resellers are recorded.
 
     Raises:
         Forbidden: `purchases:read` is missing.
@@ -115,7 +115,7 @@ async def purchases(
 
 
 async def approve(tx: Tx, desk: Desk, who: Principal, purchase_id: UUID) -> bool:
-    """Approve a purchase; above the limit it waits for a second person. Tell whether it was done now.
+    """Approve a purchase; above the limit it waits for a second person. Returns whether it was done now.
 
     Raises:
         PurchaseNotFound, PurchaseDecided, OwnOperation, DailyCeilingReached.
@@ -132,7 +132,7 @@ async def decision_of(tx: Tx, purchase_id: UUID) -> PurchaseDecision | None:
 
 
 async def waiting(tx: Tx) -> tuple[int, date | None]:
-    """Count the purchases that nobody has decided; give the oldest one's day."""
+    """Count undecided purchases; return their number and the oldest one's day."""
     query = select(func.count(), func.min(Purchase.purchased_on)).where(Purchase.status == "pending")
     count, oldest = (await tx.execute(query)).one()
     return count, oldest
@@ -140,7 +140,7 @@ async def waiting(tx: Tx) -> tuple[int, date | None]:
 
 @dataclass(frozen=True, slots=True)
 class ResellerSeen:
-    """A reseller as an operator sees them; the cashback that they can spend in centavos; erased, they are nobody."""
+    """A reseller as an operator sees them, with their available cashback in centavos; erased ones have no person."""
 
     id: UUID
     user_id: UUID | None
@@ -150,7 +150,7 @@ class ResellerSeen:
 
 
 async def resellers(tx: Tx, who: Principal, cpf: str | None, asked: PageRequest[UUID]) -> Page[ResellerSeen]:
-    """List the resellers, the newest first, or the one of a CPF; each of them is looked at.
+    """List the resellers, the newest first, or the one of a CPF; looks at them are recorded.
 
     Raises:
         Forbidden: `purchases:read` is missing.
@@ -173,7 +173,7 @@ def _seen() -> Select[*tuple[Any, ...]]:
 
 
 async def reseller(tx: Tx, who: Principal, reseller_id: UUID, *, months: int) -> tuple[ResellerSeen, list[MonthOut]]:
-    """Return a reseller with so many of their last months; they are looked at.
+    """Return a reseller with so many of their last months; the look at them is recorded.
 
     Raises:
         Forbidden: `purchases:read` is missing.
@@ -189,7 +189,7 @@ async def reseller(tx: Tx, who: Principal, reseller_id: UUID, *, months: int) ->
 
 
 async def put_tiers(tx: Tx, desk: Desk, who: Principal, valid_from: date, tiers: Sequence[TierShape]) -> bool:
-    """Set the tiers that hold from a month on; above the limit it waits for a second person. Tell whether it was done.
+    """Set the tiers from a month on; above the limit it waits for a second person. Returns whether it was done now.
 
     Raises:
         MonthClosed, OwnOperation.
@@ -199,7 +199,7 @@ async def put_tiers(tx: Tx, desk: Desk, who: Principal, valid_from: date, tiers:
 
 
 async def delete_tiers(tx: Tx, desk: Desk, who: Principal, valid_from: date) -> bool:
-    """Take a tier table away; above the limit it waits for a second person. Tell whether it was done now.
+    """Delete a tier table; above the limit it waits for a second person. Returns whether it was done now.
 
     Raises:
         TiersNotFound, FirstRulesStay, MonthClosed, OwnOperation.
@@ -209,7 +209,7 @@ async def delete_tiers(tx: Tx, desk: Desk, who: Principal, valid_from: date) -> 
 
 
 async def auto_approve(tx: Tx, desk: Desk, who: Principal, asked: AutoApprovalIn) -> bool:
-    """Let a CPF's purchases start approved; where there is a limit it waits. Tell whether it was done now.
+    """Add an automatic approval; under a limit it waits for a second person. Returns whether it was done now.
 
     Raises:
         OwnOperation: the CPF is the operator's own.
@@ -221,14 +221,14 @@ _NEWEST: PageRequest[UUID] = PageRequest(20)
 
 
 async def adjustments_of(tx: Tx, reseller_id: UUID) -> Sequence[AdjustmentOut]:
-    """Return the newest adjustments of a reseller who was looked at already."""
+    """Return a reseller's newest adjustments; the caller has recorded the look."""
     return (await adjustments.page(tx, None, await by_id(tx, reseller_id), _NEWEST)).items
 
 
 async def adjust(  # noqa: PLR0913, PLR0917 - by whom, whose, which month, how much and why
     tx: Tx, desk: Desk, who: Principal, reseller_id: UUID, month: date, amount: int, reason: str
 ) -> bool:
-    """Book an adjustment of a closed month; above the limit it waits for a second person. Tell whether it was done now.
+    """Book an adjustment; above the limit it waits for a second person. Returns whether it was done now.
 
     Raises:
         ResellerNotFound, MonthNotClosed, AdjustmentTooLarge, OwnOperation, DailyCeilingReached.
@@ -238,7 +238,7 @@ async def adjust(  # noqa: PLR0913, PLR0917 - by whom, whose, which month, how m
 
 
 async def undo_adjustment(tx: Tx, desk: Desk, who: Principal, adjustment_id: UUID) -> bool:
-    """Undo an adjustment that no close took in; above the limit it waits. Tell whether it was done now.
+    """Undo an open adjustment; above the limit it waits for a second person. Returns whether it was done now.
 
     Raises:
         AdjustmentNotFound, AdjustmentSettled, OwnOperation, DailyCeilingReached.

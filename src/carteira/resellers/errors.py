@@ -1,4 +1,4 @@
-"""What resellers refuses over HTTP."""
+"""Problems of resellers."""
 
 from datetime import date
 
@@ -20,21 +20,21 @@ class AlreadyAReseller(Conflict):
 
 
 class NoCpf(Conflict):
-    """A signed-in person without a CPF neither becomes a reseller nor registers a purchase."""
+    """A person without a CPF cannot become a reseller or register a purchase."""
 
     code = "no_cpf"
     detail = "Complete o seu cadastro com o CPF para continuar."
 
 
 class ResellerNotFound(NotFound):
-    """An operator asked for a CPF that is no reseller's."""
+    """No reseller has the requested CPF."""
 
     code = "reseller_not_found"
     detail = "Não há revendedor com este CPF."
 
 
 class UnknownReseller(InvalidInput):
-    """A purchase was registered for a CPF that is no reseller's."""
+    """No reseller has the purchase's CPF."""
 
     code = "unknown_reseller"
     detail = "Não há revendedor com este CPF."
@@ -51,7 +51,7 @@ class PurchaseNotFound(NotFound):
 
 
 class PurchaseCodeTaken(Conflict):
-    """A code names one purchase."""
+    """Another purchase has the code."""
 
     code = "purchase_code_taken"
     detail = "Já existe uma compra com este código."
@@ -65,21 +65,21 @@ class PurchaseDecided(Conflict):
 
 
 class MonthClosed(Conflict):
-    """The month is closed: no purchase can be dated into it, and its rules stand."""
+    """The month is closed: it takes no purchase, and its rules are fixed."""
 
     code = "month_closed"
     detail = "Este mês já foi fechado."
 
 
 class MonthNotOver(Conflict):
-    """A month closes when it is over in São Paulo."""
+    """The month is not over in São Paulo."""
 
     code = "month_not_over"
     detail = "Este mês ainda não terminou."
 
 
 class MonthHasPending(Conflict):
-    """A month closes when no purchase in it is pending."""
+    """The month has pending purchases."""
 
     code = "month_has_pending_purchases"
     detail = "Ainda há compras em validação neste mês."
@@ -89,14 +89,14 @@ class MonthHasPending(Conflict):
 
 
 class MonthNotClosed(Conflict):
-    """A month that is open is corrected by its purchases, not by an adjustment."""
+    """The month is open: it is corrected by its purchases, not by an adjustment."""
 
     code = "month_not_closed"
     detail = "Este mês ainda não foi fechado."
 
 
 class AdjustmentTooLarge(Conflict):
-    """An adjustment does not take back more than the month gave; `left` centavos are."""
+    """The adjustment deducts more than the month credited; `left` centavos are left."""
 
     code = "adjustment_too_large"
     detail = "O ajuste tira mais do que o mês creditou."
@@ -113,7 +113,7 @@ class AdjustmentNotFound(NotFound):
 
 
 class AdjustmentSettled(Conflict):
-    """A close has taken it in, or a part of it: another adjustment corrects it."""
+    """A close has settled the adjustment, or a part of it; another adjustment corrects it."""
 
     code = "adjustment_settled"
     detail = "Um fechamento já levou este ajuste. Para corrigir, faça outro."
@@ -127,7 +127,7 @@ class TiersNotFound(NotFound):
 
 
 class FirstRulesStay(Conflict):
-    """The first tier table and closing day hold until the next ones; without them older months had no rule."""
+    """The first tier table and closing day cannot be deleted, since older months would have no rule."""
 
     code = "first_rules_stay"
     detail = "A primeira regra não pode ser apagada; crie outra que comece depois."
@@ -148,28 +148,28 @@ class AutoApprovalNotFound(NotFound):
 
 
 class CashbackOwed(Conflict):
-    """The person's data cannot be erased while cashback is theirs or may become theirs."""
+    """The person has cashback, or may still earn some, and cannot be erased."""
 
     code = "cashback_owed"
     detail = "Há cashback a usar ou a receber. Use-o, ou espere o fechamento do mês, antes de excluir a conta."
 
 
 class BulkPurchasesRejected(InvalidInput):
-    """With `atomic=true`, one bad line refuses all."""
+    """With `atomic=true`, one wrong line refuses all."""
 
     code = "bulk_rejected"
     detail = "Nenhuma compra foi registrada: há linhas com erro."
 
 
 class CashbackServiceDown(DependencyDown):
-    """The external cashback service does not answer, or what it answers cannot be trusted."""
+    """The external cashback service does not answer reliably."""
 
     code = "cashback_service_down"
     detail = "O serviço de cashback acumulado está fora do ar. Tente de novo em instantes."
 
 
 def invalid_date(message: str) -> InvalidInput:
-    """Return what is wrong with a purchase's date."""
+    """Return the problem of a purchase's date."""
     return InvalidInput(errors=[{"field": "date", "message": message}])
 
 

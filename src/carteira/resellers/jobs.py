@@ -1,4 +1,4 @@
-"""The work of resellers in the background: months close by themselves on the configured day."""
+"""Resellers' background work: months are closed on the configured day."""
 
 import structlog
 from procrastinate import Blueprint, JobContext
@@ -18,12 +18,12 @@ CLOSER = Actor("job", "resellers.close_due_months")
 @blueprint.periodic(cron="20 * * * *")
 @blueprint.task(name="close_due_months", queueing_lock="resellers.close_due_months", pass_context=True)
 async def close_due_months(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
-    """Close every month whose closing day has come, each in its own transaction; pending ones wait, and are told of."""
+    """Close every due month, each in its own transaction; months with pending purchases wait, and are reported."""
     await close_all_due(context.additional_context["database"])
 
 
 async def close_all_due(database: Database) -> int:
-    """Close what is due and return how many months still wait for a decision."""
+    """Close due months, and return how many still wait for a decision."""
     async with database.transaction() as tx:
         due = await months.due(tx)
     overdue = 0

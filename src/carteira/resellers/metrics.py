@@ -1,4 +1,4 @@
-"""What resellers measures. Counted when it is decided: a transaction that fails afterwards has counted too."""
+"""Metrics of resellers. Counted at the decision, so that a transaction that fails afterwards counts too."""
 
 from prometheus_client import Counter, Gauge
 

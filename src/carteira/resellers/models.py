@@ -24,7 +24,7 @@ _RESELLER = "resellers.id"
 
 
 class Reseller(Base):
-    """Somebody who registers purchases. After an erasure the row stays, without the person, under its id."""
+    """A person who registers purchases. After an erasure the row stays under its id, without the person."""
 
     __tablename__ = "resellers"
     __table_args__ = (
@@ -69,14 +69,14 @@ class Purchase(Base):
     spend_entry_id: Mapped[UUID | None]
     created_by: Mapped[UUID]
     changed_by: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid), server_default="{}")
-    """Who else had a hand in it; neither they nor who registered it approve it."""
+    """Another operator who changed it; neither they nor the registering one may approve it."""
     decided_by: Mapped[UUID | None]
     decided_at: Mapped[datetime | None] = mapped_column(INSTANT)
     created_at: Mapped[datetime] = mapped_column(INSTANT, server_default=func.now())
 
 
 class Month(Base):
-    """A month that purchases were dated into. Registering shares its lock, closing takes it alone."""
+    """A month with purchases. Registering shares its lock, closing takes it exclusively."""
 
     __tablename__ = "resellers_months"
     __table_args__ = (
@@ -91,11 +91,11 @@ class Month(Base):
     total: Mapped[int | None] = mapped_column(BigInteger)
     cashback: Mapped[int | None] = mapped_column(BigInteger)
     adjusted: Mapped[int] = mapped_column(BigInteger, server_default="0")
-    """What its close changed by adjustments of earlier months: credited besides, or (negative) kept back."""
+    """The part of earlier months' adjustments that its close settled: credited, or (negative) deducted."""
 
 
 class Closing(Base):
-    """What a reseller was credited for a closed month, and what it was computed from."""
+    """A reseller's credit for a closed month, with the figures that it was computed from."""
 
     __tablename__ = "resellers_closings"
     __table_args__ = (
@@ -112,9 +112,9 @@ class Closing(Base):
 
 
 class Adjustment(Base):
-    """A correction of what a reseller was credited for a closed month, which later closes take in; `taken` so far.
+    """A correction of a reseller's credit for a closed month, which later closes settle; `taken` so far.
 
-    Of centavos that are owed to the reseller the amount is positive, of those that they owe negative.
+    The amount is positive if it is owed to the reseller, negative if they owe it.
     """
 
     __tablename__ = "resellers_adjustments"
@@ -144,7 +144,7 @@ class Adjustment(Base):
 
 
 class AdjustmentPart(Base):
-    """What the close of a month took in of an adjustment. Append-only."""
+    """The part of an adjustment that a month's close settled. Append-only."""
 
     __tablename__ = "resellers_adjustment_parts"
     __table_args__ = (
@@ -160,7 +160,7 @@ class AdjustmentPart(Base):
 
 
 class Tier(Base):
-    """One step of the tier table that holds from a month on: totals above `above` centavos earn `percentage`."""
+    """A step of the tier table from a month on: totals above `above` centavos earn `percentage`."""
 
     __tablename__ = "resellers_tiers"
     __table_args__ = (
@@ -175,7 +175,7 @@ class Tier(Base):
 
 
 class ClosingDay(Base):
-    """The day of the following month on which months from `valid_from` on are closed by the worker."""
+    """The day of the following month on which the worker closes months from `valid_from` on."""
 
     __tablename__ = "resellers_closing_days"
     __table_args__ = (

@@ -1,9 +1,9 @@
 """Closing a month: each reseller's approved cashback is credited once, in one transaction for the whole month.
 
-It takes in adjustments of earlier months, which were closed already.
+It also settles adjustments of earlier, closed months.
 
-What makes it once: the month's row is locked alone, and says whether it is closed; each credit has the ledger key
-`cashback:<reseller>:<YYYY-MM>`, and each reseller a row in `resellers_closings`, both unique. A close that is killed
+It happens once because the month's row is locked exclusively and says whether it is closed, and because each credit's
+ledger key `cashback:<reseller>:<YYYY-MM>` and each reseller's row in `resellers_closings` are unique. A killed close
 leaves nothing behind.
 """
 
@@ -43,7 +43,7 @@ class _Earned:
 
 
 async def close(tx: Tx, month: date, *, actor: Actor, approved_by: UUID | None = None) -> ClosedMonthOut:
-    """Close a month and credit its cashback; a month that is closed already is told again and nothing moves.
+    """Close a month and credit its cashback; for a closed month the same result is returned and nothing moves.
 
     Raises:
         MonthNotOver: it is not over in São Paulo.
@@ -93,7 +93,7 @@ async def _record(tx: Tx, row: Month, actor: Actor, approved_by: UUID | None, *,
 
 
 async def _lock(tx: Tx, month: date) -> Month:
-    """Take a month alone: registering into it and closing it wait."""
+    """Lock a month exclusively: registering into it and closing it wait."""
     await tx.execute(insert(Month).values(month=month).on_conflict_do_nothing())
     row = await tx.scalar(select(Month).where(Month.month == month).with_for_update())
     assert row is not None, "months are never deleted"
@@ -113,7 +113,7 @@ def _view(row: Month) -> ClosedMonthOut:
 
 
 async def _earned(tx: Tx, month: date) -> list[_Earned]:
-    """Compute what each reseller with approved purchases in the month is to be credited."""
+    """Return the credit of each reseller with approved purchases in the month."""
     tables = await configuration.tier_tables(tx)
     rows = await tx.execute(
         select(Reseller.id, Reseller.user_id, Reseller.account_id, func.sum(Purchase.amount))
@@ -149,7 +149,7 @@ def _entry(reseller_id: UUID, account_id: UUID, month: date, amount: int) -> led
 async def _credit(  # noqa: PLR0913, PLR0917 - what is credited, and by whom
     tx: Tx, month: date, earned: Sequence[_Earned], taken: Sequence[Taken], actor: Actor, approved_by: UUID | None
 ) -> None:
-    """Post all credits in one round trip, what is kept back after them, and write down what it was computed from."""
+    """Post all credits in one trip, then the deductions, and record the figures."""
     if not earned and not taken:
         return
     book = await ledger.lock(tx, {one.account_id for one in earned} | {part.account_id for part in taken})
@@ -177,7 +177,7 @@ async def _credit(  # noqa: PLR0913, PLR0917 - what is credited, and by whom
 
 
 async def _tell(tx: Tx, month: date, earned: Sequence[_Earned], taken: Sequence[Taken]) -> None:
-    """Tell of each credit that is left after adjustments; of resellers who were erased there is nobody to tell."""
+    """Emit an event for each credit that is left after adjustments, except for erased resellers."""
     credited: Counter[tuple[UUID, UUID]] = Counter()
     for reseller_id, user_id, amount in (
         *((one.reseller_id, one.user_id, one.cashback.amount) for one in earned),
@@ -194,7 +194,7 @@ async def _tell(tx: Tx, month: date, earned: Sequence[_Earned], taken: Sequence[
 
 
 async def due(tx: Tx) -> list[date]:
-    """List the months whose closing day has come and that are not closed, the oldest first."""
+    """List due months that are not closed, the oldest first."""
     today = clock.today()
     oldest = await tx.scalar(select(func.min(Purchase.month)))
     if oldest is None:
@@ -211,7 +211,7 @@ async def due(tx: Tx) -> list[date]:
 
 
 async def count_overdue(tx: Tx) -> int:
-    """Count the months whose closing day has come and that cannot be closed, as a purchase in them is undecided."""
+    """Count due months that cannot be closed because of undecided purchases."""
     pending = select(func.count(Purchase.month.distinct())).where(
         Purchase.month.in_(await due(tx)), Purchase.status == "pending"
     )

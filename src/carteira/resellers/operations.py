@@ -1,4 +1,4 @@
-"""What operators do with purchases and the rules of cashback that may have to wait for a second person."""
+"""Operators' operations on purchases and the rules of cashback that may need a second person."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -31,19 +31,19 @@ class ApprovalOrder(BaseModel):
 
 
 class TiersOrder(TiersIn):
-    """A tier table that is to hold from a month on."""
+    """A tier table to set from a month on."""
 
     valid_from: BusinessMonth
 
 
 class TiersRemovalOrder(BaseModel):
-    """A tier table that is to be taken away."""
+    """A tier table to delete."""
 
     valid_from: BusinessMonth
 
 
 class AdjustmentOrder(BaseModel):
-    """An adjustment that is to be booked."""
+    """An adjustment to book."""
 
     reseller_id: UUID
     month: BusinessMonth
@@ -52,7 +52,7 @@ class AdjustmentOrder(BaseModel):
 
 
 class AdjustmentUndoOrder(BaseModel):
-    """An adjustment that is to be undone."""
+    """An adjustment to undo."""
 
     adjustment_id: UUID
 
@@ -82,11 +82,11 @@ async def _delete_tiers(tx: Tx, order: TiersRemovalOrder, act: Act) -> None:
 
 
 async def _weigh(tx: Tx, valid_from: date, percentages: Sequence[int], act: Act) -> None:
-    """Weigh the tiers that hold from a month on by their highest percentage; every reseller gains by them.
+    """Weigh tiers by their highest percentage; every reseller gains by them.
 
     Raises:
-        MustWait: it is above what one operator sets alone; the change goes with its savepoint.
-        OwnOperation: whoever approves it is a reseller.
+        MustWait: it exceeds what one operator sets alone; the savepoint rolls the change back.
+        OwnOperation: the checker is a reseller.
     """
     if act.approved_by is not None and await resellers.is_reseller(tx, act.approved_by):
         raise OwnOperation
@@ -96,10 +96,10 @@ async def _weigh(tx: Tx, valid_from: date, percentages: Sequence[int], act: Act)
 
 
 async def _auto_approve(tx: Tx, order: AutoApprovalIn, act: Act) -> AutoApprovalOut:
-    """Let purchases of a CPF start approved, which approves them without end and in advance.
+    """Add an automatic approval, which approves an unlimited amount in advance.
 
     Raises:
-        OwnOperation: the CPF is that of whoever asks for it or approves it.
+        OwnOperation: the CPF is the maker's or the checker's.
         MustWait: there is a limit for approvals, whatever it is.
     """
     reseller = (await resellers.by_cpf(tx, [order.cpf])).get(order.cpf)
@@ -116,7 +116,7 @@ def _masked(order: AutoApprovalIn) -> object:
 
 
 APPROVALS = "purchase_approvals"
-"""The limit of approvals, one by one and automatic."""
+"""The limit of single and automatic approvals."""
 _APPROVES = "purchases:approve"
 APPROVE = Operation("resellers.purchase_approval", ApprovalOrder, _approve, _APPROVES, limit=APPROVALS)
 AUTO_APPROVE = Operation(
@@ -125,7 +125,7 @@ AUTO_APPROVE = Operation(
 PUT_TIERS = Operation("resellers.tiers", TiersOrder, _put_tiers, _APPROVES, limit="tiers")
 DELETE_TIERS = Operation("resellers.tiers_removal", TiersRemovalOrder, _delete_tiers, _APPROVES, limit="tiers")
 CORRECTIONS = "corrections"
-"""The limit of what corrects money that was moved: reversals of the ledger's entries, and these."""
+"""The limit of corrections of moved money: the ledger's reversals, and adjustments."""
 ADJUST = Operation("resellers.adjustment", AdjustmentOrder, _adjust, _APPROVES, limit=CORRECTIONS)
 UNDO_ADJUSTMENT = Operation(
     "resellers.adjustment_undo", AdjustmentUndoOrder, _undo_adjustment, _APPROVES, limit=CORRECTIONS

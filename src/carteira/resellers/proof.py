@@ -1,4 +1,4 @@
-"""What a CPF that was only typed earns here: what `UNPROVEN_CPF` says, asked at each place where it would."""
+"""The policy for declared CPFs (`UNPROVEN_CPF`), applied wherever they would earn something."""
 
 from collections.abc import Collection
 from typing import Annotated, Literal
@@ -26,25 +26,25 @@ UnprovenCpfDep = Annotated[UnprovenCpf, Depends(UNPROVEN_CPF)]
 
 
 async def earning(tx: Tx, policy: UnprovenCpf, user_ids: Collection[UUID]) -> frozenset[UUID]:
-    """Return those of some people whose CPF may earn something from outside."""
+    """Return the people among some whose CPF may earn something external."""
     return frozenset(user_ids) if policy == "allow" else await identity.proven_among(tx, user_ids)
 
 
 async def require_proven(tx: Tx, policy: UnprovenCpf, reseller: ResellerView) -> None:
-    """Insist that a signed-in reseller's CPF may earn something from outside.
+    """Require that a signed-in reseller's CPF may earn something external.
 
     Raises:
-        CpfNotProven: it is not proven, and such are refused.
+        CpfNotProven: it is not proven, and the policy refuses it.
     """
     if reseller.user_id is None or not await earning(tx, policy, [reseller.user_id]):
         raise identity.CpfNotProven
 
 
 async def require_proven_of_another(tx: Tx, policy: UnprovenCpf, who: Principal, reseller: ResellerView) -> bool:
-    """Insist that an operator enters purchases for a proven CPF only; return whether the CPF may earn.
+    """Require that an operator enters purchases for proven CPFs only; return whether the CPF may earn.
 
     Raises:
-        CpfNotProven: the reseller is another person, their CPF is not proven, and such are refused.
+        CpfNotProven: the reseller is another person, their CPF is not proven, and the policy refuses it.
     """
     earns = reseller.user_id is not None and bool(await earning(tx, policy, [reseller.user_id]))
     if not earns and reseller.user_id != who.id:

@@ -1,4 +1,4 @@
-"""The reads of resellers: purchases with what they earn, months in figures, the statement of cashback."""
+"""The reads of resellers: purchases with their cashback, months in figures, the cashback statement."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,13 +31,13 @@ from carteira.resellers.schemas import (
 from carteira.resellers.service import APPROVED, PENDING, REJECTED, find, purchase_out
 
 _ADJUSTMENTS = 6
-"""Of one's own that are shown beside a month."""
+"""Most of one's own adjustments beside a month."""
 MonthKey = tuple[UUID, date]
 """A reseller and a month."""
 
 
 class PurchaseKey(NamedTuple):
-    """What purchases are sorted by."""
+    """The sort key of purchases."""
 
     purchased_on: date
     id: UUID
@@ -48,7 +48,7 @@ MONTHS = CursorOf(date, at=business_day)
 
 
 async def _scope(tx: Tx, who: Principal, cpf: str | None) -> ResellerView | None:
-    """Return whose purchases are asked for: None is everybody's, for who may read them.
+    """Return the reseller whose purchases are requested; None: everybody's, for readers of all.
 
     Raises:
         Forbidden, NotAReseller, ResellerNotFound: as in `resellers.visible`.
@@ -59,7 +59,7 @@ async def _scope(tx: Tx, who: Principal, cpf: str | None) -> ResellerView | None
 
 
 async def _earnings(tx: Tx, keys: Iterable[MonthKey]) -> dict[MonthKey, tuple[MonthlyCashback, dict[UUID, int]]]:
-    """Compute each reseller's month and the parts of its purchases; a closed month is told as it was closed."""
+    """Return each reseller's month and its purchases' parts; a closed month with the figures of its close."""
     wanted = sorted(set(keys))
     rows = await tx.execute(
         select(Purchase.reseller_id, Purchase.month, Purchase.id, Purchase.amount)
@@ -101,7 +101,7 @@ async def _with_cashback(
 
 
 async def purchase(tx: Tx, who: Principal, purchase_id: UUID) -> PurchaseWithCashbackOut:
-    """Return a purchase with what it earns.
+    """Return a purchase with its cashback.
 
     Raises:
         PurchaseNotFound: there is none.
@@ -117,7 +117,7 @@ async def purchase(tx: Tx, who: Principal, purchase_id: UUID) -> PurchaseWithCas
 
 @dataclass(frozen=True, slots=True)
 class DecidedPurchase:
-    """A purchase as its reseller is told of it; the amount in centavos."""
+    """A decided purchase for its reseller's notice; the amount in centavos."""
 
     code: str
     amount: int
@@ -126,7 +126,7 @@ class DecidedPurchase:
 
 
 async def decided_purchase(tx: Tx, purchase_id: UUID) -> DecidedPurchase | None:
-    """Return a purchase that was approved or rejected; None where it was not, or is gone."""
+    """Return an approved or rejected purchase; None if it is undecided or deleted."""
     row = await tx.get(Purchase, purchase_id)
     if row is None or row.status == PENDING:
         return None
@@ -135,14 +135,14 @@ async def decided_purchase(tx: Tx, purchase_id: UUID) -> DecidedPurchase | None:
 
 @dataclass(frozen=True, slots=True)
 class CreditedMonth:
-    """What the close of a month credited a reseller, and what of it is by adjustments of earlier months; centavos."""
+    """A month's credit to a reseller, and its part by earlier months' adjustments; centavos."""
 
     amount: int
     adjusted: int
 
 
 async def credited(tx: Tx, reseller_id: UUID, month: date) -> CreditedMonth:
-    """Return what the close of a month credited a reseller; nothing for one that is not closed."""
+    """Return a month's credit to a reseller; zero if it is not closed."""
     closing = select(Closing.cashback).where(Closing.reseller_id == reseller_id, Closing.month == month)
     adjusted = await tx.scalar(select(adjustments.taken_in(literal(month), reseller_id))) or 0
     return CreditedMonth((await tx.scalar(closing) or 0) + int(adjusted), int(adjusted))
@@ -157,7 +157,7 @@ async def purchases(  # noqa: PLR0913 - filters and the place in the list
     status: Status | None,
     asked: PageRequest[PurchaseKey],
 ) -> Page[PurchaseWithCashbackOut]:
-    """List purchases with what each earns, the newest day first: mine, a CPF's, or everybody's with `purchases:read`.
+    """List purchases with their cashback, the newest day first: one's own, a CPF's, or all with `purchases:read`.
 
     Raises:
         Forbidden, NotAReseller, ResellerNotFound: as in `resellers.visible`.
@@ -199,7 +199,7 @@ def _sum_of(*statuses: str) -> ColumnElement[int]:
 
 
 async def months(tx: Tx, who: Principal, *, cpf: str | None, limit: int, before: date | None) -> list[MonthOut]:
-    """List months with purchases in figures, the newest first: mine, a CPF's, or of everybody added up.
+    """List months in figures, the newest first: one's own, a CPF's, or everybody's sums.
 
     Raises:
         Forbidden, NotAReseller, ResellerNotFound: as in `resellers.visible`.
@@ -210,13 +210,13 @@ async def months(tx: Tx, who: Principal, *, cpf: str | None, limit: int, before:
 
 
 async def months_of(tx: Tx, reseller_id: UUID, *, limit: int) -> list[MonthOut]:
-    """Return a reseller's last months in figures, for who has asked for them already."""
+    """Return a reseller's last months in figures; the caller has checked the right."""
     return await _months(tx, await resellers.by_id(tx, reseller_id), [], limit=limit)
 
 
 @dataclass(frozen=True, slots=True)
 class OwnSales:
-    """What a reseller sees of their own: a month with its purchases, all months, and what the month's tiers are."""
+    """A reseller's own sales: a month with its purchases, all months, and the month's tiers."""
 
     cpf: str | None
     balance: int
@@ -320,7 +320,7 @@ async def _months(
 async def _earned_by_month(
     tx: Tx, months: Sequence[date], reseller: ResellerView | None
 ) -> Mapping[date, MonthlyCashback]:
-    """Add up what the resellers earn in each month; for one reseller, the percentage is theirs."""
+    """Return the resellers' sums of each month; for one reseller with their percentage."""
     totals = (
         select(Purchase.month, Purchase.reseller_id, _sum_of("approved", "pending").label("total"))
         .where(Purchase.month.in_(months))

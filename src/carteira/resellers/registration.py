@@ -1,4 +1,4 @@
-"""Becoming a reseller: by registering oneself, or signed in with no more to tell."""
+"""Becoming a reseller: by a registration, or as a signed-in person."""
 
 from uuid import UUID
 
@@ -21,8 +21,8 @@ async def register(
         NotAuthenticated: neither a body nor a token.
         InvalidInput: both, or a weak password.
         Conflict: the e-mail or CPF is taken, or the person is a reseller already.
-        NoCpf: the signed-in person has not told their CPF.
-        LimitReached: the address has asked for too many that are taken.
+        NoCpf: the signed-in person has no CPF.
+        LimitReached: the address had too many conflicts.
     """
     if body is None:
         if visitor is None:

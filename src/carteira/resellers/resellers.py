@@ -1,4 +1,4 @@
-"""Who the resellers are: becoming one, finding one, and what is held about one (LGPD)."""
+"""Resellers: adding and finding them, and the module's part of a person's data (LGPD)."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,9 +34,9 @@ LEDGER_KIND = "resellers.cashback"
 
 @dataclass(frozen=True, slots=True)
 class ResellerView:
-    """A reseller as the module's verbs know them; an erased one has neither user nor CPF.
+    """A reseller for the module's verbs; an erased one has neither user nor CPF.
 
-    A user without a CPF is one whose CPF was proven to be another person's, and who has not told theirs yet.
+    A user lacks a CPF if it was proven to be another person's and they have not given theirs yet.
     """
 
     id: UUID
@@ -47,24 +47,24 @@ class ResellerView:
 
     @property
     def person(self) -> UUID:
-        """Whom the audit means by it: the user, or the reseller itself once they were erased."""
+        """The audit's subject: the user, or the reseller itself once they were erased."""
         return self.user_id or self.id
 
 
 def view_of(row: Reseller) -> ResellerView:
-    """Take what the verbs need out of a row."""
+    """Return a row as the verbs need it."""
     return ResellerView(row.id, row.user_id, row.cpf, row.account_id, row.created_at)
 
 
 async def _one(tx: Tx, condition: ColumnElement[bool], *, keep: bool = False) -> ResellerView | None:
-    """Find a reseller; `keep` holds off an erasure until the transaction ends."""
+    """Find a reseller; `keep` locks them against an erasure until the transaction ends."""
     query = select(Reseller).where(condition)
     row = await tx.scalar(query.with_for_update(read=True) if keep else query)
     return None if row is None else view_of(row)
 
 
 async def by_id(tx: Tx, reseller_id: UUID) -> ResellerView:
-    """Return a reseller by their id, which a foreign key proves."""
+    """Return a reseller by an id from a foreign key."""
     found = await _one(tx, Reseller.id == reseller_id)
     assert found is not None, "purchases are of resellers that are there"
     return found
@@ -95,7 +95,7 @@ async def is_one(tx: Tx, who: Principal) -> bool:
 
 
 async def by_cpf(tx: Tx, cpfs: Sequence[str]) -> dict[str, ResellerView]:
-    """Return the resellers of some CPFs, by CPF; they are not erased before the transaction ends."""
+    """Return the resellers of some CPFs, by CPF, locked against an erasure."""
     query = select(Reseller).where(Reseller.cpf.in_(cpfs)).order_by(Reseller.id).with_for_update(read=True)
     return {row.cpf: view_of(row) for row in await tx.scalars(query) if row.cpf is not None}
 
@@ -113,9 +113,9 @@ async def of_cpf(tx: Tx, cpf: str) -> ResellerView:
 
 
 async def visible(tx: Tx, who: Principal, cpf: str | None, *, look: str | None = None) -> ResellerView:
-    """Return the reseller whose things are asked for: oneself, or by CPF with `purchases:read`.
+    """Return the requested reseller: oneself, or by CPF with `purchases:read`.
 
-    `look` is the action that they are shown for, recorded if it is another.
+    `look` is the action of the look, recorded if it is another person.
 
     Raises:
         Forbidden: another's CPF without the claim.
@@ -133,9 +133,9 @@ async def visible(tx: Tx, who: Principal, cpf: str | None, *, look: str | None =
 
 
 async def buyer(tx: Tx, who: Principal, cpf: str) -> ResellerView:
-    """Return the reseller that a purchase is to be registered for: oneself, or anybody with `purchases:write`.
+    """Return the reseller of a new purchase: oneself, or anybody with `purchases:write`.
 
-    They are not erased before the transaction ends.
+    They are locked against an erasure.
 
     Raises:
         UnknownReseller: there is no reseller of this CPF.
@@ -154,7 +154,7 @@ async def buyer(tx: Tx, who: Principal, cpf: str) -> ResellerView:
 
 
 def shown_cpf(reseller: ResellerView, who: Principal | None) -> str:
-    """Write a reseller's CPF: whole for themselves and for who reads or writes purchases, masked for others."""
+    """Return a reseller's CPF: whole for themselves and for readers and writers of purchases, masked for others."""
     if reseller.cpf is None:
         return "***.***.***-**"
     if who is None:
@@ -164,10 +164,10 @@ def shown_cpf(reseller: ResellerView, who: Principal | None) -> str:
 
 
 async def add(tx: Tx, user_id: UUID, cpf: str) -> ResellerView:
-    """Write a reseller down and open their cashback account.
+    """Add a reseller and open their cashback account.
 
     Raises:
-        AlreadyAReseller: the person or the CPF is one.
+        AlreadyAReseller: the person or the CPF has one.
     """
     reseller_id, now = uuid7(), clock.now()
     account_id = await ledger.open_account(tx, LEDGER_KIND, holder_id=reseller_id, owner_id=user_id)
@@ -183,9 +183,9 @@ async def add(tx: Tx, user_id: UUID, cpf: str) -> ResellerView:
 
 
 async def follow_cpf(tx: Tx, user_id: UUID, cpf: str | None) -> None:
-    """Keep a reseller's CPF as their person's is now; purchases and cashback stay with the reseller.
+    """Update a reseller's CPF to their person's; purchases and cashback stay with the reseller.
 
-    A CPF is one person's, so that whoever else still has it here is behind: their own changed before this followed.
+    A CPF belongs to one person, so another reseller with it here is out of date: their person's CPF changed before.
     """
     if cpf is not None:
         await tx.execute(update(Reseller).where(Reseller.cpf == cpf, Reseller.user_id != user_id).values(cpf=None))
@@ -193,12 +193,12 @@ async def follow_cpf(tx: Tx, user_id: UUID, cpf: str | None) -> None:
 
 
 async def balance(tx: Tx, reseller: ResellerView) -> int:
-    """Return the cashback that a reseller can spend, in centavos."""
+    """Return a reseller's available cashback, in centavos."""
     return (await ledger.account(tx, reseller.account_id)).available
 
 
 async def ids_of_person(tx: Tx, user_id: UUID) -> Collection[UUID]:
-    """Return the reseller that a person is, and automatic approvals of the CPF that is proven to be theirs."""
+    """Return the ids of a person's reseller, and of automatic approvals of their proven CPF."""
     ids = list(await tx.scalars(select(Reseller.id).where(Reseller.user_id == user_id)))
     if (cpf := await identity.proven_cpf(tx, user_id)) is not None:
         ids += [approval.id for approval in await configuration.auto_approved(tx, [cpf])]
@@ -255,11 +255,11 @@ async def export_person(tx: Tx, user_id: UUID) -> Mapping[str, Any]:
 
 
 async def refuse_erasure(tx: Tx, user_id: UUID) -> None:
-    """Lock the person's reseller and what it has to spend.
+    """Lock the person's reseller and its cashback.
 
     Raises:
-        CashbackOwed: there is cashback to spend, a purchase in an open month that may earn some, or an adjustment that
-            will credit some.
+        CashbackOwed: there is available cashback, a purchase in an open month that may earn some, or a positive
+            adjustment.
     """
     row = await tx.scalar(select(Reseller).where(Reseller.user_id == user_id).with_for_update(key_share=True))
     if row is None:
@@ -288,21 +288,21 @@ def _waiting(reseller_id: UUID) -> tuple[ColumnElement[bool], ...]:
 
 
 async def _forget_adjustments(tx: Tx, reseller_id: UUID) -> None:
-    """Undo what waits of somebody who sells nothing any more, and erase what operators wrote about it."""
+    """Undo a former reseller's open adjustments, and erase operators' texts about them."""
     waits = update(Adjustment).where(*_waiting(reseller_id), Adjustment.taken == 0)
     await tx.execute(waits.values(undone_at=clock.now()))
     await tx.execute(update(Adjustment).where(Adjustment.reseller_id == reseller_id).values(reason=None))
 
 
 async def erase_person(tx: Tx, user_id: UUID) -> None:
-    """Take the person out of the reseller (LGPD art. 18, VI): CPF and user go, purchases stay under the reseller's id.
+    """Detach the person from the reseller (LGPD art. 18, VI): CPF and user are removed, purchases stay under its id.
 
-    Texts that operators wrote about the person's purchases go as well.
+    Operators' texts about the person's purchases are erased too.
     """
     row = await tx.scalar(select(Reseller).where(Reseller.user_id == user_id).with_for_update(key_share=True))
     if row is None:
         return
-    if (cpf := await identity.proven_cpf(tx, user_id)) is not None:  # what is kept under a CPF is its person's to erase
+    if (cpf := await identity.proven_cpf(tx, user_id)) is not None:  # data under a CPF are erased with its person
         await configuration.forget_cpf(tx, cpf)
     await tx.execute(update(Purchase).where(Purchase.reseller_id == row.id).values(rejection_reason=None))
     await _forget_adjustments(tx, row.id)
@@ -312,7 +312,7 @@ async def erase_person(tx: Tx, user_id: UUID) -> None:
 
 
 async def traces_of_person(tx: Tx, user_id: UUID) -> Mapping[str, Any]:
-    """Return the person's reseller, and the rules that name their CPF, by id."""
+    """Return the ids of the person's reseller and of the rules with their CPF."""
     reseller_id = await tx.scalar(select(Reseller.id).where(Reseller.user_id == user_id))
     cpf = await identity.proven_cpf(tx, user_id)
     rules = [] if reseller_id is None or cpf is None else await configuration.ids_of_cpf(tx, cpf)
@@ -320,7 +320,7 @@ async def traces_of_person(tx: Tx, user_id: UUID) -> Mapping[str, Any]:
 
 
 async def erase_traces(tx: Tx, traces: Mapping[str, Any]) -> None:
-    """Take a person out of the reseller and the rules that were theirs."""
+    """Detach an erased person from their reseller and rules."""
     await configuration.forget(tx, [UUID(rule) for rule in traces["rules"]])
     row = await tx.get(Reseller, UUID(traces["reseller"]), with_for_update=True) if traces["reseller"] else None
     if row is None or (row.user_id is None and row.cpf is None):

@@ -82,11 +82,11 @@ _BULK_BODY = {
 
 
 async def _purchase_lines(request: Request, _who: Who) -> BulkLines:
-    """Read the raw lines of a bulk of purchases, once it is known who sends them.
+    """Read the raw lines of a file of purchases, after the caller is authenticated.
 
     Raises:
         UnsupportedMediaType: no CSV.
-        InvalidInput: not what it says it is.
+        InvalidInput: it does not match its media type.
     """
     if not is_csv(request):
         raise UnsupportedMediaType("Envie text/csv.")

@@ -1,4 +1,4 @@
-"""Corrections of closed months over HTTP: for who decides on purchases to book, for each reseller to read their own."""
+"""Corrections of closed months over HTTP: operators who decide on purchases book them, resellers read their own."""
 
 from typing import Annotated
 from uuid import UUID

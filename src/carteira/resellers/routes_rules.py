@@ -1,4 +1,4 @@
-"""The rules of cashback over HTTP: tiers, closing days, automatic approvals; for who holds `purchases:approve`."""
+"""The rules of cashback over HTTP: tiers, closing days, automatic approvals; they need `purchases:approve`."""
 
 from typing import Annotated
 from uuid import UUID

@@ -1,8 +1,8 @@
 """A stand-in for the external cashback service, for development and tests: `carteira sandbox cashback`.
 
-It answers `GET /v1/cashback?cpf=` as the real one does, with a credit that follows from the CPF, and can be told to be
-slow, wrong or down: `PUT /sandbox/behaviour` with `{"mode": …}` and optionally `seconds`, `times` (how many requests it
-lasts) and `cpf` (whom it concerns). `DELETE /sandbox/behaviour` makes it well again.
+It answers `GET /v1/cashback?cpf=` as the real one does, with a credit derived from the CPF, and can be made slow, wrong
+or down: `PUT /sandbox/behaviour` with `{"mode": …}` and optionally `seconds`, `times` (how many requests it lasts) and
+`cpf` (whom it concerns). `DELETE /sandbox/behaviour` restores it.
 """
 
 import asyncio
@@ -55,7 +55,7 @@ class Behaviour(BaseModel):
 
 
 class Credit(BaseModel):
-    """What a CPF has, as the number is to be written: `1015` or `10.15`."""
+    """A CPF's credit, as the number is written: `1015` or `10.15`."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -64,7 +64,7 @@ class Credit(BaseModel):
 
 
 def credit_of(cpf: str) -> int:
-    """Return the credit in centavos that a CPF has when nobody has set another: always the same one."""
+    """Return a CPF's default credit in centavos: always the same one."""
     return int.from_bytes(hashlib.sha256(cpf.encode()).digest()[:4]) % MAX_CREDIT_CENTAVOS
 
 
@@ -113,20 +113,20 @@ class Sandbox:
         )
 
     def behave(self, behaviour: Behaviour) -> None:
-        """Answer in another way from now on; the latest that concerns a CPF wins."""
+        """Change the behaviour from now on; the latest one for a CPF wins."""
         self._behaviours.insert(0, behaviour)
         if behaviour.times is not None:
             self._left[id(behaviour)] = behaviour.times
 
     def recover(self) -> None:
-        """Be well again, and forget what was counted and set."""
+        """Restore the behaviour, and drop all counts and settings."""
         self._behaviours.clear()
         self._left.clear()
         self._credits.clear()
         self.requests.clear()
 
     def set_credit(self, cpf: str, reais: str) -> None:
-        """Set a CPF's credit as the number is to be written."""
+        """Set a CPF's credit as the number is written."""
         self._credits[cpf] = reais
 
     def _behaviour(self, cpf: str) -> Behaviour:
@@ -189,7 +189,7 @@ def _invalid(error: ValidationError) -> Response:
 
 
 async def _until_gone_or(seconds: float | None, receive: Callable[[], Awaitable[Message]]) -> None:
-    """Let a client wait, until it goes away at the latest."""
+    """Let a client wait, at the latest until it disconnects."""
     try:
         async with asyncio.timeout(seconds):
             while (await receive())["type"] != "http.disconnect":
@@ -200,7 +200,7 @@ async def _until_gone_or(seconds: float | None, receive: Callable[[], Awaitable[
 
 def sandbox_server(sandbox: Sandbox) -> uvicorn.Server:
     """Make the server of a stand-in; the caller runs it on a listening socket of its own."""
-    # CPFs stand in the paths, so that there is no access log.
+    # CPFs are in the paths, so there is no access log.
     config = uvicorn.Config(
         sandbox.app, access_log=False, log_config=None, lifespan="off", ws="none", timeout_graceful_shutdown=1
     )

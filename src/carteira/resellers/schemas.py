@@ -19,12 +19,12 @@ _YEARS = range(1000, 3000)
 
 Status = Literal["Em validação", "Aprovado", "Reprovado"]
 STATUS: dict[str, Status] = {"pending": "Em validação", "approved": "Aprovado", "rejected": "Reprovado"}
-"""How a person reads the status of a purchase (contract.md)."""
+"""The status of a purchase in words (contract.md)."""
 
 
 def _month(value: object) -> date:
     if type(value) is date and value.day == 1:
-        return value  # our own code makes shapes out of months; JSON has no dates
+        return value  # our own code passes months; JSON has no dates
     try:
         month = parse_month(value if isinstance(value, str) else "")
     except InvalidDay as error:
@@ -84,7 +84,7 @@ SpentCashback = Annotated[int, Field(strict=True, ge=0, le=MAX_AMOUNT)]
 
 
 class ResellerIn(Body):
-    """Somebody who registers as a reseller."""
+    """A registration as a reseller."""
 
     full_name: identity.FullName
     cpf: Cpf
@@ -121,7 +121,7 @@ class PurchaseIn(Body):
 
 
 class PurchaseChangeIn(Body):
-    """What a purchase becomes. Without `cashback_to_spend` it goes on spending what it spent; 0 gives that back."""
+    """A purchase's new data. Without `cashback_to_spend` the spent cashback is unchanged; 0 returns it."""
 
     code: Code
     amount: Amount
@@ -161,7 +161,7 @@ class PurchaseOut(BaseModel):
 
 
 class PurchaseWithCashbackOut(PurchaseOut):
-    """A purchase with what it earns; until its month is closed this moves with the month's total."""
+    """A purchase with its cashback, which changes with the month's total until the month is closed."""
 
     cashback_percentage: int = Field(description="Percentual do mês", examples=[10])
     cashback_amount: int = Field(description="Cashback desta compra, em centavos")
@@ -177,7 +177,7 @@ class BulkPurchaseIn(Body):
 
 
 class BulkPurchaseResult(BaseModel):
-    """What became of one line; `line` counts from 1 below the titles, rows that hold nothing included."""
+    """The outcome of one line; `line` counts from 1 below the titles, including empty rows."""
 
     line: int
     code: str
@@ -190,7 +190,7 @@ class BulkPurchaseResult(BaseModel):
 
 
 class BulkPurchasePreview(BaseModel):
-    """What would become of one line."""
+    """The expected outcome of one line."""
 
     line: int
     code: str
@@ -203,7 +203,7 @@ class BulkPurchasePreview(BaseModel):
 
 
 class BulkPurchasesPreviewOut(BaseModel):
-    """What would become of a bulk registration."""
+    """The expected outcome of a bulk registration."""
 
     ready: int = Field(description="Linhas que seriam registradas")
     failed: int
@@ -213,7 +213,7 @@ class BulkPurchasesPreviewOut(BaseModel):
 
 
 class BulkPurchasesOut(BaseModel):
-    """What became of a bulk registration."""
+    """The outcome of a bulk registration."""
 
     registered: int
     failed: int
@@ -222,7 +222,7 @@ class BulkPurchasesOut(BaseModel):
 
 
 class AccumulatedOut(BaseModel):
-    """Accumulated cashback, as the external service knows it."""
+    """Accumulated cashback by the external service."""
 
     cpf: str
     credit: int = Field(description="Em centavos")
@@ -239,7 +239,7 @@ class CashbackStatementLineOut(ledger.LedgerMovementOut):
 
 
 class MonthOut(BaseModel):
-    """A month in figures; the cashback is a promise until the month is closed."""
+    """A month in figures; the cashback is provisional until the month is closed."""
 
     month: BusinessMonth
     purchases: int
@@ -295,7 +295,7 @@ class AdjustmentIn(Body):
 
 
 class AdjustmentPartOut(BaseModel):
-    """What a close took in of an adjustment."""
+    """The part of an adjustment that a close settled."""
 
     month: BusinessMonth = Field(description="O mês cujo fechamento levou esta parte")
     amount: int
@@ -346,7 +346,7 @@ class TiersIn(
 
 
 class TiersOut(BaseModel):
-    """A tier table and the month that it holds from."""
+    """A tier table and its first month."""
 
     valid_from: BusinessMonth
     tiers: list[TierShape]
@@ -359,7 +359,7 @@ class ClosingDayIn(Body):
 
 
 class ClosingDayOut(BaseModel):
-    """A closing day and the month that it holds from."""
+    """A closing day and its first month."""
 
     valid_from: BusinessMonth
     day: int

@@ -1,4 +1,4 @@
-"""Demo data of resellers: a CPF whose purchases start approved, and a reseller in the midst of a month."""
+"""Demo data of resellers: an automatic approval, and a reseller in the middle of a month."""
 
 from datetime import date, timedelta
 from typing import Literal
@@ -27,20 +27,20 @@ _PURCHASES: tuple[tuple[int, int, Literal["approved", "pending", "rejected"]], .
     (0, 9_900, "rejected"),
     (0, 21_590, "pending"),
 )
-"""Of a demo reseller: how many months ago, how many centavos, and what became of it."""
+"""A demo reseller's purchases: months ago, centavos, and outcome."""
 
 
 async def seed(tx: Tx, _user_id: UUID) -> None:
-    """Let purchases of `AUTO_APPROVED` start approved, where nothing says anything of that CPF."""
+    """Add an automatic approval of `AUTO_APPROVED`, unless that CPF has one."""
     if not await configuration.auto_approved(tx, [AUTO_APPROVED]):
         body = AutoApprovalIn(cpf=AUTO_APPROVED, valid_from=BEGINNING)
         await configuration.put_auto_approval(tx, body, Act(Actor("command", "seed")))
 
 
 async def seed_reseller(tx: Tx, user_id: UUID, *, approver_id: UUID) -> None:
-    """Make a demo person a reseller with purchases in this month and the last, unless they are or ever were one.
+    """Make a demo person a reseller with purchases in this month and the last, unless they are or were one.
 
-    An approver decides them. Where the last month is closed already, it stays as it is.
+    An approver decides them. A last month that is closed already is left alone.
     """
     person = (await identity.live_among(tx, [user_id])) and await identity.person(tx, user_id)
     if not person or person.cpf is None or await resellers.is_reseller(tx, user_id):
@@ -70,7 +70,7 @@ async def _purchase(tx: Tx, user_id: UUID, body: PurchaseIn, status: str, approv
 
 
 async def remove_reseller(tx: Tx, user_id: UUID) -> None:
-    """Delete the demo purchases of open months, which would keep their reseller from being erased."""
+    """Delete the demo purchases of open months, which would prevent the reseller's erasure."""
     open_month = ~exists().where(Month.month == Purchase.month, Month.closed_at.is_not(None))
     theirs = Purchase.reseller_id.in_(await resellers.ids_of_person(tx, user_id))
     await tx.execute(delete(Purchase).where(theirs, Purchase.code.startswith(_CODE), open_month))

@@ -1,7 +1,7 @@
 """The verbs of purchases: register, change, delete, approve, reject; and spending cashback on them.
 
-Locks are taken in one order: the purchase, the month it is dated into (shared), the cashback account. Closing a month
-takes the month alone and then accounts.
+Locks are taken in one order: the purchase, its month (shared), the cashback account. Closing a month locks the month
+exclusively, and then accounts.
 """
 
 from datetime import date
@@ -37,21 +37,21 @@ from carteira.resellers.resellers import ResellerView
 from carteira.resellers.schemas import STATUS, PurchaseChangeIn, PurchaseIn, PurchaseOut
 
 SPENT = ledger.system_account("resellers.cashback_spent")
-"""Where cashback goes that pays for purchases."""
+"""The account for cashback that pays for purchases."""
 SPEND = "resellers.cashback_spend"
 PENDING, APPROVED, REJECTED = "pending", "approved", "rejected"
 _DECIDED = {APPROVED: "resellers.purchase_approved", REJECTED: "resellers.purchase_rejected"}
 
 
 class SpentOnPurchase(Conflict):
-    """Spent cashback comes back with its purchase (changed, deleted, rejected), not by a reversal beside it."""
+    """Spent cashback is returned with its purchase (changed, deleted, rejected), not by a reversal."""
 
     code = "spent_on_purchase"
     detail = "Este cashback pagou uma compra. Ele volta ao saldo se a compra for alterada, excluída ou reprovada."
 
 
 def purchase_out(row: Purchase, reseller: ResellerView, who: Principal | None) -> PurchaseOut:
-    """Shape a purchase for who asks; None: for anybody."""
+    """Return a purchase as the caller may see it; None: as anybody may."""
     return PurchaseOut(
         id=row.id,
         code=row.code,
@@ -66,7 +66,7 @@ def purchase_out(row: Purchase, reseller: ResellerView, who: Principal | None) -
 
 
 async def month_of(tx: Tx, day: date) -> date:
-    """Return the month that a purchase of a day counts in.
+    """Return the month of a purchase's day.
 
     Raises:
         InvalidInput: the day is in the future in São Paulo, or before the program began.
@@ -80,7 +80,7 @@ async def month_of(tx: Tx, day: date) -> date:
 
 
 async def keep_open(tx: Tx, month: date) -> None:
-    """Keep a month from being closed until this transaction ends.
+    """Lock a month against closing until this transaction ends.
 
     Raises:
         MonthClosed: it is closed already.
@@ -95,18 +95,18 @@ async def keep_open(tx: Tx, month: date) -> None:
 async def register(
     tx: Tx, policy: UnprovenCpf, who: Principal, body: PurchaseIn, *, approved_up_to: int | None = None
 ) -> PurchaseOut:
-    """Register a purchase, pending unless its CPF is approved automatically, and spend cashback on it if so wished.
+    """Register a purchase, pending unless its CPF is approved automatically, and spend cashback on it if requested.
 
-    What one operator does not approve alone (more than `approved_up_to` centavos) is not approved automatically either.
+    Amounts above `approved_up_to` centavos, which one operator does not approve alone, are not approved automatically.
 
     Raises:
         UnknownReseller: the CPF is no reseller's.
-        CpfNotProven: an operator enters it for a CPF that is not proven, and such are refused.
+        CpfNotProven: an operator enters it for a CPF that is not proven, and the policy refuses it.
         Forbidden: another's CPF without `purchases:write`.
         InvalidInput: the date is in the future.
         MonthClosed: the date is in a closed month.
         PurchaseCodeTaken: the code is another purchase's.
-        InsufficientFunds: there is less cashback than is to be spent.
+        InsufficientFunds: there is too little cashback.
     """
     reseller = await resellers.buyer(tx, who, body.cpf)
     earns = await require_proven_of_another(tx, policy, who, reseller)
@@ -169,7 +169,7 @@ async def _spend(tx: Tx, row: Purchase, reseller: ResellerView, amount: int, act
     """Pay a part of a purchase with cashback.
 
     Raises:
-        InsufficientFunds: there is less cashback than that.
+        InsufficientFunds: there is too little cashback.
     """
     entry = ledger.transfer(
         SPEND, source=reseller.account_id, target=SPENT, amount=amount, description=f"Usado na compra {row.code}"
@@ -185,7 +185,7 @@ async def _spend(tx: Tx, row: Purchase, reseller: ResellerView, amount: int, act
 
 
 async def _give_back(tx: Tx, row: Purchase, actor: Actor, approved_by: UUID | None = None) -> UUID | None:
-    """Return the cashback that a purchase spent back to its reseller; give the entry's id, None if there was none."""
+    """Return a purchase's spent cashback to its reseller; return the entry's id, None if there was none."""
     entry_id, amount = row.spend_entry_id, row.cashback_spent
     if entry_id is None:
         return None
@@ -199,10 +199,10 @@ async def _give_back(tx: Tx, row: Purchase, actor: Actor, approved_by: UUID | No
 
 
 async def refuse_if_spent(tx: Tx, reversal: ledger.NewEntry) -> None:
-    """Keep the ledger from reversing what a purchase still counts as paid.
+    """Refuse the ledger's reversal of cashback that a purchase still counts as paid.
 
     Raises:
-        SpentOnPurchase: a purchase does.
+        SpentOnPurchase: a purchase counts it.
     """
     if await tx.scalar(select(Purchase.id).where(Purchase.spend_entry_id == reversal.reverses_id)) is not None:
         raise SpentOnPurchase
@@ -227,7 +227,7 @@ async def _pending(tx: Tx, who: Principal, purchase_id: UUID) -> tuple[Purchase,
     Raises:
         PurchaseNotFound: there is none.
         Forbidden: it is another's and the claim is missing.
-        PurchaseDecided: it is not pending any more.
+        PurchaseDecided: it is no longer pending.
     """
     row = await find(tx, purchase_id, lock=True)
     reseller = await resellers.by_id(tx, row.reseller_id)
@@ -239,7 +239,7 @@ async def _pending(tx: Tx, who: Principal, purchase_id: UUID) -> tuple[Purchase,
 
 
 async def change(tx: Tx, who: Principal, purchase_id: UUID, body: PurchaseChangeIn) -> PurchaseOut:
-    """Change a pending purchase; spent cashback stays, changes or comes back as `cashback_to_spend` says.
+    """Change a pending purchase; `cashback_to_spend` sets its spent cashback.
 
     Raises:
         Forbidden, PurchaseNotFound, PurchaseDecided: as for `delete`.
@@ -272,7 +272,7 @@ async def change(tx: Tx, who: Principal, purchase_id: UUID, body: PurchaseChange
 
 
 async def delete(tx: Tx, who: Principal, purchase_id: UUID) -> None:
-    """Delete a pending purchase and give back the cashback that it spent.
+    """Delete a pending purchase and return its spent cashback.
 
     Raises:
         PurchaseNotFound: there is none.
