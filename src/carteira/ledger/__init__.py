@@ -1,23 +1,23 @@
 """The ledger: double entry in whole centavos; the only module that moves money.
 
-It owns accounts, entries, postings and holds. Owners and holders are mere ids to it. Invariants:
+It owns accounts, entries, postings and holds. It knows owners and holders only by their ids. Invariants:
 
 - an entry has two postings or more that add up to zero; entries and postings are only ever appended;
-- a customer's balance less what is held never goes below zero, whatever the concurrency;
-- a customer account's balance is its last posting's `balance_after` and the sum of its postings; a system account's
-  balance is rolled up by a job, and the rest is summed, so that no row is hot;
-- what is posted under a key is posted once;
-- each entry keeps its actor, who moved the money, and who approved it where that takes two;
-- entries are sealed in commit order into a hash chain, and `verify` names what was changed since.
+- a customer's available balance never goes below zero, whatever the concurrency;
+- a customer account's balance is its last posting's `balance_after` and the sum of its postings; a job rolls up a
+  system account's balance, and reads add the remaining postings, so that no row is hot;
+- an entry with a key is posted once;
+- each entry stores the actor who moved the money, and the second person who approved it, if there was one;
+- entries are sealed in commit order into a hash chain, and `verify` reports later changes.
 
 Callers write `ledger.post(tx, ledger.transfer(…), actor=…)`, or `lock` (or `read`) a book, `post` to it and `write` it.
 Python decides, the database checks again (checks, triggers, versions). A `Recorder` writes rows of the caller's own
-with the book, in the same statement; `Holders` describes the caller's table in which accounts' holders are looked up.
-What comes by thousands goes by the lane (`lane/`: `Batch`, `Writer`, `Queue`). What is unique for good (keys,
-reversals, a module's own ids) has narrow tables of its own (`Narrow`), which `reconcile` compares.
-`system_account(kind)` names the accounts of the operator. Holds (`hold`, `capture`, `release`, `expire_holds`) are
-for what is authorized first and settled later: no module uses them yet. `sql/` holds the present text of the functions
-and triggers in the database. Sources: rules.md, ledger; ADR 0002.
+with the book, in the same statement; `Holders` describes the caller's table of the accounts' holders. High volumes use
+the lane (`lane/`: `Batch`, `Writer`, `Queue`). Permanently unique values (keys, reversals, a module's own ids) have
+narrow tables of their own (`Narrow`), which `reconcile` compares. `system_account(kind)` names the accounts of the
+operator. Holds (`hold`, `capture`, `release`, `expire_holds`) are for money that is authorized first and settled later;
+no module uses them yet. `sql/` holds the present text of the functions and triggers in the database. Sources: rules.md,
+ledger; ADR 0002.
 """
 
 from carteira.kit.module import Module

@@ -1,8 +1,8 @@
-"""The book: accounts read from the database, entries posted to them in memory, and what there is to write back.
+"""The book: accounts read from the database, entries posted to them in memory, and the changes to write back.
 
-All rules of money are here, in plain Python, and once more in the database (checks and triggers), so that neither
-trusts the other. A book is read with a lock (`service.lock`) or without one (`service.read`); writing compares each
-account's version, so that a book that was overtaken is refused as a whole, or moves the account on from where it is.
+All rules of money are here in plain Python, and again in the database (checks and triggers), so that neither relies on
+the other. A book is read with a lock (`service.lock`) or without one (`service.read`); writing compares each account's
+version and refuses an outdated book as a whole, or applies the amounts to the present balances.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,7 +19,7 @@ _system_ids: set[UUID] = set()
 
 
 def system_account(kind: str) -> UUID:
-    """Name a system account (settlement, top-up source, fare box …): its id follows from its kind.
+    """Return the id of a system account (settlement, top-up source, fare box …), which follows from its kind.
 
     System accounts may go negative, are never locked, and their balance is the sum of their postings, rolled up by a
     job, so that no row is hot. The module that uses one creates its row in a migration.
@@ -36,7 +36,7 @@ def is_system(account_id: UUID) -> bool:
 
 @dataclass(slots=True)
 class Account:
-    """A customer account as the book knows it; amounts in centavos."""
+    """A customer account in the book; amounts in centavos."""
 
     id: UUID
     balance: int
@@ -46,25 +46,25 @@ class Account:
     holder_id: UUID | None = None
     kind: str = ""
     was: tuple[int, int, int] = field(init=False)
-    """Version, balance and held amount as they were read."""
+    """The version, balance and held amount that were read."""
     place: int = field(init=False, default=0)
-    """Place among the book's moves, from 1; 0 while nothing has happened to it."""
+    """Its position among the book's moves, from 1; 0 while it is unchanged."""
 
     def __post_init__(self) -> None:
         self.was = self.version, self.balance, self.held
 
     @property
     def available(self) -> int:
-        """What can be spent: the balance less what is held."""
+        """The available balance: the balance less holds."""
         return self.balance - self.held
 
     def covers(self, amount: int) -> bool:
-        """Return whether the account can give the amount away."""
+        """Return whether the available balance covers an amount."""
         return self.may_go_negative or self.available >= amount
 
 
 class Posting(NamedTuple):
-    """One line to be posted: a positive amount of centavos comes in, a negative one goes out."""
+    """One line of an entry: a positive amount of centavos comes in, a negative one goes out."""
 
     account_id: UUID
     amount: int
@@ -72,10 +72,10 @@ class Posting(NamedTuple):
 
 @dataclass(slots=True)
 class NewEntry:
-    """A movement to be posted.
+    """An entry to post.
 
-    `kind` is the business fact (`benefits.purchase`), `key` makes posting idempotent, `reverses_id` names the entry
-    that this one undoes. `description` is for people and is not part of the hash chain.
+    `kind` is the business fact (`benefits.purchase`), `key` makes posting idempotent, `reverses_id` is the entry that
+    this one reverses. `description` is for people and is not part of the hash chain.
     """
 
     kind: str
@@ -96,7 +96,7 @@ def transfer(  # noqa: PLR0913 - an entry of two lines, spelled out
     key: str | None = None,
     entry_id: UUID | None = None,
 ) -> NewEntry:
-    """Make the commonest entry: an amount in centavos from one account to another."""
+    """Return an entry that moves an amount in centavos from one account to another."""
     return NewEntry(
         kind,
         (Posting(source, -amount), Posting(target, amount)),
@@ -107,22 +107,22 @@ def transfer(  # noqa: PLR0913 - an entry of two lines, spelled out
 
 
 Move = tuple[UUID, int, int, int, int, int]
-"""How far an account moves: account, version and balance that were read, change of the balance and of what is held, in
-centavos, and number of versions."""
+"""An account's change: account, read version and balance, changes of the balance and of the holds in centavos, and the
+number of versions."""
 PostedLine = tuple[UUID, int, UUID, int, int | None, int | None, int | None]
-"""A posting: entry, line, account, amount; the customer account's version and balance behind it and its place among the
-moves (None for system accounts)."""
+"""A posting: entry, line, account, amount; the customer account's version and balance after it and its position among
+the moves (None for system accounts)."""
 
 
 class Book:
-    """Accounts in memory, and the entries posted to them since they were read."""
+    """Accounts in memory, and the entries posted to them."""
 
     def __init__(self, accounts: Iterable[Account]) -> None:
         self.accounts = {account.id: account for account in accounts}
         self._moved: list[Account] = []
         self.entries: list[NewEntry] = []
         self.actors: list[Actor | None] = []
-        """Who moves each entry's money; None: whoever writes the book."""
+        """The actor of each entry; None: the book's writer."""
         self.lines: list[PostedLine] = []
 
     def account(self, account_id: UUID) -> Account:
@@ -137,12 +137,12 @@ class Book:
             raise AccountNotFound from None
 
     def post(self, entry: NewEntry, *, actor: Actor | None = None) -> None:
-        """Post an entry; all of it or none. `actor` is who moves the money, where the book has entries of several.
+        """Post an entry, all of it or nothing. `actor` is its own, if the book has entries of several actors.
 
         Raises:
             UnbalancedEntry: the postings do not add up to zero.
             AccountNotFound: an account is neither in the book nor a system account.
-            InsufficientFunds: a customer account does not cover what it gives.
+            InsufficientFunds: a customer account's available balance is too small.
         """
         self._check(entry)
         for line, (account_id, amount) in enumerate(entry.postings):
@@ -157,7 +157,7 @@ class Book:
         self.actors.append(actor)
 
     def _check(self, entry: NewEntry) -> None:
-        """Hold an entry against the rules before any of it is posted."""
+        """Check an entry against the rules before any of it is posted."""
         total = 0
         net: dict[UUID, int] = {}
         for account_id, amount in entry.postings:
@@ -190,7 +190,7 @@ class Book:
         account.held += amount
 
     def release(self, account_id: UUID, amount: int) -> None:
-        """Give back an amount that was set aside."""
+        """Release an amount that was set aside."""
         account = self.account(account_id)
         assert account.held >= amount, "what is released was held"
         self._move(account)
@@ -198,7 +198,7 @@ class Book:
 
     @property
     def moves(self) -> list[Move]:
-        """The accounts that differ from what was read, and how far."""
+        """The changes of the accounts since they were read."""
         moves = []
         for account in self._moved:
             version, balance, held = account.was
@@ -207,7 +207,7 @@ class Book:
         return moves
 
     def _move(self, account: Account) -> None:
-        """Take an account to its next version."""
+        """Move an account to its next version."""
         if not account.place:
             self._moved.append(account)
             account.place = len(self._moved)

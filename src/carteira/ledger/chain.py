@@ -2,8 +2,8 @@
 
 No personal text is hashed (descriptions are left out), so that erasing a person does not break the chain.
 
-A block has a version, which says what its digests are taken over. Version 2 counts the actor and who approved; blocks
-of version 1 were sealed before there were any, and an entry in one of them has none.
+A block's version says what its digests cover. Version 2 includes the actor and the approver; blocks of version 1 were
+sealed before these existed, and their entries have none.
 """
 
 from collections.abc import Sequence
@@ -26,10 +26,10 @@ def _digests(content: str) -> TextClause:
     """)  # noqa: S608 - constants
 
 
-# What a digest is taken over, by the block's version: an entry's own fields and its postings in order of their lines,
-# everything but the description.
+# The content of a digest, by the block's version: an entry's own fields and its postings in the order of lines, except
+# the description.
 _DIGESTS = {
-    # An entry into which an actor was put since has no digest.
+    # An entry that got an actor later has no digest.
     1: _digests("""
         CASE WHEN num_nonnulls(entry.actor_kind, entry.actor_id, entry.approved_by) = 0 THEN concat_ws(
             '|', entry.id, entry.xid, entry.kind, coalesce(entry.key, ''), coalesce(entry.reverses_id::text, ''),
@@ -37,8 +37,8 @@ _DIGESTS = {
                 SELECT string_agg(concat_ws(',', line, account_id, amount, coalesce(seq, 0), coalesce(balance_after, 0),
                                             extract(epoch FROM posted_at)), ';' ORDER BY line)
                 FROM ledger_postings WHERE entry_id = entry.id)) END"""),
-    # What is text is quoted, and null is not what empty or zero is, so that no two entries read the same. A row as text
-    # would do as well and takes longer.
+    # Texts are quoted, and null differs from empty and zero, so that no two entries have one text. A row as text would
+    # serve too, but takes longer.
     2: _digests("""
         concat_ws(
             '|', entry.id, entry.xid, quote_literal(entry.kind), coalesce(quote_literal(entry.key), ''),
@@ -51,11 +51,11 @@ _DIGESTS = {
                 FROM ledger_postings WHERE entry_id = entry.id))"""),
 }
 VERSION = 2
-"""The version of the blocks that are sealed now."""
+"""The version of new blocks."""
 
 
 class LedgerBlock(ChainBlock):
-    """A block of the chain, with what its digests are taken over."""
+    """A block of the chain, with its digests' version."""
 
     __tablename__ = "ledger_chain"
 
@@ -64,12 +64,12 @@ class LedgerBlock(ChainBlock):
 
     @property
     def mark(self) -> bytes:
-        """The version, which version 1 does not say."""
+        """The version; version 1 hashes none."""
         return self.version.to_bytes(2) if self.version > 1 else b""
 
     @property
     def digests(self) -> TextClause:
-        """The digests of its version; where there is no such version, the hash is wrong too."""
+        """The digests of its version; an unknown version has a wrong hash anyway."""
         return _DIGESTS.get(self.version, _DIGESTS[VERSION])
 
 

@@ -1,4 +1,4 @@
-"""The ledger's proofs, run by the worker: each one's last result is kept, so that metrics and alerts go by it."""
+"""The ledger's checks, run by the worker; their last results are stored, for metrics and alerts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -51,7 +51,7 @@ chain_sealed_at = Gauge(
 
 
 class LedgerCheck(Base):
-    """The last result of a proof; `findings` is how much it found to be wrong."""
+    """The last result of a check; `findings` is the number of errors."""
 
     __tablename__ = "ledger_checks"
 
@@ -63,14 +63,14 @@ class LedgerCheck(Base):
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What a proof came to: entries read, and findings."""
+    """The result of a check: entries read, and findings."""
 
     entries: int
     findings: int
 
 
 async def reconcile(database: Database) -> CheckResult:
-    """Compare every balance with its postings, and keep the result; each difference is logged."""
+    """Compare every balance with its postings and store the result; each difference is logged."""
     async with database.transaction() as tx:
         found = await queries.reconcile(tx)
     for difference in found.differences:
@@ -79,7 +79,7 @@ async def reconcile(database: Database) -> CheckResult:
 
 
 async def verify(database: Database) -> CheckResult:
-    """Verify the whole hash chain, and keep the result; each finding is logged."""
+    """Verify the whole hash chain and store the result; each finding is logged."""
     result = await CHAIN.verify_and_log(database)
     return await _keep(database, "verify", CheckResult(result.rows, len(result.findings)))
 
@@ -96,7 +96,7 @@ async def _keep(database: Database, check: Check, result: CheckResult) -> CheckR
 
 
 async def observe(tx: Tx) -> None:
-    """Set the metrics of the last proofs, of the chain's head, and of the operator's own accounts."""
+    """Set the metrics of the last checks, of the chain's head, and of system accounts."""
     accounts = select(LedgerAccount.kind, LedgerAccount.balance).where(LedgerAccount.is_system)
     for kind, balance in await tx.execute(accounts):
         system_balance.labels(kind).set(balance)
@@ -112,5 +112,5 @@ async def observe(tx: Tx) -> None:
 
 
 async def results(tx: Tx) -> Sequence[LedgerCheck]:
-    """Return the last result of each proof."""
+    """Return the last result of each check."""
     return (await tx.scalars(select(LedgerCheck).order_by(LedgerCheck.check))).all()

@@ -1,4 +1,4 @@
-"""What the ledger refuses."""
+"""Errors of the ledger."""
 
 from uuid import UUID
 
@@ -6,7 +6,7 @@ from carteira.kit.web.problems import Conflict, InvalidInput, NotFound, Refusal
 
 
 class InsufficientFunds(Refusal):
-    """A customer's balance, less what is held, does not cover it."""
+    """A customer's available balance is too small."""
 
     code = "insufficient_funds"
     title = "Saldo insuficiente"
@@ -41,35 +41,35 @@ class HoldNotFound(NotFound):
 
 
 class HoldNotActive(Conflict):
-    """The hold was captured, released or has expired."""
+    """The hold was captured or released, or has expired."""
 
     code = "hold_not_active"
     detail = "Esta reserva já foi concluída ou expirou."
 
 
 class CaptureTooLarge(InvalidInput):
-    """More was asked for than is held."""
+    """The capture exceeds the hold."""
 
     code = "capture_too_large"
     detail = "O valor é maior que o reservado."
 
 
 class EntryAlreadyReversed(Conflict):
-    """An entry is reversed once."""
+    """The entry is reversed already."""
 
     code = "entry_already_reversed"
     detail = "Este lançamento já foi estornado."
 
 
 class EntryNotReversible(Conflict):
-    """A reversal is not reversed: post a new entry instead."""
+    """The entry is a reversal, which cannot be reversed: post a new entry instead."""
 
     code = "entry_not_reversible"
     detail = "Um estorno não pode ser estornado."
 
 
 class EntryKeyReused(InvalidInput):
-    """The idempotency key belongs to an entry with other content."""
+    """The key belongs to an entry with other content."""
 
     code = "idempotency_key_reused"
     title = "Chave de idempotência já usada"
@@ -77,7 +77,7 @@ class EntryKeyReused(InvalidInput):
 
 
 class StaleBook(Conflict):
-    """An account changed between reading it without a lock and writing it: read again, decide again."""
+    """An account changed between an unlocked read and the write: read and decide again."""
 
     code = "ledger_stale"
     detail = "O saldo mudou enquanto a operação era decidida. Tente de novo."
@@ -88,7 +88,7 @@ class UnbalancedEntry(ValueError):
 
 
 class MoneyRemains(Conflict):
-    """A person cannot be erased while money of theirs is left."""
+    """The person cannot be erased while they have money."""
 
     code = "money_remains"
     detail = "Ainda há saldo ou reserva. Use ou transfira o valor antes de apagar a conta."

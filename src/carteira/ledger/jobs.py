@@ -1,4 +1,4 @@
-"""The ledger's work in the background."""
+"""The ledger's background work."""
 
 from procrastinate import Blueprint, JobContext
 
@@ -11,7 +11,7 @@ blueprint = Blueprint()
 @blueprint.periodic(cron="* * * * * */30")
 @blueprint.task(name="expire_holds", queueing_lock="ledger.expire_holds", pass_context=True)
 async def expire_holds(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
-    """Release the holds whose time has passed, every half minute, in short transactions."""
+    """Release expired holds, every half minute, in short transactions."""
     database: Database = context.additional_context["database"]
     while True:
         async with database.transaction() as tx:

@@ -1,4 +1,4 @@
-"""The ledger's tables. `migrations/` adds what a model cannot say: triggers, and the function that writes."""
+"""The ledger's tables. `migrations/` adds what a model cannot express: triggers, and the writing function."""
 
 from datetime import datetime
 from uuid import UUID
@@ -11,7 +11,10 @@ from carteira.kit.db.base import INSTANT, Base
 
 
 class LedgerAccount(Base):
-    """A balance. A customer's is live; a system account's is rolled up to a transaction, the rest is in postings."""
+    """An account.
+
+    A customer's balance is live; a system account's is rolled up to a position, and later postings add to it.
+    """
 
     __tablename__ = "ledger_accounts"
     __table_args__ = (
@@ -36,10 +39,10 @@ class LedgerAccount(Base):
 
 
 class LedgerEntry(Base):
-    """A movement: two postings or more that add up to zero. Append-only.
+    """An entry: two postings or more that add up to zero. Append-only.
 
-    The actor is null in entries older than actors, and `unknown` in those of servers older than actors; a trigger
-    demands one of new entries.
+    The actor is null in entries from before actors, and `unknown` in entries by servers of that release; a trigger
+    requires one of new entries.
     """
 
     __tablename__ = "ledger_entries"
@@ -62,7 +65,7 @@ class LedgerEntry(Base):
 
 
 class LedgerKey(Base):
-    """A key under which something was posted: unique for good. Append-only."""
+    """A key of a posted entry: permanently unique. Append-only."""
 
     __tablename__ = "ledger_keys"
 
@@ -71,7 +74,7 @@ class LedgerKey(Base):
 
 
 class LedgerReversal(Base):
-    """An entry that was undone, and by which: once for good. Append-only."""
+    """A reversed entry and its reversal: permanently unique. Append-only."""
 
     __tablename__ = "ledger_reversals"
 
@@ -80,7 +83,7 @@ class LedgerReversal(Base):
 
 
 class LedgerPosting(Base):
-    """One line of an entry. `seq` and `balance_after` are the customer account's version and balance behind it."""
+    """One line of an entry. `seq` and `balance_after` are the customer account's version and balance after it."""
 
     __tablename__ = "ledger_postings"
     __table_args__ = (

@@ -1,4 +1,4 @@
-"""What operators do in the ledger that may have to wait for a second person."""
+"""Operators' operations in the ledger that may need a second person."""
 
 from uuid import UUID
 

@@ -1,4 +1,4 @@
-"""The ledger's part of a person: what it holds about them, and what is left once they are erased."""
+"""The ledger's part of a person's data: export and erasure."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -45,7 +45,7 @@ async def export_person(tx: Tx, user_id: UUID) -> Mapping[str, Any]:
 
 
 async def refuse_erasure(tx: Tx, user_id: UUID) -> None:
-    """Lock a person's accounts, so that nothing arrives between the look and the commit.
+    """Lock a person's accounts, so that nothing arrives between the check and the commit.
 
     Raises:
         MoneyRemains: a balance or a hold is left.
@@ -58,5 +58,5 @@ async def refuse_erasure(tx: Tx, user_id: UUID) -> None:
 
 
 async def erase_person(tx: Tx, user_id: UUID) -> None:
-    """Make a person's accounts nobody's; entries and postings stay, and with them every proof."""
+    """Detach a person from their accounts; entries and postings stay, and so do all proofs."""
     await tx.execute(update(LedgerAccount).where(LedgerAccount.owner_id == user_id).values(owner_id=None))

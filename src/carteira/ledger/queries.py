@@ -1,4 +1,4 @@
-"""The ledger's reads: balances now and at an instant, statements, owners, and the proof that it all adds up."""
+"""The ledger's reads: balances now and at an instant, statements, owners, and the reconciliation."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
@@ -33,12 +33,12 @@ class LedgerAccountView:
 
     @property
     def available(self) -> int:
-        """What can be spent."""
+        """The available balance."""
         return self.balance - self.held
 
 
 class LineKey(NamedTuple):
-    """What a statement is sorted by; `seq` is the account's version."""
+    """The sort key of statements; `seq` is the account's version."""
 
     posted_at: Instant
     seq: BigInt
@@ -53,7 +53,7 @@ BALANCES = select(LedgerAccount.id, LedgerAccount.balance, LedgerAccount.held).s
 
 @dataclass(frozen=True, slots=True)
 class StatementLine:
-    """One posting of an account, with the balance behind it (None for a system account)."""
+    """One posting of an account, with the balance after it (None for a system account)."""
 
     account_id: UUID
     entry_id: UUID
@@ -70,16 +70,16 @@ class StatementLine:
 
     @property
     def actor(self) -> Actor | None:
-        """Who moved the money; None in entries that are older than actors, or of a server that was."""
+        """The actor; None in entries from before actors, or by a server of that release."""
         return _actor(self.actor_kind, self.actor_id)
 
     @property
     def key(self) -> LineKey:
-        """The line's place in the statement."""
+        """The line's sort key."""
         return LineKey(self.posted_at, self.seq or 0, self.entry_id, self.line)
 
     def seen_by(self, who: Principal, *, claim: str) -> "StatementLine":
-        """Return the line as it is shown: who moved the money, to holders of the claim and to whom it was."""
+        """Return the line as shown; the actor only to holders of the claim and to the actor themself."""
         if who.may(claim):
             return self
         if self.actor == who.actor:
@@ -158,9 +158,9 @@ async def _accounts(tx: Tx, condition: ColumnElement[bool]) -> list[LedgerAccoun
 
 
 async def balance_at(tx: Tx, account_id: UUID, at: datetime) -> int:
-    """Return an account's balance in centavos as it stood at an instant (postings at the instant itself included).
+    """Return an account's balance in centavos at an instant, including postings at the instant itself.
 
-    A customer account's last posting before the instant carries it; a system account's postings are added up.
+    A customer account's last posting by then holds it; a system account's postings are summed.
 
     Raises:
         AccountNotFound: there is none.
@@ -212,10 +212,10 @@ _STATEMENT = Query(text("WITH wanted AS (SELECT unnest(CAST(:account_ids AS uuid
 
 
 def statement_of_one(account: str) -> Query:
-    """Return the query of a statement whose account is told by another query, so that both are one trip.
+    """Return the query of a statement whose account comes from another query, so that both are one trip.
 
-    `account` is a constant of the caller's that selects one row, or none: `account_id`, and one column more, `beside`.
-    Where its `account_id` is null it has no lines. Its rows are read by `lines_beside`.
+    `account` is a constant of the caller's that selects at most one row: `account_id` and one further column `beside`.
+    If `account_id` is null there are no lines. `lines_beside` reads its rows.
     """
     return Query(text("WITH wanted AS MATERIALIZED (" + account + "), lines AS (" + _LINES + ")" + _BESIDE))
 
@@ -223,7 +223,7 @@ def statement_of_one(account: str) -> Query:
 async def lines_beside(
     via: Tx | Reads, query: Query, *, limit: int, before: LineKey | None = None, **values: object
 ) -> tuple[object, list[StatementLine]] | None:
-    """Run a `statement_of_one`: give what stands beside, and up to `limit` lines, newest first; None: no row."""
+    """Run a `statement_of_one`; return `beside` and up to `limit` lines, newest first; None: there is no row."""
     at, seq, entry_id, line = before or _LATEST
     found = await rows(via, query, at=at, seq=seq, entry_id=entry_id, line=line, limit=limit, **values)
     if not found:
@@ -237,7 +237,7 @@ _LATEST = LineKey(datetime.max.replace(tzinfo=UTC), 2**63 - 1, UUID(int=2**128 -
 async def statement(
     via: Tx | Reads, account_ids: Sequence[UUID], *, limit: int, before: LineKey | None = None
 ) -> list[StatementLine]:
-    """Give up to `limit` postings of the accounts, newest first; `before` is the key of the last one already seen."""
+    """Return up to `limit` postings of the accounts, newest first; `before` is the last seen one's key."""
     at, seq, entry_id, line = before or _LATEST
     found = await rows(
         via, _STATEMENT, account_ids=list(account_ids), at=at, seq=seq, entry_id=entry_id, line=line, limit=limit
@@ -247,7 +247,7 @@ async def statement(
 
 @dataclass(frozen=True, slots=True)
 class IncomingLine:
-    """Money that an entry brought to an account of a person; the amount in centavos."""
+    """A credit by an entry to a person's account; the amount in centavos."""
 
     entry_id: UUID
     kind: str
@@ -268,26 +268,26 @@ _INCOMING = text("""
     LIMIT :limit
 """)
 _NEAR = timedelta(days=1)
-"""An entry is posted that near to when its id was made."""
+"""The longest time between making an entry's id and posting it."""
 
 
 async def incoming(  # noqa: PLR0913 - what a list is asked by
     tx: Tx, owner_id: UUID, kinds: Collection[str], *, after: UUID, before: UUID, limit: int
 ) -> list[IncomingLine]:
-    """Return what entries of these kinds brought to a person's accounts, newest first, between two entries' ids."""
+    """Return credits to a person's accounts by entries of these kinds, newest first, between two entries' ids."""
     bounds = {"since": _instant(after) - _NEAR, "until": _instant(before) + _NEAR, "after": after, "before": before}
     rows = await tx.execute(_INCOMING, {"owner_id": owner_id, "kinds": list(kinds), "limit": limit, **bounds})
     return [IncomingLine(*row) for row in rows]
 
 
 def _instant(made: UUID) -> datetime:
-    """Return when an id was made, as far as the product goes back and on."""
+    """Return the instant of an id, limited to the product's time range."""
     return datetime.fromtimestamp(min(max(made_at(made), _EARLIEST), _LATEST_INSTANT), UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class MonthTotal:
-    """What came to accounts of a kind in a month of São Paulo, and what went, in centavos."""
+    """Incoming and outgoing totals of a kind of accounts in a month of São Paulo, in centavos."""
 
     month: date
     kind: str
@@ -312,14 +312,14 @@ _MONTHS = text("""
 async def totals_by_month(
     tx: Tx, account_ids: Sequence[UUID], *, since: datetime, until: datetime, inside: Sequence[str] = ()
 ) -> list[MonthTotal]:
-    """Add up what came and went by month and kind of account; entries of the kinds `inside` move between them only."""
+    """Return totals by month and kind of account; entries of kinds `inside` only move between them and are left out."""
     bounds = {"since": since, "until": until}
     rows = await tx.execute(_MONTHS, {"account_ids": list(account_ids), "inside": list(inside), **bounds})
     return [MonthTotal(month, kind, int(came), int(went)) for month, kind, came, went in rows]
 
 
 async def lines_of_entry(tx: Tx, owner_id: UUID, entry_id: UUID) -> list[StatementLine]:
-    """Return the postings of an entry that are of a person's accounts; none, if it moved none of their money."""
+    """Return an entry's postings on a person's accounts; empty if it moved none of their money."""
     query = (
         select(
             LedgerPosting.account_id,
@@ -450,10 +450,10 @@ _ORPHANS = text("""
 
 
 class Narrow(NamedTuple):
-    """A narrow table of what is unique for good, and the wide one whose rows it names; all of them names in SQL.
+    """A narrow table of permanently unique values, and the wide table that it refers to, by their names in SQL.
 
-    `column` is what is unique, in both; `row_id` names the wide row, or is null where there is none. Where wide rows
-    are deleted after `years_kept`, narrow ones stay.
+    `column` is the unique value, in both; `row_id` refers to the wide row, or is null if there is none. Wide rows may
+    be deleted after `years_kept`; narrow ones stay.
     """
 
     table: str
@@ -470,13 +470,13 @@ _narrow = [
 
 
 def settle_ids(narrow: Narrow) -> None:
-    """Have `reconcile` compare a module's narrow table with its wide one too."""
+    """Add a module's narrow table to the reconciliation."""
     if narrow not in _narrow:
         _narrow.append(narrow)
 
 
 async def _strays(tx: Tx, narrow: Narrow) -> list[UUID]:
-    """Return wide rows that the narrow table does not name rightly, and what it names wrongly; up to 1,000."""
+    """Return up to 1,000 differences between the wide and the narrow table."""
     table, column, row_id, wide, years = narrow
     kept = f"AND uuid_extract_timestamp({row_id}) > now() - interval '{years} years'" if years else ""
     strays = await tx.scalars(
@@ -494,16 +494,15 @@ async def _strays(tx: Tx, narrow: Narrow) -> list[UUID]:
 
 
 async def reconcile(tx: Tx) -> Reconciliation:
-    """Compare every account with its postings and active holds, every entry with zero, and every id with its own table.
+    """Compare every account with its postings and holds, every entry with zero, and every id with its narrow table.
 
-    Reads one snapshot, so it may run while money moves. Differences name the account or entry and both figures, in
-    centavos, and how many lines carry a balance that is not the sum so far; or the row whose key, reversal or
-    processor's id is not what the table says in which that is unique. There are none unless somebody wrote past the
-    ledger.
+    It reads one snapshot, so it may run while money moves. A difference names the account or entry and both figures, in
+    centavos, and how many lines have a wrong running balance; or the row whose key, reversal or processor's id differs
+    from the narrow table. There are none unless somebody bypassed the ledger.
     """
     await tx.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
     await tx.execute(text("SET LOCAL statement_timeout = 0"))
-    # Everything is read once: on statistics that lag behind a busy day, nested loops would read it again and again.
+    # Everything is read once: with statistics that lag behind a busy day, nested loops would read it repeatedly.
     await tx.execute(text("SET LOCAL enable_nestloop = off"))
     counts = (
         await tx.execute(text("SELECT (SELECT count(*) FROM ledger_accounts), (SELECT count(*) FROM ledger_entries)"))
@@ -533,7 +532,7 @@ async def reconcile(tx: Tx) -> Reconciliation:
 
 
 async def people_of(tx: Tx, entry_id: UUID) -> list[UUID]:
-    """Return whom the audit means by an entry: owners of its accounts, and holders of those that have none."""
+    """Return the audit's subjects of an entry: owners of its accounts, or holders of accounts without an owner."""
     person = func.coalesce(LedgerAccount.owner_id, LedgerAccount.holder_id)
     query = select(person).join(LedgerPosting, LedgerPosting.account_id == LedgerAccount.id).distinct()
     return list(await tx.scalars(query.where(LedgerPosting.entry_id == entry_id, person.is_not(None))))

@@ -1,4 +1,4 @@
-"""The ledger's statements in which tables of other modules take part. Each is put together once, at import."""
+"""The ledger's statements that include tables of other modules. Each is built once, at import."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -18,23 +18,22 @@ COLUMNS = "id, balance, held, version, may_go_negative, holder_id, kind"
 
 
 class Records(NamedTuple):
-    """Rows that `Recorder.record` made ready for `write`: the whole statement, and its parameters after the book's."""
+    """Rows from `Recorder.record` for `write`: the whole statement, and its parameters after the book's."""
 
     statement: str
     values: tuple[object, ...]
 
 
 class Recorder:
-    """Appends rows to tables of others in the statement that writes a book, so that all are written or none.
+    """Appends rows to a module's tables in the statement that writes a book, so that all are written or none.
 
-    A module makes one at import and hands `record(…)` to `write`: one round trip and one prepared statement for all.
+    A module makes one at import and passes `record(…)` to `write`: one trip and one prepared statement for all.
 
     Args:
-        inserts: What takes the rows.
-        guard: The call of a function in the database, with its parameters as `{0}`, `{1}` …, which come before those
-            of the inserts. It is made once the book's accounts are locked. It returns anything, or raises so that
-            nothing is written.
-        guarded: How many parameters that has.
+        inserts: The inserts of the rows.
+        guard: The call of a function in the database, with its parameters as `{0}`, `{1}` …, which come before those of
+            the inserts. It is called once the book's accounts are locked; if it raises, nothing is written.
+        guarded: The number of its parameters.
     """
 
     def __init__(self, *inserts: Insert, guard: str = "", guarded: int = 0) -> None:
@@ -52,7 +51,7 @@ class Recorder:
         self._statement = ",\n".join(steps) + f"\nSELECT FROM {then}"
 
     def record(self, *values: object) -> Records:
-        """Return the rows as `write` takes them: the guard's parameters, then those of each insert."""
+        """Return the rows for `write`: the guard's parameters, then those of each insert."""
         return Records(self._statement, values)
 
 
@@ -60,10 +59,10 @@ class Holders:
     """A module's table of holders of accounts, for `accounts_held`.
 
     Args:
-        table: The table, known to the other parameters as `holder_row`.
+        table: The table, aliased as `holder_row` in the other parameters.
         name: The column with the module's own name of a holder.
-        holder_id: The column with the id that the ledger knows.
-        more: Expressions for what else the module wants to know of a holder.
+        holder_id: The column with the ledger's id of a holder.
+        more: Expressions of the module's further columns.
     """
 
     def __init__(self, table: str, *, name: str, holder_id: str = "id", more: Sequence[str] = ()) -> None:

@@ -62,7 +62,7 @@ class PostingOut(BaseModel):
 
 
 class EntryOut(BaseModel):
-    """A whole entry, and who moved the money."""
+    """A whole entry with its actor."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -78,7 +78,7 @@ class EntryOut(BaseModel):
 
 
 class ReversalIn(BaseModel):
-    """Why an entry is undone."""
+    """Why an entry is reversed."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -86,7 +86,7 @@ class ReversalIn(BaseModel):
 
 
 class ReversalOut(BaseModel):
-    """The entry that undoes another."""
+    """The reversal of an entry."""
 
     id: UUID
     reverses_id: UUID

@@ -41,7 +41,7 @@ from carteira.ledger.models import (
 from carteira.ledger.recorder import COLUMNS, WRITE_ALONE, Holders, Records
 
 STALE = "CA001"
-"""SQLSTATE with which `ledger_post` refuses a book that was overtaken."""
+"""The SQLSTATE of `ledger_post` for an outdated book."""
 
 _READ = f"SELECT {COLUMNS} FROM ledger_accounts WHERE id = ANY($1) AND NOT is_system"  # noqa: S608 - constants
 _ALONE = Records(WRITE_ALONE, ())
@@ -54,9 +54,9 @@ _FIND_HELD = """
 
 
 async def open_account(tx: Tx, kind: str, *, holder_id: UUID, owner_id: UUID | None = None) -> UUID:
-    """Open a customer account of a kind for a holder (a benefit account, a card …); the same one if it is open already.
+    """Open a customer account of a kind for a holder (a benefit account, a card …); return an existing one.
 
-    `owner_id` is the person whose money it is, where that is known.
+    `owner_id` is the person whose money it is, if known.
     """
     fresh = uuid7()
     opened: UUID | None = await tx.scalar(
@@ -75,7 +75,7 @@ async def open_account(tx: Tx, kind: str, *, holder_id: UUID, owner_id: UUID | N
 
 
 async def assign_owner(tx: Tx, *, holder_id: UUID, owner_id: UUID | None) -> None:
-    """Say whose money a holder's accounts are (a claimed benefit account), or that it is nobody's (erasure)."""
+    """Set the owner of a holder's accounts (a claimed benefit account), or None (an erasure)."""
     await tx.execute(update(LedgerAccount).where(LedgerAccount.holder_id == holder_id).values(owner_id=owner_id))
 
 
@@ -88,9 +88,9 @@ async def _book(tx: Tx | LeanTx, account_ids: Iterable[UUID], *, lock: bool) -> 
 
 
 async def lock(tx: Tx | LeanTx, account_ids: Iterable[UUID]) -> Book:
-    """Lock customer accounts, in id order so that no two transactions wait for each other, and read them into a book.
+    """Lock customer accounts, in the order of ids so that transactions cannot deadlock, and read them into a book.
 
-    System accounts among the ids are left alone: they need no lock.
+    System accounts among the ids are skipped: they need no lock.
 
     Raises:
         AccountNotFound: one of them does not exist.
@@ -99,15 +99,12 @@ async def lock(tx: Tx | LeanTx, account_ids: Iterable[UUID]) -> Book:
 
 
 async def lock_free(tx: Tx | LeanTx, account_ids: Collection[UUID]) -> Book:
-    """Lock and read those of the accounts that nobody else has locked; the others are not in the book.
-
-    Nobody is waited for.
-    """
+    """Lock and read the accounts that are free, without waiting; locked ones are not in the book."""
     return Book([Account(*row) for row in await fetch(tx, _READ + _LOCKED_IF_FREE, account_ids)])
 
 
 async def read(tx: Tx | LeanTx, account_ids: Iterable[UUID]) -> Book:
-    """Read accounts into a book without locking them; writing it raises `StaleBook` if one has changed meanwhile.
+    """Read accounts into a book without locks; writing it raises `StaleBook` if one has changed meanwhile.
 
     Raises:
         AccountNotFound: one of them does not exist.
@@ -116,7 +113,7 @@ async def read(tx: Tx | LeanTx, account_ids: Iterable[UUID]) -> Book:
 
 
 async def find_held(tx: Tx | LeanTx, held: Collection[tuple[UUID, str]]) -> dict[tuple[UUID, str], UUID]:
-    """Return the ids of the accounts named by holder and kind, without locks; those that do not exist are left out."""
+    """Return the ids of accounts by holder and kind, without locks; missing ones are left out."""
     rows = await fetch(tx, _FIND_HELD, [holder_id for holder_id, _ in held], [kind for _, kind in held])
     return {(row[0], row[1]): row[2] for row in rows}
 
@@ -124,10 +121,10 @@ async def find_held(tx: Tx | LeanTx, held: Collection[tuple[UUID, str]]) -> dict
 async def accounts_held(
     tx: Tx | LeanTx, holders: Holders, names: Collection[str]
 ) -> Sequence[tuple[str, tuple[Any, ...], Account | None]]:
-    """Read, without locks, the accounts of those holders in a module's table that have one of the names.
+    """Read, without locks, the accounts of the holders in a module's table with these names.
 
-    Return name, holder (its id, and what the module wants to know beside) and account, for each account; a holder
-    without any comes once, with None, and a name without a holder not at all. One round trip for both.
+    Returns name, holder (its id and the module's further columns) and account for each account; a holder without
+    accounts once, with None; nothing for a name without a holder. It takes one trip.
     """
     rows, end = await fetch(tx, holders.read_accounts, names), 1 + holders.width
     return [(row[0], row[1:end], Account(*row[end:]) if row[end] else None) for row in rows]
@@ -142,18 +139,16 @@ async def write(  # noqa: PLR0913 - one call writes it all
     follow: bool = False,
     records: Records | None = None,
 ) -> None:
-    """Write what was posted and held: the accounts, the entries and their postings, in one round trip.
+    """Write a book's changes: the accounts, the entries and their postings, in one trip.
 
-    `actor` is who moves the money (None: each entry was posted with its own), and `approved_by` the person who approved
-    it where that takes two; each entry keeps both.
-
-    With `follow`, accounts that other transactions moved since they were read are moved on from where they are now, as
-    long as they cover it; so that nothing needs to be locked or compared, a book that only takes from its customers'
-    accounts. `records` are rows of the caller's own that are written in the same statement (`Recorder`).
+    `actor` moves the money (None: each entry was posted with its own), and `approved_by` is the second person, if there
+    was one; each entry stores both. With `follow`, amounts are applied to accounts' present balances, as long as these
+    cover them, without locks and comparisons: only valid for books that debit customer accounts. `records` are rows of
+    the caller's own that are written in the same statement (`Recorder`).
 
     Raises:
-        StaleBook: an account is not as it was read (with `follow`: and does not cover what is taken); nothing of this
-            transaction can be kept.
+        StaleBook: an account has changed (with `follow`: and no longer covers the amount); the transaction must be
+            rolled back.
     """
     assert not follow or all(line[3] < 0 for line in book.lines if line[4] is not None), "a followed book only takes"
     statement, values = records or _ALONE
@@ -172,9 +167,9 @@ async def write(  # noqa: PLR0913 - one call writes it all
 
 
 async def post(tx: Tx, entry: NewEntry, *, actor: Actor, approved_by: UUID | None = None) -> UUID:
-    """Post one entry and give its id: lock, check, write.
+    """Post one entry and return its id: lock, check, write.
 
-    With a `key`, the same entry posted again moves nothing and gives the first one's id, whoever posts it.
+    With a `key`, posting the same entry again moves nothing and returns the first one's id, whoever posts it.
 
     Raises:
         InsufficientFunds: a customer account does not cover what it gives.
@@ -192,7 +187,7 @@ async def post(tx: Tx, entry: NewEntry, *, actor: Actor, approved_by: UUID | Non
 
 
 async def _posted_under(tx: Tx, entry: NewEntry) -> UUID | None:
-    """Wait for whoever posts under the same key, then look whether the entry is there already."""
+    """Wait for concurrent posts under the same key, then return the entry if it exists."""
     await tx.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(entry.key, 0))))
     known = await tx.scalar(
         select(LedgerEntry).join(LedgerKey, LedgerKey.entry_id == LedgerEntry.id).where(LedgerKey.key == entry.key)
@@ -210,7 +205,7 @@ async def _posted_under(tx: Tx, entry: NewEntry) -> UUID | None:
 
 
 async def hold(tx: Tx, account_id: UUID, amount: int, *, ttl: timedelta) -> UUID:
-    """Set an amount of centavos aside until it is captured, released, or `ttl` has passed; give the hold's id.
+    """Set an amount of centavos aside until it is captured or released, or `ttl` has passed; return the hold's id.
 
     Raises:
         InsufficientFunds: the account does not cover it.
@@ -228,7 +223,7 @@ async def hold(tx: Tx, account_id: UUID, amount: int, *, ttl: timedelta) -> UUID
 
 
 async def _settle(tx: Tx, hold_id: UUID, check: Callable[[LedgerHold], None]) -> tuple[LedgerHold, Book]:
-    """Lock a hold's account and then the hold, which must be active, and give the held amount back to the account."""
+    """Lock a hold's account and then the hold, which must be active, and release its amount."""
     account_id = await tx.scalar(select(LedgerHold.account_id).where(LedgerHold.id == hold_id))
     if account_id is None:
         raise HoldNotFound
@@ -250,7 +245,7 @@ def _not_expired(row: LedgerHold) -> None:
 async def capture(  # noqa: PLR0913 - an entry, spelled out
     tx: Tx, hold_id: UUID, *, target: UUID, kind: str, actor: Actor, amount: int | None = None
 ) -> UUID:
-    """Turn a hold, or a part of it, into an entry towards a system account; the rest is released. Gives the entry's id.
+    """Turn a hold, or a part of it, into an entry to a system account; the rest is released. Returns the entry's id.
 
     Raises:
         HoldNotFound: there is no such hold.
@@ -275,7 +270,7 @@ async def capture(  # noqa: PLR0913 - an entry, spelled out
 
 
 async def release(tx: Tx, hold_id: UUID) -> None:
-    """Give a held amount back.
+    """Release a hold.
 
     Raises:
         HoldNotFound: there is no such hold.
@@ -288,7 +283,7 @@ async def release(tx: Tx, hold_id: UUID) -> None:
 
 
 async def expire_holds(tx: Tx, *, limit: int = 500) -> int:
-    """Release up to `limit` holds whose time has passed; give how many there were. A job calls it."""
+    """Release up to `limit` expired holds and return how many there were. A job calls it."""
     due = await tx.execute(
         select(LedgerHold.id, LedgerHold.account_id)
         .where(LedgerHold.status == "active", LedgerHold.expires_at <= clock.now())
@@ -316,17 +311,17 @@ async def expire_holds(tx: Tx, *, limit: int = 500) -> int:
 
 
 ReversalGuard = Callable[[Tx, NewEntry], Awaitable[None]]
-"""Told of the entry that is about to undo another (`reverses_id`)."""
+"""Called with the entry that is about to reverse another (`reverses_id`)."""
 _guards: dict[str, ReversalGuard] = {}
 
 
 def guard_reversal(kind: str, guard: ReversalGuard) -> None:
-    """Let the module that posts entries of a kind take part in their reversal, or refuse it."""
+    """Register a module's guard for the reversal of entries of a kind, which may refuse it."""
     _guards[kind] = guard
 
 
 async def lock_entry(tx: Tx | LeanTx, entry_id: UUID) -> None:
-    """Make everybody who gives an entry's money back take turns; take it before any account is locked."""
+    """Serialise reversals and refunds of an entry; take this lock before locking any account."""
     await fetch(tx, "SELECT pg_advisory_xact_lock(hashtextextended($1, 1))", str(entry_id))
 
 
@@ -336,18 +331,18 @@ async def is_reversed(tx: Tx, entry_id: UUID) -> bool:
 
 
 FindHolders = Callable[[Tx, Collection[UUID]], Awaitable[Collection[str]]]
-"""Gives the CPFs that a module's holders were opened for, where they are nobody's yet."""
+"""Returns the CPFs that a module's unowned holders were opened for."""
 _holders: dict[str, FindHolders] = {}
 
 
 def name_holders(module: str, find: FindHolders) -> None:
-    """Let the module whose accounts have this first part of their kind tell whose CPF stands behind a holder."""
+    """Register a module's function for its holders' CPFs, by the first part of its accounts' kinds."""
     _holders[module] = find
 
 
 @dataclass(frozen=True, slots=True)
 class ReversalEffect:
-    """What reversing an entry would do: how many centavos it moves, and who gains by it."""
+    """The effect of a reversal: how many centavos it moves, and who gains by it."""
 
     amount: int
     gains: Gains
@@ -357,7 +352,7 @@ Weigh = Callable[[ReversalEffect], Awaitable[None]]
 
 
 async def _effect_of(tx: Tx, reversal: NewEntry) -> ReversalEffect:
-    """Return what a reversal is about to do."""
+    """Return a reversal's effect."""
     gained = {posting.account_id: posting.amount for posting in reversal.postings if posting.amount > 0}
     rows = (
         await tx.execute(
@@ -384,15 +379,15 @@ async def reverse(  # noqa: PLR0913 - what, by whom, and why
     key: str | None = None,
     weigh: Weigh | None = None,
 ) -> UUID:
-    """Undo an entry by a new one with the opposite postings; give the new entry's id.
+    """Reverse an entry by a new one with the opposite postings; return the new entry's id.
 
-    `weigh` is told what the reversal does once it is known that it can be done, before it is written.
+    `weigh` is called with the reversal's effect once it is known to be possible, before it is written.
 
     Raises:
         EntryNotFound: there is no such entry.
         EntryAlreadyReversed: it was reversed before.
         EntryNotReversible: it is a reversal itself.
-        InsufficientFunds: the money that it brought a customer has been spent.
+        InsufficientFunds: the money that it credited to a customer has been spent.
     """
     entry = await tx.get(LedgerEntry, entry_id)
     if entry is None:
@@ -420,9 +415,9 @@ async def reverse(  # noqa: PLR0913 - what, by whom, and why
 
 
 async def roll_up(tx: Tx) -> int:
-    """Add what was posted to the system accounts since the last time to their balances; give how many changed.
+    """Add new postings of system accounts to their balances, and return how many accounts changed.
 
-    Takes only entries of transactions below the horizon of those still open, so that none is missed. A job calls it.
+    It takes only entries below the horizon of all open transactions, so that none is missed. A job calls it.
     """
     result = await tx.execute(
         text("""

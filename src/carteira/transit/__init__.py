@@ -2,16 +2,16 @@
 
 It owns cards, the times they were blocked, and taps. Money is the ledger's. Invariants:
 
-- a person has a card from the first look on, exactly one however many look at once; more are issued on request;
+- a person has a card from the first read on, exactly one however many reads are concurrent; more are issued on request;
 - a card's balance is its ledger account's and never goes below zero; only an active card recharges or debits;
-- a tap is accounted for once by its id, whoever sends it, in any order: `paid + owed` is its fare, and what is owed
-  (`outstanding`) is what the system account `transit.receivable` is short of;
-- a tap whose clock is impossible is kept, charges nothing, and waits for an operator (`waiting`);
-- a recharge is paid for, by Pix (out of the account that `payments` names) or in cash at a counter (`transit.cash`),
-  or needs no payment where the settings say so;
-- people's own debits and recharges go by the ledger's lane (`moves`), but the ordinary way (`service`) where a ride is
-  still owed;
-- money that comes in (a recharge, a moved balance) pays the person's outstanding rides first, the oldest first.
+- a tap is accounted for once by its id, whoever sends it, in any order: `paid + owed` is its fare, and the sum of
+  `outstanding` is minus the balance of the system account `transit.receivable`;
+- a tap with an impossible clock is stored, charges nothing, and waits for an operator (`waiting`);
+- a recharge is paid by Pix (from `payments`' account) or in cash at a counter (`transit.cash`), or needs no payment if
+  the settings say so;
+- people's own debits and recharges use the ledger's lane (`moves`), or the ordinary way (`service`) if a ride is still
+  owed;
+- incoming money (a recharge, a moved balance) pays the person's outstanding rides first, the oldest first.
 
 Events: `transit.recharged`, `transit.debited`, `transit.ride_paid` (a tap, when and as far as a balance pays it),
 `transit.reversed` (by an operator; its amount is negative where the card loses it), all with `user_id, card_id,

@@ -1,4 +1,4 @@
-"""What the console asks of transit: taps that wait for an operator, what riders owe, and cards that were lost."""
+"""Transit for the console: taps that wait for an operator, riders' debts, and lost cards."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -37,7 +37,7 @@ __all__ = [
 
 
 class DebtPlace(NamedTuple):
-    """What riders' debts are sorted by: whose they are, then the oldest first, as a recharge pays them."""
+    """The sort key of riders' debts: the person, then the oldest first, as a recharge pays them."""
 
     user_id: UUID
     tapped_at: Instant
@@ -49,7 +49,7 @@ DEBTS = CursorOf(DebtPlace)
 
 @dataclass(frozen=True, slots=True)
 class DebtSeen:
-    """A ride that is not fully paid yet, and whose it is; amounts in centavos."""
+    """An unpaid ride and its person; amounts in centavos."""
 
     id: UUID
     user_id: UUID
@@ -73,17 +73,17 @@ class CardSeen:
 
 
 async def taps(tx: Tx, asked: PageRequest[UUID]) -> Page[WaitingTap]:
-    """List the taps that wait, those that came first first; each person shown is looked at."""
+    """List waiting taps, the oldest first; looks at people are recorded."""
     page = asked.page(await waiting.listed(tx, limit=asked.limit + 1, after=asked.after), lambda tap: tap.id)
     await audit.record_looks(tx, "waiting_taps_listed", waiting.people_of(page.items))
     return page
 
 
 async def waiting_tap(tx: Tx, tap_id: UUID) -> WaitingTap:
-    """Return a tap that waits.
+    """Return a waiting tap.
 
     Raises:
-        TapNotFound: it does not, or there is none.
+        TapNotFound: there is none, or it does not wait.
     """
     before = UUID(int=tap_id.int - 1) if tap_id.int else tap_id
     page = await taps(tx, PageRequest(1, before))
@@ -93,7 +93,7 @@ async def waiting_tap(tx: Tx, tap_id: UUID) -> WaitingTap:
 
 
 async def debts(tx: Tx, asked: PageRequest[DebtPlace]) -> Page[DebtSeen]:
-    """List the rides that are not fully paid, person by person; each of them is looked at."""
+    """List unpaid rides, person by person; looks at people are recorded."""
     place = (Tap.user_id, Tap.tapped_at, Tap.id)
     query = (
         select(Tap.id, Tap.user_id, TransportCard.card_number, Tap.amount, Tap.outstanding, Tap.tapped_at, Tap.line)
@@ -124,7 +124,7 @@ def _cards() -> Select[*tuple[Any, ...]]:
 async def cards(
     tx: Tx, asked: PageRequest[UUID], *, number: str | None = None, user_id: UUID | None = None
 ) -> Page[CardSeen]:
-    """List a person's cards, or the one of a number; else those that are blocked; each holder is looked at."""
+    """List a person's cards, or the one of a number, or else blocked ones; looks at holders are recorded."""
     query = _cards().order_by(TransportCard.id).limit(asked.limit + 1)
     if number is not None:
         query = query.where(TransportCard.card_number == number)
@@ -140,7 +140,7 @@ async def cards(
 
 
 async def card(tx: Tx, card_id: UUID) -> CardSeen:
-    """Return a card; its person is looked at.
+    """Return a card; the look at its person is recorded.
 
     Raises:
         CardNotFound: there is none.
@@ -154,7 +154,7 @@ async def card(tx: Tx, card_id: UUID) -> CardSeen:
 
 
 async def block_lost(tx: Tx, who: Principal, card_id: UUID) -> None:
-    """Block a card that its holder says is lost.
+    """Block a card that its holder reports as lost.
 
     Raises:
         CardNotFound, CardCancelled.
@@ -166,7 +166,7 @@ async def block_lost(tx: Tx, who: Principal, card_id: UUID) -> None:
 
 
 async def unblock_found(tx: Tx, who: Principal, card_id: UUID) -> None:
-    """Make a card that was found good again.
+    """Unblock a card that was found.
 
     Raises:
         CardNotFound, CardCancelled.
@@ -178,7 +178,7 @@ async def unblock_found(tx: Tx, who: Principal, card_id: UUID) -> None:
 
 
 async def _holder(tx: Tx, who: Principal, card_id: UUID) -> tuple[UUID, str]:
-    """Return whose a card is, and its number."""
+    """Return a card's holder and number."""
     query = select(TransportCard.user_id, TransportCard.card_number).where(TransportCard.id == card_id)
     row = (await tx.execute(query)).one_or_none()
     if row is None or row.user_id is None:

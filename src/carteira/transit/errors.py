@@ -1,4 +1,4 @@
-"""What transit refuses."""
+"""Problems of transit."""
 
 from carteira.kit.web.problems import Conflict, Forbidden, InvalidInput, NotFound, Refusal
 
@@ -12,7 +12,7 @@ class InsufficientBalance(Refusal):
 
 
 class CardNotActive(Refusal):
-    """A blocked or cancelled card neither recharges nor debits, and receives no other card's balance."""
+    """The card is blocked or cancelled: it takes no recharge, debit or other card's balance."""
 
     status = 409
     code = "card_not_active"
@@ -21,7 +21,7 @@ class CardNotActive(Refusal):
 
 
 class CardCancelled(Refusal):
-    """A cancelled card stays so."""
+    """The card is cancelled, for good."""
 
     status = 409
     code = "card_cancelled"
@@ -30,7 +30,7 @@ class CardCancelled(Refusal):
 
 
 class PaymentRequired(Conflict):
-    """A recharge is paid for: at a counter, or by a provider (`RECHARGE_WITHOUT_PAYMENT` is off)."""
+    """The recharge needs a payment, at a counter or by Pix (`RECHARGE_WITHOUT_PAYMENT` is off)."""
 
     code = "payment_required"
     title = "Pagamento necessário"
@@ -38,14 +38,14 @@ class PaymentRequired(Conflict):
 
 
 class RechargePaid(Conflict):
-    """A recharge that was paid for is undone by returning its payment, not by an entry alone."""
+    """The recharge was paid: it is undone by returning the payment, not by a reversal alone."""
 
     code = "recharge_was_paid"
     detail = "Esta recarga foi paga. Para desfazê-la, devolva o pagamento."
 
 
 class RechargeSpent(Conflict):
-    """What a payment recharged was spent: it cannot be given back."""
+    """The paid recharge was spent and cannot be returned."""
 
     code = "recharge_spent"
     detail = "O saldo do cartão não cobre a devolução: a recarga já foi usada."
@@ -66,21 +66,21 @@ class CardOfAnother(Forbidden):
 
 
 class SameCard(InvalidInput):
-    """A balance moves to another card, not to itself."""
+    """The target is the card itself."""
 
     code = "same_card"
     detail = "Escolha outro cartão para receber o saldo."
 
 
 class TooManyCards(Conflict):
-    """A person holds a limited number of cards that are not cancelled."""
+    """The person has reached the limit of cards that are not cancelled."""
 
     code = "too_many_cards"
     detail = "Você já tem o número máximo de cartões. Cancele um deles para pedir outro."
 
 
 class BalanceRemains(Conflict):
-    """A person with money on a card is not erased (rules.md, identity: LGPD)."""
+    """The person has money on a card and cannot be erased (rules.md, identity: LGPD)."""
 
     code = "card_has_balance"
     detail = "Ainda há saldo em cartão de transporte. Use ou retire o saldo antes de excluir a conta."
@@ -94,14 +94,14 @@ class TapNotFound(NotFound):
 
 
 class TapDecided(Conflict):
-    """The tap does not wait: an operator has decided it, or none had to."""
+    """The tap does not wait for a decision."""
 
     code = "tap_already_decided"
     detail = "Esta viagem não está à espera de uma decisão."
 
 
 class RideSettled(Conflict):
-    """A ride that was owed and paid later, and the payment of debts, are not undone entry by entry."""
+    """Entries of rides that were owed and paid later, and of debts' payments, cannot be reversed."""
 
     code = "ride_settled"
     detail = "Esta viagem foi paga depois, em parte ou toda. Devolva o valor com uma recarga."

@@ -1,4 +1,4 @@
-"""What transit counts."""
+"""Metrics of transit."""
 
 from prometheus_client import Counter, Gauge
 

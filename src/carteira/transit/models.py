@@ -10,7 +10,7 @@ from carteira.kit.db.base import INSTANT, Base
 
 
 class TransportCard(Base):
-    """A transport card. `user_id` is empty once its person was erased; `is_first` marks the one from registration."""
+    """A transport card. `user_id` is None once its person was erased; `is_first` marks the one from registration."""
 
     __tablename__ = "transport_cards"
     __table_args__ = (
@@ -33,7 +33,7 @@ class TransportCard(Base):
 
 
 class CardBlock(Base):
-    """A time in which a card was blocked: rides in it are denied, however late the validator tells of them."""
+    """A period in which a card was blocked: its rides are denied, however late the validator reports them."""
 
     __tablename__ = "transit_card_blocks"
 
@@ -45,8 +45,8 @@ class CardBlock(Base):
 class Tap(Base):
     """A ride that a validator recorded. `paid + owed` is the fare; `outstanding` is what is still owed of it.
 
-    `result` is empty only inside the transaction that claims the tap's id and decides it. `tapped_at` is what
-    the validator's clock said, or what an operator put in the place of the impossible.
+    `result` is None only inside the transaction that inserts and decides the tap. `tapped_at` is by the validator's
+    clock, or by an operator who replaced an impossible instant.
     """
 
     __tablename__ = "transit_taps"

@@ -1,7 +1,7 @@
-"""Debits and recharges of people's own cards, by thousands: a user of the ledger's lane.
+"""Debits and recharges of people's own cards by the ledger's lane.
 
-What needs more than a card and its balance (rides still owed, a card that is not there or another's, a key used before
-for something else) is not decided here: status 0 sends it the ordinary way, `service`.
+Requests that need more than a card and its balance (rides still owed, a missing or another's card, a reused key) are
+not decided here: status 0 sends them to `service`.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ Direction = Literal["debit", "recharge"]
 Key = tuple[str, str]
 """Caller and `Idempotency-Key`."""
 CARDS_CHANGED: Final = "CT001"
-"""SQLSTATE with which `transit_require_cards` refuses what was decided on cards as they were."""
+"""The SQLSTATE of `transit_require_cards` for decisions on outdated cards."""
 _RECORDER: Final = ledger.Recorder(RECORDS, EVENTS, guard="transit_require_cards({0}, {1}, {2})", guarded=3)
 _OWES: Final = "EXISTS (SELECT FROM transit_taps tap WHERE tap.user_id = holder_row.user_id AND tap.outstanding > 0)"
 
@@ -55,7 +55,7 @@ class MoveRequest(NamedTuple):
 
 
 class MoveAnswer(NamedTuple):
-    """What came of it, as an HTTP answer; `status` 0: it has to go the ordinary way."""
+    """The result as an HTTP answer; `status` 0: it goes the ordinary way."""
 
     key: Key | None
     content: bytes
@@ -68,7 +68,7 @@ class MoveAnswer(NamedTuple):
 
 
 class MoveBatch(ledger.Batch[MoveRequest, MoveAnswer]):
-    """Debits and recharges on their way into the book; the answer tells the balance, so that accounts are compared."""
+    """A batch of debits and recharges; the answer holds the balance, so versions are compared."""
 
     source = ledger.Holders("transport_cards", name="card_number", more=("user_id", "status", _OWES))
     actor = None
@@ -90,11 +90,11 @@ class MoveBatch(ledger.Batch[MoveRequest, MoveAnswer]):
         }
 
     def repeat(self, earlier: MoveAnswer) -> MoveAnswer:
-        """Return the first answer as one that is given again."""
+        """Return the first answer as a replay."""
         return earlier._replace(replayed=True)
 
     def overtaken(self, sqlstate: str | None) -> Exception | None:
-        """Say that a card is not as it was read, or remembered."""
+        """Return whether an error means that a card has changed since it was read or cached."""
         return ledger.StaleBook() if sqlstate == CARDS_CHANGED else None
 
     def decide(self, place: int, request: MoveRequest, earlier: MoveAnswer | None) -> MoveAnswer:
@@ -124,7 +124,7 @@ class MoveBatch(ledger.Batch[MoveRequest, MoveAnswer]):
         return MoveAnswer(request.key, request.content, refusal.status, body)
 
     def record(self) -> ledger.Records | None:
-        """Return the answers under keys, and the events of what moved, unless a card is another by then."""
+        """Return the answers under keys and the events as rows, which are written only if the cards are unchanged."""
         keyed = sorted((answer for answer in self.fresh if answer.key), key=lambda answer: answer.key or ("", ""))
         moved = [(answer, answer.move) for answer in self.fresh if answer.move]
         if not (keyed or moved):
@@ -155,7 +155,7 @@ def _told(answer: MoveAnswer, move: MoveRequest) -> str:
 
 
 class CardMoves(ledger.Writer[MoveRequest, MoveAnswer]):
-    """Decides and writes debits and recharges. A commit in doubt stays so: the same key finds it out."""
+    """Decides and writes debits and recharges. An unknown commit is resolved by repeating the same key."""
 
     async def begin(self, requests: Sequence[MoveRequest]) -> MoveBatch:
         """Make a batch."""
@@ -167,7 +167,7 @@ CARD_MOVES = StateKey[MoveQueue]("card_moves")
 
 
 def count_move(answer: MoveAnswer) -> None:
-    """Count what was decided now, not what is answered again."""
+    """Count a new decision, not a replay."""
     if answer.move is not None and not answer.replayed:
         count(answer.move.direction, answer.move.amount)
     elif answer.status == InsufficientBalance.status and not answer.replayed:

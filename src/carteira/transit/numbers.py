@@ -1,4 +1,4 @@
-"""Card numbers: sixteen digits, the last of which checks the rest."""
+"""Card numbers: sixteen digits, the last of which is a check digit."""
 
 import secrets
 
@@ -9,7 +9,7 @@ _FREE_DIGITS = 15 - len(ISSUER)
 
 
 def luhn_digit(digits: str) -> str:
-    """Return the check digit that belongs behind the digits (ISO/IEC 7812-1, annex B)."""
+    """Return the check digit of the digits (ISO/IEC 7812-1, annex B)."""
     total = 0
     for place, digit in enumerate(reversed(digits)):
         doubled = int(digit) * 2 if place % 2 == 0 else int(digit)
@@ -18,6 +18,6 @@ def luhn_digit(digits: str) -> str:
 
 
 def draw() -> str:
-    """Draw a number at random, so that nobody can guess the next one."""
+    """Return a random number, so that nobody can guess the next one."""
     digits = ISSUER + str(secrets.randbelow(10**_FREE_DIGITS)).zfill(_FREE_DIGITS)
     return digits + luhn_digit(digits)

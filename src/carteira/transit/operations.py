@@ -1,4 +1,4 @@
-"""What counters do that may have to wait for a second person."""
+"""Counters' operations that may need a second person."""
 
 from carteira.kit.db.session import Tx
 from carteira.kit.security.approvals import Act
@@ -21,4 +21,4 @@ async def _recharge(tx: Tx, order: CashRechargeOrder, act: Act) -> CashRechargeO
 RECHARGE = Operation("transit.cash_recharge", CashRechargeOrder, _recharge, "transit:recharge", limit="cash_recharges")
 OPERATIONS = (RECHARGE,)
 RECHARGE_WITHOUT_PAYMENT = StateKey[bool]("recharge_without_payment")
-"""Whether people recharge their cards for nothing."""
+"""Whether people's recharges need no payment."""

@@ -1,4 +1,4 @@
-"""Transit's reads: my cards, a balance, a history, what I owe, and which cards validators should not take."""
+"""Transit's reads: one's own cards, a balance, a history, debts, and cards that validators deny."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -42,7 +42,7 @@ class CardMovement:
 
 
 class DebtKey(NamedTuple):
-    """What debts are sorted by."""
+    """The sort key of debts."""
 
     tapped_at: Instant
     id: UUID
@@ -65,13 +65,13 @@ class RideDebt:
 
     @property
     def key(self) -> DebtKey:
-        """The debt's place in the list."""
+        """The debt's sort key."""
         return DebtKey(self.tapped_at, self.id)
 
 
 @dataclass(frozen=True, slots=True)
 class DeniedCard:
-    """A card that validators should not take, and why."""
+    """A card that validators deny, and why."""
 
     id: UUID
     card_number: str
@@ -104,19 +104,19 @@ _NONE_BEFORE = UUID(int=0)
 
 
 async def cards(tx: Tx, user_id: UUID, *, limit: int = 1000, after: UUID | None = None) -> list[Card]:
-    """Return a person's cards, oldest first; the first look makes the card that they have from registration on."""
+    """Return a person's cards, oldest first; the first read creates the card of their registration."""
     await service.ensure_first_card(tx, user_id)
     return await known_cards(tx, user_id, limit=limit, after=after)
 
 
 async def known_cards(via: Tx | Reads, user_id: UUID, *, limit: int, after: UUID | None = None) -> list[Card]:
-    """Return a person's cards, oldest first; none if nobody has looked at them or issued one yet."""
+    """Return a person's cards, oldest first; empty before the first read or issue."""
     found = await rows(via, _OF_PERSON, user_id=user_id, after=after or _NONE_BEFORE, limit=limit)
     return [Card(*row) for row in found]
 
 
 async def _own(via: Tx | Reads, user_id: UUID, card_number: str) -> tuple[UUID, int]:
-    """Return the account and the balance of a person's card, without locking it.
+    """Return a person's card's account and balance, without a lock.
 
     Raises:
         CardNotFound: there is no such card.
@@ -145,7 +145,7 @@ async def balance(via: Tx | Reads, user_id: UUID, card_number: str) -> int:
 async def history(
     via: Tx | Reads, user_id: UUID, card_number: str, *, limit: int, before: ledger.LineKey | None = None
 ) -> list[CardMovement]:
-    """Give up to `limit` movements of a person's card, newest first; `before` is the key of the last one seen.
+    """Return up to `limit` movements of a person's card, newest first; `before` is the last seen one's key.
 
     Raises:
         CardNotFound: there is no such card.
@@ -176,14 +176,14 @@ async def history(
 
 
 async def debt_total(tx: Tx, user_id: UUID) -> int:
-    """Return what a person owes for rides, in centavos."""
+    """Return a person's debt for rides, in centavos."""
     return int(await tx.scalar(select(sum_(Tap.outstanding)).where(Tap.user_id == user_id, Tap.outstanding > 0)) or 0)
 
 
 async def debts(tx: Tx, user_id: UUID, *, limit: int, after: DebtKey | None = None) -> tuple[int, list[RideDebt]]:
-    """Give what a person owes for rides in all, in centavos, and the rides, the oldest first: so a recharge pays them.
+    """Return a person's total debt in centavos, and its rides, the oldest first, as a recharge pays them.
 
-    Up to `limit` rides that follow `after` are given.
+    Up to `limit` rides that follow `after` are returned.
     """
     owed = (Tap.user_id == user_id, Tap.outstanding > 0)
     query = (
@@ -203,7 +203,7 @@ async def debts(tx: Tx, user_id: UUID, *, limit: int, after: DebtKey | None = No
 
 @dataclass(frozen=True, slots=True)
 class Ride:
-    """A ride as a validator recorded it, and what became of it; amounts in centavos."""
+    """A recorded ride and its outcome; amounts in centavos."""
 
     id: UUID
     entry_id: UUID | None
@@ -212,11 +212,11 @@ class Ride:
     tapped_at: datetime
     line: str | None
     denied_for: str | None
-    """Why it was not taken: `card_blocked` or `card_cancelled`."""
+    """Why it was denied: `card_blocked` or `card_cancelled`."""
 
 
 async def rides(tx: Tx, user_id: UUID, card_number: str, *, limit: int) -> list[Ride]:
-    """Return the last rides of a person's card, newest first, also those that were not taken.
+    """Return the last rides of a person's card, newest first, including denied ones.
 
     Raises:
         CardNotFound: there is no such card.
@@ -234,7 +234,7 @@ async def rides(tx: Tx, user_id: UUID, card_number: str, *, limit: int) -> list[
 
 
 async def denied_cards(tx: Tx, *, limit: int, after: UUID | None = None) -> list[DeniedCard]:
-    """Return the cards that validators should not take, by id: blocked, cancelled, or with a ride still owed."""
+    """Return the cards that validators deny, by id: blocked, cancelled, or with an unpaid ride."""
     owes = exists().where(Tap.user_id == TransportCard.user_id, Tap.card_id == TransportCard.id, Tap.outstanding > 0)
     reason = case(
         (TransportCard.status == "blocked", "card_blocked"),

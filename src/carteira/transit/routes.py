@@ -92,7 +92,7 @@ async def get_balance(card_number: CardNumber, reads: ReadsDep, who: Who) -> Car
 
 @dataclass(frozen=True, slots=True)
 class _Mover:
-    """Moves money on a person's own card by the lane, or else the ordinary way."""
+    """Moves money on a person's own card by the lane, or else by `service`."""
 
     queue: MoveQueue
     database: Database
@@ -139,8 +139,8 @@ async def _have_it_paid(request: Request, call: Call, who: Principal, card_numbe
     """Answer a recharge that needs a payment with the charge that pays it.
 
     Raises:
-        PaymentRequired: nothing is paid by Pix here; or the client is of a version that knows of no charge, which then
-            stands at the address that the problem names.
+        PaymentRequired: there is no Pix here; or the client's version knows no charges, and the problem names the
+            charge's address.
     """
     try:
         desk = payments.desk_of(request)

@@ -11,7 +11,7 @@ from carteira.kit.values.days import Instant
 from carteira.kit.values.money import Amount
 
 MAX_FARE = 100_000
-"""The dearest single ride, in centavos: a broken or stolen validator cannot take more than this at a tap."""
+"""The highest fare, in centavos: a broken or stolen validator cannot charge more per tap."""
 MAX_TAPS = 1_000
 
 Label = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")]
@@ -105,7 +105,7 @@ class TapsIn(BaseModel):
 
 
 class TapOut(BaseModel):
-    """What became of a tap."""
+    """The outcome of a tap."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -140,7 +140,7 @@ class WaitingTapOut(BaseModel):
 
 
 class TapChargeIn(BaseModel):
-    """When a ride was really made."""
+    """When a ride really took place."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -38,15 +38,15 @@ from carteira.transit.models import CardBlock, Tap, TransportCard
 ACCOUNT_KIND = "transit.card"
 TOP_UP = ledger.system_account("transit.top_up")
 CASH = ledger.system_account("transit.cash")
-"""What counters took in for recharges, in cash: minus its balance is what they owe the operator."""
+"""Cash for recharges: minus its balance is the counters' debt to the operator."""
 FARE_BOX = ledger.system_account("transit.fare_box")
 RECEIVABLE = ledger.system_account("transit.receivable")
-"""What riders owe: its balance is minus the sum of all `transit_taps.outstanding`."""
+"""Riders' debts: its balance is minus the sum of all `transit_taps.outstanding`."""
 
 _OPERATORS = {TOP_UP, CASH, FARE_BOX, RECEIVABLE}
 
 MAX_CARDS = 20
-"""Cards that one person may hold uncancelled."""
+"""Most cards of one person that are not cancelled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +61,14 @@ class Card:
 
 
 def view(card: TransportCard, balance: int) -> Card:
-    """Make what leaves the module out of a row."""
+    """Return a card as other modules see it."""
     return Card(card.id, card.user_id, card.card_number, balance, card.status)
 
 
 async def ensure_first_card(tx: Tx, user_id: UUID) -> None:
-    """Give a person the card that they have from registration on, unless they have had it (rules.md, transit).
+    """Create a person's first card, unless they have had it (rules.md, transit).
 
-    Two first looks at once give one card.
+    Concurrent calls create one card.
     """
     had = select(TransportCard.id).where(TransportCard.user_id == user_id, TransportCard.is_first)
     if await tx.scalar(had) is not None:
@@ -95,7 +95,7 @@ async def issue(tx: Tx, user_id: UUID) -> Card:
 
 
 async def _take_turns(tx: Tx, user_id: UUID) -> None:
-    """Make transactions that issue cards to one person wait for each other."""
+    """Serialise transactions that issue cards to one person."""
     await tx.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"transit.cards:{user_id}", 0))))
 
 
@@ -120,7 +120,7 @@ async def _issue(tx: Tx, user_id: UUID, *, is_first: bool) -> TransportCard:
 
 
 async def _locked_cards(tx: Tx, card_numbers: Sequence[str]) -> list[TransportCard]:
-    """Lock cards, in id order so that no two transactions wait for each other; give them as named.
+    """Lock cards, in the order of ids so that transactions cannot deadlock; return them in the given order.
 
     Raises:
         CardNotFound: one of them does not exist.
@@ -153,9 +153,9 @@ async def own_cards(tx: Tx, user_id: UUID, card_numbers: Sequence[str]) -> list[
 
 
 async def recharge(tx: Tx, user_id: UUID, card_number: str, amount: int, *, actor: Actor) -> int:
-    """Put centavos on a person's active card and give its balance; rides still owed are paid out of it first.
+    """Recharge a person's active card with centavos and return its balance; unpaid rides are paid first.
 
-    Nothing is paid for it: whoever calls this sees to that, or may do without (`RECHARGE_WITHOUT_PAYMENT`).
+    It takes no payment: that is the caller's, unless none is needed (`RECHARGE_WITHOUT_PAYMENT`).
 
     Raises:
         CardNotFound, CardOfAnother: as `own_cards`.
@@ -177,12 +177,12 @@ class CashRecharge:
 
 
 async def recharge_for_cash(tx: Tx, card_number: str, amount: int, act: Act) -> CashRecharge:
-    """Put centavos on anybody's active card, for cash that a counter has taken; rides still owed are paid first.
+    """Recharge anybody's active card for cash at a counter; unpaid rides are paid first.
 
     Raises:
         CardNotFound: there is no such card.
         CardNotActive: it is blocked or cancelled.
-        MustWait, DailyCeilingReached: it is above what one operator does alone, or in a day.
+        MustWait, DailyCeilingReached: it exceeds the operator's limit.
     """
     (card,) = await _locked_cards(tx, [card_number])
     _insist_active(card)
@@ -215,7 +215,7 @@ async def _put_on(tx: Tx, card: TransportCard, source: UUID, amount: int, act: A
 
 
 async def card_to_recharge(tx: Tx, user_id: UUID, card_number: str) -> UUID:
-    """Return the id of a person's card that is to be recharged once it is paid for.
+    """Return the id of a person's card that a payment may recharge.
 
     Raises:
         CardNotFound, CardOfAnother: as `own_cards`.
@@ -227,7 +227,7 @@ async def card_to_recharge(tx: Tx, user_id: UUID, card_number: str) -> UUID:
 
 
 async def recharge_paid(tx: Tx, card_id: UUID, amount: int, *, source: UUID, act: Act) -> UUID:
-    """Put on a card what was paid for it, out of an operator's account, and give the entry's id; rides owed are paid.
+    """Recharge a card with a payment from a system account, pay unpaid rides, and return the entry's id.
 
     Raises:
         CardNotFound: there is no such card.
@@ -242,7 +242,7 @@ async def recharge_paid(tx: Tx, card_id: UUID, amount: int, *, source: UUID, act
 
 
 async def take_back_recharge(tx: Tx, card_id: UUID, amount: int, *, target: UUID, act: Act) -> UUID:
-    """Take what was paid for off a card again, whatever its state, and give the entry's id.
+    """Take a paid recharge back from a card, whatever its state, and return the entry's id.
 
     Raises:
         CardNotFound: there is no such card.
@@ -264,7 +264,7 @@ async def take_back_recharge(tx: Tx, card_id: UUID, amount: int, *, target: UUID
 
 
 async def balance_to_take_back(tx: Tx, card_id: UUID) -> int:
-    """Give what can be taken off a card, in centavos, and keep it there until the transaction ends; 0: no such card."""
+    """Lock a card and return how much can be taken back from it, in centavos; 0: there is no such card."""
     card = await tx.get(TransportCard, card_id, with_for_update={"key_share": True}, populate_existing=True)
     if card is None:
         return 0
@@ -272,12 +272,12 @@ async def balance_to_take_back(tx: Tx, card_id: UUID) -> int:
 
 
 async def holder_of(tx: Tx, card_id: UUID) -> UUID | None:
-    """Return whose card it is; None: nobody's."""
+    """Return a card's holder; None: it has none."""
     return await tx.scalar(select(TransportCard.user_id).where(TransportCard.id == card_id))
 
 
 async def debit(tx: Tx, user_id: UUID, card_number: str, amount: int, *, actor: Actor) -> int:
-    """Take centavos off a person's active card and give its balance.
+    """Debit centavos from a person's active card and return its balance.
 
     Raises:
         CardNotFound, CardOfAnother: as `own_cards`.
@@ -305,7 +305,7 @@ def _insist_active(card: TransportCard) -> None:
 
 
 async def _pay_debts(tx: Tx, book: ledger.Book, card: TransportCard) -> None:
-    """Pay the person's outstanding rides, the oldest first, out of what the card has."""
+    """Pay the person's outstanding rides, the oldest first, from the card's balance."""
     available = book.account(card.account_id).available
     debts = await tx.scalars(
         select(Tap)
@@ -329,7 +329,7 @@ async def _pay_debts(tx: Tx, book: ledger.Book, card: TransportCard) -> None:
 async def cancel(tx: Tx, user_id: UUID, card_number: str, *, actor: Actor, move_balance_to: str | None = None) -> Card:
     """Cancel a card for good and, if asked, move its balance to another active card of the same person.
 
-    On a card that is cancelled already, a target moves what is left on it.
+    For a card that is cancelled already, its balance is moved to the target.
 
     Raises:
         CardNotFound, CardOfAnother: as `own_cards`, for both cards.
@@ -365,7 +365,7 @@ async def cancel(tx: Tx, user_id: UUID, card_number: str, *, actor: Actor, move_
 
 
 async def block(tx: Tx, user_id: UUID, card_number: str) -> Card:
-    """Block a lost card: it neither recharges nor debits until it is unblocked. A blocked one stays as it is.
+    """Block a lost card against recharges and debits. Repeating it changes nothing.
 
     Raises:
         CardNotFound, CardOfAnother: as `own_cards`.
@@ -383,7 +383,7 @@ async def block(tx: Tx, user_id: UUID, card_number: str) -> Card:
 
 
 async def unblock(tx: Tx, user_id: UUID, card_number: str) -> Card:
-    """Make a card that was found again active. An active one stays as it is.
+    """Unblock a card that was found. Repeating it changes nothing.
 
     Raises:
         CardNotFound, CardOfAnother: as `own_cards`.
@@ -409,16 +409,16 @@ async def _with_balance(tx: Tx, card: TransportCard) -> Card:
 
 
 async def tell_paid(tx: Tx, payments: Sequence[tuple[TransportCard, UUID, int]]) -> None:
-    """Tell of rides paid from cards' balances, by which entries and how many centavos."""
+    """Emit events of rides paid from cards' balances, with their entries and centavos."""
     told = [_told(card, amount=amount, entry_id=str(entry_id)) for card, entry_id, amount in payments if card.user_id]
     await outbox.emit(tx, "transit.ride_paid", *told)
 
 
 async def tell_reversed(tx: Tx, reversal: ledger.NewEntry) -> None:
-    """Take part in the reversal of a recharge, a debit or a tap: tell what its card gains (or, negative, loses).
+    """Emit the event of the reversal of a recharge, a debit or a tap: what its card gains (or, negative, loses).
 
     Raises:
-        RechargePaid: the money came in by a payment, which is returned as such.
+        RechargePaid: it was paid, and is undone by returning the payment.
     """
     for account_id, amount in reversal.postings:
         if account_id in _OPERATORS:
@@ -440,7 +440,7 @@ def _told(card: TransportCard, **more: Any) -> dict[str, Any]:  # noqa: ANN401 -
 
 
 def event_of(user_id: UUID | None, card_id: UUID | None, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON
-    """Return the payload of an event of a person's card, as it is now."""
+    """Return the payload of an event of a person's card."""
     return {"user_id": str(user_id), "card_id": str(card_id), "at": clock.now().isoformat(), **more}
 
 
@@ -465,7 +465,7 @@ async def refuse_erasure(tx: Tx, user_id: UUID) -> None:
     """Lock a person's cards and their accounts.
 
     Raises:
-        BalanceRemains: a card has a balance or something held.
+        BalanceRemains: a card has a balance or a hold.
     """
     cards = await _cards_of_person(tx, user_id)
     book = await ledger.lock(tx, [card.account_id for card in cards])
@@ -474,9 +474,9 @@ async def refuse_erasure(tx: Tx, user_id: UUID) -> None:
 
 
 async def erase_person(tx: Tx, user_id: UUID) -> None:
-    """Part a person from their cards and rides; cards are cancelled, money that moved stays under the cards' ids.
+    """Detach a person from their cards and rides; cards are cancelled, movements stay under the cards' ids.
 
-    What was still owed stays in the books as owed by nobody (LGPD art. 16, I: the entries are kept by law).
+    Debts stay in the books without a debtor (LGPD art. 16, I: the entries are kept by law).
     """
     cards = await _cards_of_person(tx, user_id)
     for card in cards:

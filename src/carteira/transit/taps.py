@@ -1,7 +1,7 @@
 """Taps: rides that validators recorded, perhaps offline, accounted for exactly once (ADR 0010).
 
-A tap is a ride that has happened. What the card's balance does not cover of it is owed, and paid out of the next money
-that comes in: `balance` and what is owed come out the same in whatever order, and however often, taps arrive.
+A tap is a ride that has taken place. The part that the card's balance does not cover is owed, and paid from the next
+incoming money: balance and debt end up the same in whatever order, and however often, taps arrive.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ from carteira.transit.models import CardBlock, Tap, TransportCard
 from carteira.transit.service import FARE_BOX, RECEIVABLE, tell_paid, tell_reversed
 
 IMPOSSIBLE = "clock_impossible"
-"""Why a tap waits for an operator, or was denied by one."""
+"""The reason of a tap that waits for an operator, or was denied by one."""
 
 _CLAIM = text("""
     INSERT INTO transit_taps (id, tap_id, fingerprint, client_id, amount, tapped_at, line, vehicle, received_at)
@@ -51,7 +51,7 @@ _DECIDE = text("""
 
 
 class RecordedTap(Protocol):
-    """A tap as a validator tells it; the amount in centavos."""
+    """A tap as a validator reports it; the amount in centavos."""
 
     id: str
     card_number: str
@@ -63,7 +63,7 @@ class RecordedTap(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TapResult:
-    """What became of a tap."""
+    """The outcome of a tap."""
 
     id: str
     result: str
@@ -75,13 +75,13 @@ class TapResult:
 
 @dataclass(frozen=True, slots=True)
 class ClockBounds:
-    """How far a validator's clock may be from ours; a ride that it puts beyond was made at another time, or never."""
+    """How far a validator's clock may differ from ours; a ride beyond that took place at another time, or never."""
 
     ahead: timedelta
     behind: timedelta
 
     def hold(self, tapped_at: datetime) -> bool:
-        """Return whether a tap may have been made at an instant."""
+        """Return whether a tap may have taken place at an instant."""
         now = clock.now()
         return now - self.behind <= tapped_at <= now + self.ahead
 
@@ -102,13 +102,13 @@ class _Decision:
 
 @dataclass
 class _Fleet:
-    """The cards of a batch, locked, with the times in which they were blocked."""
+    """The locked cards of a batch, with the periods in which they were blocked."""
 
     cards: dict[str, TransportCard]
     blocks: dict[UUID, list[CardBlock]] = field(default_factory=dict)
 
     def denial(self, tap: RecordedTap) -> str | None:
-        """Return why a ride is not this card's to pay, if so."""
+        """Return why a card must not pay for a ride; None: it must."""
         card = self.cards.get(tap.card_number)
         if card is None:
             return "unknown_card"
@@ -128,10 +128,10 @@ def _fingerprint(tap: RecordedTap) -> bytes:
 async def account_for(
     tx: Tx, client_id: UUID, taps: Sequence[RecordedTap], *, bounds: ClockBounds, actor: Actor
 ) -> list[TapResult]:
-    """Account for taps in any order, each id once whoever sends it, and give the results in the order of the taps.
+    """Account for taps in any order, each id once whoever sends it; return the results in the order of the taps.
 
-    An id that was seen before gives its result again; with other content it is a `conflict` and moves nothing. A tap
-    whose clock is impossible is kept, charges nothing and waits for an operator.
+    A repeated id returns its first result; with other content it is a `conflict` and moves nothing. A tap with an
+    impossible clock is stored, charges nothing and waits for an operator.
     """
     first: dict[str, RecordedTap] = {}
     for tap in taps:
@@ -158,7 +158,7 @@ def _result(tap: RecordedTap, row: Tap, *, replayed: bool) -> TapResult:
 
 
 async def _claim(tx: Tx, client_id: UUID, taps: Sequence[RecordedTap]) -> set[str]:
-    """Write the taps whose ids are new, waiting for whoever writes the same ones; sorted, so that nobody deadlocks."""
+    """Insert taps with new ids, waiting for concurrent writers of the same ones; sorted, to avoid deadlocks."""
     rows = await tx.scalars(
         _CLAIM,
         {
@@ -192,9 +192,9 @@ async def _lock_fleet(tx: Tx, taps: Sequence[RecordedTap]) -> _Fleet:
 
 
 async def decide(tx: Tx, taps: Sequence[RecordedTap], actor: Actor, bounds: ClockBounds | None = None) -> None:
-    """Lock the cards, charge each ride in the order of their times, and write what became of it.
+    """Lock the cards, charge the rides in the order of their times, and store the outcomes.
 
-    With `bounds`, a ride that its validator's clock puts beyond them waits.
+    With `bounds`, rides beyond them wait for an operator.
     """
     fleet = await _lock_fleet(tx, taps)
     book = await ledger.lock(tx, [card.account_id for card in fleet.cards.values()])
@@ -229,10 +229,10 @@ async def decide(tx: Tx, taps: Sequence[RecordedTap], actor: Actor, bounds: Cloc
 
 
 async def forgive_reversed(tx: Tx, reversal: ledger.NewEntry) -> None:
-    """Take part in the reversal of a tap's entry: what was still owed of the ride is owed no longer.
+    """Cancel a ride's remaining debt when its entry is reversed.
 
     Raises:
-        RideSettled: a part of what was owed has been paid since, by another entry.
+        RideSettled: another entry has paid a part of the debt since.
     """
     of_entry = Tap.entry_id == reversal.reverses_id
     card_id = await tx.scalar(select(Tap.card_id).where(of_entry))
@@ -247,7 +247,7 @@ async def forgive_reversed(tx: Tx, reversal: ledger.NewEntry) -> None:
 
 
 async def refuse_reversal(_tx: Tx, _reversal: ledger.NewEntry) -> None:
-    """Refuse to reverse a payment of debts: it would leave rides paid that nobody paid.
+    """Refuse the reversal of a debt's payment, which would leave rides paid without money.
 
     Raises:
         RideSettled: always.
@@ -256,7 +256,7 @@ async def refuse_reversal(_tx: Tx, _reversal: ledger.NewEntry) -> None:
 
 
 def _charge(book: ledger.Book, card: TransportCard, tap: RecordedTap) -> _Decision:
-    """Take the fare from the balance as far as it goes; the rest is owed."""
+    """Charge the fare as far as the balance covers it; the rest is owed."""
     paid = min(book.account(card.account_id).available, tap.amount)
     owed = tap.amount - paid
     lines = ((card.account_id, -paid), (RECEIVABLE, -owed), (FARE_BOX, tap.amount))

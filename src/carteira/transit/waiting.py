@@ -1,7 +1,7 @@
-"""Taps that wait for an operator, since their validator's clock was impossible: charged as of another instant, or not.
+"""Taps with an impossible validator's clock, which an operator charges as of another instant or dismisses.
 
-A validator whose clock stands at 1970, or a day ahead, has recorded a ride all the same; when it was made decides
-whether the card was blocked by then, and so whose it is to pay.
+A validator with a clock at 1970, or a day ahead, has still recorded a ride; its time decides whether the card was
+blocked by then, and so whether it pays.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ from carteira.transit.taps import IMPOSSIBLE, ClockBounds, TapResult, decide
 
 @dataclass(frozen=True, slots=True)
 class WaitingTap:
-    """A tap that waits; the amount in centavos, `tapped_at` as the validator's clock told it."""
+    """A waiting tap; the amount in centavos, `tapped_at` by the validator's clock."""
 
     id: UUID
     tap_id: str
@@ -51,7 +51,7 @@ class _Recorded:
 
 
 async def listed(tx: Tx, *, limit: int, after: UUID | None = None) -> list[WaitingTap]:
-    """List the taps that wait, those that came first first."""
+    """List waiting taps, the oldest first."""
     query = (
         select(
             Tap.id,
@@ -76,11 +76,11 @@ async def listed(tx: Tx, *, limit: int, after: UUID | None = None) -> list[Waiti
 
 
 async def charge(tx: Tx, tap_id: UUID, *, tapped_at: datetime | None, bounds: ClockBounds, who: Principal) -> TapResult:
-    """Account for a tap that waits as of an instant, or of when it came; the card's state by then decides.
+    """Account for a waiting tap as of an instant, or of its arrival; the card's state at that time decides.
 
     Raises:
         TapNotFound, TapDecided: there is none, or it does not wait.
-        OwnOperation: it is a ride of who decides.
+        OwnOperation: it is the operator's own ride.
         InvalidInput: the instant is impossible too.
     """
     tap, card_number = await _waiting(tx, tap_id, who)
@@ -101,11 +101,11 @@ async def charge(tx: Tx, tap_id: UUID, *, tapped_at: datetime | None, bounds: Cl
 
 
 async def dismiss(tx: Tx, tap_id: UUID, *, reason: str, who: Principal) -> TapResult:
-    """Deny a tap that waits: nobody pays for it.
+    """Dismiss a waiting tap: nobody pays for it.
 
     Raises:
         TapNotFound, TapDecided: there is none, or it does not wait.
-        OwnOperation: it is a ride of who decides.
+        OwnOperation: it is the operator's own ride.
     """
     tap, _ = await _waiting(tx, tap_id, who)
     tap.result, tap.reason = "denied", IMPOSSIBLE
@@ -116,7 +116,7 @@ async def dismiss(tx: Tx, tap_id: UUID, *, reason: str, who: Principal) -> TapRe
 
 
 async def _waiting(tx: Tx, tap_id: UUID, who: Principal) -> tuple[Tap, str]:
-    """Lock a tap that waits, and give it with its card's number."""
+    """Lock a waiting tap, and return it with its card's number."""
     tap = await tx.scalar(select(Tap).where(Tap.id == tap_id).with_for_update())
     if tap is None:
         raise TapNotFound
@@ -130,10 +130,10 @@ async def _waiting(tx: Tx, tap_id: UUID, who: Principal) -> tuple[Tap, str]:
 
 
 async def observe(tx: Tx) -> None:
-    """Set the metrics of what waits."""
+    """Set the metrics of waiting taps."""
     metrics.taps_waiting.set(await tx.scalar(select(func.count()).where(Tap.result == "waiting")) or 0)
 
 
 def people_of(taps: Sequence[WaitingTap]) -> list[UUID | None]:
-    """Return whom taps show."""
+    """Return the people of taps."""
     return [tap.user_id for tap in taps]

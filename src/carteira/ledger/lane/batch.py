@@ -1,7 +1,7 @@
-"""A batch: requests decided in order against the book, and written with their module's rows in one statement.
+"""A batch: requests are decided in order against the book, and written with their module's rows in one statement.
 
-What an account had when this process last wrote it is enough to decide what it covers: the write finds out whether it
-is so by then. Whatever is refused is decided on what was read for it.
+The balance that this process last wrote suffices for an approval, since the write checks it. A refusal is always
+decided on a fresh read.
 """
 
 from abc import ABC, abstractmethod
@@ -20,49 +20,49 @@ from carteira.ledger.book import Account, Book
 from carteira.ledger.recorder import Holders, Records
 
 ConcurrencyMode = Literal["locked", "free", "compared", "remembered"]
-"""How a batch meets other transactions on an account: its row is locked, or else what nobody else has locked is, and
-the other requests are left undecided (`free`); or it is not locked, and at the write it must be as it was read
-(`compared`). `remembered` is for batches of a queue: what this process remembers is not read, and at the write the
-account is compared, or followed to where it is by then if the batch says so."""
+"""How a batch handles concurrent transactions on an account: it locks the row; or it locks only free rows and leaves
+other requests undecided (`free`); or it does not lock, and the write compares the version (`compared`). `remembered` is
+for batches of a queue: cached accounts are not read, and the write compares the version, or applies the amount to the
+present balance if the batch allows that."""
 MAX_REMEMBERED = 100_000
 Payer = tuple[str, str]
 """A holder's name and a kind of ledger account."""
 Holder = tuple[Any, ...]
-"""A holder's id, and what its module reads of it beside."""
+"""A holder's id, and its module's further columns."""
 LedgerState = tuple[Holder, UUID, int, int, int, bool]
 """Holder, ledger account, balance, held amount, version, whether it may go negative."""
 
 
 class LaneRequest(Protocol):
-    """A request: `account` names the holder; `key` makes it the same as another, if `content` is the same too."""
+    """A request: `account` names the holder; requests with equal `key` and `content` are the same."""
 
     @property
     def account(self) -> str:
-        """The holder's name; requests of one keep their order."""
+        """The holder's name; requests of one holder keep their order."""
         ...
 
     @property
     def key(self) -> Hashable:
-        """What it is known by for good; None if it is not."""
+        """Its permanent key; None if it has none."""
         ...
 
     @property
     def content(self) -> object:
-        """What makes two requests the same."""
+        """The content by which two requests with one key are the same."""
         ...
 
 
 class LaneDecision(Protocol):
-    """What was decided of a request; `key` and `content` are the request's, where it is to be known by them."""
+    """The decision of a request; `key` and `content` are the request's, if it has a permanent key."""
 
     @property
     def key(self) -> Hashable:
-        """What it is known by for good; None if it is not."""
+        """Its permanent key; None if it has none."""
         ...
 
     @property
     def content(self) -> object:
-        """What was asked for."""
+        """The request's content."""
         ...
 
 
@@ -71,21 +71,21 @@ DecisionT = TypeVar("DecisionT", bound=LaneDecision)
 
 
 class Outdated(Exception):
-    """What a module keeps in memory beside accounts is not as it was any more: read it again, decide again."""
+    """A module's cached data (a catalog) have changed: read them again and decide again."""
 
 
 class Memory:
-    """What ledger accounts had when this process last wrote them; plain tuples, which the garbage collector skips."""
+    """A cache of the ledger accounts that this process last wrote; plain tuples, which the garbage collector skips."""
 
     def __init__(self) -> None:
         self._wallets: OrderedDict[Payer, LedgerState] = OrderedDict()
 
     def get(self, payer: Payer) -> LedgerState | None:
-        """Return what is remembered of an account."""
+        """Return an account's cached state."""
         return self._wallets.get(payer)
 
     def keep(self, batch: "Batch[Any, Any]") -> None:
-        """Remember what a batch left, and forget what was learnt first when it is too much."""
+        """Cache a batch's accounts, and drop the oldest ones beyond the limit."""
         wallets = self._wallets
         for payer, account in batch.accounts.items():
             if account.place:
@@ -103,11 +103,12 @@ _NO_MEMORY = Memory()
 
 
 class Batch(ABC, Generic[RequestT, DecisionT]):
-    """Requests on their way into the book.
+    """A batch of requests.
 
     Attributes:
         source: The module's table of holders.
-        follows: Whether accounts are followed at the write of a `remembered` batch, rather than compared.
+        follows: Whether the write of a `remembered` batch applies amounts to the present balances, rather than compare
+            versions.
     """
 
     source: ClassVar[Holders]
@@ -116,70 +117,69 @@ class Batch(ABC, Generic[RequestT, DecisionT]):
     def __init__(
         self, requests: Sequence[RequestT], asked: Mapping[Payer, int], spare: frozenset[Payer] = frozenset()
     ) -> None:
-        """Take the requests, what they ask of each account in all, in centavos, and which accounts may pay instead."""
+        """Take the requests, their total per account in centavos, and the accounts that may pay instead."""
         self.requests = requests
         self.asked = asked
         self.spare = spare
         self.holders: dict[str, Holder] = {}
-        """The holders that exist, by name."""
+        """The existing holders, by name."""
         self.accounts: dict[Payer, Account] = {}
         self.doubtful: set[Payer] = set()
-        """Accounts that are not to be remembered unless they are moved."""
+        """Accounts that are cached only if they are changed."""
         self.deferred: set[str] = set()
-        """Names of holders whose account somebody else has locked (`free`)."""
+        """Names of holders whose account is locked by another transaction (`free`)."""
         self.book = Book(())
         self.decisions: list[DecisionT | None] = []
-        """In the order of the requests; None is left undecided."""
+        """The decisions in the order of the requests; None: undecided."""
         self.fresh: list[DecisionT] = []
 
     @abstractmethod
     async def find_answered(self, tx: LeanTx, keys: Sequence[Any]) -> dict[Any, DecisionT]:
-        """Return what was decided under keys before, by key."""
+        """Return earlier decisions, by key."""
 
     @abstractmethod
     def decide(self, place: int, request: RequestT, earlier: DecisionT | None) -> DecisionT:
-        """Decide the request at a place of the batch, and post it to the book; its key may be taken by `earlier`."""
+        """Decide the request at an index of the batch, and post it to the book; its key may be taken by `earlier`."""
 
     @abstractmethod
     def record(self) -> Records | None:
-        """Return the rows to be written of `fresh`; None if nothing is to be written at all.
+        """Return the rows to write for `fresh`; None if there is nothing to write.
 
-        Rows with what is unique are in the order of that: else two processes that have the same keys in another order
-        would wait for each other.
+        Rows are sorted by their unique values, so that two processes with the same keys cannot deadlock.
         """
 
     @property
     @abstractmethod
     def actor(self) -> Actor | None:
-        """Who moves the money; None where each entry was posted with its own."""
+        """The actor of all entries; None if each was posted with its own."""
 
     def repeat(self, earlier: DecisionT) -> DecisionT:
-        """Return a decision as the answer to a request that came again."""
+        """Return an earlier decision as the answer to a repeated request."""
         return earlier
 
     def overtaken(self, sqlstate: str | None) -> Exception | None:
-        """Return what it means that the write was refused with a SQLSTATE of the module's own."""
+        """Return the error of a write that was refused with the module's own SQLSTATE."""
         del sqlstate
         return None
 
     @property
     def is_decided(self) -> bool:
-        """Return whether every request has its decision, which may be on its way to PostgreSQL."""
+        """Return whether every request is decided, though perhaps not yet written."""
         return len(self.decisions) == len(self.requests)
 
     async def run(
         self, tx: LeanTx, mode: ConcurrencyMode, *, memory: Memory = _NO_MEMORY, look_up: bool = True
     ) -> None:
-        """Read the book, walk the requests in order, write what came of it.
+        """Read the book, decide the requests in order, write the results.
 
-        Earlier answers under the requests' keys are looked up, or else (`look_up`) taken to be absent: the write finds
-        out. `memory` serves `remembered` batches.
+        Earlier answers under the requests' keys are looked up if `look_up`; otherwise the write detects them. `memory`
+        is the cache for `remembered` batches.
 
         Raises:
             StaleBook: another transaction was faster.
             LockNotAvailableError: another transaction has locked an account for long.
             UniqueViolationError: a key is taken.
-            Outdated: what the module keeps in memory is not so any more.
+            Outdated: the module's cached data have changed.
         """
         if mode in {"locked", "free"}:
             await self._lock(tx, wait=mode == "locked")
@@ -205,7 +205,7 @@ class Batch(ABC, Generic[RequestT, DecisionT]):
             await self._write(tx, records, follow=mode == "remembered" and self.follows)
 
     async def _read(self, tx: LeanTx, memory: Memory) -> None:
-        """Take what is remembered of accounts that cover what is asked of them, and read the others."""
+        """Take cached accounts that cover their requests, and read the others."""
         remembered: dict[Payer, LedgerState] = {}
         unsure: set[str] = set()
         for payer, asked in self.asked.items():
@@ -225,7 +225,7 @@ class Batch(ABC, Generic[RequestT, DecisionT]):
                     self.accounts[name, found.kind] = found
 
     async def _lock(self, tx: LeanTx, *, wait: bool) -> None:
-        """Lock and read all accounts that may pay; without waiting, those that nobody else has locked."""
+        """Lock and read all accounts that may pay, or only free ones without waiting."""
         payers: dict[UUID, Payer] = {}
         names = list({name for name, _ in self.asked})
         for name, holder, found in await service.accounts_held(tx, self.source, names):

@@ -1,7 +1,7 @@
-"""Requests whose account somebody else keeps locked (a top-up of thousands of accounts, say): set aside, tried again.
+"""Deferred requests, whose account another transaction keeps locked (a top-up of thousands of accounts, say).
 
-They wait apart, so that purchases on other accounts do not wait with them, and in order, so that none of an account
-overtakes another.
+They wait apart, so that they do not delay other accounts, and in order, so that requests of one account do not overtake
+each other.
 """
 
 from collections import OrderedDict
@@ -14,11 +14,11 @@ from carteira.ledger.lane.batch import DecisionT, LaneRequest, RequestT
 from carteira.ledger.lane.writer import AccountLocked
 
 MAX_DEFERRED: Final = 1_024
-"""Requests that are set aside at most; whoever comes then for such an account is refused."""
+"""Most deferred requests; further ones for such accounts are refused."""
 PATIENCE_SECONDS: Final = 5.0
-"""How long a request waits for its account, as everybody does for a lock."""
+"""How long a request waits for its account, like every lock wait."""
 TRIED_AT_ONCE: Final = 32
-"""Accounts that are tried again together."""
+"""Accounts that are retried together."""
 
 Got_contra = TypeVar("Got_contra", contravariant=True)
 Wanted_co = TypeVar("Wanted_co", bound=LaneRequest, covariant=True)
@@ -34,12 +34,12 @@ class Waiting(Protocol[Wanted_co, Got_contra]):
 
     @property
     def since(self) -> float:
-        """When it came."""
+        """When it arrived."""
         ...
 
     @property
     def span(self) -> tracing.AnySpan:
-        """The part of a trace that it is; None if it is not traced."""
+        """Its span; None if it is not traced."""
         ...
 
     def done(self, outcome: Got_contra | Exception) -> None:
@@ -48,7 +48,7 @@ class Waiting(Protocol[Wanted_co, Got_contra]):
 
 
 class DeferredRequests(Generic[RequestT, DecisionT]):
-    """Requests set aside, by account, each account's in the order they came; `gauge` shows how many."""
+    """Deferred requests by account, in their order; `gauge` shows how many."""
 
     def __init__(self, gauge: Gauge) -> None:
         self._gauge = gauge
@@ -59,11 +59,11 @@ class DeferredRequests(Generic[RequestT, DecisionT]):
         return self._count
 
     def holds(self, account: str) -> bool:
-        """Return whether requests of the account are set aside: then all that come after them have to be."""
+        """Return whether the account has deferred requests: then later ones must be deferred too."""
         return account in self._by_account
 
     def add(self, waiting: Waiting[RequestT, DecisionT], now: float) -> None:
-        """Set a request aside; refuse it with `AccountLocked` if it has waited for too long, or too many do."""
+        """Defer a request; refuse it with `AccountLocked` if it has waited for too long, or too many are deferred."""
         if now > waiting.since + PATIENCE_SECONDS or self._count >= MAX_DEFERRED:
             waiting.done(AccountLocked())
             return
@@ -72,7 +72,7 @@ class DeferredRequests(Generic[RequestT, DecisionT]):
         self._gauge.inc()
 
     def take_turn(self) -> list[Waiting[RequestT, DecisionT]]:
-        """Return the requests of the accounts that were not tried for longest."""
+        """Return the requests of the accounts whose last try is longest ago."""
         turn: list[Waiting[RequestT, DecisionT]] = []
         for _ in range(min(TRIED_AT_ONCE, len(self._by_account))):
             turn += self._by_account.popitem(last=False)[1]

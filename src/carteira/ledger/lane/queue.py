@@ -1,4 +1,4 @@
-"""A queue, and one writer that takes those that wait together."""
+"""A queue, whose one writer takes waiting requests together."""
 
 import asyncio
 import time
@@ -18,24 +18,23 @@ from carteira.ledger.lane.deferred import DeferredRequests, Waiting
 from carteira.ledger.lane.writer import AccountLocked, CommitInDoubt, Writer
 
 GATHER_SECONDS: Final = 0.004
-"""How long after the last batch began the next waits until as many are there as lately came together."""
+"""How long after the last batch's start the next one waits for as many requests as recent batches had."""
 FORGET: Final = 0.05
-"""By how much that number shrinks from batch to batch."""
+"""The factor by which that number shrinks from batch to batch."""
 ENOUGH: Final = 8
-"""What it is at most: larger batches come about by themselves, and the server reads while PostgreSQL writes them."""
+"""Its maximum: larger batches form by themselves, since the server reads while PostgreSQL writes."""
 WRITE_SECONDS: Final = 8.0
-"""How long a batch may take; longer than anybody waits for a lock. A server that keeps the connection and says nothing
-must not hold up who comes after."""
+"""How long a batch may take; longer than any lock wait. A silent server must not block later requests."""
 RETRY_SECONDS: Final = 0.02
-"""How long after the last batch those are tried again that were set aside, if nobody else comes."""
+"""How long after the last batch deferred requests are retried, if no other request arrives."""
 log = structlog.get_logger(__name__)
 
 
 class Queue(Generic[RequestT, DecisionT]):
-    """One queue a process and module; one writer takes those that wait into one transaction, in the order they came.
+    """One queue per process and module; one writer takes the waiting requests into one transaction, in their order.
 
-    `admission` says whether one more may join. A request whose account another transaction keeps locked is deferred
-    and retried with later batches, which then lock what is free instead of waiting.
+    `admission` says whether one more may join. A request whose account another transaction keeps locked is deferred and
+    retried with later batches, which lock only free accounts.
     """
 
     def __init__(self, writer: Writer[RequestT, DecisionT], *, held_up: Gauge) -> None:
@@ -52,7 +51,7 @@ class Queue(Generic[RequestT, DecisionT]):
         self.has_room = self.admission.has_room
 
     def join(self, request: Waiting[RequestT, DecisionT]) -> None:
-        """Wait, if there is room. A request whose client has gone still counts: nobody asks whether anybody waits."""
+        """Queue a request, if there is room. It is decided even if its client disconnects."""
         self._waiting.append(request)
         self._arrived.set()
         if len(self._waiting) >= self._together:
@@ -63,7 +62,7 @@ class Queue(Generic[RequestT, DecisionT]):
 
         Raises:
             Overloaded: too many wait.
-            AccountLocked: somebody has kept the account locked for too long.
+            AccountLocked: the account was locked for too long.
             DatabaseDown: PostgreSQL is unreachable.
         """
         if not self.has_room(time.perf_counter()):
@@ -74,7 +73,7 @@ class Queue(Generic[RequestT, DecisionT]):
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Run the writer; at the end it finishes what is in the queue."""
+        """Run the writer for the length of the block; at its end the queue is finished."""
         stopping = asyncio.Event()
         writer = asyncio.create_task(self._write(stopping))
         try:
@@ -101,7 +100,7 @@ class Queue(Generic[RequestT, DecisionT]):
                 self._arrived.set()
 
     async def _gather(self) -> None:
-        """Give those that lately came together the time to do so again: a handful costs hardly more than one."""
+        """Wait for as many requests as recently arrived together, since a handful costs hardly more than one."""
         if not self._waiting:
             self._arrived.clear()
             await _wait(self._arrived, RETRY_SECONDS)
@@ -112,7 +111,7 @@ class Queue(Generic[RequestT, DecisionT]):
             await _wait(self._all_here, pause)
 
     def _batch(self) -> list[Waiting[RequestT, DecisionT]]:
-        """Take those whose turn has come, those that were set aside first."""
+        """Return the next requests, deferred ones first."""
         come = [self._waiting.popleft() for _ in range(min(self.admission.most_at_once, len(self._waiting)))]
         if not self._deferred:
             return come
@@ -125,12 +124,12 @@ class Queue(Generic[RequestT, DecisionT]):
         return batch
 
     def _measure(self, size: int, seconds: float) -> None:
-        """Follow how many come together, and the pace."""
+        """Update the batch size and the pace."""
         self._together = min(ENOUGH, max(size, self._together * (1 - FORGET)))
         self.admission.measure(size, seconds)
 
     async def _decide(self, batch: Sequence[Waiting[RequestT, DecisionT]], *, wary: bool) -> None:
-        """Decide a batch; if it fails, decide its requests singly, so that none fails its neighbours."""
+        """Decide a batch; if it fails, decide its requests singly, so that one failure affects no other."""
         causes = [waiting.span for waiting in batch if waiting.span is not None] if tracing.is_on() else ()
         try:
             with tracing.together("batch", causes, attributes={"batch.size": len(batch)}):
@@ -149,14 +148,14 @@ class Queue(Generic[RequestT, DecisionT]):
                 self._answer(waiting, decision)
 
     async def _attempt(self, requests: Sequence[RequestT], *, wary: bool) -> Sequence[DecisionT | None]:
-        """Decide requests, but none whose account somebody keeps locked; if `wary`, do not even wait to see that."""
+        """Decide requests, except those with locked accounts; if `wary`, without waiting for locks at all."""
         if not wary:
             with suppress(AccountLocked):
                 return await self._writer.attempt(requests, "remembered", seconds=WRITE_SECONDS)
         return await self._writer.attempt(requests, "free", seconds=WRITE_SECONDS)
 
     def _leave_in_doubt(self, batch: Sequence[Waiting[RequestT, DecisionT]], doubt: CommitInDoubt) -> None:
-        """Have it found out beside the queue what became of a batch: who comes after does not wait for it."""
+        """Resolve a batch's unknown commit in the background, so that later requests do not wait for it."""
         task = asyncio.create_task(self._find_out(batch, doubt), name="commit in doubt")
         self._in_doubt.add(task)
         task.add_done_callback(self._in_doubt.discard)
@@ -205,7 +204,7 @@ class _Awaited(Generic[RequestT, DecisionT]):
 
     def done(self, outcome: DecisionT | Exception) -> None:
         if self.outcome.done():
-            return  # whoever waited has gone
+            return  # the waiting caller has gone
         if isinstance(outcome, Exception):
             self.outcome.set_exception(outcome)
         else:
@@ -213,7 +212,7 @@ class _Awaited(Generic[RequestT, DecisionT]):
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:
-    """Wait until the event is set, for some seconds at most."""
+    """Wait until the event is set, at most for some seconds."""
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await event.wait()

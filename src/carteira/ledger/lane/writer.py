@@ -1,6 +1,6 @@
-"""The writer: batches of a module's requests, decided and written with one commit each, and what may go wrong.
+"""The writer: decides and writes batches of a module's requests with one commit each, and handles failures.
 
-It reads the accounts' book (locked or not), walks the requests in order, posts what is approved, and writes entries and
+It reads the accounts' book (locked or not), decides the requests in order, posts approved ones, and writes entries and
 the module's rows together.
 """
 
@@ -22,11 +22,11 @@ _CONFLICTS = (StaleBook, UniqueViolationError, DeadlockDetectedError)
 
 
 class AccountLocked(Exception):
-    """Somebody else keeps an account locked."""
+    """Another transaction keeps an account locked."""
 
 
 class CommitInDoubt(Exception):
-    """PostgreSQL went away, or was silent for too long, before it said whether a batch took place."""
+    """PostgreSQL went away, or was silent for too long, before it confirmed a batch."""
 
     def __init__(self, batch: Batch[Any, Any]) -> None:
         self.batch = batch
@@ -34,7 +34,7 @@ class CommitInDoubt(Exception):
 
 
 class Writer(ABC, Generic[RequestT, DecisionT]):
-    """Decides and writes. Holds what may be remembered between requests: what accounts had."""
+    """Decides and writes batches. It holds the cache of accounts."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -45,12 +45,12 @@ class Writer(ABC, Generic[RequestT, DecisionT]):
         """Make a batch."""
 
     def forget(self) -> None:
-        """Forget what the module keeps in memory beside accounts, if anything: the next batch reads it again."""
+        """Drop the module's own cached data, if any: the next batch reads them again."""
 
     async def happened(self, batch: Batch[RequestT, DecisionT]) -> bool:
-        """Find out whether a batch took place whose commit PostgreSQL did not confirm.
+        """Determine whether an unconfirmed batch was committed.
 
-        If not told otherwise, that is left in doubt: whoever asked is told so, and asks again under the same key.
+        By default it stays unknown: the caller gets that error, and repeats the request under the same key.
         """
         del batch
         return False
@@ -58,13 +58,13 @@ class Writer(ABC, Generic[RequestT, DecisionT]):
     async def decide(self, requests: Sequence[RequestT], mode: ConcurrencyMode) -> list[DecisionT]:
         """Decide requests in order and write the decisions and their entries, with one commit.
 
-        What another transaction was faster at (an account, a key) is read and decided again, from the
+        After a conflict with another transaction (an account, a key) it reads and decides again, from the
         `MAX_CONFLICTS`th time on with the accounts locked.
 
         Raises:
-            StaleBook, UniqueViolationError, DeadlockDetectedError: that did not help; nothing was written.
-            AccountLocked: somebody has kept an account locked for too long; nothing was written.
-            DatabaseDown: PostgreSQL is unreachable; nothing was written, or that is not known.
+            StaleBook, UniqueViolationError, DeadlockDetectedError: the conflict remained; nothing was written.
+            AccountLocked: an account was locked for too long; nothing was written.
+            DatabaseDown: PostgreSQL is unreachable; nothing was written, or that is unknown.
         """
         assert mode != "free", "then some would be left undecided"
         try:
@@ -73,10 +73,10 @@ class Writer(ABC, Generic[RequestT, DecisionT]):
             return cast("list[DecisionT]", await self.settle(doubt))
 
     async def settle(self, doubt: CommitInDoubt) -> list[DecisionT | None]:
-        """Find out what became of a batch, however long PostgreSQL is away within reason, and return its decisions.
+        """Resolve a batch's unknown commit, waiting a reasonable time for PostgreSQL, and return its decisions.
 
         Raises:
-            DatabaseDown: it did not take place, or that was not to be found out.
+            DatabaseDown: it was not committed, or that could not be determined.
         """
         if not await self.happened(doubt.batch):
             raise DatabaseDown from doubt
@@ -85,12 +85,12 @@ class Writer(ABC, Generic[RequestT, DecisionT]):
     async def attempt(
         self, requests: Sequence[RequestT], mode: ConcurrencyMode, *, seconds: float | None = None
     ) -> list[DecisionT | None]:
-        """Decide as `decide` does, and leave open what is in doubt, also after some seconds.
+        """Decide as `decide` does, but leave an unknown commit unresolved, also after a time-out.
 
-        By `free` no lock is waited for: None for a request whose account somebody else has locked.
+        With `free` it waits for no lock: a request with a locked account gets None.
 
         Raises:
-            CommitInDoubt: whether it took place is not known.
+            CommitInDoubt: it is unknown whether it was committed.
             AccountLocked, DatabaseDown, StaleBook, UniqueViolationError, DeadlockDetectedError: as `decide`.
         """
         conflicts = 0
