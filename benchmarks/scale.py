@@ -1,5 +1,7 @@
 """`make bench-scale`: how latencies grow with the accounts and the entries.
 
+`--partitions 36` spreads the entries over so many months, each in its partition, and adds what a follower's look costs.
+
 For each size: the authorizer at a fixed rate (open loop), and an account's statement and its balance at an instant over
 HTTP, one after the other; twice, with a server just started and with the same accounts again. Entries are filled in by
 SQL through the ledger's own checks.
@@ -39,11 +41,11 @@ WITH chosen AS (
 paid AS (
     UPDATE ledger_accounts account SET balance = balance - 1, version = version + 1
     FROM chosen WHERE account.id = chosen.id
-    RETURNING account.id, account.balance, account.version, uuidv7() AS entry_id
+    RETURNING account.id, account.balance, account.version, uuidv7(-%(ago)s::interval) AS entry_id
 ),
 entry AS (
     INSERT INTO ledger_entries (id, kind, posted_at, actor_kind, actor_id)
-    SELECT entry_id, 'benefits.purchase', clock_timestamp(), 'processor', 'authorizer' FROM paid
+    SELECT entry_id, 'benefits.purchase', clock_timestamp() - %(ago)s::interval, 'processor', 'authorizer' FROM paid
     RETURNING id, posted_at
 )
 INSERT INTO ledger_postings (entry_id, line, account_id, amount, seq, balance_after, posted_at)
@@ -61,8 +63,11 @@ SELECT id FROM (
 """
 
 
-def grow(url: str, accounts: int, entries: int, progress: Progress) -> None:
-    """Add purchases of one centavo, account after account, until there are as many entries."""
+def grow(url: str, accounts: int, entries: int, progress: Progress, *, months: int = 0) -> None:
+    """Add purchases of one centavo, account after account, until there are as many entries.
+
+    They go on from so many months ago until now, and stay behind where an earlier call has come to.
+    """
     task = progress.add_task(f"{entries:,} entries", total=entries)
     with psycopg.connect(url, autocommit=True) as connection:
         row = connection.execute("SELECT count(*) FROM ledger_entries").fetchone()
@@ -72,7 +77,8 @@ def grow(url: str, accounts: int, entries: int, progress: Progress) -> None:
         ranges = itertools.cycle(itertools.pairwise([UUID(int=0), *bounds]))
         while done < entries:
             after, upto = next(ranges)
-            values = {"after": after, "upto": upto, "limit": entries - done, "settlement": SETTLEMENT}
+            ago = timedelta(days=30 * months) * (1 - done / entries)
+            values = {"after": after, "upto": upto, "limit": entries - done, "settlement": SETTLEMENT, "ago": ago}
             done += connection.execute(_PURCHASES, values).rowcount // 2
             progress.update(task, completed=done)
         connection.execute("VACUUM ANALYZE")
@@ -132,6 +138,7 @@ def main() -> None:
     parser.add_argument("--accounts", type=int, nargs="+", default=[1_000, 100_000, 2_000_000])
     parser.add_argument("--entries", type=int, nargs="+", default=[100_000, 1_000_000, 10_000_000])
     parser.add_argument("--rate", type=float, default=1_000.0)
+    parser.add_argument("--partitions", type=int, default=0, help="months that the entries are spread over")
     parser.add_argument("--svg", type=Path, default=None, help="draw the curves into this file")
     options = parser.parse_args()
     out = Console()
@@ -141,13 +148,13 @@ def main() -> None:
         table.add_column(title, justify="right")
     with tempfile.TemporaryDirectory(prefix="carteira-bench-") as folder, Progress(transient=True) as progress:
         home = Path(folder)
-        with stage(home, options.accounts[0]) as endpoints:
+        with stage(home, options.accounts[0], months=options.partitions) as endpoints:
             filled = options.accounts[0]
             for accounts, entries in zip(options.accounts, options.entries, strict=True):
                 if accounts > filled:
                     fill(endpoints.owner_url, accounts, first=filled + 1)
                     filled = accounts
-                grow(endpoints.owner_url, accounts, entries, progress)
+                grow(endpoints.owner_url, accounts, entries, progress, months=options.partitions)
                 with product(home, endpoints, strategy="queue", workers=2) as url:
                     for state in ("just started", "in use"):  # the same accounts again
                         times = uvloop.run(_measure(url, endpoints.database_url, accounts, home, options.rate))

@@ -70,9 +70,40 @@ def fill(url: str, accounts: int, *, first: int = 1, chunk: int = 5_000) -> None
         connection.execute("VACUUM ANALYZE")
 
 
+_CUT = """
+DO $$
+DECLARE
+    name text;
+    begins timestamptz := date_trunc('month', now()) - make_interval(months => {months});
+    ends constant timestamptz := date_trunc('month', now() + interval '7 days') + interval '1 month';
+BEGIN
+    FOR name IN SELECT state.name FROM partition_states() AS state LOOP
+        EXECUTE format('ALTER TABLE %1$I DETACH PARTITION %2$I', name, name || '_before');
+        EXECUTE format('ALTER TABLE %1$I ATTACH PARTITION %2$I FOR VALUES FROM (MINVALUE) TO (%3$L)', name,
+                       name || '_before', partition_bound(begins));
+        FOR month IN 0..{months} + 1 LOOP
+            CONTINUE WHEN begins + make_interval(months => month) >= ends;
+            EXECUTE format('CREATE TABLE %1$I PARTITION OF %2$I FOR VALUES FROM (%3$L) TO (%4$L)',
+                           name || to_char(begins + make_interval(months => month), '_YYYY_MM'), name,
+                           partition_bound(begins + make_interval(months => month)),
+                           partition_bound(begins + make_interval(months => month + 1)));
+            PERFORM partition_keep(name, name || to_char(begins + make_interval(months => month), '_YYYY_MM'));
+        END LOOP;
+    END LOOP;
+END $$
+"""
+
+
+def cut(url: str, months: int) -> None:
+    """Give empty tables partitions for months of the past, as if they had been made in their time."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("SET timezone = 'UTC'")
+        connection.execute(_CUT.format(months=months).encode())
+
+
 @contextmanager
-def stage(home: Path, accounts: int, *, wal_segments: int = 256) -> Iterator[Endpoints]:
-    """Start servers that sync, migrate, and fill; stop them at the end.
+def stage(home: Path, accounts: int, *, wal_segments: int = 256, months: int = 0) -> Iterator[Endpoints]:
+    """Start servers that sync, migrate, and fill; stop them at the end. Tables may have months of the past.
 
     `wal_segments` (16 MB each) are there to be reused, as they are once a server has run for a while: a commit that
     makes a new one waits until 16 MB of zeros are on the disk, and would be all that the slowest latencies show.
@@ -85,6 +116,8 @@ def stage(home: Path, accounts: int, *, wal_segments: int = 256) -> Iterator[End
     with EmbeddedServers(home, aws=False, postgres_settings=settings) as servers:
         schema.migrate(servers.endpoints.owner_url)
         schema.grant(servers.endpoints.owner_url, SERVICE)
+        if months:
+            cut(servers.endpoints.owner_url, months)
         fill(servers.endpoints.owner_url, accounts)
         _run_in(servers.endpoints.superuser_url, wal_segments)
         yield servers.endpoints

@@ -1,6 +1,7 @@
 """Alembic's environment: one linear history over all modules' tables, online with psycopg or as SQL text."""
 
 import time
+from collections.abc import Collection
 from functools import partial
 
 import psycopg
@@ -17,8 +18,14 @@ LOCK = 7_246_001
 load_models()
 
 
-def _include(name: str | None, kind: str, _parents: object) -> bool:
-    return not (kind == "table" and name is not None and name.startswith("procrastinate_"))
+_PARTITIONS = "SELECT relname FROM pg_class WHERE relispartition AND relnamespace = 'public'::regnamespace"
+"""Made by the clock, and like the tables that they are part of: no model knows them."""
+
+
+def _include(name: str | None, kind: str, _parents: object, *, partitions: Collection[str] = ()) -> bool:
+    if kind != "table" or name is None:
+        return True
+    return not name.startswith("procrastinate_") and name not in partitions
 
 
 def _offline() -> None:
@@ -47,11 +54,12 @@ def _online() -> None:
         _take_turn(connection)
         # Live traffic goes on: a migration that cannot have its lock soon gives way and is run again.
         connection.execute(text("SET lock_timeout = '5s'"))
+        partitions = set(connection.scalars(text(_PARTITIONS)))
         connection.commit()
         context.configure(
             connection=connection,
             target_metadata=Base.metadata,
-            include_name=_include,
+            include_name=partial(_include, partitions=partitions),
             compare_server_default=False,
             transaction_per_migration=True,
         )

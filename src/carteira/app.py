@@ -41,6 +41,7 @@ from carteira.integration.looks import LOOKS
 from carteira.integration.payment_purposes import purposes
 from carteira.integration.people import cpf_of, name_of, names_of
 from carteira.integration.webhook_sources import webhook_sources
+from carteira.kit.db import partitions
 from carteira.kit.db.engine import Database
 from carteira.kit.db.outbox import Backlog
 from carteira.kit.db.session import Tx
@@ -469,13 +470,13 @@ def bounds_of(settings: Settings) -> Bounds:
 
 def blueprints_of(modules: list[Module]) -> dict[str, Blueprint]:
     """Return the worker's jobs by namespace: the kit's own and the modules'."""
-    own = {"kit": approvals_jobs.blueprint, "backup": backup_jobs.blueprint}
+    own = {"kit": approvals_jobs.blueprint, "partitions": partitions.blueprint, "backup": backup_jobs.blueprint}
     return own | {module.name: module.jobs for module in modules if module.jobs}
 
 
 def observers_of(modules: list[Module]) -> list[Callable[[Tx], Awaitable[None]]]:
     """Return what the worker looks at every few seconds: the kit's own and the modules'."""
-    return [approvals_jobs.observe, *(module.observe for module in modules if module.observe)]
+    return [approvals_jobs.observe, partitions.observe, *(module.observe for module in modules if module.observe)]
 
 
 def declared_problems() -> problems.Declared:

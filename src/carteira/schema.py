@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 SERVES = "serves servers since "
-SERVES_SINCE = "0033"
+SERVES_SINCE = "0046"
 """The last revision of the oldest release whose servers go on after this one's migrations, while they are replaced. A
 migration that takes away what they need raises it; the database keeps it as a comment on `alembic_version`."""
 

@@ -6,7 +6,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -18,6 +18,7 @@ from carteira import schema
 from carteira.embedded import Endpoints
 from carteira.kit.db import outbox
 from carteira.kit.db.base import Base
+from carteira.kit.values.ids import uuid7
 from carteira.ledger import chain
 from tests.support.clusters import run
 from tests.support.databases import NewDatabase, open_database
@@ -53,6 +54,7 @@ def checks_in(url: str) -> set[tuple[str, str]]:
         return set(
             connection.execute("""
                 SELECT conrelid::regclass::text, conname FROM pg_constraint
+                JOIN pg_class ON pg_class.oid = conrelid AND NOT relispartition
                 WHERE contype = 'c' AND connamespace = 'public'::regnamespace
                   AND conrelid::regclass::text NOT LIKE 'procrastinate%'
             """)
@@ -144,7 +146,7 @@ def test_servers_of_the_release_before_go_on_writing(
     """What a server that started before the upgrade does to the ledger works behind it too, and is checked as ever."""
     url = new_empty_database()
     schema.migrate(url, revision)
-    wallet, till = uuid4(), uuid4()
+    wallet, till = uuid7(), uuid7()
     with psycopg.connect(url, autocommit=True) as server:
         server.execute(
             "INSERT INTO ledger_accounts (id, kind, is_system, may_go_negative)"
@@ -153,7 +155,7 @@ def test_servers_of_the_release_before_go_on_writing(
         )
 
         def post(version: int, balance: int, after: int) -> None:
-            values = {"wallet": wallet, "till": till, "entry": uuid4(), "locked": locked}
+            values = {"wallet": wallet, "till": till, "entry": uuid7(), "locked": locked}
             server.execute(write, {**values, "version": version, "balance": balance, "after": after})
 
         post(0, 10, 10)
@@ -188,9 +190,9 @@ def test_what_was_unique_before_is_so_in_narrow_tables_whoever_writes_it(
 ) -> None:
     url = new_empty_database()
     schema.migrate(url, "0037")
-    till = uuid4()
-    entries = [uuid4() for _ in range(4)]
-    decisions = [uuid4() for _ in range(3)]
+    till = uuid7()
+    entries = [uuid7() for _ in range(4)]
+    decisions = [uuid7() for _ in range(3)]
     with psycopg.connect(url, autocommit=True) as server:
         server.execute(
             "INSERT INTO ledger_accounts (id, kind, is_system, may_go_negative) VALUES (%s, 'test.till', true, true)",
@@ -221,7 +223,7 @@ def test_what_was_unique_before_is_so_in_narrow_tables_whoever_writes_it(
             ("tx 0", decisions[0]),
             ("tx 1", decisions[1]),
         ]
-        entries[3], again = uuid4(), {"till": till, "entry": entries[3], "key": "key 0", "reverses": None}
+        entries[3], again = uuid7(), {"till": till, "entry": entries[3], "key": "key 0", "reverses": None}
         with pytest.raises(psycopg.errors.UniqueViolation):
             server.execute(FORMER_KEY, again)
 
@@ -232,7 +234,7 @@ def test_a_key_that_is_being_posted_during_the_upgrade_is_filled_in_too(
     """Its transaction runs the function as it was; the migration waits for its end."""
     url = new_empty_database()
     schema.migrate(url, "0039")
-    till, entry = uuid4(), uuid4()
+    till, entry = uuid7(), uuid7()
     with psycopg.connect(url, autocommit=True) as looking, psycopg.connect(url) as server:
         looking.execute(
             "INSERT INTO ledger_accounts (id, kind, is_system, may_go_negative) VALUES (%s, 'test.till', true, true)",
@@ -289,8 +291,8 @@ async def test_what_was_sealed_before_entries_had_actors_stays_proven(
 ) -> None:
     url = new_empty_database()
     schema.migrate(url, "0014")
-    wallet, till = uuid4(), uuid4()
-    entries = [uuid4() for _ in range(3)]
+    wallet, till = uuid7(), uuid7()
+    entries = [uuid7() for _ in range(3)]
     with psycopg.connect(url, autocommit=True) as server:
         server.execute(
             "INSERT INTO ledger_accounts (id, kind, is_system, may_go_negative)"
@@ -343,7 +345,7 @@ APPROVED_CPFS = """
 
 
 def add_person(server: psycopg.Connection, cpf: str) -> UUID:
-    user_id = uuid4()
+    user_id = uuid7()
     server.execute(
         "INSERT INTO users (id, full_name, email, cpf, role_id, created_at, updated_at)"
         " VALUES (%s, 'Maria da Silva', %s, %s, 1, now(), now())",
@@ -360,7 +362,7 @@ def test_people_of_before_are_declared_and_operators_lists_stay(new_empty_databa
         assert server.execute(APPROVED_CPFS).fetchall() == [("15350946056", True)], "each database was born with it"
         server.execute(
             "INSERT INTO resellers_auto_approvals (id, cpf, valid_from) VALUES (%s, %s, '2026-01-01')",
-            (uuid4(), listed),
+            (uuid7(), listed),
         )
         schema.migrate(url)
         row = server.execute("SELECT cpf, cpf_proven_at FROM users WHERE id = %s", (user_id,)).fetchone()
@@ -396,7 +398,7 @@ def test_claims_and_roles_of_before_stay_with_who_has_them(new_empty_database: C
     url = new_empty_database()
     schema.migrate(url, "0024")
     with psycopg.connect(url, autocommit=True) as server:
-        administrator, validator, auditor = uuid4(), uuid4(), uuid4()
+        administrator, validator, auditor = uuid7(), uuid7(), uuid7()
         server.execute(
             "INSERT INTO claims (description) VALUES ('transit:validate'), ('portal:ver'), ('*'), ('audit:read')"
         )

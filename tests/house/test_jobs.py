@@ -27,6 +27,7 @@ EVERY = {
     "payments:poll": timedelta(seconds=30),
     "documents:remove_orphans": timedelta(hours=1),
     "identity:confirm_erasures": timedelta(hours=1),
+    "partitions:make": timedelta(hours=1),
     "resellers:close_due_months": timedelta(hours=1),
 }
 """The others run once a day."""

@@ -18,10 +18,10 @@ from tests.support.databases import NewDatabase, as_owner, as_service, on_server
 
 CHANGES = ("UPDATE", "DELETE", "TRUNCATE")
 REFUSED = """
-    SELECT tgrelid::regclass::text,
+    SELECT tgrelid::regclass::text, relispartition,
            ARRAY(SELECT name FROM unnest(ARRAY['UPDATE', 'DELETE'], ARRAY[16, 8]) AS event (name, bit)
                  WHERE tgtype & bit <> 0)
-    FROM pg_trigger
+    FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid
     WHERE tgfoid = ANY (ARRAY['ledger_refuse', 'audit_refuse', 'audit_keep', 'credit_refuse']::regproc[])
 """
 
@@ -108,16 +108,29 @@ def test_what_only_the_owner_does(service: psycopg.Connection, statement: str) -
 def test_a_table_that_triggers_keep_is_one_whose_rights_are_withheld(url: str) -> None:
     with psycopg.connect(url) as connection:
         kept = connection.execute(REFUSED).fetchall()
-    assert {table for table, _ in kept} >= {
+    assert {table for table, *_ in kept} >= {
         "ledger_entries",
         "ledger_postings",
         "ledger_chain",
         "audit_log",
         "audit_chain",
     }
-    for table, events in kept:
+    for table, is_partition, events in kept:
         for event in events:
-            assert event not in RIGHTS.get(table, rights.ALL), f"{table} refuses {event}, and the role may"
+            left = () if is_partition else RIGHTS.get(table, rights.ALL)
+            assert event not in left, f"{table} refuses {event}, and the role may"
+
+
+def test_no_partition_is_reached_by_its_name(service: psycopg.Connection) -> None:
+    query = (
+        "SELECT relname FROM pg_class WHERE relispartition AND relkind = 'r' AND relnamespace = 'public'::regnamespace"
+    )
+    parts = [name for (name,) in service.execute(query)]
+    assert len(parts) >= 5 * 3
+    for name in parts:
+        for right in ("SELECT", "INSERT", *CHANGES, "REFERENCES", "TRIGGER", "MAINTAIN"):
+            assert service.execute("SELECT has_table_privilege(%s, %s)", (name, right)).fetchone() == (False,), name
+        assert refuses(service, sql.SQL("SELECT FROM {}").format(sql.Identifier(name)))
 
 
 def test_every_table_that_is_told_exists_and_the_others_are_served_whole(url: str) -> None:
@@ -126,7 +139,8 @@ def test_every_table_that_is_told_exists_and_the_others_are_served_whole(url: st
             connection.execute(
                 """
                 SELECT relname, ARRAY(SELECT privilege_type FROM aclexplode(relacl) WHERE grantee = %s::regrole)
-                FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
+                FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
+                    AND NOT relispartition
             """,
                 (SERVICE,),
             ).fetchall()
@@ -217,12 +231,13 @@ def test_no_temporary_table_stands_before_ours(endpoints: Endpoints, new_databas
         connection.execute("CREATE TEMPORARY TABLE ledger_accounts (id uuid)")
 
 
-def test_the_service_dumps_and_a_restore_is_granted_again(
+def test_the_role_of_backups_dumps_and_a_restore_is_granted_again(
     url: str, endpoints: Endpoints, new_database: NewDatabase, tmp_path: Path
 ) -> None:
     dump = tmp_path / "carteira.dump"
     program = programs()
-    subprocess.run([program / "pg_dump", "-Fc", "-f", dump, url], check=True)  # noqa: S603 - argv is ours
+    backup = on_server(endpoints.backup_url, url.rpartition("/")[2])
+    subprocess.run([program / "pg_dump", "-Fc", "-f", dump, backup], check=True)  # noqa: S603 - argv is ours
     restored = as_service(endpoints, new_database("rights_restored"))
     name = restored.rpartition("/")[2]
     with psycopg.connect(endpoints.superuser_url, autocommit=True) as connection:

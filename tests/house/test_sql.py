@@ -18,7 +18,8 @@ FUNCTIONS = """
       AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = pg_proc.oid AND deptype = 'e') -- an extension's
 """
 TRIGGERS = """
-    SELECT 'trigger ' || tgname || ' on ' || tgrelid::regclass, pg_get_triggerdef(oid) FROM pg_trigger
+    SELECT 'trigger ' || tgname || ' on ' || tgrelid::regclass, pg_get_triggerdef(pg_trigger.oid) FROM pg_trigger
+    JOIN pg_class ON pg_class.oid = tgrelid AND NOT relispartition -- which have their table's (test_partitions)
     WHERE NOT tgisinternal AND tgrelid::regclass::text NOT LIKE 'procrastinate%'
 """
 TYPES = """

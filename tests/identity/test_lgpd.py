@@ -78,7 +78,10 @@ async def test_nothing_of_an_erased_person_is_left_in_any_table(app: RunningApp,
     assert (await app.client.delete(f"/users/{person.id}", headers=person.headers)).status_code == 204
     async with app.database.transaction() as tx:
         tables = await tx.scalars(
-            text("SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace")
+            text("""
+                SELECT relname FROM pg_class
+                WHERE relkind IN ('r', 'p') AND NOT relispartition AND relnamespace = 'public'::regnamespace
+            """)
         )
         for table in tables.all():
             rows = (await tx.execute(text(f'SELECT row::text FROM "{table}" row'))).scalars()  # noqa: S608 - from the catalogue

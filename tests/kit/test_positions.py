@@ -247,7 +247,8 @@ def test_every_column_that_keeps_a_position_is_looked_at(new_database: NewDataba
     with psycopg.connect(new_database("positions_columns")) as connection:
         columns = connection.execute("""
             SELECT c.relname, a.attname FROM pg_attribute a
-            JOIN pg_class c ON c.oid = a.attrelid AND c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace
+            JOIN pg_class c ON c.oid = a.attrelid AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+                AND c.relnamespace = 'public'::regnamespace
             LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
             WHERE a.attnum > 0 AND c.relname NOT LIKE 'procrastinate%'
               AND (a.attname IN ('xid', 'last_xid', 'rolled_up_to') OR a.attname ~ 'position'
@@ -256,7 +257,8 @@ def test_every_column_that_keeps_a_position_is_looked_at(new_database: NewDataba
         """).fetchall()
         body = connection.execute("SELECT prosrc FROM pg_proc WHERE proname = 'position_greatest'").fetchone()
         defaults = connection.execute("""
-            SELECT adrelid::regclass::text FROM pg_attrdef WHERE pg_get_expr(adbin, adrelid) = 'position_now()'
+            SELECT relname FROM pg_attrdef JOIN pg_class c ON c.oid = adrelid AND NOT relispartition
+            WHERE pg_get_expr(adbin, adrelid) = 'position_now()'
         """).fetchall()
     assert body is not None
     assert len(columns) >= 9

@@ -18,6 +18,7 @@ from carteira.kit.values.ids import first_uuid7, uuid7
 from tests.support.benefits import AUTHORIZER, purchase
 from tests.support.databases import on_server
 from tests.support.monitored import World, monitored
+from tests.support.partitions import month, take_months_away
 from tests.support.people import new_cpf, new_person, random_address
 from tests.support.prometheus import (
     MONITORING,
@@ -210,6 +211,11 @@ def log_left_behind(world: World) -> Act:
     return done
 
 
+def lacking_months(world: World) -> Act:
+    take_months_away(on_server(world.servers.endpoints.owner_url, "carteira"), "events", month(2))
+    return done
+
+
 def another_list(world: World) -> Act:
     world.recorded.append('carteira_payments_unreconciled{kind="missing_there"} 1.0')
     return done
@@ -284,6 +290,7 @@ CAUSES: dict[str, Callable[[World], Act]] = {
     "AuditMissing": missing_audit,
     "BackupOld": old_backup,
     "LogNotArchived": log_left_behind,
+    "PartitionsLacking": lacking_months,
     "PaymentsNotReconciled": another_list,
     "PaymentsNotRead": unread_list,
     "PaymentsToReturn": unplaced_payment,

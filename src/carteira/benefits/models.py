@@ -137,12 +137,6 @@ class BenefitDecision(Base):
 
     __tablename__ = "benefits_decisions"
     __table_args__ = (
-        Index(
-            "uq_benefits_decisions_external_id",
-            "external_id",
-            unique=True,
-            postgresql_where="external_id IS NOT NULL",
-        ),
         Index("ix_benefits_decisions_account_id_id", "account_id", "id"),
         Index("ix_benefits_decisions_xid_id", "xid", "id"),
         Index(
@@ -151,6 +145,7 @@ class BenefitDecision(Base):
             postgresql_include=["merchant", "category_tried"],
             postgresql_where="code <> '00'",
         ),
+        {"postgresql_partition_by": "RANGE (id)"},
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -208,7 +203,7 @@ class BenefitReversal(Base):
 class BenefitReturn(Base):
     """A return of an approved transaction's money: a full reversal, or a merchant's partial refund.
 
-    It shares its id with its ledger entry.
+    It shares its id with its ledger entry. A trigger sees to it that the decision is there.
     """
 
     __tablename__ = "benefits_returns"
@@ -221,7 +216,7 @@ class BenefitReturn(Base):
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     xid: Mapped[int] = mapped_column(BigInteger, server_default=positions.NOW)
-    decision_id: Mapped[UUID] = mapped_column(ForeignKey("benefits_decisions.id"))
+    decision_id: Mapped[UUID]
     kind: Mapped[str] = mapped_column(Text)
     amount: Mapped[int] = mapped_column(BigInteger)
     created_at: Mapped[datetime] = mapped_column(INSTANT)

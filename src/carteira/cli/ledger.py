@@ -89,6 +89,9 @@ async def _count_entries(url: str) -> int:
     from carteira.kit.db.engine import open_database
     from carteira.kit.db.session import fetch
 
-    statement = "SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE relname = 'ledger_entries'"
+    statement = """
+        SELECT coalesce(sum(greatest(reltuples, 0)), 0)::bigint
+        FROM pg_partition_tree('ledger_entries') JOIN pg_class ON oid = relid WHERE isleaf
+    """
     async with open_database(url) as database, database.transaction() as tx:
         return sum(int(row[0]) for row in await fetch(tx, statement))

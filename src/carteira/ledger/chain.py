@@ -22,6 +22,7 @@ def _digests(content: str) -> TextClause:
             AS digest
         FROM unnest(CAST(:ids AS uuid[])) WITH ORDINALITY AS wanted (id, place)
         JOIN ledger_entries entry ON entry.id = wanted.id
+        WHERE entry.id BETWEEN CAST(:least AS uuid) AND CAST(:greatest AS uuid)
         ORDER BY wanted.place
     """)  # noqa: S608 - constants
 
@@ -36,7 +37,8 @@ _DIGESTS = {
             extract(epoch FROM entry.posted_at), (
                 SELECT string_agg(concat_ws(',', line, account_id, amount, coalesce(seq, 0), coalesce(balance_after, 0),
                                             extract(epoch FROM posted_at)), ';' ORDER BY line)
-                FROM ledger_postings WHERE entry_id = entry.id)) END"""),
+                FROM ledger_postings WHERE entry_id = entry.id
+                      AND entry_id BETWEEN CAST(:least AS uuid) AND CAST(:greatest AS uuid))) END"""),
     # Texts are quoted, and null differs from empty and zero, so that no two entries have one text. A row as text would
     # serve too, but takes longer.
     2: _digests("""
@@ -48,7 +50,8 @@ _DIGESTS = {
                 SELECT string_agg(concat_ws(',', line, account_id, amount, coalesce(seq::text, ''),
                                             coalesce(balance_after::text, ''), extract(epoch FROM posted_at)),
                                   ';' ORDER BY line)
-                FROM ledger_postings WHERE entry_id = entry.id))"""),
+                FROM ledger_postings WHERE entry_id = entry.id
+                      AND entry_id BETWEEN CAST(:least AS uuid) AND CAST(:greatest AS uuid)))"""),
 }
 VERSION = 2
 """The version of new blocks."""

@@ -48,8 +48,7 @@ class LedgerEntry(Base):
     __tablename__ = "ledger_entries"
     __table_args__ = (
         Index("ix_ledger_entries_xid_id", "xid", "id"),
-        Index("uq_ledger_entries_key", "key", unique=True, postgresql_where="key IS NOT NULL"),
-        Index("uq_ledger_entries_reverses_id", "reverses_id", unique=True, postgresql_where="reverses_id IS NOT NULL"),
+        {"postgresql_partition_by": "RANGE (id)"},
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -90,6 +89,7 @@ class LedgerPosting(Base):
         CheckConstraint("amount <> 0", name="amount"),
         CheckConstraint("(seq IS NULL) = (balance_after IS NULL)", name="seq"),
         Index("ix_ledger_postings_account_id_posted_at_seq", "account_id", "posted_at", "seq"),
+        {"postgresql_partition_by": "RANGE (entry_id)"},
     )
 
     entry_id: Mapped[UUID] = mapped_column(primary_key=True)

@@ -13,10 +13,11 @@ from carteira.kit.db.session import LeanTx, Tx, fetch
 from carteira.kit.values.clock import clock
 
 _DECISION_COLUMNS = ", ".join(Decision._fields)
+_TAKEN = "SELECT external_id, decision_id, reverses FROM benefits_references WHERE external_id = ANY($1)"
 _ANSWERED = f"""
-    SELECT reference.external_id, decision_id, reverses, {", ".join(f"decision.{name}" for name in Decision._fields)}
-    FROM benefits_references reference LEFT JOIN benefits_decisions decision ON decision.id = decision_id
-    WHERE reference.external_id = ANY($1)
+    SELECT {", ".join(f"decision.{name}" for name in Decision._fields)}
+    FROM unnest($1::uuid[]) AS wanted (id) JOIN benefits_decisions decision ON decision.id = wanted.id
+    WHERE decision.id BETWEEN $2 AND $3
 """  # noqa: S608 - constants
 
 
@@ -25,8 +26,11 @@ async def find_answered(tx: LeanTx, external_ids: Sequence[str]) -> dict[str, De
 
     An id that a reversal has taken has a decision without a request: the authorization was reversed before it came.
     """
-    rows = await fetch(tx, _ANSWERED, external_ids)
-    return {row[0]: Decision(*row[3:]) if row[3] is not None else _taken(*row[:3]) for row in rows}
+    rows = await fetch(tx, _TAKEN, external_ids)
+    ids = [decision_id for _, decision_id, _ in rows if decision_id is not None]
+    # Mostly there is none: the decisions' partitions are looked into for those that are asked for again.
+    known = {row[0]: Decision(*row) for row in await fetch(tx, _ANSWERED, ids, min(ids), max(ids))} if ids else {}
+    return {row[0]: known.get(row[1]) or _taken(*row) for row in rows}
 
 
 def _taken(external_id: str, decision_id: UUID | None, reverses: str | None) -> Decision:

@@ -56,6 +56,7 @@ class Event(Base):
     __table_args__ = (
         Index("ix_events_xid_id", "xid", "id"),
         Index("ix_events_user_id_id", text("(payload ->> 'user_id')"), "id"),
+        {"postgresql_partition_by": "RANGE (id)"},
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)

@@ -1,7 +1,7 @@
 """The rights of the service's role: to read and write rows, except where a table allows less.
 
 The owner of the tables migrates and grants; the service's role owns nothing, creates nothing, and cannot disable a
-trigger. It reads everything, so that it can also make a dump.
+trigger. It reads every table, but no partition by the partition's own name, only as a part of its table.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -14,7 +14,7 @@ LOCK = 7_246_002
 """Advisory lock: grants run one at a time."""
 
 _RELATIONS = """
-    SELECT class.oid, relname, relkind = 'S' AS is_sequence,
+    SELECT relispartition, relname, relkind = 'S' AS is_sequence,
            ARRAY(SELECT privilege_type FROM aclexplode(relacl) WHERE grantee = %(role)s::regrole) AS held
     FROM pg_class class
     WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'S')
@@ -38,15 +38,18 @@ _OWNS_DATABASE = """
     SELECT datname FROM pg_database WHERE datname = current_database() AND pg_has_role(datdba, 'USAGE')
 """
 EXCESS = """
-    SELECT relname FROM pg_class JOIN unnest($1::text[], $2::text[]) AS kept (name, rights) ON name = relname
-    WHERE relnamespace = 'public'::regnamespace
-      AND (pg_has_role(relowner, 'MEMBER') OR has_table_privilege(pg_class.oid, 'TRUNCATE')
+    SELECT class.relname FROM pg_class class
+    LEFT JOIN pg_inherits ON inhrelid = class.oid AND class.relispartition
+    LEFT JOIN pg_class whole ON whole.oid = inhparent
+    JOIN unnest($1::text[], $2::text[]) AS kept (name, rights) ON name = coalesce(whole.relname, class.relname)
+    WHERE class.relnamespace = 'public'::regnamespace
+      AND (pg_has_role(class.relowner, 'MEMBER') OR has_table_privilege(class.oid, 'TRUNCATE')
            OR EXISTS (SELECT FROM unnest(ARRAY['INSERT', 'UPDATE', 'DELETE']) AS privilege
-                      WHERE NOT privilege = ANY (string_to_array(rights, ' '))
-                        AND has_table_privilege(pg_class.oid, privilege)))
-    ORDER BY relname
+                      WHERE (class.relispartition OR NOT privilege = ANY (string_to_array(rights, ' ')))
+                        AND has_table_privilege(class.oid, privilege)))
+    ORDER BY class.relname
 """
-"""The tables of a list on which the present role has more rights than the list allows."""
+"""The tables of a list, and partitions of these, on which the present role has more rights than the list allows."""
 
 
 class RoleMissing(LookupError):
@@ -109,8 +112,11 @@ def _relations(
 ) -> Iterator[tuple[str, bool, list[str], Collection[str]]]:
     """Yield each table and sequence: its name, whether it is a sequence, what the role holds, and what it should."""
     quoted = sql.Identifier(role).as_string(connection)
-    for _, name, is_sequence, held in connection.execute(_RELATIONS, {"role": quoted}).fetchall():
-        yield name, is_sequence, held, ("USAGE", "SELECT") if is_sequence else kept.get(name, ALL)
+    for is_partition, name, is_sequence, held in connection.execute(_RELATIONS, {"role": quoted}).fetchall():
+        if is_partition:
+            yield name, False, held, ()
+        else:
+            yield name, is_sequence, held, ("USAGE", "SELECT") if is_sequence else kept.get(name, ALL)
 
 
 def _grant_relations(connection: psycopg.Connection, role: str, kept: Mapping[str, Collection[str]]) -> int:
@@ -125,7 +131,8 @@ def _grant_relations(connection: psycopg.Connection, role: str, kept: Mapping[st
             "role": sql.Identifier(role),
         }
         connection.execute(sql.SQL("REVOKE ALL ON {kind} {name} FROM {role}").format(**parts))
-        connection.execute(sql.SQL("GRANT {rights} ON {kind} {name} TO {role}").format(**parts))
+        if wanted:
+            connection.execute(sql.SQL("GRANT {rights} ON {kind} {name} TO {role}").format(**parts))
         changed += 1
     return changed
 

@@ -41,6 +41,7 @@ class AuditRecord(Base):
         Index("ix_audit_log_action_id", "action", "id"),
         Index("ix_audit_log_actor_id_id", "actor_id", "id"),
         Index("ix_audit_log_xid_id", "xid", "id"),
+        {"postgresql_partition_by": "RANGE (id)"},
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)

@@ -27,6 +27,7 @@ _DIGESTS = text(f"""
         entry.details)::text, 'UTF8')), 1, {DIGEST_BYTES}) AS digest
     FROM unnest(CAST(:ids AS uuid[])) WITH ORDINALITY AS wanted (id, place)
     JOIN audit_log entry ON entry.id = wanted.id
+    WHERE entry.id BETWEEN CAST(:least AS uuid) AND CAST(:greatest AS uuid)
     ORDER BY wanted.place
 """)  # noqa: S608 - a constant
 

@@ -61,7 +61,10 @@ class ChainBlock(Base):
 
     @property
     def digests(self) -> TextClause:
-        """The query for `place, id, xid, digest` of the rows with `ids`, in the order of these."""
+        """The query for `place, id, xid, digest` of the rows with `ids`, in the order of these.
+
+        `least` and `greatest` are their bounds, by which it opens the partitions that they lie in and no others.
+        """
         raise NotImplementedError
 
     @property
@@ -132,7 +135,7 @@ class Chain:
         block = self.begin(rows)
         block.height = last.height + 1 if last else 1
         block.last_xid, block.last_id = rows[-1]["xid"], rows[-1]["id"]
-        digests = await tx.execute(block.digests, {"ids": [row["id"] for row in rows]})
+        digests = await tx.execute(block.digests, _bounded([row["id"] for row in rows]))
         block.seals = b"".join(row.id.bytes + row.digest for row in digests)
         block.hash = block.link(last.hash if last else GENESIS)
         tx.add(block)
@@ -214,12 +217,16 @@ class Chain:
         result.tail_seconds = float(seconds)
 
 
+def _bounded(ids: list[UUID]) -> dict[str, object]:
+    return {"ids": ids, "least": min(ids), "greatest": max(ids)}
+
+
 async def _verify_block(tx: Tx, block: ChainBlock, place: Place, result: ChainVerification) -> None:
     """Compare a block's seals with the present rows; `place` is the end of the block before."""
     content = block.seals or b""
     seals = [content[at : at + _SEAL_BYTES] for at in range(0, len(content), _SEAL_BYTES)]
     ids = [UUID(bytes=seal[:16]) for seal in seals]
-    now = {row.id: row for row in await tx.execute(block.digests, {"ids": ids})}
+    now = {row.id: row for row in await tx.execute(block.digests, _bounded(ids))} if ids else {}
     for row_id, seal in zip(ids, seals, strict=True):
         row = now.get(row_id)
         if row is None:

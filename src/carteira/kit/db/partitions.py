@@ -1,0 +1,106 @@
+"""Tables that are cut into months by their time-ordered ids: months to come are made ahead, and how many is told.
+
+The database makes them (`partition_make`), as the owner of the tables; the worker asks it to. A table's last partition
+has no end: a row finds its place there when nobody made months for a quarter of a year. How they came to be, and what
+they cannot have, is ADR 0040.
+"""
+
+import asyncio
+
+import structlog
+from procrastinate import Blueprint, JobContext
+from prometheus_client import Gauge
+from sqlalchemy import func, select, text
+from sqlalchemy.exc import DBAPIError
+
+from carteira.kit.db.engine import Database
+from carteira.kit.db.errors import OperationInProgress
+from carteira.kit.db.session import Tx
+
+ATTEMPTS = 5
+PAUSE_SECONDS = 2.0
+
+months_ahead = Gauge(
+    "carteira_partition_months_ahead",
+    "Whole months beyond this one for which a table's partitions are made",
+    ["table"],
+    multiprocess_mode="mostrecent",
+)
+rows_beyond = Gauge(
+    "carteira_partition_rows_beyond",
+    "1 where rows of a table lie behind the last month that was made for it",
+    ["table"],
+    multiprocess_mode="mostrecent",
+)
+blueprint = Blueprint()
+log = structlog.get_logger(__name__)
+_STATES = text("SELECT name, months_ahead, is_beyond FROM partition_states()")
+
+
+async def observe(tx: Tx) -> None:
+    """Set the metrics."""
+    for name, ahead, is_beyond in await tx.execute(_STATES):
+        months_ahead.labels(name).set(ahead)
+        rows_beyond.labels(name).set(is_beyond)
+
+
+async def make_all(database: Database, *, attempts: int = ATTEMPTS, pause_seconds: float = PAUSE_SECONDS) -> int:
+    """Make the months that tables lack, each table in a transaction of its own; return how many were made.
+
+    A table whose lock is not to be had at once is tried again after the others.
+
+    Raises:
+        OperationInProgress: a table's lock was never to be had; the others' months are made.
+        sqlalchemy.exc.DBAPIError: a table's months cannot be made; the others' are.
+    """
+    waiting = await _tables(database)
+    failures: list[Exception] = []
+    made = 0
+    for attempt in range(1, attempts + 1):
+        locked = []
+        for name in waiting:
+            try:
+                async with database.transaction() as tx:
+                    made += await tx.scalar(select(func.partition_make(name))) or 0
+            except (DBAPIError, OperationInProgress) as error:
+                if isinstance(error, OperationInProgress) and attempt < attempts:
+                    locked.append(name)
+                    continue
+                log.warning("partitions not made", table=name, error=str(error.__cause__ or error))
+                failures.append(error)
+        waiting = locked
+        if not waiting:
+            break
+        await asyncio.sleep(pause_seconds)
+    if made:
+        log.info("partitions made", partitions=made)
+    if failures:
+        raise failures[0]
+    return made
+
+
+async def analyze_all(database: Database) -> None:
+    """Bring up to date what the planner knows of each table as a whole."""
+    for name in await _tables(database):
+        async with database.transaction() as tx:
+            await tx.execute(text("SET LOCAL statement_timeout = 0"))
+            await tx.execute(select(func.partition_analyze(name)))
+
+
+async def _tables(database: Database) -> list[str]:
+    async with database.transaction() as tx:
+        return [row.name for row in await tx.execute(_STATES)]
+
+
+@blueprint.periodic(cron="25 * * * *")
+@blueprint.task(name="make", queueing_lock="partitions.make", pass_context=True)
+async def make(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
+    """Make the months that are lacking, hourly."""
+    await make_all(context.additional_context["database"])
+
+
+@blueprint.periodic(cron="35 6 * * *")  # 3:35 in São Paulo
+@blueprint.task(name="analyze", queueing_lock="partitions.analyze", pass_context=True)
+async def analyze(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
+    """Let the planner know how large the tables are by now, daily."""
+    await analyze_all(context.additional_context["database"])
