@@ -1,6 +1,6 @@
 # The commands of Carteira. `make help` lists them; each does the set-up that it needs.
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev browser proxies clients deploy-tools image sbom up down logs monitoring secrets-edit pin-images test-deploy lock run run-debug screenshots test test-unit test-integration test-docs coverage test-postgresql-17 test-faults test-upgrade ha-tools test-ha check format postman reference migration seed reset psql letter trips bench bench-assistant bench-backup bench-chain bench-console bench-cpu bench-idle bench-overload bench-pages bench-routes bench-scale clean clean-data python
+.PHONY: help install install-dev browser proxies clients deploy-tools image sbom up down logs monitoring secrets-edit pin-images test-deploy lock run run-debug screenshots test test-unit test-integration test-docs coverage test-postgresql-17 test-faults test-upgrade ha-tools test-ha check format postman reference migration seed reset psql letter trips bench bench-assistant bench-backup bench-chain bench-console bench-cpu bench-idle bench-migrations bench-overload bench-pages bench-routes bench-scale clean clean-data python
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3 python; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
@@ -295,6 +295,9 @@ bench-routes: install-dev ## Ordinary routes beside a bare floor and a beginner'
 
 bench-scale: install-dev ## Latencies with more and more accounts and entries
 	@PYTHONPATH=src:. $(BIN)/python -m benchmarks.scale $(ARGS)
+
+bench-migrations: install-dev ## For how long a migration holds up who writes, by the entries (ten million: six minutes, 8 GB)
+	@PYTHONPATH=src:. $(BIN)/python -m benchmarks.migrations $(ARGS)
 
 bench-backup: install-dev ## How long backups and restores take, and how large they are, by the entries
 	@PYTHONPATH=src:. $(BIN)/python -m benchmarks.backup $(ARGS)

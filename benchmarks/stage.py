@@ -102,7 +102,9 @@ def cut(url: str, months: int) -> None:
 
 
 @contextmanager
-def stage(home: Path, accounts: int, *, wal_segments: int = 256, months: int = 0) -> Iterator[Endpoints]:
+def stage(
+    home: Path, accounts: int, *, wal_segments: int = 256, months: int = 0, revision: str = "head"
+) -> Iterator[Endpoints]:
     """Start servers that sync, migrate, and fill; stop them at the end. Tables may have months of the past.
 
     `wal_segments` (16 MB each) are there to be reused, as they are once a server has run for a while: a commit that
@@ -114,7 +116,7 @@ def stage(home: Path, accounts: int, *, wal_segments: int = 256, months: int = 0
     sizes = {"min_wal_size": 4 * wal_mb // 3, "max_wal_size": 8 * wal_mb // 3, "shared_buffers": buffers_mb}
     settings = {name: f"{megabytes}MB" for name, megabytes in sizes.items()}
     with EmbeddedServers(home, aws=False, postgres_settings=settings) as servers:
-        schema.migrate(servers.endpoints.owner_url)
+        schema.migrate(servers.endpoints.owner_url, revision)
         schema.grant(servers.endpoints.owner_url, SERVICE)
         if months:
             cut(servers.endpoints.owner_url, months)
