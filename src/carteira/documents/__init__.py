@@ -1,19 +1,21 @@
-"""Documents: a person's papers, kept so that nobody reads them but they, and an operator who reviews them.
+"""Documents: a person's papers, readable only by the person and by an operator who reviews them.
 
 It owns documents, their versions, and the sealed bytes on a disk or in S3. Invariants:
 
-- a clear byte of a file is never written anywhere: it is encrypted segment by segment as it arrives (AES-256-GCM in the
-  STREAM construction, bound to document and version) under a key drawn for that version alone;
-- that key lies in the version's row only, wrapped by a master key that is not in the database: without the row, what is
-  stored is noise, and deleting or erasing destroys it;
-- what is accepted is a whole PDF, PNG or JPEG of at most 10 MiB, told from its bytes; what is refused leaves nothing;
-- a document is its owner's: to others it is not there (404), but for operators with `documents:review`, whose looks are
+- no clear byte of a file is ever written: the file is encrypted segment by segment as it arrives (AES-256-GCM in the
+  STREAM construction, bound to document and version) under a key for that version alone;
+- that key is stored only in the version's row, wrapped by a master key outside of the database: without the row the
+  stored bytes are noise, and deletion or erasure destroys the key;
+- only a complete PDF, PNG or JPEG of at most 10 MiB is accepted, recognised by its bytes; a refused file leaves nothing
+  behind;
+- a document is visible to its owner only (404 for others), and to operators with `documents:review`, whose looks are
   recorded. Files leave only as downloads by short-lived links;
-- a proof shows type, holder's name, validity and who stands behind it, and nothing more;
-- a document is its owner's word (`declared`) until an operator who is somebody else saw its file and said what they
-  compared (`reviewed`) or why not (`refused`); a change of type, number, expiry date or file takes that back;
-- where a scanner is demanded, no file is taken without its word; what stands behind a picture's end, and where it was
-  taken, is not kept.
+- a proof shows type, holder's name, validity and assurance, and nothing more;
+- a document is `declared` by its owner until another person, an operator, has seen its file and recorded what they
+  compared (`reviewed`) or why they refused it (`refused`); a change of type, number, expiry date or file makes it
+  `declared` again;
+- where a scanner is required, no file is accepted without its verdict; bytes after a picture's end, and its position,
+  are removed.
 
 Events: `documents.expiring` (`document_id, user_id, document_type, expires_on, days_left`), once per step of
 `REMIND_DAYS`; `documents.reviewed`, `documents.refused` (`document_id, user_id`). Sources: rules.md, documents; LGPD
@@ -130,7 +132,7 @@ __all__ = [
 
 
 async def storage_answers(url: str, aws_endpoint_url: str | None) -> bool:
-    """Return whether where documents lie answers; raises what its client does."""
+    """Return whether the documents' storage answers; raises what its client does."""
     return await opener(url, aws_endpoint_url=aws_endpoint_url)().answers()
 
 
@@ -142,17 +144,17 @@ async def scanner_answers(url: str) -> bool:
 
 
 async def _nameless(_tx: Tx, _user_id: UUID) -> str | None:
-    """Know nobody's name."""
+    """Return no name: the default of `holder_name`."""
     return None
 
 
 def folder_in(home: Path) -> Path:
-    """Return where documents lie in development."""
+    """Return the documents' folder in development."""
     return home / "documents"
 
 
 def key_file_in(home: Path) -> Path:
-    """Return where the master keys lie in development."""
+    """Return the master key file in development."""
     return home / "keys" / "documents.json"
 
 

@@ -1,4 +1,4 @@
-"""What a file is: told from its bytes as they stream by, never from its name, and lightly proven whole.
+"""Recognises a file's kind by its bytes as they stream by, never by its name, and checks that it is complete.
 
 Nothing is decompressed or rendered here. Pictures are in `pictures`.
 """
@@ -15,14 +15,14 @@ _OTHERS = re.compile(
     "hei[cf]|avif|webp|gif|bmp|tiff?|svg|psd|docx?|odt|rtf|txt|xlsx?|ods|csv|pptx?|odp|x?html?|xml|eml|msg|zip|rar|7z"
     "|gz|tar|exe|msi|scr|com|bat|cmd|ps1|vbs|js|jar|apk|dmg|iso|mp[34]|mov|avi"
 )
-"""Extensions of other kinds; any that is neither here nor above (`RG 12.345.678-9`) says nothing."""
+"""Extensions of other kinds; unknown ones (`RG 12.345.678-9`) are ignored."""
 MEDIA_TYPES = {PDF: PDF, PNG: PNG, JPEG: JPEG, "image/jpg": JPEG, "image/pjpeg": JPEG, "application/x-pdf": PDF}
 _OTHER_MEDIA = ("text/", "audio/", "video/", "message/", "image/heic", "image/heif", "image/webp", "image/svg")
 SNIFFED_BYTES = 1024
 """How far into a file readers look for a PDF's header."""
 _LEAST_SNIFFED = 8
 _NO_PREFIX = (b"MZ", b"\x7fELF", b"PK", b"#!", b"<")
-"""What stands before no honest PDF's header: programs, archives, pages."""
+"""Beginnings that no honest PDF has before its header: programs, archives, pages."""
 _HOW_ELSE = "Abra a foto, tire um print da tela e envie o print; ou mande um PDF."
 _PHOTOS = {
     b"heic": "Esta foto está em HEIC, o formato do iPhone. Envie por esta página, no próprio iPhone, que ele a"
@@ -42,17 +42,17 @@ class Inspector(Protocol):
     content_type: ClassVar[str]
 
     def feed(self, data: bytes) -> bytes:
-        """Take the next bytes; give what is to be kept, which may be less, or come with later ones.
+        """Take the next bytes; return the bytes to store, which may be fewer, or follow with later ones.
 
         Raises:
             FileBroken: they cannot belong to a file of this kind.
         """
 
     def finish(self) -> None:
-        """Say that the file is over.
+        """Check the end of the file.
 
         Raises:
-            FileBroken: it is not whole.
+            FileBroken: it is incomplete.
         """
 
 
@@ -78,7 +78,7 @@ class PdfInspector:
         self._last_object = self._last_end = self._last_sign = -1
 
     def feed(self, data: bytes) -> bytes:
-        """Look for what every PDF has, and where; all is kept."""
+        """Find the parts that every PDF has; all bytes are stored."""
         window = self._seen + data
         start = self._size - len(self._seen)
         self._has_catalogue |= self._CATALOGUE in window
@@ -91,7 +91,7 @@ class PdfInspector:
         return data
 
     def finish(self) -> None:
-        """Insist on an object, a catalogue, and the end."""
+        """Require an object, a catalogue, and the end."""
         whole = self._has_catalogue and 0 <= self._last_object < self._last_end
         if not whole or self._last_sign - self._last_end > self._AFTER_END:
             raise FileBroken
@@ -102,7 +102,7 @@ def _place(found: int, start: int) -> int:
 
 
 def sniff(head: bytes) -> Inspector:
-    """Tell a file's kind from its first `SNIFFED_BYTES` bytes, or from all of a shorter one.
+    """Return a file's kind by its first `SNIFFED_BYTES` bytes, or by all bytes of a shorter one.
 
     Raises:
         FileTypeRefused: neither PDF, PNG nor JPEG; of a photo of another kind it says what to do.
@@ -130,10 +130,10 @@ def _other_photo(head: bytes) -> bytes | None:
 
 
 def insist_on_claim(content_type: str, *, file_name: str, media_type: str) -> None:
-    """Compare what a file is with what its name's extension and its part's media type say, where we know them.
+    """Require that a file's kind matches its name's extension and its part's media type, if these are known.
 
     Raises:
-        FileTypeRefused: one of them says something else.
+        FileTypeRefused: one of them differs.
     """
     extension = file_name.rpartition(".")[2].lower() if "." in file_name else ""
     if _OTHERS.fullmatch(extension) or EXTENSIONS.get(extension, content_type) != content_type:

@@ -1,4 +1,4 @@
-"""What the console asks of documents: those that wait for a review, one of them, and the decision on it."""
+"""Documents for the console: the queue of reviews, one document, and its decision."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -18,11 +18,11 @@ from carteira.kit.web.pagination import Page, PageRequest
 __all__ = ["DocumentState", "compare", "count_waiting", "decide", "decided_by", "file_link", "look", "queue"]
 
 _DRAWN = ("image/jpeg", "image/png", "image/webp")
-"""What a browser draws on a page."""
+"""Kinds of files that browsers display."""
 
 
 async def count_waiting(tx: Tx, operator: UUID) -> int:
-    """Count the documents with a file that nobody has reviewed, but the operator's own."""
+    """Count unreviewed documents with a file, except the operator's own."""
     query = select(func.count()).where(
         Document.state == DocumentState.DECLARED.value, Document.version > 0, Document.user_id != operator
     )
@@ -30,7 +30,7 @@ async def count_waiting(tx: Tx, operator: UUID) -> int:
 
 
 async def queue(tx: Tx, who: Principal, state: DocumentState, asked: PageRequest[UUID]) -> Page[DocumentView]:
-    """List the documents of a state, oldest first, but the operator's own; each person shown is looked at."""
+    """List documents of a state, oldest first, except the operator's own; looks at people are recorded."""
     rows: Sequence[DocumentView] = await reviews.queue(tx, who.user_id, state, limit=asked.limit + 1, after=asked.after)
     page = asked.page(rows, lambda row: row.id)
     await audit.record_looks(tx, "document_listed", [row.user_id for row in page.items])
@@ -38,7 +38,7 @@ async def queue(tx: Tx, who: Principal, state: DocumentState, asked: PageRequest
 
 
 async def look(tx: Tx, vault: Vault, who: Principal, document_id: UUID) -> tuple[DocumentView, str | None]:
-    """Return another person's document with its holder's name, to who reviews it.
+    """Return another person's document with its holder's name, to a reviewer.
 
     Raises:
         DocumentNotFound, OwnDocument.
@@ -49,7 +49,7 @@ async def look(tx: Tx, vault: Vault, who: Principal, document_id: UUID) -> tuple
 
 
 async def file_link(tx: Tx, vault: Vault, who: Principal, document_id: UUID) -> str:
-    """Return the path of a link that downloads the newest file, good for five minutes.
+    """Return the path of a link to the newest file, valid for five minutes.
 
     Raises:
         DocumentNotFound, OwnDocument, FileMissing.
@@ -80,14 +80,14 @@ async def compare(
 
 
 async def decided_by(tx: Tx, document_id: UUID) -> UUID | None:
-    """Return who decided on a document as it is now; None: nobody."""
+    """Return who decided on a document's present state; None: nobody."""
     return await tx.scalar(select(Document.decided_by).where(Document.id == document_id))
 
 
 async def decide(  # noqa: PLR0913 - a decision's parts
     tx: Tx, who: Principal, document_id: UUID, *, state: DocumentState, decision: str, seen_at: datetime
 ) -> DocumentView:
-    """Decide on a document as it was seen.
+    """Decide on the seen state of a document.
 
     Raises:
         DocumentNotFound, OwnDocument, DocumentChanged, FileMissing, AlreadyDecided.

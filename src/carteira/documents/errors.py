@@ -1,4 +1,4 @@
-"""What documents refuses."""
+"""Problems of documents."""
 
 from carteira.kit.web.problems import (
     Conflict,
@@ -14,7 +14,7 @@ from carteira.kit.web.problems import (
 
 
 class DocumentNotFound(NotFound):
-    """There is no such document, or it is another person's: nobody learns which."""
+    """There is no such document, or it is another person's; the answer does not say which."""
 
     code = "document_not_found"
     detail = "Documento não encontrado."
@@ -52,7 +52,7 @@ class FileBroken(InvalidInput):
 
 
 class TooManyUploads(TooManyRequests):
-    """A person sends as many files at once as one may."""
+    """The person has reached the limit of concurrent uploads."""
 
     code = "too_many_uploads"
     title = "Envios demais ao mesmo tempo"
@@ -75,21 +75,21 @@ class FormUnreadable(InvalidInput):
 
 
 class TooManyDocuments(Conflict):
-    """A person keeps a limited number of documents, and a document a limited number of versions."""
+    """The person has reached the limit of documents."""
 
     code = "too_many_documents"
     detail = "Você já guarda o número máximo de documentos."
 
 
 class TooManyVersions(Conflict):
-    """A document keeps a limited number of versions."""
+    """The document has reached the limit of versions."""
 
     code = "too_many_versions"
     detail = "Este documento já tem o número máximo de versões."
 
 
 class LinkRefused(Forbidden):
-    """A link is not ours, was changed, or has expired."""
+    """The link is foreign, was changed, or has expired."""
 
     code = "link_refused"
     title = "Link inválido"
@@ -104,35 +104,35 @@ class StorageDown(DependencyDown):
 
 
 class ScannerDown(DependencyDown):
-    """Files are to be scanned, and the scanner does not answer."""
+    """The required scanner does not answer."""
 
     code = "scanner_down"
     detail = "A verificação de arquivos está fora do ar. Tente de novo em instantes."
 
 
 class ProofNeedsFile(Conflict):
-    """A document without a file proves nothing."""
+    """The document has no file, so it proves nothing."""
 
     code = "proof_needs_file"
     detail = "Envie o arquivo do documento antes de pedir uma comprovação."
 
 
 class DocumentRefused(Conflict):
-    """An operator refused the document; its owner changes it first."""
+    """An operator refused the document; its owner has to change it first."""
 
     code = "document_refused"
     detail = "Este documento foi recusado na conferência. Corrija-o antes de pedir uma comprovação."
 
 
 class OwnDocument(Forbidden):
-    """Nobody reviews their own document."""
+    """The operator may not review their own document."""
 
     code = "own_document"
     detail = "Ninguém confere o próprio documento."
 
 
 class DocumentChanged(Conflict):
-    """The document is no longer what the operator looked at, or has no file to look at."""
+    """The document has changed since the operator saw it, or has no file."""
 
     code = "document_changed"
     detail = "O documento mudou depois de ser visto. Veja-o de novo antes de decidir."
@@ -146,7 +146,7 @@ class AlreadyDecided(Conflict):
 
 
 class FileDamaged(Problem):
-    """What is stored is not what was sealed: somebody changed it, or it was lost. Never answered as a file."""
+    """The stored bytes were changed or lost; they are never returned as a file."""
 
     code = "file_damaged"
     title = "Arquivo corrompido"

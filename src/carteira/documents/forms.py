@@ -1,4 +1,4 @@
-"""A multipart form read as it comes: small fields into memory, the file straight into an upload.
+"""Parses a multipart form as it arrives: small fields into memory, the file straight into an upload.
 
 Starlette's own form parser spools files, in clear, into memory and temporary files; this one keeps neither.
 """
@@ -23,12 +23,12 @@ FILE = "file"
 OpenUpload = Callable[[str, str], Upload]
 """Begins an upload of a file by its name and media type."""
 BeforeFile = Callable[[Mapping[str, str]], None]
-"""Is shown the fields that stand before the file, and may raise before any of it is stored."""
+"""Called with the fields before the file; it may raise before any of the file is stored."""
 
 
 @dataclass
 class Form:
-    """What a form held."""
+    """A parsed form."""
 
     fields: dict[str, str]
     file: StoredFile | None
@@ -43,7 +43,7 @@ class _Part:
 
 
 class _Parts:
-    """Turns the parser's callbacks into parts with what has come of them."""
+    """Turns the parser's callbacks into parts with the bytes that have arrived."""
 
     def __init__(self, boundary: bytes) -> None:
         self.parts: list[_Part] = []
@@ -85,12 +85,12 @@ class _Parts:
         self.ended = True
 
     def insist_on_end(self) -> None:
-        """Refuse a form that was cut off."""
+        """Refuse a truncated form."""
         if not self.ended:
             raise FormUnreadable
 
     def take(self, data: bytes) -> list[_Part]:
-        """Parse the next bytes; give the parts whose headers are there, the last of which may go on."""
+        """Parse the next bytes; return the parts whose headers are complete; the last one may go on."""
         try:
             self.parser.write(data)
         except MultipartParseError as error:
@@ -186,7 +186,7 @@ async def read_form(
     open_upload: OpenUpload,
     before_file: BeforeFile | None = None,
 ) -> Form:
-    """Read a form with the fields that are allowed and, perhaps, one file; whatever goes wrong, no file is left behind.
+    """Read a form with allowed fields and at most one file; after a failure no file is left behind.
 
     Raises:
         FormUnreadable: it is no form, or is cut off.

@@ -1,4 +1,4 @@
-"""Taking a form with a file: into the vault as it comes, and out of it again where the database says no."""
+"""Takes a form with a file: it streams into the vault, and is removed again if the database refuses it."""
 
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
@@ -25,7 +25,7 @@ async def take_form(  # noqa: PLR0913 - what a form is read with
     """Read a multipart form; its file, if there is one, is stored for a document.
 
     Raises:
-        As `forms.read_form`; TooManyUploads: as many files of theirs come already.
+        As `forms.read_form`; TooManyUploads: the limit of their concurrent uploads is reached.
     """
     place = ExitStack()
 
@@ -47,7 +47,7 @@ async def take_form(  # noqa: PLR0913 - what a form is read with
 async def kept(vault: Vault, file: StoredFile | None) -> AsyncIterator[None]:
     """Keep an uploaded file only if the block ends well.
 
-    When the database went away nobody knows whether it committed: then the hourly sweep finds out.
+    After an unknown commit the hourly sweep decides.
     """
     try:
         yield

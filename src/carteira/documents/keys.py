@@ -23,7 +23,7 @@ class MasterKeyRing(KeyRing):
     """The master keys of a file."""
 
     def wrap(self, data_key: bytes, context: bytes) -> tuple[str, bytes]:
-        """Encrypt a data key, bound to its context; give the master key's id and the wrapped key."""
+        """Encrypt a data key, bound to its context; return the master key's id and the wrapped key."""
         master = self.active
         nonce = secrets.token_bytes(NONCE_BYTES)
         return master.id, nonce + AESGCM(master.key).encrypt(nonce, data_key, master.id.encode() + b"\0" + context)
@@ -45,12 +45,12 @@ class MasterKeyRing(KeyRing):
             raise FileDamaged from error
 
     def seal_token(self, purpose: str, content: bytes) -> bytes:
-        """Seal a text for one purpose, with a key derived for nothing else: nobody can make, change or read it."""
+        """Seal a text for one purpose, under a key derived for it: others cannot make, change or read it."""
         nonce = secrets.token_bytes(NONCE_BYTES)
         return nonce + AESGCM(_token_key(self.active, purpose)).encrypt(nonce, content, purpose.encode())
 
     def open_token(self, purpose: str, sealed: bytes) -> bytes | None:
-        """Return a sealed text, if it was sealed for the purpose under any key that is still in the file."""
+        """Return a sealed text, if it was sealed for the purpose under a key that is still in the file."""
         if len(sealed) < NONCE_BYTES + TAG_BYTES:
             return None
         for key in reversed(self.keys()):

@@ -1,7 +1,7 @@
 """Kinds of documents, and the checks of their numbers.
 
-A check catches a mistyped digit and never refuses what an authority issued: where sources differ on a rule, what either
-of them allows is taken.
+A check detects typing errors and never refuses an issued number: where sources differ on a rule, all variants are
+accepted.
 """
 
 import re
@@ -14,7 +14,7 @@ from carteira.kit.values.texts import compact, look_alike
 
 
 class DocumentType(StrEnum):
-    """What a document is (rules.md, documents)."""
+    """The kind of a document (rules.md, documents)."""
 
     RG = "RG"
     CPF = "CPF"
@@ -38,7 +38,7 @@ _LAST_STATE = 28
 
 
 def _plain(text: str) -> str:
-    """Take case, accents and separators out of a name, so that "titulo_de_eleitor" finds its kind."""
+    """Return a name without case, accents and separators, so that "titulo_de_eleitor" finds its kind."""
     bare = "".join(char for char in unicodedata.normalize("NFKD", text) if not unicodedata.combining(char))
     return re.sub(r"[\s_-]+", " ", bare).strip().casefold()
 
@@ -47,7 +47,7 @@ _BY_NAME = {_plain(kind): kind for kind in DocumentType} | _OTHER_NAMES
 
 
 def parse_type(text: str) -> DocumentType | None:
-    """Find the kind that a text names, however it is accented and capitalised."""
+    """Return the kind that a text names, regardless of accents and case."""
     return _BY_NAME.get(_plain(text)) if len(text) <= MAX_NUMBER else None
 
 
@@ -131,7 +131,7 @@ _CHECKS: Mapping[DocumentType, Callable[[str], str]] = {
 
 
 def parse_number(kind: DocumentType, text: str) -> str:
-    """Check a document's number by the rules of its kind and give it as it is kept: without dots, dashes and blanks.
+    """Check a document's number by the rules of its kind, and return it without dots, dashes and blanks.
 
     CPF, CNH and título de eleitor are checked by their digits, RG and passport by their shape.
 

@@ -1,7 +1,7 @@
-"""Sealed links: short-lived, for one purpose, bound to what they name. Nothing is stored for them.
+"""Sealed links: short-lived, for one purpose, bound to their ids. Nothing is stored for them.
 
-A link to a file ends with the session that asked for it. A token is authenticated and encrypted: whoever is shown a
-proof learns no id from its address.
+A link to a file ends with the session that asked for it. A token is authenticated and encrypted: a proof's address
+discloses no id.
 """
 
 import base64
@@ -25,21 +25,21 @@ MAX_TOKEN = 256
 _UUID_BYTES = 16
 
 File = tuple[UUID, UUID, UUID]
-"""Whose, which document, which version."""
+"""A file: its owner, document and version."""
 
 
 def sign(ring: MasterKeyRing, purpose: Purpose, *ids: UUID) -> tuple[str, datetime]:
-    """Make a token that names ids, in their order; give it with the instant at which it ends."""
+    """Return a token for ids, in their order, and the instant of its expiry."""
     expires_at = (clock.now() + LIFETIME[purpose]).replace(microsecond=0)
     content = struct.pack(">Q", int(expires_at.timestamp())) + b"".join(one.bytes for one in ids)
     return base64.urlsafe_b64encode(ring.seal_token(purpose, content)).decode().rstrip("="), expires_at
 
 
 def read(ring: MasterKeyRing, purpose: Purpose, token: str) -> list[UUID]:
-    """Return the ids that a token names.
+    """Return the ids of a token.
 
     Raises:
-        LinkRefused: it was made for another purpose or by somebody else, was changed, or has ended.
+        LinkRefused: it is foreign or for another purpose, was changed, or has expired.
     """
     try:
         sealed = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
@@ -56,7 +56,7 @@ def read(ring: MasterKeyRing, purpose: Purpose, token: str) -> list[UUID]:
 
 
 def sign_file(ring: MasterKeyRing, who: Principal, file: File) -> tuple[str, datetime]:
-    """Make a token for a file, good while the session goes on in which it was asked for."""
+    """Return a token for a file, valid while the requesting session is live."""
     asked_in = () if who.session_id is None else (who.session_id,)
     return sign(ring, "file", *file, *asked_in)
 
@@ -64,7 +64,7 @@ def sign_file(ring: MasterKeyRing, who: Principal, file: File) -> tuple[str, dat
 async def make_file_path(
     tx: Tx, ring: MasterKeyRing, who: Principal, document_id: UUID, version: int | None = None
 ) -> tuple[str, datetime]:
-    """Return the path that downloads a person's own file (the newest, or a version), and the instant at which it ends.
+    """Return the download path of a person's own file (the newest, or a version), and its expiry.
 
     Raises:
         DocumentNotFound: there is no such document, or it is another person's.
@@ -76,7 +76,7 @@ async def make_file_path(
 
 
 def read_file(ring: MasterKeyRing, token: str) -> tuple[UUID, UUID, UUID, UUID | None]:
-    """Return the file that a token names, and the session that asked for it; None: a token of no session did.
+    """Return a token's file, and the session that requested it; None: a token without a session did.
 
     Raises:
         LinkRefused: as `read`.
@@ -86,10 +86,10 @@ def read_file(ring: MasterKeyRing, token: str) -> tuple[UUID, UUID, UUID, UUID |
 
 
 async def require_live(tx: Tx, session_id: UUID | None) -> None:
-    """Insist that the session that asked for a link goes on.
+    """Require that the session that requested a link is live.
 
     Raises:
-        LinkRefused: it is over.
+        LinkRefused: it has ended.
     """
     if session_id is not None and not await identity.session_is_live(tx, session_id):
         raise LinkRefused

@@ -1,4 +1,4 @@
-"""Upkeep of what is stored: rotation of the master key, and removal of what no row knows."""
+"""Maintenance of stored files: rotation of the master key, and removal of orphans."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,22 +32,22 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class MasterKeyRotation:
-    """What a rotation did."""
+    """The result of a rotation."""
 
     active_key: str
     rewrapped: int
     unreadable: int
-    """Keys that no master key of the file opens: their files are lost, or the file lacks a key."""
+    """Wrapped keys that no master key of the file opens: a master key is missing, or their files are lost."""
     retired: list[str]
 
 
 async def rotate_master_key(
     database: Database, ring: MasterKeyRing, progress: Progress = no_progress, *, add_key: bool = True
 ) -> MasterKeyRotation:
-    """Make a new master key and wrap every file's key with it; no file is touched, and files are served meanwhile.
+    """Add a new master key and rewrap every file's key with it; no file is touched, and files are served meanwhile.
 
-    Without `add_key` the newest key of the file is taken (where the key file is written by somebody else). Interrupted,
-    it is simply run again. Old keys leave the file at a later run, a day after they were replaced.
+    Without `add_key` the file's newest key is used (where somebody else writes the key file). After an interruption it
+    is simply run again. A later run removes old keys from the file, a day after they were replaced.
     """
     active = ring.add() if add_key else ring.active
     async with database.transaction() as tx:
@@ -65,7 +65,7 @@ async def rotate_master_key(
         progress(done, max(total, done))
 
     while (passed := await _rewrap_all(database, ring, active.id, tell)).rewrapped:
-        pass  # until a pass finds nothing: uploads went on meanwhile
+        pass  # until a pass finds none, since uploads go on meanwhile
     async with database.transaction() as tx:
         used = frozenset(await tx.scalars(select(DocumentVersion.key_id).distinct()))
     retired = ring.retire(used) if add_key else []
@@ -74,7 +74,7 @@ async def rotate_master_key(
 
 
 async def count_by_key(tx: Tx) -> dict[str, int]:
-    """Return how many files each master key wraps the keys of, by its id."""
+    """Return how many files' keys each master key wraps, by its id."""
     rows = await tx.execute(select(DocumentVersion.key_id, func.count()).group_by(DocumentVersion.key_id))
     return dict(rows.tuples().all())
 
@@ -86,7 +86,7 @@ class _Pass:
 
 
 async def _rewrap_all(database: Database, ring: MasterKeyRing, active_id: str, tell: Callable[[int], None]) -> _Pass:
-    """Go once through all keys that another master key wraps; one that cannot be unwrapped stops nothing."""
+    """Rewrap all keys that another master key wraps, in one pass; unreadable ones are skipped."""
     after, rewrapped, unreadable = UUID(int=0), 0, 0
     while True:
         before = rewrapped
@@ -117,10 +117,10 @@ async def _rewrap_all(database: Database, ring: MasterKeyRing, active_id: str, t
 
 
 async def remove_orphans(database: Database, storage: Storage) -> int:
-    """Remove stored versions that no row knows and that are old enough; give how many.
+    """Remove stored versions without a row that are old enough; return how many.
 
-    An upload whose server died leaves one behind. What a deletion left is removed by its own job, in its own time. When
-    far too much looks orphaned nothing is removed.
+    An upload whose server died leaves one behind. Deleted documents' bytes are removed by a job of their own. If far
+    too many look orphaned, nothing is removed.
     """
     newest: dict[UUID, datetime] = {}
     async for version_id, stored_at in storage.versions():

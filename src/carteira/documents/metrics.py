@@ -1,4 +1,4 @@
-"""What documents counts."""
+"""Metrics of documents."""
 
 from prometheus_client import Counter
 

@@ -1,4 +1,4 @@
-"""Documents' tables. Files lie outside, sealed; the wrapped key to each lies here and nowhere else."""
+"""Documents' tables. The sealed files are stored elsewhere; each one's wrapped key is stored only here."""
 
 from datetime import date, datetime
 from uuid import UUID
@@ -22,8 +22,8 @@ from carteira.kit.db.base import INSTANT, Base
 class Document(Base):
     """A person's document. `reminded_days` is the nearest reminder sent about its present expiry date.
 
-    `state` is what stands behind it: its owner's word (`declared`), or an operator's decision on what it is now.
-    `decision` is what the operator compared, or why they refused it.
+    `state` is its assurance: declared by its owner, or an operator's decision on its present state. `decision` is what
+    the operator compared, or why they refused it.
     """
 
     __tablename__ = "documents"
@@ -55,7 +55,7 @@ class Document(Base):
 
 
 class DocumentVersion(Base):
-    """One file of a document. Without `wrapped_key` what is stored cannot be read, not even by us."""
+    """One file of a document. Without `wrapped_key` its bytes cannot be read, not even by us."""
 
     __tablename__ = "document_versions"
     __table_args__ = (

@@ -1,4 +1,4 @@
-"""File names: what a person calls a file, kept for the download's name and for nothing else."""
+"""File names by people, stored only for the download's name."""
 
 import unicodedata
 

@@ -1,8 +1,8 @@
-"""Pictures as they stream by: lightly proven whole, and kept without what does not belong to them.
+"""Inspects pictures as they stream by: checks that they are complete, and removes what does not belong to them.
 
-Nothing is decompressed or rendered. A picture that claims more than `MAX_PIXELS` is refused, so that nobody who opens
-it later inflates a bomb. What follows its end is cut off, so that no file is two, and positions are taken out of what
-is written beside the pixels (`positions`). The pixels' own bytes pass through as they came.
+Nothing is decompressed or rendered. A picture of more than `MAX_PIXELS` is refused, since it could be a decompression
+bomb. Bytes after its end are cut off, so that no file is two, and positions are removed from its metadata
+(`positions`). The pixels' bytes are unchanged.
 """
 
 import re
@@ -27,7 +27,7 @@ def _insist_on_size(width: int, height: int) -> None:
 class PngInspector:
     """PNG (ISO/IEC 15948): chunks with right checksums, IHDR first, picture data, IEND last.
 
-    Chunks of text and Exif are read whole; one of more than `_MAX_TEXT` bytes is not kept.
+    Chunks of text and Exif are read whole; longer ones than `_MAX_TEXT` bytes are dropped.
     """
 
     content_type: ClassVar[str] = PNG
@@ -120,7 +120,7 @@ class PngInspector:
         _insist_on_size(width, height)
 
     def _keep_text(self, body: bytes) -> None:
-        """Keep a chunk of text or Exif as far as it tells no position."""
+        """Return a chunk of text or Exif without positions."""
         if self._keeps and self._kind == b"eXIf":
             body = without_position(body)
         elif not self._keeps or self._hides_position(body):
@@ -138,7 +138,7 @@ class PngInspector:
         return self._kind != b"zTXt" and b"gps" in text.lower()
 
     def finish(self) -> None:
-        """Insist on picture data and the end."""
+        """Require picture data and the end."""
         if not (self._ended and self._has_picture):
             raise FileBroken
 
@@ -146,7 +146,7 @@ class PngInspector:
 class JpegInspector:
     """JPEG (ITU-T T.81): segments with a frame header, scans, and the end of the image.
 
-    Segments (of 64 KiB at most) are read whole; what stands in a scan is passed on as it comes.
+    Segments (of 64 KiB at most) are read whole; a scan's bytes are passed on as they arrive.
     """
 
     content_type: ClassVar[str] = JPEG
@@ -184,7 +184,7 @@ class JpegInspector:
         del self._pending[:length]
 
     def _step(self) -> bool:
-        """Take what stands first, if it is all there; tell whether it was."""
+        """Process the first item, if it is complete; return whether it was."""
         if self._in_scan:
             found = self._MARKER.search(self._pending)
             self._pass_on(found.start() if found else len(self._pending) - self._pending.endswith(b"\xff"))
@@ -235,7 +235,7 @@ class JpegInspector:
         self._has_scan |= self._in_scan
 
     def _without_position(self, marker: int, content: bytes) -> bytes | None:
-        """Return a segment as it is kept; None: it is not."""
+        """Return a segment as it is stored; None: it is dropped."""
         if marker == self._INDEX and content.startswith(b"MPF\0"):
             return None  # an index of further pictures, which stood behind the end
         if marker != self._EXIF_XMP:
@@ -250,6 +250,6 @@ class JpegInspector:
         return content
 
     def finish(self) -> None:
-        """Insist on the end of the image."""
+        """Require the end of the image."""
         if not self._ended:
             raise FileBroken

@@ -1,8 +1,8 @@
-"""Where a picture was taken, taken out of what is written beside the picture; its pixels and orientation stay.
+"""Removes the position from a picture's metadata; its pixels and orientation stay.
 
-Exif (CIPA DC-008) is changed in place, so that nothing else in it moves: the entries that lead to positions are taken
-out, and what they led to is overwritten. What cannot be walked is not kept, but for the orientation. XMP (ISO 16684)
-that mentions a position goes whole: it is a copy of what Exif says, and no viewer needs it to show the picture.
+Exif (CIPA DC-008) is changed in place, so that nothing else in it moves: entries that lead to positions are removed,
+and their data overwritten. Unreadable Exif is dropped, except for the orientation. XMP (ISO 16684) with a position is
+dropped whole: it copies Exif, and no viewer needs it to show the picture.
 """
 
 import re
@@ -31,7 +31,7 @@ def mentions_position(text: bytes) -> bool:
 
 
 class _Unreadable(Exception):
-    """The directories do not hold together."""
+    """The directories are inconsistent."""
 
 
 @dataclass

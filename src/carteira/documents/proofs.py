@@ -1,4 +1,4 @@
-"""Proofs: what a holder shows to a third person, by a sealed address that ends in ten minutes."""
+"""Proofs, which a holder shows to a third person by a sealed address that is valid for ten minutes."""
 
 from datetime import datetime
 from uuid import UUID
@@ -9,11 +9,11 @@ from carteira.documents.vault import Vault
 from carteira.kit.db.session import Tx
 
 PAGE = "/p/"
-"""Where a browser shows a proof, before its token."""
+"""The path of a proof's page, before its token."""
 
 
 async def make(tx: Tx, vault: Vault, user_id: UUID, document_id: UUID) -> tuple[str, datetime]:
-    """Make the token of a proof of a person's document; give it with the instant at which it ends.
+    """Return the token of a proof of a person's document, and its expiry.
 
     Raises:
         DocumentNotFound: there is none, or it is another person's.
@@ -25,10 +25,10 @@ async def make(tx: Tx, vault: Vault, user_id: UUID, document_id: UUID) -> tuple[
 
 
 async def check(tx: Tx, vault: Vault, token: str) -> Proof:
-    """Tell a third person what a proof shows.
+    """Return what a proof shows to a third person.
 
     Raises:
-        LinkRefused: the token is not ours, was changed or has ended, or the document is no longer there.
+        LinkRefused: the token is foreign, was changed or has expired, or the document was deleted.
     """
     user_id, document_id = links.read(vault.ring, "proof", token)
     return await service.prove(tx, vault.holder_name, user_id, document_id)

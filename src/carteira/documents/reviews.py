@@ -1,6 +1,6 @@
-"""An operator's verbs: the queue of documents that rest on their owner's word, and the decision on one.
+"""Operators' verbs: the queue of declared documents, and the decision on one.
 
-A decision is about the document as the operator saw it; whoever changes it afterwards is on their own word again.
+A decision is about the state that the operator saw; a later change makes the document declared again.
 """
 
 from datetime import datetime
@@ -82,12 +82,12 @@ async def file_to_review(tx: Tx, operator: UUID, document_id: UUID) -> tuple[UUI
 async def decide(  # noqa: PLR0913 - a decision's parts
     tx: Tx, operator: UUID, document_id: UUID, *, state: DocumentState, decision: str, seen_at: datetime
 ) -> DocumentView:
-    """Decide on another person's document as it was seen: its `updated_at` then is `seen_at`.
+    """Decide on the seen state of another person's document: its `updated_at` must equal `seen_at`.
 
     Raises:
         DocumentNotFound, OwnDocument: as `look`.
-        DocumentChanged: it is no longer what was seen.
-        FileMissing: it has no file, so that there was nothing to see.
+        DocumentChanged: it has changed since.
+        FileMissing: it has no file to see.
         AlreadyDecided: it is in that state.
     """
     row = await _row(tx, operator, document_id, lock=True)

@@ -92,7 +92,7 @@ VaultDep = Annotated[Vault, Depends(VAULT)]
 
 
 async def _read_data(request: Request) -> DocumentIn:
-    """Read a document's data as JSON; the paths' limit is that of files, and this is none.
+    """Read a document's data as JSON, with a limit of its own, since the path's limit is for files.
 
     Raises:
         PayloadTooLarge: the body is over `MAX_JSON_BYTES`.
@@ -319,7 +319,7 @@ async def get_file(
         await links.require_live(tx, asked_in)
         file = await service.open_file(tx, vault.ring, owner_id, document_id, version_id)
     segments = file.read(vault.storage)
-    first = await anext(segments)  # what is missing or damaged is told before an answer begins
+    first = await anext(segments)  # a missing or damaged file is reported before the answer begins
 
     async def body() -> AsyncIterator[bytes]:
         yield first

@@ -1,7 +1,7 @@
-"""The malware scanner: `clamd`'s `INSTREAM`, fed with a file's bytes as they come, before any is cut off.
+"""The malware scanner: `clamd`'s `INSTREAM`, fed with a file's bytes as they arrive, before any are removed.
 
-A file is taken only after the scanner's word. The libraries there are hand over whole files, and speak TCP alone or
-block; the command is a length before each piece and one line of answer.
+A file is accepted only after the scanner's verdict. Existing libraries send whole files, and support only TCP or block;
+the protocol is a length before each piece and one line of answer.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from carteira.documents.errors import MalwareFound, ScannerDown
 
 CONNECT_SECONDS = 5.0
 SILENCE_SECONDS = 30.0
-"""For a piece to be taken, and for the answer at the end."""
+"""The time-out for each piece, and for the answer at the end."""
 _MAX_ANSWER = 4096
 _AWAY = (OSError, TimeoutError, EOFError, asyncio.LimitOverrunError)
 
@@ -74,7 +74,7 @@ class Scanner:
 
 
 class Scan:
-    """One file on its way through the scanner: `feed` it, ask for the `verdict`, and `close` it whatever happened."""
+    """The scan of one file: `feed` it, ask for the `verdict`, and always `close` it."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, silence_seconds: float) -> None:
         self._reader = reader
@@ -82,7 +82,7 @@ class Scan:
         self._silence_seconds = silence_seconds
 
     async def feed(self, data: bytes) -> None:
-        """Hand over the file's next bytes.
+        """Send the file's next bytes.
 
         Raises:
             MalwareFound: the scanner has seen enough.
@@ -98,7 +98,7 @@ class Scan:
             await self._read_answer(because=error)
 
     async def verdict(self) -> None:
-        """End the file and wait for the scanner's word.
+        """End the file and wait for the scanner's verdict.
 
         Raises:
             MalwareFound: the file is marked.
@@ -123,7 +123,7 @@ class Scan:
             raise ScannerDown
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._writer.close()
 
 

@@ -1,9 +1,9 @@
-"""Sealing: a file is cut into segments, and each is encrypted and authenticated by itself (AES-256-GCM).
+"""Seals files: each is cut into segments, which are encrypted and authenticated one by one (AES-256-GCM).
 
 This is the STREAM construction (Hoang, Reyhanitabar, Rogaway and Vizár, 2015): the nonce is the segment's number, and
 the associated data binds document, version, number and whether it is the last, so that no segment can be changed,
-moved, dropped, added, or taken for another file's. The data key is drawn for one version and used for nothing else,
-which is what makes counting nonces safe.
+moved, dropped, added, or taken for another file's. The data key is made for one version and used for nothing else,
+which makes counted nonces safe.
 """
 
 import secrets
@@ -21,7 +21,7 @@ _CONTEXT = b"carteira.documents.segment.v1"
 
 
 def new_data_key() -> bytes:
-    """Draw a key for one version of one document."""
+    """Return a new key for one version of one document."""
     return secrets.token_bytes(KEY_BYTES)
 
 

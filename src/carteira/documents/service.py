@@ -1,6 +1,6 @@
 """Documents' verbs: register, change, replace a file, delete, open, prove. Each works in the caller's transaction.
 
-Files are streamed outside of transactions (`forms`, `upload`); what is here begins when a file lies sealed.
+Files are streamed outside of transactions (`forms`, `upload`); these verbs begin once a file is sealed.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -37,19 +37,19 @@ from carteira.kit.values.ids import uuid7
 
 REMOVE_FILES = "documents:remove_files"
 KEPT_FOR_BACKUPS = timedelta(days=1)
-"""For how long the sealed bytes of a deleted document stay: a backup copies them after the rows that name them. What is
-an erased person's goes at once."""
+"""For how long a deleted document's sealed bytes are kept, since a backup copies them after the rows that name them. An
+erased person's bytes are removed at once."""
 MAX_DOCUMENTS = 200
 MAX_VERSIONS = 50
 REMIND_DAYS = (30, 7, 1)
 """How many days before a document expires its owner is reminded."""
 
 HolderName = Callable[[Tx, UUID], Awaitable[str | None]]
-"""Tells a person's name, for a proof."""
+"""Returns a person's name, for a proof."""
 
 
 class DocumentState(StrEnum):
-    """What stands behind a document: its owner's word, or what an operator decided about it as it is now."""
+    """A document's assurance: declared by its owner, or an operator's decision on its present state."""
 
     DECLARED = "declared"
     REVIEWED = "reviewed"
@@ -93,7 +93,7 @@ class VersionView:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What a third person learns of a document; instants are São Paulo's, where it is read."""
+    """What a proof shows of a document; instants are in São Paulo's time."""
 
     document_type: DocumentType
     holder_name: str | None
@@ -117,10 +117,10 @@ class OpenedFile:
     sealer: FileSealer
 
     async def read(self, storage: Storage) -> AsyncIterator[bytes]:
-        """Yield the file segment by segment, each proven before it is given.
+        """Yield the file segment by segment, each verified first.
 
         Raises:
-            FileDamaged: what is stored is not what was sealed.
+            FileDamaged: the stored bytes were changed or lost.
             StorageDown: the storage does not answer.
         """
         given = 0
@@ -150,7 +150,7 @@ _SHOWN = (
 
 
 def view(row: Document) -> DocumentView:
-    """Show a document as others see it."""
+    """Return a document as others see it."""
     return _view_of(*(getattr(row, column.key) for column in _SHOWN))
 
 
@@ -160,7 +160,7 @@ def _view_of(*columns: Any) -> DocumentView:  # noqa: ANN401 - as `_SHOWN` has t
 
 
 def _declare(row: Document, now: datetime) -> None:
-    """Take an operator's decision off a document that changes: it was about what the document was."""
+    """Remove an operator's decision from a changed document, since it was about the former state."""
     row.state, row.decided_by, row.decided_at, row.decision = DocumentState.DECLARED.value, None, None, None
     row.updated_at = now
 
@@ -257,7 +257,7 @@ async def _attach(tx: Tx, ring: MasterKeyRing, row: Document, file: StoredFile, 
 
 
 def wrapping_context(document_id: UUID, version_id: UUID) -> bytes:
-    """Return what a version's data key is bound to while it is wrapped."""
+    """Return the context that a version's wrapped data key is bound to."""
     return document_id.bytes + version_id.bytes
 
 
@@ -317,9 +317,9 @@ async def update(  # noqa: PLR0913 - a document's parts
     file_name: str | None,
     expires_on: date | None,
 ) -> DocumentView:
-    """Put other data on a person's document; its files stay, and so does the name of one if none is given.
+    """Change a person's document's data; its files stay, and its name too if none is given.
 
-    Another type, number or expiry date is nobody's but its owner's word again.
+    Another type, number or expiry date makes it declared again.
 
     Raises:
         DocumentNotFound: there is none, or it is another person's.
@@ -338,7 +338,7 @@ async def update(  # noqa: PLR0913 - a document's parts
 
 
 async def remove(tx: Tx, user_id: UUID, document_id: UUID) -> None:
-    """Delete a person's document: its keys go with this transaction, its sealed bytes a day after.
+    """Delete a person's document: its keys with this transaction, its sealed bytes a day later.
 
     Raises:
         DocumentNotFound: there is none, or it is another person's.
@@ -377,7 +377,7 @@ async def open_file(tx: Tx, ring: MasterKeyRing, user_id: UUID, document_id: UUI
     """Unwrap the key of a version of a person's document.
 
     Raises:
-        DocumentNotFound: it is no longer there, or no longer theirs.
+        DocumentNotFound: it was deleted, or is no longer theirs.
         FileDamaged: the wrapped key was changed.
     """
     await _own(tx, user_id, document_id)
@@ -392,7 +392,7 @@ async def open_file(tx: Tx, ring: MasterKeyRing, user_id: UUID, document_id: UUI
 
 
 async def insist_on_provable(tx: Tx, user_id: UUID, document_id: UUID) -> None:
-    """Insist that a person's document may be proved to others.
+    """Require that a person's document may be proved to others.
 
     Raises:
         DocumentNotFound: there is none, or it is another person's.
@@ -407,10 +407,10 @@ async def insist_on_provable(tx: Tx, user_id: UUID, document_id: UUID) -> None:
 
 
 async def prove(tx: Tx, holder_name: HolderName, user_id: UUID, document_id: UUID) -> Proof:
-    """Tell a third person a document's type, holder's name, validity and who stands behind it, and nothing more.
+    """Return a document's type, holder's name, validity and assurance for a third person, and nothing more.
 
     Raises:
-        LinkRefused: the document is no longer there.
+        LinkRefused: the document was deleted.
     """
     try:
         row = await _own(tx, user_id, document_id)
@@ -431,9 +431,9 @@ async def prove(tx: Tx, holder_name: HolderName, user_id: UUID, document_id: UUI
 
 
 async def remind(tx: Tx, *, limit: int = 500) -> int:
-    """Emit `documents.expiring` for up to `limit` documents that come near their expiry date; give how many.
+    """Emit `documents.expiring` for up to `limit` documents near their expiry date; return how many.
 
-    A document is reminded of once per step of `REMIND_DAYS`, however often this runs; a new date begins anew.
+    Each document gets one reminder per step of `REMIND_DAYS`, however often this runs; a new date starts again.
     """
     today = clock.today()
     due = or_(
@@ -471,7 +471,7 @@ async def remind(tx: Tx, *, limit: int = 500) -> int:
 
 
 async def export_person(tx: Tx, user_id: UUID) -> dict[str, Any]:
-    """Return everything that is held about a person here, JSON-ready; files are had by their links."""
+    """Return everything that is held about a person here, JSON-ready; files are downloaded by their links."""
     exported = []
     rows = await tx.scalars(select(Document).where(Document.user_id == user_id).order_by(Document.id))
     for row in rows.all():
@@ -504,7 +504,7 @@ async def export_person(tx: Tx, user_id: UUID) -> dict[str, Any]:
 
 
 async def erase_person(tx: Tx, user_id: UUID) -> None:
-    """Erase a person's documents. Their keys go with this transaction: what is left of the files is noise."""
+    """Erase a person's documents. Their keys are deleted with this transaction, which leaves noise of the files."""
     rows = await tx.scalars(
         select(Document.id).where(Document.user_id == user_id).order_by(Document.id).with_for_update()
     )

@@ -1,7 +1,7 @@
-"""Where sealed segments lie: a folder or an S3 bucket, by one URL. It never sees a clear byte or a key.
+"""The storage of sealed segments: a folder or an S3 bucket, by one URL. It never sees a clear byte or a key.
 
 A version's segments are small objects under its id (`<version>/0000`, `<version>/0001`, …), each put whole: the same on
-disk and on S3, no multipart upload to be left dangling, and no more than one segment in memory.
+disk and on S3, without unfinished multipart uploads, and with one segment in memory at most.
 """
 
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -29,7 +29,7 @@ async def _guarded(operation: str, work: Coroutine[Any, Any, T]) -> T:
     """Do work on the store.
 
     Raises:
-        FileDamaged: an object that should be there is not.
+        FileDamaged: an object is missing.
         StorageDown: the store cannot be reached or refuses.
     """
     try:
@@ -68,7 +68,7 @@ class Storage:
         return bytes(await _guarded("GET segment body", found.bytes_async()))
 
     async def settle(self, version_id: UUID, segments: int) -> None:
-        """Make a version's segments survive a power cut: S3 does by itself, a disk has to be told."""
+        """Sync a version's segments to disk, so that they survive a power cut; S3 does so by itself."""
         await _guarded(
             "SYNC segments", self.objects.settle([segment_name(version_id, index) for index in range(segments)])
         )
@@ -82,7 +82,7 @@ class Storage:
         await _guarded("DELETE segments", self._remove(version_id))
 
     async def discard(self, version_id: UUID) -> None:
-        """Remove what was stored of an upload that failed; if that fails too, the hourly sweep finds it."""
+        """Remove a failed upload's segments; if that fails too, the hourly sweep finds them."""
         try:
             await self.remove(version_id)
         except StorageDown:
@@ -97,7 +97,7 @@ class Storage:
     async def versions(self) -> AsyncIterator[tuple[UUID, datetime]]:
         """Yield the id of every version that has a segment stored, with the instant of one of them, segment by segment.
 
-        Objects that are not ours are passed over.
+        Foreign objects are skipped.
         """
         async for page in self._store.list():
             for entry in page:
@@ -111,7 +111,7 @@ class Storage:
 
 
 def opener(url: str, *, aws_endpoint_url: str | None) -> Callable[[], Storage]:
-    """Read `file:///folder` or `s3://bucket/prefix` into what opens the storage; nothing is touched before that.
+    """Return a function that opens `file:///folder` or `s3://bucket/prefix`; nothing is touched before its call.
 
     Raises:
         ValueError: another scheme, or no folder or bucket in it.

@@ -1,4 +1,4 @@
-"""A file on its way in: scanned, told, proven, sealed and stored as its bytes come; one segment of it is in memory."""
+"""An upload: scanned, recognised, checked, sealed and stored as its bytes arrive, with one segment in memory."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -20,7 +20,7 @@ UPLOAD_SECONDS = 300.0
 
 @dataclass(frozen=True)
 class StoredFile:
-    """A file that lies sealed in the storage, and the key to it, which so far only this process knows."""
+    """A sealed file in the storage, and its key, which only this process knows so far."""
 
     document_id: UUID
     version_id: UUID
@@ -34,7 +34,7 @@ class StoredFile:
 class Upload:
     """One file; `feed` it, then `finish` it, or `discard` it.
 
-    The scanner, if there is one, sees all that comes. What is kept may be less (`content`).
+    The scanner, if there is one, gets all bytes. Fewer may be stored (`content`).
     """
 
     def __init__(
@@ -59,8 +59,8 @@ class Upload:
 
         Raises:
             FileTooLarge: they are too many.
-            FileTypeRefused: the file is not of a kind that is taken, or not of the kind that it claims.
-            FileBroken: it is not a whole file of its kind.
+            FileTypeRefused: the file is not of an accepted kind, or not of the kind that it claims.
+            FileBroken: it is not a complete file of its kind.
             MalwareFound, ScannerDown: as `Scan`.
             StorageDown: a segment could not be stored.
         """
@@ -94,7 +94,7 @@ class Upload:
         await self._storage.put(self.version_id, self._segments - 1, sealed)
 
     async def finish(self) -> StoredFile:
-        """Prove the file whole and store the rest of it.
+        """Check that the file is complete, and store the rest of it.
 
         Raises:
             As `feed`; FileBroken: there was no file.
@@ -120,7 +120,7 @@ class Upload:
         )
 
     async def discard(self) -> None:
-        """Remove what was stored of it, and hang up on the scanner."""
+        """Remove its stored segments, and close the scan."""
         if self._scan is not None:
             self._scan.close()
         if self._segments:

@@ -1,4 +1,4 @@
-"""The vault: where the files lie and what opens them, as one process holds it."""
+"""The vault: one process's storage, master keys and scanner."""
 
 from collections import Counter
 from collections.abc import Iterator

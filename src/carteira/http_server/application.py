@@ -1,4 +1,4 @@
-"""What the server serves: lean endpoints by path prefix, and the API behind its edge."""
+"""The served application: lean endpoints by path prefix, and the API behind its edge."""
 
 from collections.abc import Mapping
 

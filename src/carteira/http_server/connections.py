@@ -1,4 +1,4 @@
-"""How many connections a process holds, and for how long they may keep it waiting: the bounds, and who is counted."""
+"""Bounds of connections: how many a process holds, and for how long they may keep it waiting."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from carteira.kit.values.networks import TrustedProxies, network_of
 
 MAX_HEAD_BYTES = 65_536
 MAX_HEAD_LINES = 100
-"""The request line, and a line a header."""
+"""Most lines of a head: the request line, and one per header."""
 
 refused = prometheus_client.Counter(
     "carteira_http_connections_refused", "Connections closed for what they sent, did not send, or took up", ["reason"]
@@ -26,16 +26,17 @@ class Bounds:
     """The settings of a connection."""
 
     head_seconds: float = 15.0
-    """For a connection's first byte, for a head from its first byte, and for the next `MIN_PROGRESS` of a body."""
+    """The time-out for a connection's first byte, for a head from its first byte, and for each `MIN_PROGRESS` of a
+    body."""
     keep_alive_seconds: float = 75.0
     max_connections: int = 4096
     max_connections_per_address: int = 1024
     trusted: TrustedProxies = field(default_factory=TrustedProxies)
-    """Through them come many people's requests: their connections are counted together only."""
+    """Trusted proxies carry many people's requests, so their connections count only in the total."""
 
 
 class Connections:
-    """The open connections of one process, by the network that each comes from."""
+    """The open connections of one process, by their networks."""
 
     def __init__(self, bounds: Bounds) -> None:
         self.bounds = bounds
@@ -43,7 +44,7 @@ class Connections:
         self._by_network: Counter[str] = Counter()
 
     def admit(self, address: str) -> Refused | None:
-        """Count a connection; give why it is one too many. Each is to be `release`d, also where it was too many."""
+        """Count a connection; return why it is one too many. Each must be `release`d, even then."""
         self._total += 1
         open_connections.inc()
         network = self._counted(address)
@@ -54,7 +55,7 @@ class Connections:
         return Refused.TOO_MANY if self._total > self.bounds.max_connections else None
 
     def release(self, address: str) -> None:
-        """Count a connection no more."""
+        """Stop counting a connection."""
         self._total -= 1
         open_connections.dec()
         network = self._counted(address)

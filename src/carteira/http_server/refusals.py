@@ -1,4 +1,4 @@
-"""What a connection is told, before it is closed, that did not make a request of what it sent."""
+"""The answers to connections that are closed because they sent no valid request."""
 
 from enum import StrEnum
 from http import HTTPStatus
@@ -18,7 +18,7 @@ class HeadTooLarge(Problem):
 
 
 class HeadTimedOut(Problem):
-    """A request's head did not come in time (408)."""
+    """A request's head did not arrive in time (408)."""
 
     status = 408
     code = "head_timed_out"
@@ -27,7 +27,7 @@ class HeadTimedOut(Problem):
 
 
 class NotHttp(Problem):
-    """What was sent is no HTTP/1.1 (400)."""
+    """The bytes are not HTTP/1.1 (400)."""
 
     status = 400
     code = "not_http"
@@ -36,7 +36,7 @@ class NotHttp(Problem):
 
 
 class TooManyConnections(Problem):
-    """The server, or the client's address, has as many connections as it may (503)."""
+    """The server, or the client's address, has reached its limit of connections (503)."""
 
     status = 503
     code = "too_many_connections"

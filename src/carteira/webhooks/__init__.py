@@ -1,7 +1,7 @@
-"""Webhooks: clients' addresses that are told of what happens, signed as Standard Webhooks says.
+"""Webhooks: events sent to clients' addresses, signed by Standard Webhooks.
 
-It owns endpoints (each a client's), the secrets that sign, and what each endpoint was told or is to be. What happens it
-is handed by the composition root as tables to follow. Invariants:
+It owns endpoints (each a client's), their signing secrets, and deliveries. The composition root passes the tables of
+events to follow. Invariants:
 
 - an endpoint is told what its client may read by its claims and its employers, as these stand when it happens and
   again when it is called, and no more;
@@ -47,18 +47,18 @@ __all__ = [
 ]
 
 SEALED = identity.SealedRows(count_sealed, walk_sealed)
-"""The secrets, for whoever rotates the keys that seal them, or looks whether these open."""
+"""The sealed secrets, for the rotation and the check of their keys."""
 
 
 @dataclass(frozen=True, slots=True)
 class WebhookConfig:
-    """What the composition root decides."""
+    """Settings of webhooks."""
 
     targets: Targets
     sealer: Sealer
     standing: identity.ClientStanding
     retry: timedelta
-    """For how long an event is tried to be told."""
+    """For how long a delivery is retried."""
     kept: timedelta
     """For how long deliveries are kept."""
 

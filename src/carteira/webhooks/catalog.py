@@ -1,10 +1,10 @@
-"""What clients are told of: each event's name, the claim that lets somebody read it, and what is told. Plain data."""
+"""The catalog of events: each one's name, claim and content. Plain data."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 TEST = "webhook.test"
-"""What a test call tells; it is no event, and nobody subscribes to it."""
+"""The type of a test call; it is no event, and nobody subscribes to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,13 +13,13 @@ class WebhookEvent:
 
     name: str
     claim: str
-    """What its receiver has to hold."""
+    """The claim that its receiver needs."""
     data: tuple[str, ...]
-    """What it tells: ids, amounts in centavos, states; nothing that says who somebody is."""
+    """Its fields: ids, amounts in centavos, states; nothing that identifies people."""
     about: str
-    """When it is told, as `docs/reference/webhooks.md` says it."""
+    """When it is sent, for `docs/reference/webhooks.md`."""
     topic: str = ""
-    """The outbox's topic that it is told of; empty: rows of a table of its module's."""
+    """Its topic in the outbox; empty: it comes from rows of a module's table."""
 
 
 _TRANSACTION = ("transaction_id", "reference", "account", "employer_id", "amount")

@@ -1,8 +1,8 @@
-"""Deliveries: what is due at an endpoint is sent, some at a time, and what became of each is kept.
+"""Deliveries: an endpoint's due events are sent, some at a time, and their outcomes stored.
 
-A run takes what is due under a lease, in one short transaction; calls out, outside of any; and keeps the outcomes in
-another. A run that dies leaves the lease, and what it had taken is sent again by the next one after: at least once,
-each time under the same `webhook-id`. Two kinds of failure:
+A run leases due deliveries in one short transaction, calls out without one, and stores the outcomes in another. If a
+run dies, its lease expires and the next run sends them again: at least once, each time under the same `webhook-id`. Two
+kinds of failure:
 
 - of one delivery (a status that is no 2xx): it is tried again by itself, later and later, with jitter, for a day;
 - of the endpoint (no name, no connection, no TLS, no answer to any, a refused network; 429 or 503): it is paused, and
@@ -38,14 +38,14 @@ from carteira.webhooks.secrets import signatures, valid_secrets
 AT_ONCE = 16
 """Calls of one endpoint at a time."""
 RUN_SECONDS = 8.0
-"""After so long a run ends, and the next one comes when the others had their turn; with a call it ends within the time
-that a worker is given to stop."""
+"""A run ends after so long, and the next one follows after the other endpoints'; with one more call it ends within the
+time that a worker has to stop."""
 LEASE = timedelta(seconds=60)
-"""Longer than a call takes; what was taken by a run that died is due again after it."""
+"""Longer than a call takes; a dead run's deliveries are due again after it."""
 BACKOFF_SECONDS = (5, 30, 120, 600, 1_800, 3_600, 7_200)
-"""After each failed attempt of a delivery; the last one again and again until it is given up."""
+"""The waits after failed attempts of a delivery; the last one repeats until it is given up."""
 PAUSE_SECONDS = (5, 15, 60, 300)
-"""The same for an endpoint that is not to be reached."""
+"""The same for an unreachable endpoint."""
 JITTER = 0.2
 GONE, TOO_MANY, UNAVAILABLE = 410, 429, 503
 USER_AGENT = "Carteira-Webhooks/1"
@@ -55,7 +55,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """What deliveries are made with."""
+    """Sends deliveries."""
 
     database: Database
     targets: Targets
@@ -64,14 +64,14 @@ class Sender:
 
 
 class _Due(NamedTuple):
-    """A delivery that is taken."""
+    """A leased delivery."""
 
     message_id: UUID
     body: bytes
 
 
 class _Outcome(NamedTuple):
-    """What came of an attempt: a status, or the reason why there is none."""
+    """The outcome of an attempt: a status, or the reason why there is none."""
 
     message_id: UUID
     status: int | None
@@ -84,12 +84,12 @@ class _Outcome(NamedTuple):
 
     @property
     def asks_to_wait(self) -> bool:
-        """Whether the endpoint says that it takes no more for now."""
+        """Whether the endpoint asks to wait."""
         return self.status in {TOO_MANY, UNAVAILABLE}
 
 
 class _Batch(NamedTuple):
-    """What a run takes: an address, whose it is, the secrets, and what is due; nothing due ends the run."""
+    """A run's batch: the address, its client, the secrets, and the due deliveries; none ends the run."""
 
     url: str
     client_id: UUID
@@ -98,7 +98,7 @@ class _Batch(NamedTuple):
 
 
 async def deliver(sender: Sender, endpoint_id: UUID) -> None:
-    """Send what is due at an endpoint; a job calls it, one for an endpoint at a time."""
+    """Send an endpoint's due deliveries; a job calls it, one per endpoint at a time."""
     until = time.monotonic() + RUN_SECONDS
     async with AsyncExitStack() as stack:
         line = _Line(sender.targets, stack)
@@ -121,7 +121,7 @@ def _kind(outcome: _Outcome) -> str:
 
 
 async def _take(tx: Tx, sender: Sender, endpoint_id: UUID) -> _Batch | None:
-    """Take what is due and may be told; None: nothing is now, and the next run is deferred if something will be."""
+    """Lease due deliveries that may be sent; None: there are none now, and the next run is deferred if some wait."""
     endpoint = await locked(tx, WebhookEndpoint, endpoint_id)
     if endpoint is None:
         return None
@@ -169,7 +169,7 @@ async def _take(tx: Tx, sender: Sender, endpoint_id: UUID) -> _Batch | None:
 
 
 def _why_not_told(endpoint: WebhookEndpoint, client: Principal, row: WebhookDelivery) -> str | None:
-    """Return why an event is not told by now: nobody asks for it any more, or its client may not read it."""
+    """Return why an event is no longer sent: the endpoint unsubscribed, or its client may not read it any more."""
     if row.event == TEST:
         return None
     if row.event not in endpoint.events:
@@ -178,12 +178,12 @@ def _why_not_told(endpoint: WebhookEndpoint, client: Principal, row: WebhookDeli
 
 
 async def _give_up(tx: Tx, endpoint_id: UUID, why: str) -> None:
-    """Give up all that waits at an endpoint."""
+    """Give up all of an endpoint's waiting deliveries."""
     await tx.execute(_waiting(endpoint_id).values(state="dead", next_attempt_at=None, last_error=why))
 
 
 async def _give_up_old(tx: Tx, endpoint: WebhookEndpoint, now: datetime) -> None:
-    """Give up what was to be retried until now; what was never tried is tried once, unless the endpoint is down."""
+    """Give up deliveries whose retries have ended; untried ones are tried once, unless the endpoint is down."""
     old = _waiting(endpoint.id).where(WebhookDelivery.next_attempt_at <= now, WebhookDelivery.retry_until <= now)
     if not endpoint.failures:
         old = old.where(WebhookDelivery.attempts > 0)
@@ -200,7 +200,7 @@ def _waiting(endpoint_id: UUID) -> Update:
 
 
 async def _defer_next(tx: Tx, endpoint_id: UUID, earliest: datetime) -> None:
-    """Have the next run come when something is due again."""
+    """Defer the next run until something is due."""
     next_at = await tx.scalar(
         select(func.min(WebhookDelivery.next_attempt_at)).where(
             WebhookDelivery.endpoint_id == endpoint_id, WebhookDelivery.state == "waiting"
@@ -211,7 +211,7 @@ async def _defer_next(tx: Tx, endpoint_id: UUID, earliest: datetime) -> None:
 
 
 class _Line:
-    """The way to an endpoint, for a run: its address is resolved and judged once, as the run first calls it."""
+    """A run's connection to an endpoint: its address is resolved and checked once, at the first call."""
 
     def __init__(self, targets: Targets, stack: AsyncExitStack) -> None:
         self._targets = targets
@@ -260,7 +260,7 @@ async def _call(target: Target, secrets: Sequence[bytes], due: _Due) -> _Outcome
 
 
 async def _keep(tx: Tx, endpoint_id: UUID, outcomes: Sequence[_Outcome]) -> None:
-    """Keep what came of attempts, and how the endpoint fares."""
+    """Store the attempts' outcomes, and the endpoint's state."""
     endpoint = await locked(tx, WebhookEndpoint, endpoint_id)
     if endpoint is None or not outcomes:
         return
@@ -289,7 +289,7 @@ async def _keep(tx: Tx, endpoint_id: UUID, outcomes: Sequence[_Outcome]) -> None
 
 
 def _judge_endpoint(endpoint: WebhookEndpoint, outcomes: Sequence[_Outcome], now: datetime) -> None:
-    """Pause an endpoint that is not to be reached, end the pause of one that is, and disable one that says 410."""
+    """Pause an unreachable endpoint, end the pause of a reachable one, and disable one that answers 410."""
     if any(outcome.status == GONE for outcome in outcomes):
         endpoint.state, endpoint.disabled_by = "disabled", "gone"
         log.warning("webhook gone", endpoint=str(endpoint.id))
@@ -305,7 +305,7 @@ def _judge_endpoint(endpoint: WebhookEndpoint, outcomes: Sequence[_Outcome], now
 
 
 def _wait(seconds: Sequence[int], attempts: int, retry_after: int | None) -> timedelta:
-    """Return for how long to wait after so many attempts, with jitter, and no less than was asked for (an hour)."""
+    """Return the wait after so many attempts, with jitter, and no less than the endpoint asked for (up to an hour)."""
     wait = seconds[min(attempts, len(seconds)) - 1]
     spread = wait * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - no secret
     return timedelta(seconds=max(spread, min(retry_after or 0, 3_600)))

@@ -1,4 +1,4 @@
-"""What the console asks of webhooks: endpoints, what they were told, and telling it again, by the verbs of the API."""
+"""Webhooks for the console: endpoints, deliveries and replays, by the verbs of the API."""
 
 from carteira.webhooks.catalog import CATALOG
 from carteira.webhooks.models import DeliveryState

@@ -11,14 +11,14 @@ class WebhookNotFound(NotFound):
 
 
 class DeliveryNotFound(NotFound):
-    """The endpoint was told nothing under this id, or it was forgotten by now (404)."""
+    """The endpoint has no such delivery, or it was deleted (404)."""
 
     code = "delivery_not_found"
     detail = "Esse webhook não recebeu, nem ia receber, uma mensagem com esse id."
 
 
 class EventNotReadable(Forbidden):
-    """The client lacks the claim that an event asks for (403)."""
+    """The client lacks an event's claim (403)."""
 
     code = "event_not_readable"
     detail = "O cliente não tem a permissão que um dos eventos pede."
@@ -28,7 +28,7 @@ class EventNotReadable(Forbidden):
 
 
 class AddressNotCalled(InvalidInput):
-    """The address is none that is called (422)."""
+    """The address must not be called (422)."""
 
     code = "address_not_called"
     detail = "Esse endereço não pode receber webhooks."
@@ -38,7 +38,7 @@ class AddressNotCalled(InvalidInput):
 
 
 class TooManyWebhooks(Conflict):
-    """The client has as many enabled endpoints as there may be (409)."""
+    """The client has reached the limit of enabled endpoints (409)."""
 
     code = "too_many_webhooks"
     detail = "O cliente já tem o máximo de webhooks ligados. Desligue um antes."
@@ -52,7 +52,7 @@ class TooManyWebhookSecrets(Conflict):
 
 
 class WebhookDisabled(Conflict):
-    """A disabled endpoint is told nothing (409)."""
+    """The endpoint is disabled (409)."""
 
     code = "webhook_disabled"
     detail = "O webhook está desligado. Ligue-o antes."

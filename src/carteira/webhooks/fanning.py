@@ -1,7 +1,7 @@
-"""From what happened to who is told: followers of the modules' tables write a row for each endpoint that may know.
+"""Fans events out: followers of the modules' tables write a delivery for each endpoint that may read them.
 
-An endpoint is told what its client may read at that moment, by its claims and by whose things it is bound to. Each
-person whose thing it is finds in who has looked at them that the client was told.
+An endpoint gets the events that its client may read at that moment, by its claims and employers. Each person concerned
+sees the delivery among the looks at their data.
 """
 
 from collections import defaultdict
@@ -30,21 +30,21 @@ DELIVER = "webhooks:deliver"
 
 
 class Happening(NamedTuple):
-    """Something that happened, as it is told."""
+    """An event as it is sent."""
 
     id: UUID
     event: str
     data: Mapping[str, Any]
     at: datetime
     scope: UUID | None = None
-    """Whose it is (an employer's); None: nobody's, and who is bound is not told."""
+    """Its employer; None: it has none, and bound clients do not get it."""
     subject: UUID | None = None
-    """The person whose it is, as the audit names them."""
+    """The person concerned, by the audit's id."""
 
 
 @dataclass(frozen=True, slots=True)
 class HappeningSource:
-    """A table to follow, and what each of its rows is told as; None: nobody is told."""
+    """A table to follow, and the event of each row; None: there is none."""
 
     name: str
     table: FromClause
@@ -52,7 +52,7 @@ class HappeningSource:
 
 
 def body_of(happening: Happening) -> str:
-    """Return what is sent, byte by byte."""
+    """Return the exact bytes to send."""
     told = {
         "type": happening.event,
         "timestamp": happening.at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
@@ -62,7 +62,7 @@ def body_of(happening: Happening) -> str:
 
 
 def may_be_told(client: Principal, event: str, scope: UUID | None) -> bool:
-    """Return whether a client may know of an event, as it stands now."""
+    """Return whether a client may read an event now."""
     kind = CATALOG.get(event)
     if kind is None:
         return False
@@ -70,12 +70,12 @@ def may_be_told(client: Principal, event: str, scope: UUID | None) -> bool:
 
 
 async def wanted(tx: Tx) -> bool:
-    """Return whether there is an endpoint to tell anything."""
+    """Return whether there is any enabled endpoint."""
     return bool(await tx.scalar(select(exists().where(WebhookEndpoint.state == "enabled"))))
 
 
 def fan_out(source: HappeningSource, standing: identity.ClientStanding, retry: timedelta) -> Handler:
-    """Return what handles a batch of a source's rows."""
+    """Return the handler of a batch of a source's rows."""
 
     async def handle(tx: Tx, rows: Sequence[RowMapping]) -> None:
         query = select(WebhookEndpoint).where(WebhookEndpoint.state == "enabled").order_by(WebhookEndpoint.id)
@@ -102,7 +102,7 @@ def fan_out(source: HappeningSource, standing: identity.ClientStanding, retry: t
 
 
 async def _keep(tx: Tx, endpoint_id: UUID, due: Sequence[Happening], retry: timedelta) -> None:
-    """Keep what an endpoint is to be told and have it delivered; what it was told already is not told again."""
+    """Store an endpoint's new deliveries and queue them; existing ones are not repeated."""
     now = clock.now()
     rows = [
         {
@@ -122,7 +122,7 @@ async def _keep(tx: Tx, endpoint_id: UUID, due: Sequence[Happening], retry: time
 
 
 async def deliver_soon(tx: Tx, endpoint_id: UUID, at: datetime) -> None:
-    """Have what is due at an instant delivered to an endpoint: each has a queue of its own."""
+    """Queue an endpoint's run at an instant: each endpoint has a queue of its own."""
     await jobs.soon(
         tx, DELIVER, one=f"webhooks.deliver:{endpoint_id}", at=at, queue=jobs.CALLS, endpoint_id=str(endpoint_id)
     )

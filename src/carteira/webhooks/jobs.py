@@ -1,4 +1,4 @@
-"""Webhooks' work in the background: deliveries, and what sees to it that none is left behind."""
+"""Webhooks' background work: deliveries, and the recovery of stuck ones."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -20,13 +20,13 @@ def make_blueprint(sender_of: SenderOf, *, kept: timedelta) -> Blueprint:
 
     @blueprint.task(name="deliver", queue=jobs.CALLS, pass_context=True)
     async def deliver_due(context: JobContext, endpoint_id: str) -> None:
-        """Send what is due at an endpoint."""
+        """Send an endpoint's due deliveries."""
         await deliver(sender_of(context.additional_context["database"]), UUID(endpoint_id))
 
     @blueprint.periodic(cron="* * * * *")
     @blueprint.task(name="look_after", queueing_lock="webhooks.look_after", pass_context=True)
     async def look_after(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
-        """Take up what nobody delivers, and disable who is told more than they take."""
+        """Queue stuck deliveries again, and disable endpoints with too many waiting ones."""
         database: Database = context.additional_context["database"]
         async with database.transaction() as tx:
             await upkeep.disable_overrun(tx)
@@ -35,7 +35,7 @@ def make_blueprint(sender_of: SenderOf, *, kept: timedelta) -> Blueprint:
     @blueprint.periodic(cron="50 6 * * *")
     @blueprint.task(name="forget_old", queueing_lock="webhooks.forget_old", pass_context=True)
     async def forget_old(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
-        """Delete deliveries that are older than they are kept, in short transactions."""
+        """Delete deliveries past their retention, in short transactions."""
         database: Database = context.additional_context["database"]
         while True:
             async with database.transaction() as tx:

@@ -17,7 +17,7 @@ DisabledBy = Literal["request", "gone", "overrun"]
 
 
 class WebhookEndpoint(Base):
-    """An address of a client's that is told of events, and how it has fared."""
+    """A client's address for events, and its state."""
 
     __tablename__ = "webhook_endpoints"
     __table_args__ = (
@@ -34,18 +34,18 @@ class WebhookEndpoint(Base):
     events: Mapped[list[str]] = mapped_column(ARRAY(Text))
     state: Mapped[State] = mapped_column(Text)
     disabled_by: Mapped[DisabledBy | None] = mapped_column(Text)
-    """Who or what did: a request, the endpoint's own 410, or more than it could take."""
+    """The cause: a request, the endpoint's own 410, or too many waiting deliveries."""
     failures: Mapped[int] = mapped_column(server_default="0")
-    """How often in a row it was not to be reached."""
+    """How often in a row it was unreachable."""
     paused_until: Mapped[datetime | None] = mapped_column(INSTANT)
-    """While it is not to be reached it is tried now and then, by one delivery."""
+    """While it is unreachable, one delivery tries it now and then."""
     actor_kind: Mapped[ActorKind] = mapped_column(Text)
     actor_id: Mapped[str] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(INSTANT)
 
 
 class WebhookSecret(Base):
-    """What deliveries are signed with, sealed for its own row; one in use, and for a while the one before it."""
+    """A signing secret, sealed for its own row; the present one, and for a while the former one."""
 
     __tablename__ = "webhook_secrets"
     __table_args__ = (Index("ix_webhook_secrets_endpoint_id", "endpoint_id"),)
@@ -58,7 +58,7 @@ class WebhookSecret(Base):
 
 
 class WebhookDelivery(Base):
-    """An event that an endpoint is told of, byte by byte as it is signed, and what became of it."""
+    """An event for an endpoint, with the exact signed bytes, and its outcome."""
 
     __tablename__ = "webhook_deliveries"
     __table_args__ = (
@@ -76,7 +76,7 @@ class WebhookDelivery(Base):
     """The event's id, which is its `webhook-id` at each endpoint and at each attempt."""
     event: Mapped[str] = mapped_column(Text)
     scope: Mapped[UUID | None]
-    """Whose it is (an employer's); who is bound to others is not told."""
+    """Its employer; clients bound to others do not get it."""
     body: Mapped[str] = mapped_column(Text)
     state: Mapped[DeliveryState] = mapped_column(Text, server_default="waiting")
     attempts: Mapped[int] = mapped_column(server_default=text("0"))

@@ -1,4 +1,4 @@
-"""Webhooks over HTTP: a client keeps its own, and who manages clients keeps theirs."""
+"""Webhooks over HTTP: clients manage their own, operators those of the clients that they manage."""
 
 from datetime import timedelta
 from typing import Annotated

@@ -69,7 +69,7 @@ class WebhookIn(Body):
 
 
 class WebhookPatch(Body):
-    """What changes of an endpoint."""
+    """Changes of an endpoint."""
 
     url: Url | None = None
     events: Events | None = None
@@ -105,7 +105,7 @@ class NewWebhookOut(WebhookOut):
 
 
 class WebhookSecretIn(Body):
-    """A further secret, in the place of the one in use."""
+    """A new secret, replacing the present one."""
 
     overlap_hours: Annotated[
         int, Field(strict=True, ge=0, le=720, description="Horas em que o anterior ainda assina; 0 o encerra na hora")
@@ -122,7 +122,7 @@ class WebhookSecretOut(BaseModel):
 
 
 class DeliveryOut(BaseModel):
-    """What an endpoint was told of, or is to be, and what came of it."""
+    """A delivery and its outcome."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -141,13 +141,13 @@ class DeliveryOut(BaseModel):
 
 
 class MessageOut(BaseModel):
-    """What is to be delivered."""
+    """The event of a delivery."""
 
     message_id: UUID
 
 
 class ReplayIn(Body):
-    """What is to be told again."""
+    """The request of a replay."""
 
     since: Instant = Field(description="Desde quando (RFC 3339)", examples=["2026-10-31T15:00:00Z"])
     state: Literal["dead", "delivered"] | None = Field(
@@ -156,7 +156,7 @@ class ReplayIn(Body):
 
 
 class ReplayOut(BaseModel):
-    """How much is told again."""
+    """The result of a replay."""
 
     replayed: int = Field(description="Quantos avisos voltam à fila, do mais antigo ao mais novo", examples=[12])
     more: bool = Field(description="Há mais: peça de novo, com `next_since` como `since`")

@@ -1,6 +1,6 @@
 """The secrets that deliveries are signed with, and the signature: Standard Webhooks 1.0, its symmetric scheme.
 
-A secret is shown once, as it is made. It is stored sealed, since to sign it must be read again.
+A secret is shown once, when it is made. It is stored sealed, since signing needs it again.
 """
 
 import base64
@@ -22,22 +22,22 @@ from carteira.webhooks.models import WebhookSecret
 PREFIX = "whsec_"
 _BYTES = 32
 _VALID = 2
-"""How many are valid at once: the one in use and the one before it."""
+"""How many are valid at once: the present one and the former one."""
 
 
 def written(secret: bytes) -> str:
-    """Return a secret as people and libraries are given it."""
+    """Return a secret in the form for people and libraries."""
     return PREFIX + base64.b64encode(secret).decode()
 
 
 def signatures(secrets: Sequence[bytes], message_id: str, timestamp: int, body: bytes) -> str:
-    """Return the `webhook-signature` of a message: one by each secret, so that a receiver may have either."""
+    """Return the `webhook-signature` of a message: one per secret, so that a receiver may have either."""
     signed = f"{message_id}.{timestamp}.".encode() + body
     return " ".join(f"v1,{base64.b64encode(hmac.digest(secret, signed, 'sha256')).decode()}" for secret in secrets)
 
 
 async def add_secret(tx: Tx, sealer: Sealer, endpoint_id: UUID, *, overlap: timedelta) -> str:
-    """Draw an endpoint's next secret and return it as it is shown; the one in use is valid for `overlap` more.
+    """Add a new secret of an endpoint and return it as it is shown; the present one stays valid for `overlap`.
 
     The endpoint's row is locked by the caller.
 
@@ -84,7 +84,7 @@ async def count_sealed(tx: Tx) -> int:
 
 
 async def walk_sealed(tx: Tx, ring: Sealer, after: UUID, *, limit: int, reseal: bool) -> SealedWalk:
-    """Open the secrets after one, `limit` of them, and seal anew what is on a former key."""
+    """Open `limit` secrets after one, and reseal those that are under a former key."""
     query = select(WebhookSecret).where(WebhookSecret.id > after).order_by(WebhookSecret.id).limit(limit)
     found = SealedWalk()
     for row in await tx.scalars(query.with_for_update() if reseal else query):

@@ -1,4 +1,4 @@
-"""Endpoints as their clients, and who manages these, keep them.
+"""The administration of endpoints, by their clients and by the operators who manage these.
 
 A client keeps its own. A person with the claim keeps those of every client; one who is bound (to employers), those of
 clients that are bound to no others. Whoever has an endpoint told of an event, or reads its secret, holds the claim of
@@ -48,11 +48,11 @@ from carteira.webhooks.schemas import (
 from carteira.webhooks.secrets import add_secret
 
 ENABLED = 10
-"""Enabled endpoints of a client at most."""
+"""Most enabled endpoints of a client."""
 REPLAYED = 10_000
-"""What one replay takes at most."""
+"""Most deliveries of one replay."""
 TESTS = 10
-"""Test calls that a client asks for in a minute at most, over all its endpoints."""
+"""Most test calls of a client in a minute, over all its endpoints."""
 _TESTS_SECONDS = 60
 _TESTED_ENOUGH = "Muitos testes em pouco tempo. Espere um pouco e tente de novo."
 _WHY = {
@@ -66,7 +66,7 @@ _WHY = {
 
 @dataclass(frozen=True, slots=True)
 class Keeping:
-    """What endpoints are kept with."""
+    """What the administration of endpoints needs."""
 
     targets: Targets
     sealer: Sealer
@@ -81,8 +81,8 @@ async def add(tx: Tx, keeping: Keeping, who: Principal, body: WebhookIn) -> NewW
     """Add an endpoint to a client; its secret is shown this once.
 
     Raises:
-        ClientNotFound: there is no such client, it is over, or it is none of theirs.
-        AddressNotCalled, EventNotReadable, ClaimsBeyondYours, TooManyWebhooks.
+        ClientNotFound: there is no such client, it has ended, or it is not theirs. AddressNotCalled, EventNotReadable,
+            ClaimsBeyondYours, TooManyWebhooks.
     """
     client = await _client(tx, keeping, who, body.client_id)
     _check_url(keeping, body.url)
@@ -118,7 +118,7 @@ async def _client(tx: Tx, keeping: Keeping, who: Principal, client_id: UUID | No
 
 
 async def _reaches(tx: Tx, keeping: Keeping, who: Principal, client_id: UUID) -> bool:
-    """Return whether a client's endpoints are there for somebody."""
+    """Return whether a caller may manage a client's endpoints."""
     if who.kind == "client":
         return client_id == who.id
     if who.scopes is None:
@@ -142,12 +142,12 @@ def _check_events(who: Principal, client: Principal, events: Collection[str]) ->
 
 
 def _require_reading(who: Principal, events: Collection[str]) -> None:
-    """Insist that somebody may read these events themselves."""
+    """Require that the caller may read these events themselves."""
     identity.require_may_grant(who, {CATALOG[name].claim for name in events if name in CATALOG})
 
 
 async def _lock_client(tx: Tx, client_id: UUID) -> None:
-    """Have what is counted of a client's endpoints be counted by one at a time."""
+    """Lock a client, so that its endpoints are counted by one transaction at a time."""
     await tx.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"webhooks:{client_id}", 0))))
 
 
@@ -164,7 +164,7 @@ async def _refuse_too_many(tx: Tx, client_id: UUID) -> None:
 async def listed(
     tx: Tx, keeping: Keeping, who: Principal, client_id: UUID | None, asked: PageRequest[UUID]
 ) -> Page[WebhookOut]:
-    """List endpoints, newest first: a client's, or all that somebody keeps.
+    """List endpoints, newest first: a client's, or all that the caller manages.
 
     Raises:
         ClientNotFound: there is no such client, or it is none of theirs.
@@ -198,14 +198,14 @@ async def _found(tx: Tx, keeping: Keeping, who: Principal, row: WebhookEndpoint 
 
 
 async def _kept(tx: Tx, keeping: Keeping, who: Principal, webhook_id: UUID) -> WebhookEndpoint:
-    """Lock an endpoint for somebody who may read all that it is told."""
+    """Lock an endpoint for a caller who may read all its events."""
     row = await _found(tx, keeping, who, await locked(tx, WebhookEndpoint, webhook_id))
     _require_reading(who, row.events)
     return row
 
 
 async def change(tx: Tx, keeping: Keeping, who: Principal, webhook_id: UUID, changes: Mapping[str, Any]) -> WebhookOut:
-    """Change an endpoint; enabled again, it begins with what happens from now on.
+    """Change an endpoint; when enabled again, it gets events from now on.
 
     Raises:
         WebhookNotFound, AddressNotCalled, EventNotReadable, ClaimsBeyondYours, TooManyWebhooks.
@@ -221,7 +221,7 @@ async def change(tx: Tx, keeping: Keeping, who: Principal, webhook_id: UUID, cha
         row.disabled_by = None
     elif changes.get("state") == "disabled" and row.state == "enabled":
         row.disabled_by = "request"
-        await deliver_soon(tx, row.id, clock.now())  # gives up what waits
+        await deliver_soon(tx, row.id, clock.now())  # gives up waiting deliveries
     for name, value in changes.items():
         setattr(row, name, value)
     if {"url", "state"} & changes.keys():
@@ -233,7 +233,7 @@ async def change(tx: Tx, keeping: Keeping, who: Principal, webhook_id: UUID, cha
 
 
 async def rotate(tx: Tx, keeping: Keeping, who: Principal, webhook_id: UUID, *, overlap: timedelta) -> WebhookSecretOut:
-    """Return an endpoint another secret, shown this once; the former one signs beside it for `overlap`.
+    """Issue a new secret for an endpoint, shown once; the former one also signs for `overlap`.
 
     Raises:
         WebhookNotFound, ClaimsBeyondYours.
@@ -252,7 +252,7 @@ async def rotate(tx: Tx, keeping: Keeping, who: Principal, webhook_id: UUID, *, 
 
 
 async def test(tx: Tx, keeping: Keeping, who: Principal, webhook_id: UUID) -> MessageOut:
-    """Have an endpoint called with something that did not happen.
+    """Send an endpoint a test event.
 
     Raises:
         WebhookNotFound, ClaimsBeyondYours, WebhookDisabled.
@@ -302,7 +302,7 @@ async def _refuse_too_many_tests(tx: Tx, client_id: UUID) -> None:
 async def deliveries(  # noqa: PLR0913, PLR0917 - what a list is asked by
     tx: Tx, keeping: Keeping, who: Principal, webhook_id: UUID, state: str | None, asked: PageRequest[UUID]
 ) -> Page[DeliveryOut]:
-    """List what an endpoint was told or is to be, newest first.
+    """List an endpoint's deliveries, newest first.
 
     Raises:
         WebhookNotFound: there is none, or it is none of theirs.
@@ -322,7 +322,7 @@ async def deliveries(  # noqa: PLR0913, PLR0917 - what a list is asked by
 
 
 async def replay_one(tx: Tx, keeping: Keeping, who: Principal, webhook_id: UUID, message_id: UUID) -> MessageOut:
-    """Have an endpoint told of something again, under the same `webhook-id`.
+    """Replay a delivery under the same `webhook-id`.
 
     Raises:
         WebhookNotFound, ClaimsBeyondYours, WebhookDisabled, DeliveryNotFound.
@@ -337,7 +337,7 @@ async def replay_one(tx: Tx, keeping: Keeping, who: Principal, webhook_id: UUID,
 async def replay_since(  # noqa: PLR0913 - what is to be told again, to whom
     tx: Tx, keeping: Keeping, who: Principal, webhook_id: UUID, *, since: datetime, state: str | None
 ) -> ReplayOut:
-    """Have an endpoint told again of what happened since an instant, the oldest first; what waits goes on waiting.
+    """Replay an endpoint's events since an instant, the oldest first; waiting ones keep waiting.
 
     Raises:
         WebhookNotFound, ClaimsBeyondYours, WebhookDisabled.
@@ -370,7 +370,7 @@ async def _replayable(tx: Tx, keeping: Keeping, who: Principal, webhook_id: UUID
 
 
 async def _queue_again(tx: Tx, keeping: Keeping, row: WebhookEndpoint, ids: Sequence[UUID]) -> int:
-    """Put deliveries back into the queue, as if they were new; return how many there were."""
+    """Queue deliveries again as if they were new, and return how many there were."""
     now = clock.now()
     changed = await tx.scalars(
         update(WebhookDelivery)
@@ -395,7 +395,7 @@ async def _queue_again(tx: Tx, keeping: Keeping, row: WebhookEndpoint, ids: Sequ
 
 
 def _told_now(row: WebhookEndpoint) -> list[str]:
-    """Give the events that an endpoint is told of: who may replay was asked for the claims of these, and no others."""
+    """Return an endpoint's present events: the caller's claims were checked for these only."""
     return [*row.events, TEST]
 
 

@@ -1,4 +1,4 @@
-"""What looks after deliveries: none is left behind, none piles up for ever, and metrics tell how they stand."""
+"""The care of deliveries: recover stuck ones, stop overruns, delete old ones, and set metrics."""
 
 from datetime import timedelta
 
@@ -13,7 +13,7 @@ from carteira.webhooks.fanning import deliver_soon
 from carteira.webhooks.models import WebhookDelivery, WebhookEndpoint
 
 MOST_WAITING = 100_000
-"""Of an endpoint; one for which more wait is disabled, and its client asks for what it has missed."""
+"""Most waiting deliveries of an endpoint; beyond them it is disabled, and its client replays missed events."""
 _FORGOTTEN_AT_ONCE = 5_000
 log = structlog.get_logger(__name__)
 
@@ -23,7 +23,7 @@ def _waits_at() -> ColumnElement[bool]:
 
 
 async def take_up(tx: Tx) -> None:
-    """Have what is due delivered wherever no run has come for it: the worker of the last one died, or lost it."""
+    """Queue a run wherever due deliveries have none: the last one's worker died, or lost it."""
     now = clock.now()
     due = select(WebhookDelivery.endpoint_id).where(_waits_at(), WebhookDelivery.next_attempt_at <= now)
     for endpoint_id in await tx.scalars(select(WebhookEndpoint.id).where(due.exists()).order_by(WebhookEndpoint.id)):
@@ -31,7 +31,7 @@ async def take_up(tx: Tx) -> None:
 
 
 async def disable_overrun(tx: Tx) -> None:
-    """Disable endpoints for which more waits than is kept for one."""
+    """Disable endpoints with too many waiting deliveries."""
     beyond = select(WebhookDelivery.endpoint_id).where(_waits_at()).offset(MOST_WAITING).limit(1)
     overrun = select(WebhookEndpoint.id).where(WebhookEndpoint.state == "enabled", beyond.exists())
     for endpoint_id in (await tx.scalars(overrun.order_by(WebhookEndpoint.id))).all():
@@ -44,7 +44,7 @@ async def disable_overrun(tx: Tx) -> None:
 
 
 async def forget_old(tx: Tx, kept: timedelta) -> int:
-    """Delete some of the deliveries that are over and older than they are kept; return how many."""
+    """Delete some finished deliveries past their retention; return how many."""
     old = (
         select(WebhookDelivery.endpoint_id, WebhookDelivery.message_id)
         .where(
