@@ -62,7 +62,7 @@ RESELLER_ID = PEOPLE[-1].id
 
 
 def credentials(modules: Collection[str]) -> list[str]:
-    """Say in Portuguese who can sign in, and what is theirs."""
+    """Return in Portuguese who can sign in, and what is theirs."""
     lines = [f"{one.title:<14} {format_cpf(one.person.cpf)} ou {one.person.email}, senha {PASSWORD}" for one in PEOPLE]
     return lines + [entry.demo_line for entry in with_demo(modules)]
 

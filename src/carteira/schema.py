@@ -83,7 +83,7 @@ def head() -> str:
 
 
 def is_known(revision: str) -> bool:
-    """Tell whether Alembic is to be asked for a revision: one of this release, or what is no number (`head`, `+1`)."""
+    """Return whether to ask Alembic for a revision: one of this release, or a relative one (`head`, `+1`)."""
     return not revision.isdecimal() or revision in _revisions()
 
 

@@ -1,4 +1,4 @@
-"""How old what lies outside of the database is: keys, and the newest whole backup; the console's house shows it."""
+"""Ages of what lies outside of the database, for the console: keys, and the newest complete backup."""
 
 import asyncio
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from carteira.settings import Settings
 
 OLD_BACKUP = timedelta(hours=26)
 OLD_KEY, OLD_TOKENS_KEY = timedelta(days=731), timedelta(days=366)
-"""For how long a key is used at most (`docs/reference/cryptography.md`)."""
+"""The longest use of a key (`docs/reference/cryptography.md`)."""
 _SECONDS = 5.0
 _NAMES = {
     "tokens": "Chave que assina as sessões",
@@ -48,7 +48,7 @@ def of_keys(settings: Settings) -> list[web.HouseAge]:
 
 
 async def of_backup(settings: Settings, config: BackupConfig) -> web.HouseAge:
-    """Return how old the newest whole backup is; where its place does not answer, that."""
+    """Return the age of the newest complete backup; or that the place does not answer."""
     what = "Backup inteiro mais novo"
     if settings.backup_url is None:
         is_fine = settings.environment == "development"
@@ -65,6 +65,6 @@ async def of_backup(settings: Settings, config: BackupConfig) -> web.HouseAge:
 
 
 async def ages(settings: Settings, config: BackupConfig) -> Sequence[web.HouseAge]:
-    """Tell the ages of keys and of the newest backup."""
+    """Return the ages of keys and of the newest backup."""
     keys, backup = await asyncio.gather(asyncio.to_thread(of_keys, settings), of_backup(settings, config))
     return [*keys, backup]

@@ -1,4 +1,4 @@
-"""Checking a backup where it lies: each piece against its hash, documents against their list, the log for gaps."""
+"""Checks a backup in its place: pieces against their hashes, documents against their list, the log for gaps."""
 
 import asyncio
 from typing import IO
@@ -17,7 +17,7 @@ _READ_BYTES = 1 << 20
 async def check(
     config: BackupConfig, manifest: Manifest, key: PrivateKey | None, progress: Progress = no_progress
 ) -> list[str]:
-    """Return what is wrong with a backup, a sentence each; with the private key each stream is opened, too.
+    """Return a backup's faults, one sentence each; with the private key each stream is opened, too.
 
     Raises:
         ObjectsDown: the place does not answer.

@@ -1,4 +1,4 @@
-"""What backups need of the settings."""
+"""The settings of backups."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ from carteira.settings import Settings
 
 @dataclass(frozen=True)
 class BackupConfig:
-    """Where backups lie, whom they are encrypted to, and what they are of."""
+    """The place of backups, their recipients, and their sources."""
 
     settings: Settings
     credit: credit.CreditConfig | None
     """Of base B; None: the module is off."""
     opened: ObjectStore | None = None
-    """The place, where it is not the settings' to say."""
+    """The place, if the settings do not name it."""
 
     @cached_property
     def place(self) -> ObjectStore:
@@ -49,7 +49,7 @@ class BackupConfig:
 
     @property
     def recipients(self) -> Recipients:
-        """Whom backups are encrypted to."""
+        """The recipients of backups."""
         if self.settings.backup_recipients is None:
             raise BackupFailed("BACKUP_RECIPIENTS não está definida: execute `carteira backup key`")
         return Recipients.parse(self.settings.backup_recipients)
@@ -79,5 +79,5 @@ class BackupConfig:
 
     @property
     def spool(self) -> Path:
-        """Where the log lies until it is in the place."""
+        """The folder of the log until it is in the place."""
         return self.settings.carteira_home / "backup" / "wal"

@@ -27,7 +27,7 @@ def from_list(content: bytes) -> dict[str, int]:
 
 
 async def copy_all(documents: ObjectStore, place: ObjectStore, progress: Progress = no_progress) -> dict[str, int]:
-    """Copy into the place what it does not have of documents' storage; return the sizes of what lies there, by name.
+    """Copy missing objects from documents' storage into the place; return the sizes of all objects there, by name.
 
     Raises:
         ObjectsDown: one of the two does not answer.
@@ -52,7 +52,7 @@ async def copy_versions(documents: ObjectStore, place: ObjectStore, versions: It
 async def bring_back(
     place: ObjectStore, documents: ObjectStore, names: Mapping[str, int], progress: Progress = no_progress
 ) -> set[str]:
-    """Copy segments from the place into documents' storage; return those that the place does not have.
+    """Copy segments from the place into documents' storage; return those that the place lacks.
 
     Raises:
         ObjectsDown: one of the two does not answer. Run it again, and it goes on.
@@ -71,7 +71,7 @@ async def _copy(  # noqa: PLR0913 - from where to where, all by name
     source_prefix: str = "",
     progress: Progress = no_progress,
 ) -> set[str]:
-    """Copy objects, some at the same time; return those that are not there."""
+    """Copy objects concurrently; return the missing ones."""
     gone: set[str] = set()
     done = 0
     waiting = iter(names)

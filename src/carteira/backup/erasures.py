@@ -1,4 +1,4 @@
-"""Erasing again, in a restored database, whom the journal says to be erased."""
+"""Repeats the journal's erasures in a restored database."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ _ACTOR = Actor("command", "erasures apply")
 
 @dataclass(frozen=True, slots=True)
 class MoneyLeft:
-    """What an erased person has left in an account of the older state, in centavos; nobody owns it any more."""
+    """An erased person's balance in the restored state, in centavos, which has no owner any more."""
 
     user_id: UUID
     account_id: UUID
@@ -29,7 +29,7 @@ class ErasedAgain:
 
     erased: int = 0
     absent: int = 0
-    """Who was erased by then, or not registered yet."""
+    """People who were erased before, or not registered yet."""
     money: list[MoneyLeft] = field(default_factory=list)
 
 
@@ -40,7 +40,7 @@ async def erase_again(
     key: PrivateKey,
     entries: Sequence[identity.JournalEntry],
 ) -> ErasedAgain:
-    """Erase whom these entries name, each in a transaction of its own; done twice it changes nothing.
+    """Erase the people of these entries, each in a transaction of its own; repeating it changes nothing.
 
     Raises:
         ErasureJournalDown: the journal does not answer.
@@ -68,6 +68,6 @@ def confirmed_of(entries: Sequence[identity.JournalEntry]) -> list[identity.Jour
 
 
 def open_of(entries: Sequence[identity.JournalEntry]) -> list[identity.JournalEntry]:
-    """Return the entries that may not have been committed, of people of whom no other entry says so."""
+    """Return the entries that may not have been committed, of people without a confirmed one."""
     certain = {entry.user_id for entry in confirmed_of(entries)}
     return [entry for entry in entries if not entry.confirmed and entry.user_id not in certain]

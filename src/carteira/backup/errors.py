@@ -1,4 +1,4 @@
-"""What backups and restores fail with; each text says what to do, in Portuguese."""
+"""Errors of backups and restores; each text says what to do, in Portuguese."""
 
 
 class BackupFailed(Exception):

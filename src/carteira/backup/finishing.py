@@ -1,4 +1,4 @@
-"""Bringing back all that is not PostgreSQL, once PostgreSQL is there, and proving the whole."""
+"""Restores all that is not PostgreSQL, after PostgreSQL, and verifies the whole."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -25,14 +25,14 @@ from carteira.kit.security.age import PrivateKey
 from carteira.kit.security.hash_chain import ChainVerification
 
 REBUILT = "credit."
-"""What the names of the followers begin with that make base C."""
+"""The prefix of the names of base C's followers."""
 OPENED = 200
-"""How many documents are opened to see whether they do."""
+"""How many documents are opened as a test."""
 
 
 @dataclass
 class Restored:
-    """What was brought back, and what was found wrong."""
+    """What was restored, and the faults."""
 
     documents: int = 0
     documents_missing: int = 0
@@ -48,7 +48,7 @@ class Restored:
 async def bring_back_documents(
     config: BackupConfig, database: Database, restored: Restored, progress: Progress = no_progress
 ) -> None:
-    """Copy the files that rows name into documents' storage; what no row names stays where it is.
+    """Copy the files that rows name into documents' storage.
 
     Raises:
         BackupFailed: the storage has files of its own that no row names.
@@ -100,13 +100,13 @@ async def bring_back_base_b(
 
 
 async def begin_base_c_again(database: Database) -> None:
-    """Have base C's followers read everything again: what they applied before changes nothing."""
+    """Make base C's followers read everything again; repeated events change nothing."""
     async with database.transaction() as tx:
         await outbox.begin_again(tx, REBUILT)
 
 
 async def catch_up(database: Database, followers: Sequence[Follower], tell: Callable[[int], None]) -> int:
-    """Have each follower handle all that there is; return how many rows that was."""
+    """Run each follower to its end; return how many rows that was."""
     rows = 0
     for follower in followers:
         while True:

@@ -1,4 +1,4 @@
-"""The backup of each night, in a process of its own: what compresses and encrypts would hold up the worker."""
+"""The nightly backup, in a process of its own, since compressing and encrypting would delay the worker."""
 
 import asyncio
 import sys
@@ -16,10 +16,10 @@ log = structlog.get_logger(__name__)
 @blueprint.periodic(cron="0 5 * * *")  # 2:00 in São Paulo
 @blueprint.task(name="make", queueing_lock="backup.make", pass_context=True)
 async def make(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
-    """Make a backup and remove those that are too old, where backups are kept.
+    """Make a backup and remove expired ones, if backups are configured.
 
     Raises:
-        BackupFailed: it could not be made; the text is what the command said.
+        BackupFailed: it could not be made; the text is the command's.
     """
     settings: Settings = context.additional_context["settings"]
     if settings.backup_url is None:
@@ -33,7 +33,7 @@ async def make(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - p
     try:
         _, said = await making.communicate()
     except asyncio.CancelledError:
-        making.terminate()  # what is whole of it is taken up by the next
+        making.terminate()  # the next one continues from its complete parts
         await making.wait()
         raise
     if making.returncode:

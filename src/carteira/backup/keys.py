@@ -12,10 +12,10 @@ from carteira.settings import Settings
 
 
 def pack(settings: Settings, recipients: Recipients) -> bytes:
-    """Return all key files, those that wait and those that are retired too, encrypted.
+    """Return all key files, including waiting and retired keys, encrypted.
 
     Raises:
-        BackupFailed: one is not there.
+        BackupFailed: one is missing.
     """
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w") as archive:
@@ -34,7 +34,7 @@ def _files_of(ring: Ring, settings: Settings) -> list[Path]:
 
 
 def unpack(content: bytes, key: PrivateKey, settings: Settings) -> list[Path]:
-    """Write key files where the settings say; return what was written. Where they are there already, nothing is.
+    """Write key files to the settings' paths; return the written ones. Existing equal files are kept.
 
     Raises:
         BackupDamaged: it does not open with this key.

@@ -1,4 +1,4 @@
-"""Making a backup: PostgreSQL first, then documents, then base B; what was interrupted goes on where it was."""
+"""Makes a backup: PostgreSQL first, then documents, then base B; an interrupted one is continued."""
 
 import asyncio
 import os
@@ -21,12 +21,12 @@ from carteira.kit.security.age import ByteReader
 from carteira.kit.values.clock import clock
 
 LOCK = 0x63617274_6261636B
-"""The advisory lock of whoever makes a backup."""
+"""The advisory lock of making a backup."""
 UNFINISHED = "unfinished.json"
 RESUMED_WITHIN = timedelta(hours=24)
 BASE, DUMP, BASE_B = "base.tar", "dump", "base-b"
 Tell = Callable[[str], Progress]
-"""Gives what is told how far a step is, in bytes or items."""
+"""Returns the callback for a step's progress, in bytes or items."""
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +37,7 @@ def tell_nobody(_step: str) -> Progress:
 
 
 async def make(config: BackupConfig, tell: Tell = tell_nobody) -> Manifest:
-    """Make a backup, or go on with one that was interrupted within a day.
+    """Make a backup, or continue one that was interrupted within a day.
 
     Raises:
         BackupFailed: it cannot be made; the text says why.
@@ -67,10 +67,10 @@ async def make(config: BackupConfig, tell: Tell = tell_nobody) -> Manifest:
 
 @contextmanager
 def _alone(config: BackupConfig) -> Iterator[psycopg.Connection]:
-    """Be the only one who makes a backup of this database.
+    """Hold the lock of making a backup of this database.
 
     Raises:
-        BackupFailed: somebody else does.
+        BackupFailed: another process holds it.
     """
     with psycopg.connect(config.address.conninfo, autocommit=True) as connection:
         if _one(connection, "SELECT pg_try_advisory_lock(%s)", LOCK) is not True:
@@ -119,7 +119,7 @@ _HEADS = {
 
 
 def _segment_now(connection: psycopg.Connection) -> str | None:
-    """Return the segment of the log that is written to; a replica cannot tell, and its log is the primary's."""
+    """Return the log's present segment; a replica cannot tell, and has the primary's log."""
     query = "SELECT CASE WHEN NOT pg_is_in_recovery() THEN pg_walfile_name(pg_current_wal_lsn()) END"
     name = _one(connection, query)
     return None if name is None else str(name)
@@ -134,7 +134,7 @@ async def _note(config: BackupConfig, manifest: Manifest) -> None:
 
 
 def _streams(config: BackupConfig) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    """Yield what PostgreSQL's programs write: the name of the part, the program, and its arguments."""
+    """Yield the output streams of PostgreSQL's programs: the part's name, the program, and its arguments."""
     if config.is_physical:
         yield BASE, "pg_basebackup", ("--pgdata=-", "--format=tar", "--wal-method=fetch", "--checkpoint=fast", "-w")
     if config.is_logical:
@@ -160,7 +160,7 @@ def _encrypted(config: BackupConfig, set_id: str, name: str, source: "Counted") 
 
 
 class Counted:
-    """A reader that tells how much was read."""
+    """A reader that reports how much was read."""
 
     def __init__(self, source: ByteReader | IO[bytes], tell: Callable[[int], None] | None = None) -> None:
         self._source = source
@@ -176,7 +176,7 @@ class Counted:
 
 
 async def _copy_documents(config: BackupConfig, manifest: Manifest, step: Progress) -> None:
-    """Copy what documents' storage holds and the place does not; what goes meanwhile was an erased person's."""
+    """Copy missing objects of documents' storage; objects that vanish meanwhile were an erased person's."""
     if config.documents is None:
         return
     names = await copying.copy_all(config.documents, config.place, step)
@@ -206,13 +206,13 @@ async def pumped(items: AsyncIterator[dict[str, object]]) -> AsyncIterator[IO[by
         yield source
         await pumping
     finally:
-        source.close()  # whoever waits to write is told
+        source.close()  # the waiting writer gets the error
         pumping.cancel()
         await asyncio.gather(pumping, return_exceptions=True)
 
 
 async def newest(config: BackupConfig) -> Manifest | None:
-    """Return the newest backup that is whole, if there is one.
+    """Return the newest complete backup, if there is one.
 
     Raises:
         ObjectsDown: the place does not answer.

@@ -1,4 +1,4 @@
-"""What backups tell Prometheus."""
+"""Metrics of backups."""
 
 from prometheus_client import Gauge
 

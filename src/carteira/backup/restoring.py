@@ -1,4 +1,4 @@
-"""Laying PostgreSQL's data down out of a backup: a folder that recovers to a point in time, or an empty database."""
+"""Restores PostgreSQL from a backup: a data folder that recovers to a point in time, or an empty database."""
 
 import io
 import os
@@ -24,20 +24,20 @@ from carteira.kit.outbound.objects import ObjectEntry, ObjectStore
 from carteira.kit.security.age import CannotOpen, PrivateKey
 
 LOG_FOLDER = "restore_wal"
-"""Where in the data folder the log lies that is to be replayed; the recovery runs in the data folder."""
+"""The folder of the log to replay, within the data folder."""
 _PER_LOG = 0x1_0000_0000
 
 
 @dataclass(frozen=True)
 class Log:
-    """The log that a backup can be brought forward by."""
+    """The log that follows a backup."""
 
     names: list[str]
     """Its files in the place, without a gap."""
     last: str | None
     last_at: datetime | None
     gap: bool
-    """Whether there is more behind a segment that is missing."""
+    """Whether there is more after a missing segment."""
 
 
 async def log_of(store: ObjectStore, manifest: Manifest) -> Log:
@@ -92,7 +92,7 @@ def lay_down(  # noqa: PLR0913 - what, from where, to where
 ) -> None:
     """Make a data folder that, once PostgreSQL starts on it, recovers to the end of the log or to an instant.
 
-    Interrupted, it goes on with the log, or begins the base backup anew. In a thread that waits.
+    After an interruption it continues with the log, or restarts the base backup. Blocking, for use in a thread.
 
     Raises:
         BackupFailed: the folder is somebody's data, or the backup has no physical part.
@@ -144,7 +144,7 @@ def decrypted_into(
     """Decrypt a part in a thread of its own while `take` reads it; in a thread that waits.
 
     Raises:
-        BackupDamaged: it is missing, was changed, or does not open with this key. What was taken is not to be used.
+        BackupDamaged: it is missing, was changed, or does not open with this key. What was taken must not be used.
     """
     reading, writing = os.pipe()
     failures: list[BaseException] = []
@@ -185,7 +185,7 @@ def decrypted_into(
 def _fetch_log(  # noqa: PLR0913, PLR0917 - whose log, from where to where
     store: ObjectStore, system_id: str, key: PrivateKey, folder: Path, names: Sequence[str], progress: Progress
 ) -> None:
-    """Fetch what is not there yet of the log; each file is whole or not there."""
+    """Fetch missing files of the log; each is complete or absent."""
     folder.mkdir(mode=0o700, exist_ok=True)
     for number, name in enumerate(names, 1):
         target = folder / name.removesuffix(".partial")
@@ -202,7 +202,7 @@ def _fetch_log(  # noqa: PLR0913, PLR0917 - whose log, from where to where
 
 
 def _say_how(folder: Path, until: datetime | None) -> None:
-    """Tell PostgreSQL to recover."""
+    """Write the settings and the signal file for PostgreSQL's recovery."""
     settings = {"restore_command": f"cp {LOG_FOLDER}/%f %p", "recovery_target_timeline": "latest"}
     if until is not None:
         settings |= {"recovery_target_time": until.isoformat(), "recovery_target_action": "promote"}

@@ -1,6 +1,6 @@
 """The command line: `carteira run` starts everything; the other commands serve operators and containers.
 
-A command imports what it needs as it runs: most need little, and the whole product takes seconds to import.
+Commands import what they need when they run: most need little, and the whole product takes seconds to import.
 """
 
 import os
@@ -8,7 +8,7 @@ import sys
 import time
 
 STARTED = time.monotonic()
-"""When the process began, but for Python's own start."""
+"""When the process began, after Python's own start."""
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""`carteira admin …`: the first administrator, and another one where nobody is left who could make one."""
+"""`carteira admin …`: makes the first administrator, or another one where none is left."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""The commands of the command line, and what they tell of what fails."""
+"""The commands of the command line, and their error messages."""
 
 import logging
 import os
@@ -81,19 +81,16 @@ for name, group in (
 
 
 def main() -> None:
-    """Run the command that the arguments name.
-
-    What is wrong with the arguments ends with one sentence and 2.
-    """
+    """Run the command of the arguments. Wrong arguments end with one sentence and exit code 2."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # of a terminal that is not UTF-8
-    logging.getLogger("dotenv.main").setLevel(logging.ERROR)  # what it cannot read is told by line, in Portuguese
+            stream.reconfigure(errors="backslashreplace")  # from a terminal that is not UTF-8
+    logging.getLogger("dotenv.main").setLevel(logging.ERROR)  # unreadable lines are reported in Portuguese
     tell_failures(lambda: usage.in_portuguese(app)(prog_name="carteira", standalone_mode=False))
 
 
 def tell_failures(work: Callable[[], int | None]) -> NoReturn:
-    """Do something and exit with what it returns; what fails outside of the program ends with one sentence and 1."""
+    """Run something and exit with its result; errors from outside of the program end with one sentence and code 1."""
     folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
     if folder is not None and not os.access(folder, os.W_OK | os.X_OK):
         terminal.say(

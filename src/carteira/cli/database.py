@@ -46,7 +46,7 @@ def migrate(
 
 
 def _create_role(settings: Settings, role: str) -> None:
-    """Make the role of DATABASE_URL as the owner, where a managed PostgreSQL has nobody else to do it."""
+    """Create the role of DATABASE_URL as the owner, for managed PostgreSQL servers."""
     import psycopg
 
     from carteira import schema

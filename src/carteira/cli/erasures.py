@@ -1,4 +1,4 @@
-"""`carteira erasures …`: the journal of erasures, and a restored database that is told by it."""
+"""`carteira erasures …`: the journal of erasures, and their repetition in a restored database."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -21,7 +21,7 @@ KeyOption = Annotated[Path, typer.Option("--identity", help="Arquivo da chave pr
 
 
 class Intents(StrEnum):
-    """What becomes of erasures of which it is not known whether they were committed."""
+    """How to handle erasures that may not have been committed."""
 
     ASK = "ask"
     APPLY = "apply"
@@ -53,7 +53,7 @@ def apply(identity: KeyOption, intents: IntentsOption = Intents.ASK) -> None:
 
 
 def journal_of(settings: Settings) -> "ErasureJournal":
-    """Open the journal, or tell that there is none."""
+    """Open the journal, or fail if there is none."""
     from carteira.app import erasure_journal
 
     open_journal = erasure_journal(settings)
@@ -63,7 +63,7 @@ def journal_of(settings: Settings) -> "ErasureJournal":
 
 
 def load_key(path: Path) -> "PrivateKey":
-    """Read the private key, or tell what is wrong with its file."""
+    """Read the private key, or fail with its file's fault."""
     from carteira.kit.security.age import PrivateKey
 
     try:
@@ -73,7 +73,7 @@ def load_key(path: Path) -> "PrivateKey":
 
 
 def apply_to(settings: Settings, journal: "ErasureJournal", key: "PrivateKey", intents: Intents) -> "ErasedAgain":
-    """Erase again in the database of the settings whom the journal names."""
+    """Repeat the journal's erasures in the settings' database."""
     from carteira.backup.erasures import confirmed_of, open_of
 
     entries = run_quietly("Lendo o diário", journal.entries)
@@ -105,7 +105,7 @@ async def _erase_again(
 
 
 def tell(done: "ErasedAgain") -> None:
-    """Print what erasing again did, and the money that it left with nobody."""
+    """Print the result of repeated erasures, and the balances left without an owner."""
     for left in done.money:
         out.print(
             f"{left.user_id}  {left.kind}  conta {left.account_id}: {left.balance} centavos, {left.held} reservados",

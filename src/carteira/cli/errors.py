@@ -1,6 +1,6 @@
-"""What a command that failed tells the operator: one sentence in Portuguese, for every command from one place.
+"""Messages of failed commands: one sentence in Portuguese, for all commands in one place.
 
-What is none of these is a fault of ours, and ends with a stack trace.
+Other errors are our own faults, and end with a stack trace.
 """
 
 import errno
@@ -67,7 +67,7 @@ _LOOKS = {
     "AWS_REGION": "sa-east-1",
     "CREDIT_TABLE": "carteira-credit",
 }
-"""What a setting looks like that has a form of its own."""
+"""Examples of settings with a special form."""
 _OF_FORM = {"string_pattern_mismatch", "url_parsing", "url_scheme"}
 _DRIVERS = {"asyncpg", "psycopg", "sqlalchemy"}
 
@@ -77,9 +77,9 @@ class CommandFailed(Exception):
 
 
 def sentence_of(error: BaseException, database_url: str | None) -> str | None:  # noqa: PLR0911 - a kind a line
-    """Return what to tell the operator of an error; None if it is a fault of the program.
+    """Return the message for the operator; None if the error is a fault of the program.
 
-    `database_url` is only named by its host, port and database.
+    `database_url` appears only by its host, port and database.
     """
     if isinstance(error, CommandFailed | InsecureProduction):
         return str(error)
@@ -101,7 +101,7 @@ def sentence_of(error: BaseException, database_url: str | None) -> str | None:  
 
 
 def _of_system(error: OSError) -> str | None:
-    """Name the file and what is wrong with it; a disk that is full names none."""
+    """Return the message of a system error, with its file; a full disk names none."""
     if error.filename is not None:
         return f"{Path(str(error.filename))}: {told_by_system(error)}."
     return f"{told_by_system(error)}." if error.errno in _DISK else None
@@ -115,7 +115,7 @@ def _of_settings(error: ValidationError | UnicodeDecodeError | AddressRefused) -
 
 
 def told_by_system(error: OSError) -> str:
-    """Return what the operating system says of an error, in Portuguese where it is a common one."""
+    """Return the operating system's message, in Portuguese for common errors."""
     if isinstance(error, socket.gaierror):
         return "ninguém conhece esse nome"
     return _BY_ERRNO.get(error.errno or 0) or str(error.strerror)
@@ -129,7 +129,7 @@ def faults_of_settings(error: ValidationError | UnicodeDecodeError) -> list[str]
 
 
 def _once(items: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
-    """Leave out, of a setting that may be a number or a word, that it is not the word, if it is a wrong number."""
+    """Merge the errors of a setting that may be a number or a word: for a wrong number only the number's."""
     for item in items:
         others = [other for other in items if other is not item and other["loc"][:1] == item["loc"][:1]]
         if item["type"] != "literal_error" or not others:
@@ -137,9 +137,9 @@ def _once(items: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
 
 
 def _of_setting(error: Mapping[str, Any]) -> str:
-    """Name the setting and its rule; what production refuses names its settings itself."""
+    """Return the message of a setting and its rule; production's refusals name their settings themselves."""
     own = (error.get("ctx") or {}).get("error")
-    own = own if isinstance(own, Exception) else None  # pydantic's own say it in English
+    own = own if isinstance(own, Exception) else None  # pydantic's own messages are in English
     if isinstance(own, InsecureProduction):
         return str(own)
     if not error["loc"]:
@@ -149,9 +149,9 @@ def _of_setting(error: Mapping[str, Any]) -> str:
 
 
 def _written_how(name: str, error: Mapping[str, Any]) -> str | None:
-    """Return how a setting is written that is misread; None where its rule says it.
+    """Return how a misread setting is written; None if its rule says so.
 
-    Who reads "verdadeiro", as a form asks for it, would write just that.
+    People would write "verdadeiro" if the message asked for it.
     """
     if error["type"].startswith("bool_"):
         return "Escreva true ou false."
@@ -174,7 +174,7 @@ def _of_database(chain: list[BaseException], where: str) -> str | None:
         text = _BY_SQLSTATE.get(getattr(link, "sqlstate", None) or "")
         if text is not None:
             return text.format(where=where)
-    # psycopg reports what the server said before the connection stood without its SQLSTATE.
+    # psycopg reports errors during the connection without their SQLSTATE.
     said = " ".join(str(link) for link in chain)
     if "does not exist" in said and "database" in said:
         return _BY_SQLSTATE[_NO_DATABASE].format(where=where)

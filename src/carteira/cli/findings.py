@@ -1,4 +1,4 @@
-"""How findings are told: a line each, or as JSON; what is not well ends a command with 1."""
+"""Prints findings, one line each or as JSON; a failure ends a command with exit code 1."""
 
 import json
 import sys
@@ -15,7 +15,7 @@ _MARKS = {"ok": "[green]ok     [/]", "warn": "[yellow]atenção[/]", "fail": "[b
 
 
 def tell(findings: Sequence[Diagnosis], *, as_json: bool) -> None:
-    """Print findings; leave with 1 if one of them is a failure."""
+    """Print findings; exit with 1 if one of them is a failure."""
     if as_json:
         document = {"level": worst(findings), "findings": [asdict(finding) for finding in findings]}
         sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2) + "\n")

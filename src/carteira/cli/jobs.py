@@ -1,4 +1,4 @@
-"""`carteira jobs …`: the jobs that were given up."""
+"""`carteira jobs …`: failed jobs."""
 
 from typing import TYPE_CHECKING, Annotated
 

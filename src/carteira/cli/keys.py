@@ -118,10 +118,10 @@ async def _answers(url: str) -> None:
 
 
 def _refuse(ring: str, settings: Settings, error: OSError | ValueError) -> NoReturn:
-    """Leave with 1 where it is the file of keys that is not there, cannot be read or is none.
+    """Exit with 1 if the key file is missing, unreadable or invalid.
 
     Raises:
-        OSError, ValueError: the error, where it is not the file.
+        OSError, ValueError: another error.
     """
     from carteira.key_rings import RINGS, fault_of
 
@@ -143,7 +143,7 @@ def _rotate_tokens(settings: Settings, *, stolen: bool) -> None:
 
 
 def _rotate_jwt(settings: Settings) -> None:
-    """Say what `JWT_SECRET` is to be: it is the environment's, which no command changes."""
+    """Print the new `JWT_SECRET`: it is set in the environment, which no command changes."""
     if len(settings.jwt_secrets) >= _MOST_SECRETS:
         fail("JWT_SECRET já tem segredos de uma troca: termine-a, deixando só o novo, antes de começar outra.")
     out.print(f"JWT_SECRET={settings.jwt_secrets[0]},{secrets.token_hex(32)}", highlight=False, soft_wrap=True)

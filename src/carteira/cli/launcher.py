@@ -1,4 +1,4 @@
-"""`carteira run`: local servers for what is not configured, then the product, supervised until Ctrl-C."""
+"""`carteira run`: starts local servers for what is not configured, then the product, and supervises them."""
 
 import contextlib
 import errno
@@ -46,7 +46,7 @@ RUNTIME_FILE = "runtime.json"
 READY_SECONDS = 30.0
 OWNER = "MIGRATION_DATABASE_URL"
 BACKUP = "BACKUP_DATABASE_URL"
-EVERYWHERE = {"0.0.0.0", "::"}  # noqa: S104 - what is asked for is compared with it
+EVERYWHERE = {"0.0.0.0", "::"}  # noqa: S104 - only compared
 PIX_PAGES = "CARTEIRA_PIX_PAGES_PORT"
 """In the environment of a start: where the stand-in payment provider shows its payers' page."""
 
@@ -72,7 +72,7 @@ def run(settings: Settings, out: Console) -> None:
     """
     forks = preloading.take()
     try:
-        _run(settings, out, None if settings.debug else forks)  # what is reloaded is imported anew
+        _run(settings, out, None if settings.debug else forks)  # reloading imports the product again
     finally:
         if forks is not None:
             forks.close()
@@ -123,10 +123,9 @@ def _run(settings: Settings, out: Console, forks: ForkServer | None) -> None:
 
 
 def settings_of_running_server() -> Settings:
-    """Read the settings; where they name no database, take what a running `carteira run` uses.
+    """Read the settings; if they name no database, use a running `carteira run`'s.
 
-    It is looked for in this home, and where `CARTEIRA_HOME` is not set in the home of the last one that this user
-    started.
+    It is searched in this home, and without `CARTEIRA_HOME` in the home of the last one that this user started.
     """
     settings = Settings()
     if settings.database_url is not None:
@@ -141,16 +140,16 @@ def settings_of_running_server() -> Settings:
 
 
 def _read_runtime(file: Path) -> dict[str, Any] | None:
-    """Read what a `carteira run` wrote down, if it is still alive."""
+    """Read the runtime file of a `carteira run`, if that is still alive."""
     try:
         runtime: dict[str, Any] = json.loads(file.read_text())
         return runtime if is_alive(runtime["pid"]) else None
-    except (OSError, ValueError, KeyError, TypeError):  # half of it, or somebody else's
+    except (OSError, ValueError, KeyError, TypeError):  # incomplete, or somebody else's
         return None
 
 
 def _last_started() -> Path:
-    """Name the link to the runtime file of the last start, in a folder of this user's own."""
+    """Return the link to the last start's runtime file, in a folder of this user's own."""
     return Path(tempfile.gettempdir()) / f"carteira-{os.getuid()}" / RUNTIME_FILE
 
 
@@ -164,10 +163,10 @@ def _is_ours(folder: Path) -> bool:
 
 
 def check_address(host: str, port: int, setting: str) -> None:
-    """Make sure that a server could listen on its address; `setting` is what names its port.
+    """Check that a server can listen on its address; `setting` is the setting of its port.
 
     Raises:
-        CommandFailed: it could not.
+        CommandFailed: it cannot.
     """
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -181,9 +180,9 @@ def check_address(host: str, port: int, setting: str) -> None:
 
 
 def check_home(home: Path) -> None:
-    """Make sure that the home folder is there and can be written: what waits for PostgreSQL is kept in it.
+    """Check that the home folder exists and can be written: it holds rows that wait for PostgreSQL.
 
-    A full disk is let pass: a server that serves is worth more than one that does not start again.
+    A full disk is accepted, since a running server is worth more than none.
 
     Raises:
         CommandFailed: it cannot be written.
@@ -202,19 +201,19 @@ def check_home(home: Path) -> None:
 
 
 def _has_sandbox(settings: Settings) -> bool:
-    """Return whether the external cashback service is stood in for: where none is named, but in production."""
+    """Return whether to start the stand-in of the cashback service: if none is configured, except in production."""
     return (
         settings.environment != "production" and settings.base_url_cashback is None and "resellers" in settings.modules
     )
 
 
 def _has_pix_sandbox(settings: Settings) -> bool:
-    """Return whether the payment provider is stood in for: where none is named, but in production."""
+    """Return whether to start the stand-in payment provider: if none is configured, except in production."""
     return settings.environment != "production" and settings.pix_url is None and "payments" in settings.modules
 
 
 def _pix_environment(home: Path) -> dict[str, str]:
-    """Make the stand-in's certificates, and say where it is to be and how both sides know each other."""
+    """Make the stand-in's certificates, and return the environment of both sides."""
     from carteira.kit.security.sandbox_authority import make_certificates
 
     made = make_certificates(home / "pix" / "certificates")
@@ -249,11 +248,11 @@ def _print_ready(out: Console, ready: ServerReady) -> None:
 
 
 def _prepare(settings: Settings, environment: Mapping[str, str], out: Console, forks: ForkServer | None) -> None:
-    """Bring the database up to date; with one of ours that is, there is little to do and to load.
+    """Bring the database up to date; a local one that is up to date needs little work.
 
     Raises:
-        CommandFailed: nobody is to be served from it.
-        SystemExit: the same, and it was told already.
+        CommandFailed: the database must not be served from.
+        SystemExit: the same, with the message printed already.
     """
     from carteira import schema
 
@@ -266,7 +265,7 @@ def _prepare(settings: Settings, environment: Mapping[str, str], out: Console, f
 
 
 def _prepare_elsewhere(settings: Settings, environment: Mapping[str, str], forks: ForkServer | None) -> None:
-    """Prepare in a process that has imported the product, where there is one."""
+    """Prepare in a process that has imported the product, if there is one."""
     if forks is not None:
         with contextlib.suppress(ForkServerGone):
             if status := forks.start([preloading.PREPARE], _whole(environment, settings)).wait():
@@ -279,7 +278,7 @@ def prepare(settings: Settings, environment: Mapping[str, str]) -> None:
     """Migrate the database, grant the service its rights, and fill in the demo data if it was not up to date.
 
     Raises:
-        CommandFailed: nobody is to be served from it.
+        CommandFailed: the database must not be served from.
     """
     import asyncio
 
@@ -300,7 +299,7 @@ def prepare(settings: Settings, environment: Mapping[str, str]) -> None:
 
 
 def _write_runtime(home: Path, environment: dict[str, str]) -> None:
-    """Write down what the other commands need; the addresses hold passwords, so that only we can read it."""
+    """Write the runtime file for other commands, readable by this user only, since addresses hold passwords."""
     file = home / RUNTIME_FILE
     replace_private_file(file, json.dumps({"pid": os.getpid(), "environment": environment}).encode())
     link = _last_started()
@@ -326,7 +325,7 @@ def _supervise(
     forks: ForkServer | None,
 ) -> None:
     env = _whole(environment, settings)
-    del env[OWNER]  # who serves need not know how to own
+    del env[OWNER]  # serving processes do not get the owner's address
     serving = {name: value for name, value in env.items() if name != BACKUP}
     apps = [_process("servidor", serving, "serve"), _process("worker", env, "worker")]
     if _has_sandbox(settings):
@@ -348,19 +347,19 @@ def _supervise(
 
 
 def _process(name: str, environment: Mapping[str, str], *arguments: str) -> AppProcess:
-    """Name a process of the product by the arguments of `carteira`."""
+    """Return a process of the product, by the arguments of `carteira`."""
     return AppProcess(name, [sys.executable, "-m", "carteira", *arguments], environment, forked=arguments)
 
 
 def _pix_process(home: Path, env: Mapping[str, str]) -> AppProcess:
-    """Name the stand-in payment provider's process."""
+    """Return the stand-in payment provider's process."""
     port = str(urlsplit(env["PIX_URL"]).port)
     where = ("--port", port, "--page-port", env[PIX_PAGES], "--webhook", env["PIX_WEBHOOK_URL"])
     return _process("provedor de Pix", env, "sandbox", "pix", *where, "--folder", str(home / "pix"))
 
 
 def _announce(settings: Settings, out: Console, pix_pages: str | None) -> None:
-    """Wait until the server answers, then say where it is and what to try."""
+    """Wait until the server answers, then print its address and what to try."""
     from carteira.cli import tokens
 
     address, late = settings.own_address, time.monotonic() + READY_SECONDS
@@ -396,7 +395,7 @@ def _announce(settings: Settings, out: Console, pix_pages: str | None) -> None:
 
 
 def seen_as(host: str) -> str | None:
-    """Return this machine's address in its network where a server listens on all; else, or without a network, None."""
+    """Return this machine's address in its network if a server listens on all addresses; otherwise None."""
     if host not in EVERYWHERE:
         return None
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:

@@ -1,4 +1,4 @@
-"""The process that imports the product, and that `carteira run`'s processes are forked from; `preloading` starts it."""
+"""The process that imports the product, from which `carteira run` forks its processes; `preloading` starts it."""
 
 import importlib
 import os
@@ -27,7 +27,7 @@ _NAMES = (
     "uvicorn.loops.uvloop",
     "uvicorn.protocols.http.httptools_impl",
 )
-"""What each process needs, or all but one; what they import besides comes with these."""
+"""The modules that all processes need, or all but one."""
 
 
 def load() -> None:
@@ -43,12 +43,12 @@ def load() -> None:
         from carteira.app import modules_of
         from carteira.settings import Settings
 
-        with suppress(ValueError):  # what is wrong with the settings is told by who starts the product
-            modules_of(Settings())  # a module imports its routes and jobs as it is made
+        with suppress(ValueError):  # wrong settings are reported by the launcher
+            modules_of(Settings())  # a module imports its routes and jobs when it is made
 
 
 def main() -> None:
-    """Import, then be each process that is asked for."""
+    """Import the product, then fork each requested process."""
     garbage.rest_while_starting()
     channel = socket.socket(fileno=int(sys.argv[1]))
     load()

@@ -1,4 +1,4 @@
-"""The product's import, begun before anything else of `carteira run`; its processes are then forked from it."""
+"""Starts importing the product before anything else of `carteira run`, whose processes are forked from it."""
 
 import sys
 
@@ -12,11 +12,11 @@ _begun: list[ForkServer] = []
 
 
 def begin() -> None:
-    """Have another process import the product, where its processes can be forked from it."""
+    """Start a process that imports the product, if processes can be forked from it."""
     if has_death_signal():
         _begun.append(ForkServer([sys.executable, "-m", "carteira.cli.preloaded"]))
 
 
 def take() -> ForkServer | None:
-    """Return what was begun, to whoever closes it; None if nothing was."""
+    """Return the started process to the caller, who closes it; None if there is none."""
     return _begun.pop() if _begun else None

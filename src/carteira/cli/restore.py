@@ -1,4 +1,4 @@
-"""`carteira restore …` and `carteira drill`: what was backed up, brought back into empty places and proven."""
+"""`carteira restore …` and `carteira drill`: restore backups into empty places, and verify them."""
 
 import asyncio
 import tempfile
@@ -31,7 +31,7 @@ app = typer.Typer(no_args_is_help=True, help="Restore de um backup, só para lug
 
 
 class CopyForm(StrEnum):
-    """Which copy of PostgreSQL is taken."""
+    """Which copy of PostgreSQL to restore."""
 
     PHYSICAL = "physical"
     LOGICAL = "logical"
@@ -184,7 +184,7 @@ def drill(
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be restored, and how far."""
+    """What to restore, and up to when."""
 
     config: "BackupConfig"
     manifest: "Manifest"
@@ -219,7 +219,7 @@ def _planned(settings: Settings, set_id: str | None, until: datetime | None, for
 
 
 def _confirm(targets: list[str], plan: Plan, *, yes: bool) -> None:
-    """Say what is about to be done, and leave unless it is meant."""
+    """Print what is about to be done, and exit unless it is confirmed."""
     manifest = plan.manifest
     made_of = f"do PostgreSQL {manifest.postgresql}, revisão {manifest.revision}"
     err.print(f"Backup {manifest.id}, {made_of}.", highlight=False)
@@ -266,7 +266,7 @@ def _whole(settings: Settings, key: "PrivateKey", folder: Path, plan: Plan, inte
 def _finish(
     settings: Settings, key: "PrivateKey", plan: Plan, intents: Intents, tell: Callable[[str], Progress]
 ) -> "Restored":
-    """Bring back what is not PostgreSQL, erase again, make base C again, and prove it all."""
+    """Restore what is not PostgreSQL, repeat erasures, rebuild base C, and verify everything."""
     from carteira.app import backup_config
     from carteira.backup.finishing import Restored
 
@@ -306,7 +306,7 @@ async def _follow_and_prove(config: "BackupConfig", plan: Plan, restored: "Resto
 
 
 def _tell(restored: "Restored") -> None:
-    """Print what was restored; leave with 1 if something is wrong."""
+    """Print what was restored; exit with 1 if something is wrong."""
     out.print(f"{restored.documents} segmentos de documentos, {restored.base_b} pessoas na base B.", highlight=False)
     out.print(f"{restored.events} eventos lidos pelos seguidores; nenhum espera.", highlight=False)
     out.print(f"{restored.entries} lançamentos conferidos, cabeça {restored.ledger_head}", soft_wrap=True)

@@ -1,6 +1,6 @@
-"""A whole installation out of a backup, on local servers in a folder of its own: for `carteira restore home`, drills.
+"""A whole installation from a backup, on local servers in a folder of its own (`carteira restore home`, drills).
 
-It has a file of its own because it runs the embedded servers, which only the command line may.
+It is a file of its own because it runs the embedded servers, which only the command line may.
 """
 
 import shutil
@@ -56,7 +56,7 @@ def restore_home(  # noqa: PLR0913 - what, out of what, to where
     logical: bool,
     tell: Tell,
 ) -> None:
-    """Bring PostgreSQL back into a home folder, of its own passwords; the servers are stopped before and after.
+    """Restore PostgreSQL into a home folder with passwords of its own; the servers are stopped before and after.
 
     Raises:
         BackupFailed: the folder is somebody's home, or PostgreSQL does not recover.
@@ -176,7 +176,7 @@ def _recovered(folder: Path, running: "subprocess.Popen[bytes]", log: Path) -> I
 
 
 def _settle(connection: psycopg.Connection, folder: Path, home: Home, manifest: Manifest) -> None:
-    """Give the cluster the names and passwords that a home's has, and take back what told it to recover."""
+    """Set a home's names and passwords in the cluster, and remove the recovery's settings."""
     for setting in ("restore_command", "recovery_target_timeline", "recovery_target_time", "recovery_target_action"):
         connection.execute(sql.SQL("ALTER SYSTEM RESET {}").format(sql.Identifier(setting)))
     for name in (SUPERUSER, OWNER, SERVICE, BACKUP):
@@ -212,7 +212,7 @@ def _load_dump(config: BackupConfig, manifest: Manifest, key: PrivateKey, folder
 
 @contextmanager
 def running_home(settings: Settings, folder: Path) -> Iterator[Settings]:
-    """Run the servers of a home that was restored, migrated to this release; give the settings that name them."""
+    """Run the servers of a restored home, migrated to this release; yield the settings that name them."""
     with EmbeddedServers(folder) as servers:
         ends = servers.endpoints
         schema.migrate(ends.owner_url)
@@ -225,7 +225,7 @@ def running_home(settings: Settings, folder: Path) -> Iterator[Settings]:
                 "redis_url": SecretStr(ends.redis_url),
                 "aws_endpoint_url": ends.aws_endpoint_url,
                 "documents_url": (folder / "documents").as_uri(),
-                "erasure_journal_url": None,  # it is told of, and tells nothing here
+                "erasure_journal_url": None,  # logged elsewhere, and of no use here
             }
         )
 

@@ -52,13 +52,13 @@ def serve() -> None:
 
 
 def _refuse_faults(settings: Settings) -> None:
-    """Refuse to start, outside of development, on what nobody should serve with.
+    """Refuse to start, outside of development, with unsafe or inconsistent settings.
 
-    That is bad key files, people whose password everybody knows, and other keys, secrets or places than those who serve
-    from the same database have.
+    These are bad key files, demo people with public passwords, and keys, secrets or places that differ from those of
+    other servers on the same database.
 
     Raises:
-        CommandFailed: it must not start.
+        CommandFailed: there is one.
     """
     if settings.environment == "development":
         return

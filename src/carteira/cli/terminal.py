@@ -1,4 +1,4 @@
-"""What the commands share: settings, errors that end a command, spinners and bars."""
+"""Shared parts of commands: settings, errors that end a command, spinners and bars."""
 
 import asyncio
 import os
@@ -29,10 +29,10 @@ err = Console(stderr=True)
 
 
 def settings_here() -> Settings:
-    """Read the settings, taking what a running `carteira run` of the same home wrote down where they are silent.
+    """Read the settings, completed from the runtime file of a running `carteira run` of the same home.
 
     Raises:
-        CommandFailed: outside of development, one is misspelt, or a line of `.env` says nothing.
+        CommandFailed: outside of development, one is misspelt, or a line of `.env` sets nothing.
         InsecureProduction, ValidationError: they are wrong.
     """
     name_unread()
@@ -50,7 +50,7 @@ def written(name: str) -> str | None:
 
 
 def name_misspelt(settings: Settings) -> None:
-    """Name what looks like a setting and is none; nothing but development starts with it.
+    """Report misspelt settings; only development starts with one.
 
     Raises:
         CommandFailed: outside of development, one is misspelt.
@@ -65,7 +65,7 @@ def name_misspelt(settings: Settings) -> None:
 
 
 def name_unread() -> None:
-    """Name the lines of `.env` that set nothing; nothing but development starts with one.
+    """Report lines of `.env` that set nothing; only development starts with one.
 
     Raises:
         CommandFailed: outside of development, there is one.
@@ -135,18 +135,18 @@ def where_to_mend(fault: str) -> str:
 
 
 def say(message: str) -> None:
-    """Tell the operator what is wrong."""
+    """Print an error for the operator."""
     err.print(f"[bold red]Erro:[/] {escape(message)}", soft_wrap=True, highlight=False)
 
 
 def fail(message: str) -> NoReturn:
-    """Tell the operator what is wrong and leave with 1."""
+    """Print an error for the operator and exit with 1."""
     say(message)
     raise typer.Exit(1)
 
 
 def database_of(settings: Settings) -> str:
-    """Return PostgreSQL's address, or tell that there is none."""
+    """Return PostgreSQL's address, or fail if there is none."""
     try:
         return settings.database()
     except LookupError:
@@ -154,7 +154,7 @@ def database_of(settings: Settings) -> str:
 
 
 def refuse_database(settings: Settings) -> None:
-    """Leave with 1 if nobody is to be served from the database: one behind a pooler, or one that the role owns."""
+    """Exit with 1 if the database must not be served from: behind a pooler, or owned by the role."""
     from carteira import database_state
 
     url = database_of(settings)
@@ -164,7 +164,7 @@ def refuse_database(settings: Settings) -> None:
 
 
 def parse_head(text: str | None, example: str) -> tuple[int, bytes] | None:
-    """Read `--expect`, the head that an earlier check of a hash chain printed; leave with 1 if it is none."""
+    """Read `--expect`, the head that an earlier check of a hash chain printed; exit with 1 if it is invalid."""
     if text is None:
         return None
     if not re.fullmatch(r"[0-9]{1,18}:[0-9a-fA-F]{64}", text):
@@ -191,7 +191,7 @@ def run_quietly(title: str, work: Callable[[], Awaitable[T]]) -> T:
 
 
 def run_with_bar(title: str, work: Callable[[Progress], Awaitable[T]]) -> T:
-    """Run a coroutine behind a bar; it is handed what to tell of its progress: how many are done, and of how many."""
+    """Run a coroutine behind a bar; it gets a callback for its progress: done and total."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
 
     async def main(tell: Progress) -> T:

@@ -1,4 +1,4 @@
-"""What the command line says of itself, in Portuguese: typer's own texts, and what is wrong with arguments."""
+"""The command line's help and usage errors in Portuguese, in place of typer's own."""
 
 import re
 from functools import partialmethod
@@ -66,9 +66,9 @@ def is_help(error: Exception) -> bool:
 
 
 def sentence_of(error: Any) -> str:  # noqa: ANN401 - their classes are private to typer
-    """Return what is wrong with the arguments, and where the command explains itself.
+    """Return the message about wrong arguments, with the command's help.
 
-    By the names of typer's errors: it offers only the commonest as its own.
+    Errors are matched by name, since typer exports only the commonest.
     """
     kind = type(error).__name__
     if kind == "NoSuchOption":

@@ -103,7 +103,7 @@ async def read(database: Database, keyring: Keyring, cpf: str, reader: Reader) -
 async def put(
     database: Database, keyring: Keyring, cpf: str, content: BaseAIn, precondition: Precondition
 ) -> tuple[StoredA, bool]:
-    """Write a person's base A whole; gives it and whether it is new.
+    """Store a person's whole base A; return it and whether it is new.
 
     Raises:
         PreconditionRequired, RecordChanged: the caller has not seen the present version.

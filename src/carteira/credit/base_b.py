@@ -90,7 +90,7 @@ def partition_of(keyring: Keyring, cpf: str) -> str:
 
 
 def age_today(item: Mapping[str, Any], today: date) -> int | None:
-    """Tell a person's age on a day, from the birth date or from the age and the day that it was told."""
+    """Return a person's age on a day, from the birth date, or from an age and the day of its statement."""
     if item.get("birth_date"):
         return age_on(date.fromisoformat(item["birth_date"]), today)
     if item.get("age") is None:
@@ -122,7 +122,7 @@ class BaseB:
 
     @asynccontextmanager
     async def calling(self) -> AsyncIterator[Any]:
-        """Yield the client; whatever means that DynamoDB is not there becomes `BaseBDown`."""
+        """Yield the client; errors of an unreachable DynamoDB become `BaseBDown`."""
         try:
             async with self.aws.client("dynamodb") as client:
                 yield client
@@ -142,7 +142,7 @@ class BaseB:
         limit_seconds: float = CALL_SECONDS,
         **arguments: Any,  # noqa: ANN401 - DynamoDB's own shapes
     ) -> dict[str, Any]:
-        """Make one call on the table; in development a table that is not there is made.
+        """Make one call on the table; in development a missing table is created.
 
         Raises:
             BaseBDown: DynamoDB does not answer in time, or throttles after all retries.
@@ -161,7 +161,7 @@ class BaseB:
         raise AssertionError("the second try returns or raises")
 
     async def is_there(self) -> bool:
-        """Return whether there is the table; nothing is made.
+        """Return whether the table exists, without creating it.
 
         Raises:
             BaseBDown: DynamoDB does not answer.
@@ -177,7 +177,7 @@ class BaseB:
         return True
 
     async def ensure_table(self) -> None:
-        """Make the table where it is not there yet (development, tests; in production the deployment does it)."""
+        """Create a missing table (development, tests; in production the deployment does so)."""
         async with self.calling() as client:
             try:
                 await client.create_table(
@@ -224,7 +224,7 @@ class BaseB:
         return stored
 
     async def put(self, cpf: str, content: BaseBIn, precondition: Precondition) -> tuple[StoredB, bool]:
-        """Write a person's base B whole; gives it and whether it is new.
+        """Store a person's whole base B; return it and whether it is new.
 
         Raises:
             PreconditionRequired, RecordChanged: the caller has not seen the present version.
@@ -312,7 +312,7 @@ class BaseB:
             more = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
 
     async def feed(self, items: Sequence[Mapping[str, Any]]) -> None:
-        """Write items that are not there, or were changed last before these, all at the same time.
+        """Store items that are missing or older in the table, concurrently.
 
         Raises:
             BaseBDown: DynamoDB does not answer.
@@ -334,7 +334,7 @@ class BaseB:
         await self.call("delete_item", Key={"pk": {"S": partition}, "sk": {"S": PROFILE}})
 
     async def record_outcome(self, cpf: str, *, defaulted: bool) -> None:
-        """Note, with today, whether the person defaulted within twelve months: what the score is trained to foretell.
+        """Record, with today's date, whether the person defaulted within twelve months: the score's training target.
 
         Raises:
             CreditRecordNotFound: base B holds nothing about them.
@@ -353,7 +353,7 @@ class BaseB:
 
 
 async def all_of(work: Iterable[Coroutine[Any, Any, None]]) -> None:
-    """Do it all at the same time; when one part fails the others are ended and its own error is raised."""
+    """Run all concurrently; if one fails, cancel the others and raise its error."""
     try:
         async with asyncio.TaskGroup() as group:
             for part in work:

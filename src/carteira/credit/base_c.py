@@ -3,7 +3,7 @@
 Four keys a person, in one slot, named by a keyed hash of the CPF: a hash (`q` last query, `p` last purchase, and the
 totals of each day), a stream of the newest movements (capped), the ids already seen (so that an event that comes again
 changes nothing), and the view of it all as one JSON text, so that a read is one GET and costs hardly more than a bare
-one. One script applies an event whole, view included. What is older than 30 days is not movement any more.
+one. One script applies an event whole, view included. Events older than 30 days are dropped.
 """
 
 import base64
@@ -29,7 +29,7 @@ WINDOW = timedelta(days=30)
 STREAM_LENGTH = 200
 LISTED = 20
 KEPT = timedelta(days=400)
-"""A person of whom nothing is heard for so long is forgotten."""
+"""A person without events for so long is deleted."""
 
 log = structlog.get_logger(__name__)
 
@@ -103,7 +103,7 @@ NOTHING_KNOWN = BaseCOut().model_dump_json().encode()
 
 @dataclass(frozen=True, slots=True)
 class Movement:
-    """Money that came in or went out; a card purchase is also the last one of its kind. Centavos."""
+    """Incoming or outgoing money; a card purchase is also stored as the last one. Centavos."""
 
     id: str
     occurred_at: datetime
@@ -151,7 +151,7 @@ class BaseC:
 
     @asynccontextmanager
     async def opened(self, client: Redis | None = None) -> AsyncIterator[None]:
-        """Keep a client for the block's time: the process's if there is one, else one of its own."""
+        """Hold a client for the block: the process's if there is one, else one of its own."""
         async with AsyncExitStack() as stack:
             if client is None and self._url is not None:
                 client = await stack.enter_async_context(connect(self._url))
@@ -172,7 +172,7 @@ class BaseC:
             async with connect(self._url) as client:
                 yield client
         except AWAY as error:
-            if isinstance(error, ResponseError):  # it is there and says no: full, read-only, or our own fault
+            if isinstance(error, ResponseError):  # it answers with an error: full, read-only, or our own fault
                 log.exception("redis refused", error=type(error).__name__, detail=str(error)[:200])
             raise BaseCDown from error
 
@@ -184,7 +184,7 @@ class BaseC:
     async def read_json(self, cpf: str) -> bytes:
         """Return a person's base C as the JSON of `BaseCOut`, in one round trip; nothing known is an empty answer.
 
-        The view was made on the day of the last event. The first read of another day makes it anew (one trip more).
+        The view is of the last event's day. The first read of another day rebuilds it (one trip more).
 
         Raises:
             BaseCDown: Redis does not answer.
@@ -230,13 +230,13 @@ class BaseC:
                 return [bool(changed) for changed in await pipeline.execute()]
 
     async def erase(self, keys: Sequence[str]) -> None:
-        """Forget a person, by what `keys_of` gives."""
+        """Delete a person by the keys of `keys_of`."""
         async with self._calling() as redis:
             await redis.unlink(*keys)
 
 
 def _arguments(happening: BaseCEvent | None, now: datetime) -> list[str | int]:
-    """Spell the script's arguments out."""
+    """Return the script's arguments."""
     at = happening.occurred_at if happening else now
     movement = purchase = query = ""
     if isinstance(happening, Movement):

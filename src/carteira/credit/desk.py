@@ -1,4 +1,4 @@
-"""What the console asks of credit: one CPF's bases and score, who looked at it, what became of people, and models."""
+"""Credit for the console: one CPF's bases and score, the looks at it, outcomes, and models."""
 
 from dataclasses import dataclass
 
@@ -44,7 +44,7 @@ record_outcome = outcomes.record
 
 @dataclass(frozen=True, slots=True)
 class CreditSeen:
-    """What is known of a CPF: its bases, and the score with its reasons, or why there is none."""
+    """A CPF's bases, and the score with its reasons, or why there is none."""
 
     profile: ProfileOut
     score: ScoreOut | None
@@ -57,7 +57,7 @@ async def look(  # noqa: PLR0913, PLR0917 - where to read, and who asks what for
     """Look at a CPF's three bases, and work out its score of base B.
 
     Raises:
-        AuditDown: it could not be written down.
+        AuditDown: the look could not be recorded.
     """
     profile = await stores.profile(database, trail, cpf, who, purpose)
     if profile.base_b is None:
@@ -87,7 +87,7 @@ async def record_outcomes(stores: Stores, trail: AuditTrail, text: str) -> Outco
 
 
 async def accesses(tx: Tx, stores: Stores, who: Principal, cpf: str, asked: PageRequest[int]) -> Page[AccessOut]:
-    """List who read a person's base A, newest first, to who audits credit; the person is looked at.
+    """List the reads of a person's base A, newest first, for auditors of credit; the look is recorded.
 
     Raises:
         Forbidden: `credit:audit` is missing.

@@ -1,4 +1,4 @@
-"""What credit refuses, and what it says when a store is down."""
+"""Problems of credit."""
 
 from typing import ClassVar
 
@@ -22,7 +22,7 @@ class RecordChanged(Problem):
 
 
 class PreconditionRequired(Problem):
-    """A record that exists is changed by who says which version they saw (RFC 6585, section 3)."""
+    """A change of an existing record must name the version that the caller saw (RFC 6585, section 3)."""
 
     status = 428
     code = "precondition_required"
@@ -31,7 +31,7 @@ class PreconditionRequired(Problem):
 
 
 class InvalidPrecondition(InvalidInput):
-    """`If-Match` or `If-None-Match` is not one that this resource takes."""
+    """`If-Match` or `If-None-Match` is invalid for this resource."""
 
     code = "invalid_precondition"
     detail = "Envie If-Match com um ETag entre aspas ou *, ou If-None-Match: *."
@@ -54,7 +54,7 @@ class PersonIsMinor(InvalidInput):
 
 
 class BaseBDown(DependencyDown):
-    """DynamoDB does not answer, or throttles still after the retries."""
+    """DynamoDB does not answer, or still throttles after the retries."""
 
     code = "base_b_down"
     detail = "A base B está fora do ar. Tente de novo em instantes."
@@ -68,14 +68,14 @@ class BaseCDown(DependencyDown):
 
 
 class KeyServiceDown(DependencyDown):
-    """The key management service does not answer, so nothing of base A can be opened or sealed."""
+    """The key management service does not answer, so base A can be neither opened nor sealed."""
 
     code = "key_service_down"
     detail = "O serviço de chaves está fora do ar. Tente de novo em instantes."
 
 
 class RecordUnreadable(Conflict):
-    """A field does not open under its row, column and key: it was moved, changed, or its key is not here."""
+    """A field does not open under its row, column and key: it was moved or changed, or its key is missing."""
 
     status: ClassVar[int] = 500
     code = "record_unreadable"
@@ -91,14 +91,14 @@ class ModelNotFound(NotFound):
 
 
 class ModelInForce(Conflict):
-    """The model that is to be chosen scores already."""
+    """The chosen model is in force already."""
 
     code = "credit_model_in_force"
     detail = "Este modelo já está em vigor."
 
 
 class ModelOvertaken(Conflict):
-    """Another model was chosen since; `in_force` says which."""
+    """Another model was chosen meanwhile; `in_force` names it."""
 
     code = "credit_model_overtaken"
     detail = "Outro modelo entrou em vigor desde então. Compare de novo antes de escolher."

@@ -106,7 +106,7 @@ async def export(  # noqa: PLR0913 - how and how far, all by name
     resume: bool = True,
     progress: ExportProgress = lambda _done, _total, _rows: None,
 ) -> int:
-    """Write base B into a folder of Parquet parts, scanning the segments in parallel; gives the number of people.
+    """Write base B into a folder of Parquet parts, scanning segments in parallel; return the number of people.
 
     Args:
         base_b: The table.

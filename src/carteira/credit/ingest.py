@@ -1,6 +1,6 @@
-"""What feeds base C from the platform: tables of events of other modules, read by followers in the worker.
+"""Feeds base C from the platform: followers in the worker read other modules' tables of events.
 
-The modules are strangers: the composition root hands over each table with a function that reads a row.
+The composition root passes each table with a function that reads a row.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ BATCH = 500
 
 @dataclass(frozen=True)
 class SubjectEvent:
-    """What happened, to whom: a CPF that another module answers for, or a user, who counts once their CPF is proven."""
+    """An event of a CPF that another module has verified, or of a user, which counts once their CPF is proven."""
 
     happening: BaseCEvent
     cpf: str | None = None
@@ -29,7 +29,7 @@ class SubjectEvent:
 
 @dataclass(frozen=True)
 class EventSource:
-    """A table of events of another module: its rows, and what each means here (None: nothing)."""
+    """Another module's table of events, and the base C event of each row (None: none)."""
 
     name: str
     table: FromClause
@@ -37,7 +37,7 @@ class EventSource:
 
 
 def followers(stores: Stores, sources: Sequence[EventSource]) -> tuple[Follower, ...]:
-    """Make a follower for each source. A batch that comes again changes nothing; Redis being down holds its place."""
+    """Return a follower for each source. A repeated batch changes nothing; while Redis is down it waits."""
     return tuple(_follower(stores, source) for source in sources)
 
 

@@ -1,4 +1,4 @@
-"""The keys of credit: one that hashes CPFs for good, and those that wrap the data keys of base A.
+"""The keys of credit: a permanent one that hashes CPFs, and those that wrap the data keys of base A.
 
 The key file is JSON that only its owner reads: `{"index": …, "active": "k1", "keys": {"k1": …}}`. From `index` every
 keyed hash is derived (HKDF, one label a use), so that no store holds a CPF as a key and no two stores share a
@@ -35,13 +35,13 @@ log = structlog.get_logger(__name__)
 KEY_BYTES = 32
 NONCE_BYTES = 12
 KMS_SECONDS = 3.0
-"""Time for one call of KMS with its retries; after that it counts as down."""
+"""The time for one call of KMS with its retries; after that it counts as down."""
 KMS = "kms:"
-"""How the id of a key-encryption key in AWS KMS begins."""
+"""The prefix of ids of key-encryption keys in AWS KMS."""
 
 
 class KeyFileInvalid(ValueError):
-    """The key file is not one."""
+    """The key file is invalid."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class KeyFile:
 
     @property
     def waiting(self) -> str | None:
-        """The key that waits to become the active one: it was drawn after it."""
+        """The waiting key, which is newer than the active one."""
         newest = max(self.keys, key=_number)
         return newest if _number(newest) > _number(self.active) else None
 
@@ -103,12 +103,12 @@ def load_or_create_key_file(path: Path) -> KeyFile:
 
 
 def prepare_key(path: Path) -> str:
-    """Add a fresh key-encryption key to the file that unwraps and does not wrap yet; gives its id.
+    """Add a new key-encryption key to the file that unwraps but does not wrap yet; return its id.
 
-    So the file can be copied to every machine before anything is wrapped by it. Raises as `read_key_file`.
+    So the file can be copied to every machine before anything is wrapped with it. Raises as `read_key_file`.
 
     Raises:
-        KeyWaits: one waits already.
+        KeyWaits: there is a waiting key already.
     """
     with locked_folder(path.parent):
         file = read_key_file(path)
@@ -120,9 +120,9 @@ def prepare_key(path: Path) -> str:
 
 
 def add_key(path: Path) -> str:
-    """Make the key that waits, or else a fresh one, the active key-encryption key of the file; gives its id.
+    """Activate the waiting key-encryption key, or else a new one; return its id.
 
-    What is written from now on is wrapped by it; `rotate` moves what was written before. Raises as `read_key_file`.
+    New records are wrapped with it; `rotate` rewraps earlier ones. Raises as `read_key_file`.
     """
     with locked_folder(path.parent):
         file = read_key_file(path)
@@ -137,7 +137,7 @@ def _with_fresh_key(file: KeyFile) -> tuple[str, Mapping[str, bytes]]:
 
 
 class Keyring:
-    """The keys at hand. A changed key file is noticed at its next use, in every process, without a restart."""
+    """The available keys. A changed key file is read at its next use, in every process, without a restart."""
 
     def __init__(
         self, path: Path, *, kms_key_id: str | None = None, aws: Aws | None = None, may_create: bool = False
@@ -170,7 +170,7 @@ class Keyring:
         return self._file
 
     def _read(self) -> KeyFile:
-        """Read the file; while it is being written over, go on with what it had."""
+        """Read the file; while it is being replaced, use the former content."""
         try:
             return read_key_file(self.path)
         except (OSError, KeyFileInvalid) as error:
@@ -181,11 +181,11 @@ class Keyring:
 
     @property
     def active(self) -> str:
-        """The id of the key-encryption key that wraps what is written now."""
+        """The id of the active key-encryption key."""
         return KMS + self.kms_key_id if self.kms_key_id else self.file.active
 
     def derive(self, use: str) -> bytes:
-        """Return the key of one use; uses share nothing that one could be told from another by."""
+        """Return the derived key of one use; keys of different uses are unrelated."""
         index = self.file.index
         if use not in self._derived:
             self._derived[use] = HKDF(SHA256(), KEY_BYTES, None, f"carteira credit {use}".encode()).derive(index)
@@ -196,7 +196,7 @@ class Keyring:
         return hmac.new(self.derive(use), text.encode(), hashlib.sha256).digest()
 
     async def wrap(self, data_key: bytes, context: str) -> tuple[str, bytes]:
-        """Wrap a data key for one record; gives the id of the key that did it and the wrapped bytes.
+        """Wrap a data key for one record; return the wrapping key's id and the wrapped bytes.
 
         Raises:
             KeyServiceDown: KMS does not answer.
@@ -215,7 +215,7 @@ class Keyring:
         """Unwrap a record's data key.
 
         Raises:
-            RecordUnreadable: the key is not here, or it is another record's.
+            RecordUnreadable: the key is missing, or it is another record's.
             KeyServiceDown: KMS does not answer.
         """
         if key_id.startswith(KMS):

@@ -55,7 +55,7 @@ async def verify_accesses(
 
 
 async def generate_people(config: CreditConfig, *, people: int, seed: int, progress: Progress) -> str:
-    """Write synthetic people into a table of their own; gives its name.
+    """Write synthetic people into a table of their own; return its name.
 
     Raises:
         NotInProduction: the configuration is production's.
@@ -78,7 +78,7 @@ async def export_people(  # noqa: PLR0913 - all by name
     resume: bool = True,
     progress: export.ExportProgress,
 ) -> int:
-    """Write base B (or the synthetic people) to Parquet; gives how many. Raises as `export.export`."""
+    """Write base B (or the synthetic people) to Parquet; return how many. Raises as `export.export`."""
     async with Stores(config).aws_only() as stores:
         base_b = stores.table(config.table + SYNTHETIC_SUFFIX) if synthetic_people else stores.b
         return await export.export(base_b, stores.keyring, folder, segments=segments, resume=resume, progress=progress)

@@ -1,6 +1,6 @@
-"""What `carteira doctor` looks at, each by a function that returns findings: what is, and what to do if it is not well.
+"""The checks of `carteira doctor`: functions that return findings with what to do about them.
 
-Nothing here changes anything. A look that cannot be taken is a finding too.
+They change nothing. A check that cannot be made is a finding too.
 """
 
 from carteira.doctor.findings import Diagnosis, Level, worst

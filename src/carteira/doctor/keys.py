@@ -86,7 +86,7 @@ def _of_documents(settings: Settings, counts: Mapping[str, int]) -> Diagnosis:
 
 
 def _of_credit(settings: Settings, counts: Mapping[str, int]) -> Diagnosis:
-    """Tell of base A; whether KMS opens what it wrapped is for KMS to say."""
+    """Check base A's keys; whether KMS opens what it wrapped is not checked here."""
     by_kms = {key for key in counts if key.startswith(credit.KMS)}
     if not _is_usable("credit", settings):
         return _by_key("credit", "", by_kms, counts)

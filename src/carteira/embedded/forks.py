@@ -201,7 +201,7 @@ def _begin(order: Mapping[str, Any], parent: int) -> list[str]:
 
 
 def _tell_ends(channel: socket.socket) -> None:
-    """Tell of every process that has ended."""
+    """Report every process that has ended."""
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)

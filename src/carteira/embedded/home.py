@@ -50,7 +50,7 @@ class Home:
         self._lock_file = lock_file
 
     def release(self) -> None:
-        """Give the folder up; harmless when it is not held."""
+        """Release the folder; harmless if it is not held."""
         if self._lock_file is not None:
             os.close(self._lock_file)
             self._lock_file = None

@@ -34,7 +34,7 @@ class Placement:
     data: Path
 
     def own(self, path: Path) -> None:
-        """Give a file or tree to the user who runs the server, when we are root and it is another's."""
+        """Change a file's or tree's owner to the server's user, if we are root and it is another's."""
         if os.geteuid() != 0:
             return
         user = NOBODY if self.run_as == "nobody" else 0

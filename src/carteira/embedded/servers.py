@@ -136,7 +136,7 @@ class EmbeddedServers:
         )
 
     def stop(self) -> None:
-        """Stop all cleanly, together, and give the home up; harmless when nothing runs.
+        """Stop all cleanly and together, and release the home; harmless if nothing runs.
 
         Raises:
             ServerFailed: A process does not end, not even by SIGKILL.

@@ -184,7 +184,7 @@ class LaneProtocol(HttpToolsProtocol):
                 return
 
     def _take_head(self, data: bytes) -> bytes:
-        """Collect a head, and parse it once it is whole; give what is behind it."""
+        """Collect a head, and parse it once it is complete; return the bytes after it."""
         head = self._head
         if not head:
             data = data.lstrip(b"\r\n")  # blank lines before a request are nothing, and win no time
@@ -217,7 +217,7 @@ class LaneProtocol(HttpToolsProtocol):
             self._refuse(Refused.NOT_HTTP)  # to the parser it is no whole head
 
     def _take_body(self, data: bytes) -> bytes:
-        """Parse bytes of a body, up to where it may end; give what is behind."""
+        """Parse bytes of a body, up to where it may end; return the bytes after it."""
         if self._body_left is None:
             seen = self._body_end + data  # chunks end with a blank line, though not every blank line is their end
             found = seen.find(_HEAD_END)
@@ -387,7 +387,7 @@ class LaneProtocol(HttpToolsProtocol):
         self._refuse(Refused.NOT_HTTP)
 
     def _refuse(self, reason: Refused) -> None:
-        """Say why, if an answer can be read as that, and close once the client had time to read it.
+        """Send the reason, if an answer can be sent, and close once the client had time to read it.
 
         To close at once, with bytes unread, would reset the connection and take the answer away.
         """

@@ -181,7 +181,7 @@ def of_credit(kind: str, entry_id: str, amount: int, pocket: str) -> Wording:
 
 
 def of_refusal(decision_id: str, amount: int | None, merchant: str | None) -> Wording:
-    """Say that a purchase did not pass; its page says why."""
+    """Return the text about a declined purchase; its page says why."""
     title = f"Sua compra de {format_brl(amount)} não passou" if amount else "Uma compra sua não passou"
     where = f"{merchant_name(merchant)}: n" if merchant else "N"
     return Wording(title, f"{where}ada foi cobrado. Abra para ver por quê.", f"/app/extrato/{decision_id}")
