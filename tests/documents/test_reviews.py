@@ -84,6 +84,8 @@ async def test_an_operator_reviews_what_they_saw_and_every_look_is_recorded(app:
     ]
     again = await decide(operator, seen)
     assert (again.status_code, again.json()["code"]) == (409, "document_already_decided")
+    stale = await decide(app.person(CLAIM), seen, "refuse", state="declared")
+    assert (stale.status_code, stale.json()["code"]) == (409, "document_already_decided")
 
 
 async def test_a_refusal_says_why_and_a_change_brings_the_document_back(app: RunningApp) -> None:

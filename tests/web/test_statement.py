@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import event
 
 from carteira.kit.values.clock import clock
-from carteira.web.wallet.charts import bars
+from carteira.web.charts import bars
 from tests.support.app import RunningApp
 from tests.support.benefits import open_benefit_account
 from tests.support.pages import PlainBrowser

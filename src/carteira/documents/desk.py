@@ -85,11 +85,20 @@ async def decided_by(tx: Tx, document_id: UUID) -> UUID | None:
 
 
 async def decide(  # noqa: PLR0913 - a decision's parts
-    tx: Tx, who: Principal, document_id: UUID, *, state: DocumentState, decision: str, seen_at: datetime
+    tx: Tx,
+    who: Principal,
+    document_id: UUID,
+    *,
+    state: DocumentState,
+    decision: str,
+    seen_at: datetime,
+    seen_in: DocumentState,
 ) -> DocumentView:
     """Decide on the seen state of a document.
 
     Raises:
         DocumentNotFound, OwnDocument, DocumentChanged, FileMissing, AlreadyDecided.
     """
-    return await reviews.decide(tx, who.user_id, document_id, state=state, decision=decision, seen_at=seen_at)
+    return await reviews.decide(
+        tx, who.user_id, document_id, state=state, decision=decision, seen_at=seen_at, seen_in=seen_in
+    )

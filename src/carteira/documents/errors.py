@@ -139,10 +139,10 @@ class DocumentChanged(Conflict):
 
 
 class AlreadyDecided(Conflict):
-    """The document is in that state already."""
+    """The document is in that state already, or somebody decided on it since it was seen."""
 
     code = "document_already_decided"
-    detail = "Este documento já está nesta situação."
+    detail = "Este documento já foi decidido."
 
 
 class FileDamaged(Problem):

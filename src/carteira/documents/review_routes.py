@@ -75,6 +75,7 @@ async def review_document(
         state=DocumentState.REVIEWED,
         decision=body.compared,
         seen_at=body.updated_at,
+        seen_in=body.state,
     )
     return await _shown(tx, vault, document)
 
@@ -91,5 +92,6 @@ async def refuse_document(
         state=DocumentState.REFUSED,
         decision=body.reason,
         seen_at=body.updated_at,
+        seen_in=body.state,
     )
     return await _shown(tx, vault, document)

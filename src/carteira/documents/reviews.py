@@ -80,22 +80,29 @@ async def file_to_review(tx: Tx, operator: UUID, document_id: UUID) -> tuple[UUI
 
 
 async def decide(  # noqa: PLR0913 - a decision's parts
-    tx: Tx, operator: UUID, document_id: UUID, *, state: DocumentState, decision: str, seen_at: datetime
+    tx: Tx,
+    operator: UUID,
+    document_id: UUID,
+    *,
+    state: DocumentState,
+    decision: str,
+    seen_at: datetime,
+    seen_in: DocumentState | None = None,
 ) -> DocumentView:
-    """Decide on the seen state of another person's document: its `updated_at` must equal `seen_at`.
+    """Decide on another person's document as seen: its `updated_at` must equal `seen_at`, its state `seen_in` if given.
 
     Raises:
         DocumentNotFound, OwnDocument: as `look`.
         DocumentChanged: it has changed since.
         FileMissing: it has no file to see.
-        AlreadyDecided: it is in that state.
+        AlreadyDecided: it is in that state, or in another than `seen_in`: somebody was quicker.
     """
     row = await _row(tx, operator, document_id, lock=True)
     if row.version == 0:
         raise FileMissing
     if row.updated_at != seen_at:
         raise DocumentChanged
-    if row.state == state.value:
+    if row.state == state.value or (seen_in is not None and row.state != seen_in.value):
         raise AlreadyDecided
     row.state, row.decided_by, row.decided_at, row.decision = state.value, operator, clock.now(), decision
     await tx.flush()

@@ -137,6 +137,7 @@ Words = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=3, max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$")
 ]
 _SEEN = Field(description="O `updated_at` do documento que foi visto; se ele mudou desde então, 409")
+_SEEN_STATE = Field(None, description="O `state` que foi visto; se outra pessoa decidiu desde então, 409")
 
 
 class ReviewIn(BaseModel):
@@ -148,6 +149,7 @@ class ReviewIn(BaseModel):
         description="O que foi comparado com o quê", examples=["Foto e nome com a pessoa, no atendimento"]
     )
     updated_at: Instant = _SEEN
+    state: DocumentState | None = _SEEN_STATE
 
 
 class DocumentRefusalIn(BaseModel):
@@ -157,6 +159,7 @@ class DocumentRefusalIn(BaseModel):
 
     reason: Words = Field(description="O motivo, que a pessoa lê", examples=["A foto está ilegível"])
     updated_at: Instant = _SEEN
+    state: DocumentState | None = _SEEN_STATE
 
 
 class VersionOut(BaseModel):

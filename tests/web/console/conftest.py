@@ -24,6 +24,7 @@ async def app(
         carteira_modules=",".join(sorted(OPTIONAL_MODULES)),
         looks_per_hour="none",
         assistant_vectors=False,
+        limit_top_ups=100_000_000,
     )
     with pytest.MonkeyPatch.context() as patch:
         count_trips(patch)

@@ -110,6 +110,7 @@ class DecisionForm(FormBody):
 
     words: Annotated[str, Field(min_length=3, max_length=500)]
     seen_at: Instant
+    seen_in: documents.DocumentState
 
 
 def _review(document: documents.DocumentView, *, good: bool) -> Confirmation:
@@ -127,7 +128,7 @@ def _review(document: documents.DocumentView, *, good: bool) -> Confirmation:
         danger=not good,
         facts=(("Documento", document.document_type.value), ("Número", document.document_number)),
         fields=(ActField("words", "O que você comparou" if good else "Motivo, que a pessoa lê", "long"),),
-        hidden=(("seen_at", document.updated_at.isoformat()),),
+        hidden=(("seen_at", document.updated_at.isoformat()), ("seen_in", document.state.value)),
     )
 
 
@@ -150,11 +151,14 @@ async def _decide(page: WebPage, document_id: UUID, *, good: bool) -> Response:
                 state=documents.DocumentState.REVIEWED if good else documents.DocumentState.REFUSED,
                 decision=form.value.words,
                 seen_at=form.value.seen_at,
+                seen_in=form.value.seen_in,
             )
     except REFUSALS as error:
-        told = await _who_decided(page, document_id)
-        again = form.saying(f"{told} {problem_of(error).detail}") if told else form
-        return ask_again(page, _review(document, good=good), again, None if told else error)
+        if told := await _who_decided(page, document_id):
+            problem = problem_of(error)
+            again = form.saying(f"{told} {problem.detail}")
+            return ask(page, _review(document, good=good), again, status=problem.status)
+        return ask_again(page, _review(document, good=good), form, error)
     return page.go(HOME, "Documento conferido." if good else "Documento recusado.")
 
 

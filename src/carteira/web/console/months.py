@@ -1,5 +1,6 @@
 """Months of resellers' purchases: what prevents closing one, and the closing, once."""
 
+from collections.abc import Sequence
 from datetime import date
 from functools import partial
 
@@ -12,6 +13,7 @@ from carteira.kit.values.days import InvalidDay, parse_day
 from carteira.kit.web.access import acts, claims, looks, step_up
 from carteira.kit.web.pagination import Page
 from carteira.kit.web.problems import NotFound
+from carteira.web.charts import Bar, bars
 from carteira.web.console.acts import Confirmation, ask, ask_again
 from carteira.web.console.cells import Cell, amount, badge, count, words
 from carteira.web.console.purchases import DECIDES, READS
@@ -24,6 +26,8 @@ from carteira.web.routing import pages
 
 router = pages("resellers")
 HOME = "/console/meses"
+_DRAWN = 12
+"""Months in the picture."""
 
 
 def _state(row: resellers.MonthOut) -> Cell:
@@ -39,6 +43,7 @@ TABLE: Table[resellers.MonthOut] = Table(
         TableColumn("Em compras", lambda row: amount(row.total), "end nowrap"),
         TableColumn("Em validação", lambda row: amount(row.pending or None), "end nowrap"),
         TableColumn("Cashback", lambda row: amount(row.cashback_amount), "end nowrap"),
+        TableColumn("Ajustes", lambda row: amount(row.adjustment_amount or None), "end nowrap"),
         TableColumn("Situação", _state, "stack-end"),
     ),
     key=lambda row: row.month,
@@ -56,8 +61,19 @@ async def _read(page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[re
 
 @router.get(HOME, dependencies=[claims(READS), looks("cashback_months_read")])
 async def show_months(page: SignedPage) -> Response:
-    """List the months of everybody's purchases."""
-    return await TABLE.answer(page, partial(_read, page), template="console/months.html")
+    """List the months of everybody's purchases, with a picture of the last ones' cashback."""
+    shown: list[resellers.MonthOut] = []
+
+    async def read(tx: Tx, asked: TableAsked, limit: int) -> Page[resellers.MonthOut]:
+        found = await _read(page, tx, asked, limit)
+        shown.extend(found.items[:_DRAWN])
+        return found
+
+    return await TABLE.answer(page, read, template="console/months.html", picture=lambda: _picture(shown))
+
+
+def _picture(newest_first: Sequence[resellers.MonthOut]) -> list[Bar]:
+    return bars([(one.month, one.cashback_amount) for one in reversed(newest_first)]) if len(newest_first) > 1 else []
 
 
 @router.get(f"{HOME}.csv", dependencies=[claims(READS, EXPORT), step_up(), acts(EXPORTED)])

@@ -15,11 +15,11 @@ from carteira.kit.values.cpf import mask_cpf
 from carteira.kit.values.csv_sheet import MARK, MEDIA_TYPE, csv_rows, plain_cell
 from carteira.kit.values.days import InvalidDay, read_day
 from carteira.kit.web.problems import NotFound
+from carteira.web.charts import Bar, bars
 from carteira.web.formats import in_sao_paulo, number
 from carteira.web.page import SignedPage, WebPage
 from carteira.web.routing import pages
 from carteira.web.wallet import movements
-from carteira.web.wallet.charts import Bar, bars
 from carteira.web.wallet.movements import MoneyMovement
 from carteira.web.wallet.pockets import Pocket, kind_of, place, pocket_of
 
