@@ -41,7 +41,7 @@ from carteira.assistant.model_cache import ModelCache
 from carteira.assistant.models import ChatbotState
 from carteira.assistant.pages import PAGES, PageLink
 from carteira.assistant.text import clean
-from carteira.assistant.understanding import Asked, all_likest, said
+from carteira.assistant.understanding import UnclearMessage, all_likest, said
 from carteira.kit.db.session import Tx, fetch
 from carteira.kit.ops.gathered import Gathered
 from carteira.kit.values.clock import clock
@@ -339,7 +339,7 @@ class Assistant:
 
     async def _understood(self, turn: Turn, *, questions_only: bool = False) -> Understood:
         mind = await self.brain.mind(turn.tx)
-        found = await self._likest.ask(Asked(mind, turn.text, questions_only))
+        found = await self._likest.ask(UnclearMessage(mind, turn.text, questions_only))
         if found.kind == "unknown":
             await unanswered.keep(turn.tx, turn.text, found.nearest)
             metrics.answers.labels("unknown").inc()
@@ -375,7 +375,7 @@ class Assistant:
 ASSISTANT = StateKey[Assistant]("assistant")
 
 
-async def _think(asked: Sequence[Asked]) -> Sequence[Meaning]:
+async def _think(asked: Sequence[UnclearMessage]) -> Sequence[Meaning]:
     """Rank the waiting messages in a thread, while others are served."""
     return await asyncio.get_running_loop().run_in_executor(_THINKING, all_likest, asked)
 

@@ -48,7 +48,7 @@ def said(text: str) -> Meaning | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class UnclearMessage:
     """A message without an explicit meaning, and the text for its comparison."""
 
     mind: TrainedModel
@@ -56,7 +56,7 @@ class Asked:
     questions_only: bool = False
 
 
-def all_likest(asked: Sequence[Asked]) -> list[Meaning]:
+def all_likest(asked: Sequence[UnclearMessage]) -> list[Meaning]:
     """Return the best matches of messages; it takes some milliseconds, and little more for several than for one."""
     ranker = asked[0].mind.ranker
     scores = ranker.scores([one.text for one in asked])
@@ -67,7 +67,7 @@ def all_likest(asked: Sequence[Asked]) -> list[Meaning]:
     ]
 
 
-def likest(asked: Asked, scores: "NDArray[np.float32] | None" = None) -> Meaning:
+def likest(asked: UnclearMessage, scores: "NDArray[np.float32] | None" = None) -> Meaning:
     """Return the best match of a message. An act with an effect is begun only by plain words."""
     mind, text, questions_only = asked.mind, asked.text, asked.questions_only
     topics = mind.topics
@@ -97,4 +97,4 @@ def likest(asked: Asked, scores: "NDArray[np.float32] | None" = None) -> Meaning
 
 def meaning(mind: TrainedModel, text: str) -> Meaning:
     """Return the meaning of a first message."""
-    return said(text) or likest(Asked(mind, text))
+    return said(text) or likest(UnclearMessage(mind, text))

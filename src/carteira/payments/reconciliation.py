@@ -37,7 +37,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Sums:
+class PixSums:
     """The received and returned amounts of a payment or of a day, in centavos."""
 
     received: int
@@ -55,8 +55,8 @@ def bounds(day: date) -> tuple[datetime, datetime]:
     return begin, datetime.combine(day + timedelta(days=1), time(), SAO_PAULO)
 
 
-def _sums(pix: Pix) -> Sums:
-    return Sums(pix.amount, sum(back.amount for back in pix.returns if back.status == "DEVOLVIDO"))
+def _sums(pix: Pix) -> PixSums:
+    return PixSums(pix.amount, sum(back.amount for back in pix.returns if back.status == "DEVOLVIDO"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ async def compare(database: Database, payments: Payments, day: date) -> Reconcil
     """
     begin, end = bounds(day)
     until = min(end - timedelta(milliseconds=1), clock.now())
-    there: dict[str, Sums] = {}
+    there: dict[str, PixSums] = {}
     listed: list[Pix] = []
     async with payments.asking() as provider:
         async for page in provider.payments(begin, until):
@@ -112,7 +112,7 @@ async def compare(database: Database, payments: Payments, day: date) -> Reconcil
     return outcome
 
 
-async def _here(tx: Tx, begin: datetime, until: datetime) -> dict[str, Sums]:
+async def _here(tx: Tx, begin: datetime, until: datetime) -> dict[str, PixSums]:
     """Return our payments of a period, by end-to-end id."""
     returned = (
         select(PaymentReturn.e2eid, sum_(PaymentReturn.amount).label("amount"))
@@ -125,7 +125,7 @@ async def _here(tx: Tx, begin: datetime, until: datetime) -> dict[str, Sums]:
         .outerjoin(returned, returned.c.e2eid == ReceivedPayment.e2eid)
         .where(ReceivedPayment.paid_at >= begin, ReceivedPayment.paid_at <= until)
     )
-    return {row[0]: Sums(row[1], int(row[2])) for row in rows}
+    return {row[0]: PixSums(row[1], int(row[2])) for row in rows}
 
 
 async def _elsewhere(tx: Tx, payments: Payments, lacking: Sequence[Pix]) -> list[Pix]:
@@ -136,7 +136,7 @@ async def _elsewhere(tx: Tx, payments: Payments, lacking: Sequence[Pix]) -> list
     return [pix for pix in other if pix.txid not in charged]
 
 
-def _difference(here: Sums | None, there: Sums | None) -> DifferenceKind | None:
+def _difference(here: PixSums | None, there: PixSums | None) -> DifferenceKind | None:
     if here is None:
         return "missing_here"
     if there is None:
@@ -144,7 +144,7 @@ def _difference(here: Sums | None, there: Sums | None) -> DifferenceKind | None:
     return None if here == there else "amount_differs"
 
 
-async def _keep(tx: Tx, day: date, here: dict[str, Sums], there: dict[str, Sums]) -> ReconciledDay:
+async def _keep(tx: Tx, day: date, here: dict[str, PixSums], there: dict[str, PixSums]) -> ReconciledDay:
     """Store a day's comparison, replacing the former one."""
     found = {e2eid: _difference(here.get(e2eid), there.get(e2eid)) for e2eid in here.keys() | there.keys()}
     kinds = list(found.values())
