@@ -5,6 +5,7 @@ ships and the measured part of docs/reference/credit-model.md are replaced by wh
 """
 
 import asyncio
+import json
 import sys
 import tempfile
 import time
@@ -18,10 +19,12 @@ from carteira.credit.export import export
 from carteira.credit.score import Scorecard, features
 from carteira.credit.synthetic import Person, generate, person
 from carteira.credit.training import Trained, area_under_curve, rows_of, stability, train
+from carteira.credit.versions import figures_of
 from carteira.embedded import EmbeddedServers
 
 ROOT = Path(__file__).parents[1]
 CARD = ROOT / "src/carteira/credit/scorecard.json"
+FIGURES = CARD.with_name("scorecard_figures.json")
 DOCUMENT = ROOT / "docs/reference/credit-model.md"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 SEED, OTHER_SEED, OTHERS = 7, 8, 20_000
@@ -200,6 +203,7 @@ def main(people: int, *, write: bool) -> None:
     print(text)
     if write:
         CARD.write_text(trained.text)
+        FIGURES.write_text(json.dumps(figures_of(trained.measures), indent=1) + "\n")
         before, _, rest = DOCUMENT.read_text().partition(BEGIN)
         _, _, after = rest.partition(END)
         DOCUMENT.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")

@@ -19,6 +19,7 @@ from tests.support.app import RunningApp, running_app
 from tests.support.credit import BASE_B, PURPOSE, store_model
 from tests.support.databases import NewDatabase
 from tests.support.people import Person, new_cpf
+from tests.support.source import ROOT
 
 
 async def store(app: RunningApp, points: int) -> str:
@@ -81,6 +82,7 @@ async def test_a_new_model_scores_once_two_people_said_so_and_one_goes_back(apps
     assert (told[new]["in_force"], told[model]["in_force"]) == (False, True)
     assert [one["reason"] for one in told[model]["choices"]] == ["Treinado de novo", "Veio com o produto."]
     assert told[new]["choices"][0]["approved_by"]
+    assert f"{told[model]['figures']['auc']:.4f}" in (ROOT / "docs/reference/credit-model.md").read_text()
     figures = told[new]["figures"]
     assert figures["approval"] == pytest.approx(0.6)
     assert figures["approved_default_rate"] == pytest.approx((0.2 * 0.05 + 0.3 * 0.1) / 0.6)

@@ -74,7 +74,7 @@ class CreditModel(Base):
     """A scorecard as it was trained, byte for byte, with what was measured. Append-only.
 
     `version` is the hash of all that decides a score; `people` and `figures` are NULL for a card that came with the
-    product, whose measures are in its documentation.
+    product, which brings its measures along.
     """
 
     __tablename__ = "credit_models"

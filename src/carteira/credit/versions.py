@@ -18,7 +18,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from carteira.credit.errors import ModelInForce, ModelNotFound, ModelOvertaken
 from carteira.credit.models import CreditModel, CreditModelChoice
-from carteira.credit.score import Scorecard, load, shipped, shipped_text
+from carteira.credit.score import Scorecard, load, shipped, shipped_figures, shipped_text
 from carteira.kit.db.errors import DatabaseDown
 from carteira.kit.db.reads import Query, Reads, first
 from carteira.kit.db.session import Tx
@@ -223,6 +223,7 @@ def _choice(row: CreditModelChoice) -> ModelChoiceOut:
 
 def _out(row: CreditModel, in_force: str, choices: Sequence[ModelChoiceOut]) -> CreditModelOut:
     kind: ActorKind = row.made_by_kind  # type: ignore[assignment] # as above
+    figures = shipped_figures() if row.version == shipped().model_version else row.figures
     origin: Origin = row.origin  # type: ignore[assignment] # a constraint says which there are
     return CreditModelOut(
         version=row.version,
@@ -232,7 +233,7 @@ def _out(row: CreditModel, in_force: str, choices: Sequence[ModelChoiceOut]) -> 
         people=row.people,
         outcomes_from=row.outcomes_from,
         outcomes_until=row.outcomes_until,
-        figures=None if row.figures is None else ModelFiguresOut.model_validate(row.figures),
+        figures=None if figures is None else ModelFiguresOut.model_validate(figures),
         made_by_kind=kind,
         made_by=row.made_by,
         created_at=row.created_at,

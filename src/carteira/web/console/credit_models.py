@@ -26,7 +26,11 @@ router = pages("credit")
 HOME = "/console/modelos"
 READS, CHOOSES = "credit:models:read", "credit:models:write"
 _NOBODY = reads("models are nobody's")
-_ORIGINS = {"outcomes": "Desfechos reais", "synthetic": "Pessoas fictícias", "shipped": "Veio com o produto"}
+_ORIGINS = {
+    "outcomes": "Desfechos reais",
+    "synthetic": "Pessoas fictícias",
+    "shipped": "Veio com o produto (pessoas fictícias)",
+}
 
 Version = Annotated[str, Path(max_length=64)]
 Model = credit.CreditModelOut
@@ -98,7 +102,7 @@ async def _pair(page: WebPage, version: str) -> tuple[Model, Model]:
 def _figures(one: Model, other: Model | None) -> list[tuple[str, str]]:
     """Return what was measured, beside what was of the one in force."""
     if one.figures is None:
-        return [("Medidas", "estão na documentação do produto, no cartão do modelo")]
+        return [("Medidas", "estão na documentação da versão do produto com que veio")]
     against = other.figures if other is not None else None
 
     def told(name: str, write: Callable[[float], str] = _percent) -> str:
