@@ -296,7 +296,7 @@ bench-routes: install-dev ## Ordinary routes beside a bare floor and a beginner'
 bench-scale: install-dev ## Latencies with more and more accounts and entries
 	@PYTHONPATH=src:. $(BIN)/python -m benchmarks.scale $(ARGS)
 
-bench-migrations: install-dev ## For how long a migration holds up who writes, by the entries (ten million: six minutes, 8 GB)
+bench-migrations: install-dev ## For how long a migration holds up who writes, by the entries (ten million: two minutes, 6 GB)
 	@PYTHONPATH=src:. $(BIN)/python -m benchmarks.migrations $(ARGS)
 
 bench-backup: install-dev ## How long backups and restores take, and how large they are, by the entries

@@ -179,7 +179,13 @@ async def test_after_the_loss_of_every_store_nothing_acknowledged_is_lost(tmp_pa
     wrong = tmp_path / "wrong.key"
     wrong.write_text(PrivateKey.make().text())
     refused = await asyncio.to_thread(
-        disaster.run, other, "restore", "home", str(tmp_path / "wrong"), f"--identity={wrong}", "--yes"
+        disaster.run,
+        other,
+        "restore",
+        "home",
+        str(tmp_path / "wrong"),
+        f"--identity={wrong}",
+        f"--keys={disaster.keys}",
     )
     assert (refused.returncode, "não abre com esta chave privada" in refused.stderr) == (1, True), refused.stderr
 

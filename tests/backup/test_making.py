@@ -1,17 +1,20 @@
 """Making backups: what is in one, what was interrupted, and what is noticed where it lies."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
 import pytest
 
 from carteira.app import backup_config
-from carteira.backup import checking, copying, making, place, retention
+from carteira.backup import checking, copying, keys, making, place, retention, signing
 from carteira.backup.errors import BackupDamaged, BackupFailed
 from carteira.backup.place import Manifest
 from carteira.embedded import Endpoints
+from carteira.key_rings import RINGS
 from carteira.kit.outbound.objects import ObjectsDown
 from carteira.kit.security.age import PrivateKey
+from carteira.kit.security.key_ring import KeyRing
 from carteira.settings import Settings
 from tests.support import files
 from tests.support.app import RunningApp
@@ -140,3 +143,33 @@ async def test_what_is_too_old_goes_and_the_newest_stays_with_all_that_it_needs(
     assert (await retention.prune(config)).backups == 0
     with pytest.raises(BackupDamaged):
         await place.manifest_of(store, "20200101T000000000000Z")
+
+
+async def test_a_manifest_is_signed_and_no_other_is_taken_for_ours(
+    app: RunningApp, settings: Settings, private_key: PrivateKey, tmp_path: Path
+) -> None:
+    del app
+    manifest, config = await made(settings), backup_config(settings)
+    ring = signing.ring_of(settings)
+    signing.insist(manifest, ring)
+    stored = await place.manifest_of(config.place, None)
+    signing.insist(stored, ring)
+    packed = keys.pack(settings, config.recipients)
+    signing.insist(stored, signing.ring_in(packed, private_key, settings))
+
+    foreign = KeyRing(tmp_path / "foreign.key", create=True).keys()
+    for changed, known, said in (
+        (replace(stored, owner="mallory"), ring, "não é das chaves desta instalação"),
+        (replace(stored, parts={}), ring, "não é das chaves desta instalação"),
+        (stored, foreign, "não é das chaves desta instalação"),
+        (replace(stored, signature="", signed_by=""), ring, "não tem assinatura"),
+    ):
+        with pytest.raises(BackupDamaged, match=said):
+            signing.insist(changed, known)
+    assert await checking.check(config, stored, None) == []
+    assert len(await checking.check(config, replace(stored, owner="mallory"), None)) == 1
+
+    KeyRing(RINGS["identity"].path(settings)).add()
+    signing.insist(stored, signing.ring_of(settings))
+    older = replace(stored, format=1, signature="", signed_by="", objects_sha256="")
+    assert Manifest.from_json(older.to_json()) == older

@@ -1,11 +1,12 @@
 """Checks a backup in its place: pieces against their hashes, documents against their list, the log for gaps."""
 
 import asyncio
+import hashlib
 from typing import IO
 
-from carteira.backup import copying, place
+from carteira.backup import copying, place, signing
 from carteira.backup.config import BackupConfig
-from carteira.backup.errors import BackupDamaged
+from carteira.backup.errors import BackupDamaged, BackupFailed
 from carteira.backup.place import SETS, Manifest
 from carteira.backup.restoring import decrypted_into, log_of
 from carteira.kit.ops.progress import Progress, no_progress
@@ -23,6 +24,11 @@ async def check(
         ObjectsDown: the place does not answer.
     """
     faults = []
+    if manifest.signature:  # older ones have none, and are told of at a restore
+        try:
+            signing.insist(manifest, await asyncio.to_thread(signing.ring_of, config.settings))
+        except BackupFailed as failed:
+            faults.append(str(failed))
     done = 0
     for name, part in manifest.parts.items():
         try:
@@ -49,9 +55,12 @@ def _read_all(stream: IO[bytes]) -> None:
 
 async def _missing(config: BackupConfig, manifest: Manifest) -> list[str]:
     try:
-        named = copying.from_list(await config.place.get(f"{SETS}/{manifest.id}/{copying.LIST}"))
+        content = await config.place.get(f"{SETS}/{manifest.id}/{copying.LIST}")
     except FileNotFoundError:
         return ["falta a lista de documentos do backup"]
+    if manifest.objects_sha256 and hashlib.sha256(content).hexdigest() != manifest.objects_sha256:
+        return ["a lista de documentos do backup foi alterada"]
+    named = copying.from_list(content)
     there = await place.stored_objects(config.place)
     missing = [name for name, size in named.items() if there.get(name) != size]
     return [f"{len(missing)} segmentos de documentos faltam, ou têm outro tamanho"] if missing else []

@@ -1,6 +1,7 @@
 """Makes a backup: PostgreSQL first, then documents, then base B; an interrupted one is continued."""
 
 import asyncio
+import hashlib
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -12,7 +13,7 @@ import psycopg
 import structlog
 
 from carteira import __version__, credit
-from carteira.backup import copying, place
+from carteira.backup import copying, place, signing
 from carteira.backup.config import BackupConfig
 from carteira.backup.errors import BackupDamaged, BackupFailed
 from carteira.backup.place import MANIFEST, SETS, Manifest, Part, PieceWriter
@@ -59,6 +60,7 @@ async def make(config: BackupConfig, tell: Tell = tell_nobody) -> Manifest:
             manifest.base_b_at = clock.now().isoformat()
             manifest.parts[BASE_B] = await _stored_base_b(config, config.credit, manifest.id)
         manifest.ended_at = clock.now().isoformat()
+        await asyncio.to_thread(signing.sign, manifest, config.settings)
         await config.place.put(f"{SETS}/{manifest.id}/{MANIFEST}", manifest.to_json())
         await config.place.remove([f"{SETS}/{manifest.id}/{UNFINISHED}"])
     log.info("backup made", id=manifest.id, bytes=manifest.size, documents=manifest.objects)
@@ -181,7 +183,9 @@ async def _copy_documents(config: BackupConfig, manifest: Manifest, step: Progre
         return
     names = await copying.copy_all(config.documents, config.place, step)
     manifest.objects, manifest.objects_bytes = len(names), sum(names.values())
-    await config.place.put(f"{SETS}/{manifest.id}/{copying.LIST}", copying.to_list(names))
+    named = copying.to_list(names)
+    manifest.objects_sha256 = hashlib.sha256(named).hexdigest()
+    await config.place.put(f"{SETS}/{manifest.id}/{copying.LIST}", named)
 
 
 async def _stored_base_b(config: BackupConfig, base_b: credit.CreditConfig, set_id: str) -> Part:

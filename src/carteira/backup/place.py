@@ -20,7 +20,9 @@ from carteira.kit.values.clock import clock
 
 SETS, OBJECTS, WAL = "sets", "objects", "wal"
 MANIFEST = "manifest.json"
-FORMAT = 1
+FORMAT = 2
+"""Manifests are signed since 2 (`backup.signing`)."""
+_FORMATS = {1, FORMAT}
 PIECE_BYTES = 32 << 20
 _NAME = "%Y%m%dT%H%M%S%fZ"
 
@@ -78,6 +80,11 @@ class Manifest:
     objects_bytes: int = 0
     heads: dict[str, str] = field(default_factory=dict)
     """The heads of the chains just before, as `verify --expect` takes them."""
+    objects_sha256: str = ""
+    """The hash of the list of documents; none without documents."""
+    signed_by: str = ""
+    """The id of the key that it is signed under."""
+    signature: str = ""
     format: int = FORMAT
 
     @property
@@ -94,6 +101,11 @@ class Manifest:
         """Return its file."""
         return orjson.dumps(asdict(self), option=orjson.OPT_INDENT_2)
 
+    def signed_content(self) -> bytes:
+        """Return what is signed: all but the signature, in an order of its own."""
+        told = {name: value for name, value in asdict(self).items() if name != "signature"}
+        return orjson.dumps(told, option=orjson.OPT_SORT_KEYS)
+
     @classmethod
     def from_json(cls, content: bytes) -> "Manifest":
         """Read its file.
@@ -103,7 +115,7 @@ class Manifest:
         """
         try:
             told: dict[str, Any] = orjson.loads(content)
-            if told["format"] != FORMAT:
+            if told["format"] not in _FORMATS:
                 raise BackupDamaged(f"o backup {told['id']} é de uma versão mais nova da Carteira")
             parts = {
                 name: Part([Piece(**piece) for piece in part["pieces"]], part["clear_bytes"])

@@ -43,6 +43,9 @@ UntilOption = Annotated[
 ]
 FormOption = Annotated[CopyForm, typer.Option("--form", help="Cópia física com o log, ou lógica (de outra versão).")]
 YesOption = Annotated[bool, typer.Option("--yes", help="Não pergunta antes.")]
+UnsignedOption = Annotated[
+    bool, typer.Option("--unsigned", help="Aceita um backup sem assinatura, de uma versão antiga.")
+]
 KeysOption = Annotated[
     Path | None, typer.Option("--keys", help="Arquivo de `carteira backup keys`, de onde vêm as chaves.")
 ]
@@ -58,6 +61,7 @@ def home(  # noqa: PLR0913 - what, to where
     until: UntilOption = None,
     form: FormOption = CopyForm.PHYSICAL,
     intents: IntentsOption = Intents.ASK,
+    unsigned: UnsignedOption = False,
     yes: YesOption = False,
 ) -> None:
     """Traz uma instalação inteira para uma pasta, com servidores locais, e a confere."""
@@ -71,7 +75,7 @@ def home(  # noqa: PLR0913 - what, to where
     if is_home(folder) and not again:
         fail(f"{folder} não está vazia: um restore só vai para uma pasta vazia.")
     there = settings.model_copy(update={"carteira_home": folder})
-    plan = _planned(settings, set_id, until, form)
+    plan = _planned(settings, key, _Asked(set_id, until, form, keys, unsigned))
     _confirm([f"uma pasta nova: {folder}"], plan, yes=yes)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     mark.touch()
@@ -83,12 +87,14 @@ def home(  # noqa: PLR0913 - what, to where
 
 
 @app.command("postgresql")
-def postgresql(
+def postgresql(  # noqa: PLR0913 - what, to where
     folder: Annotated[Path, typer.Argument(help="Pasta de dados vazia, para o seu PostgreSQL.")],
     identity: KeyOption,
     *,
+    keys: KeysOption = None,
     set_id: SetOption = None,
     until: UntilOption = None,
+    unsigned: UnsignedOption = False,
     yes: YesOption = False,
 ) -> None:
     """Prepara uma pasta de dados que, quando o PostgreSQL subir nela, se recupera até o fim do log."""
@@ -97,7 +103,7 @@ def postgresql(
     from carteira.kit.db.address import DatabaseAddress
 
     settings, key = settings_here(), load_key(identity)
-    plan = _planned(settings, set_id, until, CopyForm.PHYSICAL)
+    plan = _planned(settings, key, _Asked(set_id, until, CopyForm.PHYSICAL, keys, unsigned))
     _confirm([f"uma pasta de dados: {folder}"], plan, yes=yes)
     programs = Programs(DatabaseAddress.parse("postgresql://localhost/none"), settings.backup_programs)
     with bars() as tell:
@@ -117,7 +123,14 @@ def postgresql(
 
 
 @app.command("dump")
-def dump(identity: KeyOption, *, set_id: SetOption = None, yes: YesOption = False) -> None:
+def dump(
+    identity: KeyOption,
+    *,
+    keys: KeysOption = None,
+    set_id: SetOption = None,
+    unsigned: UnsignedOption = False,
+    yes: YesOption = False,
+) -> None:
     """Carrega a cópia lógica no banco de dados de MIGRATION_DATABASE_URL, que tem de estar vazio."""
     from carteira.backup import restoring
     from carteira.backup.programs import Programs
@@ -125,7 +138,7 @@ def dump(identity: KeyOption, *, set_id: SetOption = None, yes: YesOption = Fals
 
     settings, key = settings_here(), load_key(identity)
     address = DatabaseAddress.parse(settings.owner_database())
-    plan = _planned(settings, set_id, None, CopyForm.LOGICAL)
+    plan = _planned(settings, key, _Asked(set_id, None, CopyForm.LOGICAL, keys, unsigned))
     _confirm([f"um banco de dados: {address.place}"], plan, yes=yes)
     _insist_on_empty(address.conninfo, address.place)
     with bars() as tell:
@@ -134,18 +147,19 @@ def dump(identity: KeyOption, *, set_id: SetOption = None, yes: YesOption = Fals
 
 
 @app.command("stores")
-def stores(
+def stores(  # noqa: PLR0913 - what, and how
     identity: KeyOption,
     *,
     set_id: SetOption = None,
     intents: IntentsOption = Intents.ASK,
     again: Annotated[bool, typer.Option("--again", help="Continua um que foi interrompido.")] = False,
+    unsigned: UnsignedOption = False,
     yes: YesOption = False,
 ) -> None:
     """Traz de volta documentos e base B, apaga de novo quem foi apagado, refaz a base C e confere tudo."""
     settings, key = settings_here(), load_key(identity)
     database_of(settings)
-    plan = _planned(settings, set_id, None, CopyForm.PHYSICAL)
+    plan = _planned(settings, key, _Asked(set_id, None, CopyForm.PHYSICAL, None, unsigned))
     where = settings.documents_url or settings.carteira_home / "documents"
     _confirm([f"documentos: {where}", f"base B: tabela {settings.credit_table}"], plan, yes=yes)
     with bars() as tell:
@@ -161,6 +175,7 @@ def drill(
     folder: Annotated[
         Path | None, typer.Option("--folder", help="Onde caber uma cópia de tudo; sem ela, a pasta temporária.")
     ] = None,
+    unsigned: UnsignedOption = False,
 ) -> None:
     """Ensaia o pior dia: restaura o último backup ao lado, confere, relata e remove."""
     from carteira.cli.restoring import remove_home
@@ -168,7 +183,7 @@ def drill(
 
     settings, key = settings_here(), load_key(identity)
     began = datetime.now().astimezone()
-    plan = _planned(settings, set_id, None, form)
+    plan = _planned(settings, key, _Asked(set_id, None, form, None, unsigned))
     beside = Path(tempfile.mkdtemp(prefix="carteira-drill-", dir=folder))
     paths = {ring.setting.lower(): ring.path(settings) for ring in rings_on(settings)}
     try:
@@ -197,19 +212,35 @@ class Plan:
     """Whether it was begun before."""
 
 
-def _planned(settings: Settings, set_id: str | None, until: datetime | None, form: CopyForm) -> Plan:
+@dataclass(frozen=True)
+class _Asked:
+    """Which backup, how far, and what says that it is one of ours."""
+
+    set_id: str | None
+    until: datetime | None
+    form: CopyForm
+    keys: Path | None
+    unsigned: bool
+
+
+def _planned(settings: Settings, key: "PrivateKey", asked: _Asked) -> Plan:
     from carteira.app import backup_config
-    from carteira.backup import place, restoring
+    from carteira.backup import place, restoring, signing
 
     if settings.environment == "production" and settings.erasure_journal_url is None:
         fail("ERASURE_JOURNAL_URL não está definida: sem o diário, um restore desfaria eliminações de pessoas.")
     config = backup_config(settings)
 
     async def find() -> "tuple[Manifest, Log]":
-        manifest = await place.manifest_of(config.place, set_id)
+        manifest = await place.manifest_of(config.place, asked.set_id)
         return manifest, await restoring.log_of(config.place, manifest)
 
     manifest, log = asyncio.run(find())
+    if manifest.signature or not asked.unsigned:
+        packed = None if asked.keys is None else asked.keys.read_bytes()
+        ring = signing.ring_of(settings) if packed is None else signing.ring_in(packed, key, settings)
+        signing.insist(manifest, ring)
+    until, form = asked.until, asked.form
     if until is not None and until.tzinfo is None:
         until = until.replace(tzinfo=UTC)
     if until is not None and (form is CopyForm.LOGICAL or until < manifest.made_at):
