@@ -124,10 +124,10 @@ def main() -> None:
     parser.add_argument("--failures", action="store_true", help="with --tuning: print what went wrong there")
     arguments = parser.parse_args()
     os.environ.update(ONE_THREAD)
-    from carteira.assistant.embedding import encoder  # noqa: PLC0415 - the same
-    from carteira.assistant.knowledge import package  # noqa: PLC0415 - the same
+    from carteira.assistant.embedding import encoder  # noqa: PLC0415 - numpy reads the environment at import
+    from carteira.assistant.knowledge import package  # noqa: PLC0415 - after the threads are set
     from carteira.assistant.model_cache import TrainedModel, phrases  # noqa: PLC0415 - numpy reads the environment
-    from carteira.assistant.ranker import OUTSIDE, Ranker  # noqa: PLC0415 - the same
+    from carteira.assistant.ranker import OUTSIDE, Ranker  # noqa: PLC0415 - numpy reads the environment at import
 
     topics = {topic.slug: topic for topic in package()}
     known = phrases(package())
@@ -168,8 +168,8 @@ def main() -> None:
 
 def in_postgres(running: ExitStack, known: Sequence[tuple[str, str]], faq: frozenset[str]) -> dict[str, Answerer]:
     """Make the ways that rank in PostgreSQL, tuned on the tuning set."""
-    from benchmarks.assistant_postgres import Fusion, PostgresRanker, connected, tuned  # noqa: PLC0415 - as above
-    from carteira.assistant.embedding import encoder  # noqa: PLC0415 - as above
+    from benchmarks.assistant_postgres import Fusion, PostgresRanker, connected, tuned  # noqa: PLC0415 - numpy reads the environment
+    from carteira.assistant.embedding import encoder  # noqa: PLC0415 - numpy reads the environment at import
 
     ranker = PostgresRanker(running.enter_context(connected()), known, encoder())
     asked = [(ranker.lists(question.text), question.topic) for question in questions("tuning")]
@@ -189,7 +189,7 @@ def in_postgres(running: ExitStack, known: Sequence[tuple[str, str]], faq: froze
 
 def print_acts(mind: "TrainedModel", sets: Sequence[str], *, with_missed: bool) -> None:
     """Print how acts are read, and what becomes of the questions when acts are read as well."""
-    from benchmarks import assistant_acts  # noqa: PLC0415 - as above
+    from benchmarks import assistant_acts  # noqa: PLC0415 - numpy reads the environment at import
 
     print("\nacts, as a first message or as an answer")
     for name in (assistant_acts.TUNING, *(assistant_acts.HELD_OUT if "heldout" in sets else ())):

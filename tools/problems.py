@@ -80,8 +80,8 @@ def _checks() -> tuple[Any, ...]:
 # What a function calls that no name leads to: the composition root puts it on the application's state, or hands it on.
 HOOKS: Mapping[Any, tuple[Any, ...]] = {
     access._principal: (identity.authenticate,),  # noqa: SLF001 - it names what it asks
-    users._erase: _erasers(),  # noqa: SLF001 - the same
-    social._profile: _methods(providers.Google, providers.GovBr, providers.Meta),  # noqa: SLF001 - the same
+    users._erase: _erasers(),  # noqa: SLF001 - it names what it calls by the modules
+    social._profile: _methods(providers.Google, providers.GovBr, providers.Meta),  # noqa: SLF001 - it names what it calls
     forms.read_form: (*_methods(upload.Upload, scanner.Scanner, scanner.Scan), names.parse_file_name),
     operators.Act.weigh: (operators.OperatorAct.weigh,),  # what an approved act raises is told as `pending_failed`
     operators.Act.refuse_own: (operators.OperatorAct.refuse_own, operators.ApprovedAct.refuse_own),

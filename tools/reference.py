@@ -203,12 +203,12 @@ def metrics() -> str:
     rows = sorted(
         (
             code(one._name + ("_total" if one._type == "counter" else "")),  # noqa: SLF001 - the library tells no other way
-            one._type,  # noqa: SLF001 - the same
-            code(*one._labelnames),  # noqa: SLF001 - the same
-            one._documentation,  # noqa: SLF001 - the same
+            one._type,  # noqa: SLF001 - a metric has no public description
+            code(*one._labelnames),  # noqa: SLF001 - a metric has no public description
+            one._documentation,  # noqa: SLF001 - a metric has no public description
         )
         for one in found
-        if one._name.startswith("carteira_")  # noqa: SLF001 - the same
+        if one._name.startswith("carteira_")  # noqa: SLF001 - a metric has no public description
     )
     return "# Metrics\n\n`/metrics` answers in Prometheus' text format; `METRICS_TOKEN` closes it.\n\n" + table(
         ("metric", "type", "labels", "what it tells"), rows

@@ -39,7 +39,7 @@ def _folder() -> Path:
 
 def alembic_config(url: str | None = None) -> "Config":
     """Make Alembic's configuration without a file; `url` is a plain `postgresql://` one."""
-    from alembic.config import Config  # noqa: PLC0415 - slow to import, and who serves does not migrate
+    from alembic.config import Config  # noqa: PLC0415 - slow to import, and a server does not migrate
 
     config = Config()
     config.set_main_option("script_location", str(_folder()))
@@ -95,7 +95,7 @@ def _revisions() -> list[str]:
 
 def migrate(url: str, revision: str = "head") -> None:
     """Bring the database to a revision. Safe to run from several processes and on a live database."""
-    from alembic import command  # noqa: PLC0415 - as above
+    from alembic import command  # noqa: PLC0415 - slow to import, and a server does not migrate
 
     command.upgrade(alembic_config(url), revision)
     with psycopg.connect(DatabaseAddress.parse(url).conninfo, autocommit=True) as connection:
@@ -131,6 +131,6 @@ def grant(url: str, role: str) -> int:
 
 def print_sql(revision: str = "head") -> None:
     """Print the DDL from empty to a revision on standard output."""
-    from alembic import command  # noqa: PLC0415 - as above
+    from alembic import command  # noqa: PLC0415 - slow to import, and a server does not migrate
 
     command.upgrade(alembic_config(), revision, sql=True)

@@ -12,6 +12,7 @@ import pytest
 from carteira.assistant.conversation import Assistant
 from carteira.assistant.knowledge import Topic
 from carteira.assistant.model_cache import ModelCache
+from carteira.assistant.people import erase_person, export_person
 from carteira.assistant.ranker import Ranker
 from carteira.kit.values.clock import clock
 from tests.support.app import RunningApp, running_app, settings_for
@@ -126,7 +127,6 @@ async def test_who_waits_for_it_to_learn_holds_no_connection(
 
 
 async def test_export_and_erasure(app: RunningApp, talker: ChatUser) -> None:
-    from carteira.assistant.people import erase_person, export_person  # noqa: PLC0415 - of this test only
 
     await talker.say("falar com atendente")
     await talker.say("Quero saber do meu pedido")

@@ -16,7 +16,7 @@ PLAIN = '{"account":"123","totalAmount":100.00,"mcc":"5811","merchant":"PADARIA 
 
 def outcome_of(read: object, text: str, query: bytes) -> object:
     try:
-        return read(text, query, ID)  # type: ignore[operator]
+        return read(text, query, ID)  # type: ignore[operator] # one of two readers
     except Malformed as error:
         return error.reason, error.account
 
@@ -46,7 +46,7 @@ def test_both_readers_agree(
         content["id"] = external_id
     text = json.dumps(content, separators=separators, ensure_ascii=False).replace('"@"', amount)
     plain = request._parse_plain(text, query, ID)  # noqa: SLF001 - the one is held against the other
-    whole = outcome_of(request._parse_any, text, query)  # noqa: SLF001
+    whole = outcome_of(request._parse_any, text, query)  # noqa: SLF001 - both readers must agree
     assert plain is None or plain == whole
 
 
@@ -55,8 +55,8 @@ def test_both_readers_agree(
     "text", [PLAIN, PLAIN.replace('":', '": ').replace(',"', ', "'), PLAIN.replace(',"id":"t-1"', "")]
 )
 def test_what_processors_send_is_plain(text: str) -> None:
-    plain = request._parse_plain(text, b"", ID)  # noqa: SLF001
-    assert plain == request._parse_any(text, b"", ID)  # noqa: SLF001
+    plain = request._parse_plain(text, b"", ID)  # noqa: SLF001 - both readers must agree
+    assert plain == request._parse_any(text, b"", ID)  # noqa: SLF001 - both readers must agree
     assert isinstance(plain, Authorization)
     assert plain == parse_authorization(text.encode(), b"", ID)
     assert plain.amount == 10_000

@@ -184,7 +184,7 @@ def test_a_retired_key_that_is_removed_by_hand_is_refused(tmp_path: Path) -> Non
     ring._looked_at = 0.0  # noqa: SLF001 - a running app looks once a second; no test waits
     assert ring.verify(old)["sub"] == "x"
     tokens.retired_keys(path)[0].unlink()
-    ring._looked_at = 0.0  # noqa: SLF001 - the same
+    ring._looked_at = 0.0  # noqa: SLF001 - as after another second
     with pytest.raises(tokens.InvalidToken):
         ring.verify(old)
 

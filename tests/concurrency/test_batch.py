@@ -108,14 +108,14 @@ class CutOff(Database):
 
             async def lost(*args: object, **more: object) -> None:
                 if self._done:
-                    await write(*args, **more)  # type: ignore[arg-type]
+                    await write(*args, **more)  # type: ignore[arg-type] # passed on as they came
                 if not self.cut:
                     self.cut = True
                     raise CommitUnknown
-                await write(*args, **more)  # type: ignore[arg-type]
+                await write(*args, **more)  # type: ignore[arg-type] # passed on as they came
 
             monkeypatch.setattr(batch, "_write", lost)
-            await run(batch, *args, **more)  # type: ignore[arg-type]
+            await run(batch, *args, **more)  # type: ignore[arg-type] # passed on as they came
 
         monkeypatch.setattr(AuthorizationBatch, "run", cut_off)
 
@@ -167,12 +167,12 @@ async def test_what_was_taken_back_cannot_be_written_any_more(books: Database) -
     authorizer = Authorizer(books)
     late = await authorizer.begin([request(account, 10)])
     under_way, go_on = asyncio.Event(), asyncio.Event()
-    write = late._write  # noqa: SLF001
+    write = late._write  # noqa: SLF001 - fails after it has written
 
     async def write_late(*args: object, **more: object) -> None:
         under_way.set()
         await go_on.wait()
-        await write(*args, **more)  # type: ignore[arg-type]
+        await write(*args, **more)  # type: ignore[arg-type] # passed on as they came
 
     late._write = write_late  # type: ignore[method-assign] # noqa: SLF001
 

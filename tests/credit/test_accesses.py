@@ -12,6 +12,8 @@ from carteira.credit.accesses import AccessLogVerification, AccessRecord
 from carteira.embedded import Endpoints
 from carteira.kit.db.engine import Database
 from carteira.kit.db.session import Tx
+from carteira.kit.web.access import Principal
+from carteira.kit.web.problems import Forbidden
 from tests.support.app import RunningApp
 from tests.support.credit import BASE_A, analyst_of
 from tests.support.people import Person, new_cpf
@@ -57,9 +59,6 @@ async def test_a_person_sees_their_own_accesses_and_no_others(tx: Tx, key_file: 
 
     async def proven_cpf(_tx: Tx, user_id: UUID) -> str | None:
         return cpf if user_id == person else None
-
-    from carteira.kit.web.access import Principal  # noqa: PLC0415 - this test's only
-    from carteira.kit.web.problems import Forbidden  # noqa: PLC0415 - the same
 
     stores = Stores(CreditConfig(key_file), proven_cpf=proven_cpf)
     access = AccessRecord(base_a.person_hash(stores.keyring, cpf), uuid4(), "base_a", "audit", accesses.FOUND)
@@ -116,7 +115,7 @@ async def test_tampering_is_refused_and_found(
 
 
 async def test_the_log_is_whole_however_many_append_at_once(new_database: object, key_file: Path) -> None:
-    database, stores = Database(new_database("appends"), pool_size=10), Stores(CreditConfig(key_file))  # type: ignore[operator] # as above
+    database, stores = Database(new_database("appends"), pool_size=10), Stores(CreditConfig(key_file))  # type: ignore[operator] # a fixture that makes databases
     await _log(database, stores, 60)
     assert (await accesses.verify(database, stores.keyring.derive(base_a.CHAIN))).checked == 60
     assert (await accesses.verify(database, b"\0" * 32)).broken_at == 1, "another key proves nothing"

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from carteira import credit
+from carteira.credit import base_a
 from carteira.embedded import Endpoints
+from carteira.kit.db.engine import Database
 from tests.credit.test_sealing import READER, _fill
 
 
@@ -19,8 +21,6 @@ async def test_an_operator_s_day(endpoints: Endpoints, new_database: object, key
         development=True,
         makes_people_up=True,
     )
-    from carteira.credit import base_a  # noqa: PLC0415 - to have something to rotate and to verify
-    from carteira.kit.db.engine import Database  # noqa: PLC0415 - the same
 
     database = Database(url, pool_size=2)
     (cpf,) = await _fill(database, credit.Stores(config), 1)

@@ -69,7 +69,7 @@ def _between_rows(*columns: str) -> list[str]:
 SWAPS = [
     *(_between_rows(column) for column in (*COLUMNS, "data_key", "data_key_id")),
     _between_rows(*COLUMNS, "data_key", "data_key_id", "wrapped_by"),
-    *([f"UPDATE credit_records SET {a} = {b}, {b} = {a}"] for a, b in itertools.combinations(COLUMNS, 2)),  # noqa: S608 - the same
+    *([f"UPDATE credit_records SET {a} = {b}, {b} = {a}"] for a, b in itertools.combinations(COLUMNS, 2)),  # noqa: S608 - constants
     # Whole rows under each other's person; in two steps, for no two rows are ever of one person.
     [
         "UPDATE credit_records SET person = '\\x00' || person",

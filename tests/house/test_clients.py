@@ -131,7 +131,7 @@ def test_the_client_of_typescript_is_typed_and_reads_a_statement(
         pytest.skip("No Node.js with openapi-typescript: `make clients` installs the latter")
 
     def run(*command: object) -> str:
-        done = subprocess.run(  # noqa: S603 - the same
+        done = subprocess.run(  # noqa: S603 - a type checker that we install
             [str(part) for part in command], capture_output=True, text=True, timeout=120, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr

@@ -102,3 +102,22 @@ def test_no_file_holds_what_belongs_elsewhere() -> None:
             if path != Path(__file__) and re.search(pattern, line)
         ]
     assert not found
+
+
+SUPPRESSED = re.compile(r"# (?:noqa: |type: ignore\[).*")
+REASON = re.compile(
+    r"# (?:noqa: [A-Z]+[0-9]+(?:, [A-Z]+[0-9]+)* - (?P<why>.+)|type: ignore\[[a-z-]+(?:, ?[a-z-]+)*\] # (?P<what>.+))"
+)
+
+
+def test_what_a_linter_is_to_overlook_has_a_reason_of_its_own() -> None:
+    unsaid = []
+    for folder in ("src", "tests", "benchmarks", "tools"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            for number, line in enumerate(path.read_text().splitlines(), 1):
+                suppressed = SUPPRESSED.search(line)
+                reason = REASON.search(line)
+                why = (reason["why"] or reason["what"]).strip() if reason else ""
+                if suppressed and path != Path(__file__) and why in {"", "the same", "as above"}:
+                    unsaid.append(f"{path.relative_to(ROOT)}:{number}: {line.strip()}")
+    assert not unsaid

@@ -79,12 +79,12 @@ async def test_no_look_is_recorded_for_who_is_not_there_any_more(
 async def test_a_request_is_answered_again_once(here: RunningApp, known: Person) -> None:
     """Redis does not answer the first question: what is remembered does not count, and PostgreSQL says who asks."""
     standings = cast("SessionStandings", here.api.state.identity.access)
-    questions = standings._questions  # noqa: SLF001 - the moment itself
-    ask = questions._ask_all  # noqa: SLF001 - the same
+    questions = standings._questions  # noqa: SLF001 - the very moment is the test's subject
+    ask = questions._ask_all  # noqa: SLF001 - Redis goes away between two steps
 
     async def away(marks: Sequence[str]) -> Sequence[None]:
-        questions._ask_all = ask  # noqa: SLF001 - the same
+        questions._ask_all = ask  # noqa: SLF001 - and is back
         return [None] * len(marks)
 
-    questions._ask_all = away  # noqa: SLF001 - the same
+    questions._ask_all = away  # noqa: SLF001 - it goes away here
     assert (await known.get("/users/me")).status_code == 200

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+import pyotp
 import pytest
 from sqlalchemy import text
 
@@ -71,7 +72,6 @@ async def test_what_is_asked_of_the_browser(app: RunningApp, person: Person) -> 
 async def test_a_second_factor_is_not_asked_for(app: RunningApp, person: Person) -> None:
     device = Authenticator()
     await add(app, person, device)
-    import pyotp  # noqa: PLC0415 - this test only
 
     secret = (await app.client.post("/auth/totp", headers=person.headers)).json()["secret"]
     await app.client.post("/auth/totp/confirm", headers=person.headers, json={"code": pyotp.TOTP(secret).now()})

@@ -47,11 +47,11 @@ async def away(app: RunningApp, url: str = NOWHERE) -> AsyncIterator[None]:
     """Take PostgreSQL away from whoever asks what a session may; the route behind it goes on with its own."""
     its = access_of(app)
     there, nowhere = its._database, Database(url)  # noqa: SLF001 - one app of many tests is not stopped
-    its._database = nowhere  # noqa: SLF001 - the same
+    its._database = nowhere  # noqa: SLF001 - away for this app only
     try:
         yield
     finally:
-        its._database = there  # noqa: SLF001 - the same
+        its._database = there  # noqa: SLF001 - and back
         await nowhere.close()
 
 
@@ -191,9 +191,9 @@ async def test_marks_count_as_they_were_before_the_read(start_app: Start) -> Non
                 yield tx
             await end_sessions(here, person)
 
-    its._database = Interrupted(NOWHERE)  # noqa: SLF001 - the same
+    its._database = Interrupted(NOWHERE)  # noqa: SLF001 - away at the second statement
     assert await look(there, person) == 200, "it was asked before the change"
-    its._database = database  # noqa: SLF001 - the same
+    its._database = database  # noqa: SLF001 - and back
     async with away(there):
         assert await look(there, person) == 503
     assert await look(there, person) == 401

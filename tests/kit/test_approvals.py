@@ -153,7 +153,7 @@ class Desk:
         self.sealer = new_sealer()
         self.app = application(router, pending.router, database=database, desk=desk(self.sealer))
 
-    async def ask(self, who: UUID, held: str, method: str, path: str, **more: Any) -> httpx.Response:  # noqa: ANN401
+    async def ask(self, who: UUID, held: str, method: str, path: str, **more: Any) -> httpx.Response:  # noqa: ANN401 - httpx's
         async with client_of(self.app, token=f"{who}/{held}") as client:
             return await client.request(method, path, **more)
 
@@ -174,7 +174,7 @@ class Desk:
         how: str = "approve",
         who: UUID | None = None,
         held: str = CLAIM,
-        **more: Any,  # noqa: ANN401
+        **more: Any,  # noqa: ANN401 - httpx's
     ) -> httpx.Response:
         return await self.ask(who or self.checker, held, "POST", f"/pending/{operation}/{how}", **more)
 
@@ -473,7 +473,7 @@ async def test_what_waited_too_long_is_not_approved(case: Desk) -> None:
     async with case.database.transaction() as tx:
         await observe(tx)
         assert pending_operations.labels("tests.gift")._value.get() >= 1  # noqa: SLF001 - the library's only way
-        assert pending_oldest_seconds.labels("tests.gift")._value.get() >= HOURS.total_seconds()  # noqa: SLF001
+        assert pending_oldest_seconds.labels("tests.gift")._value.get() >= HOURS.total_seconds()  # noqa: SLF001 - its value
         while await approvals.expire(tx):
             pass
         await observe(tx)

@@ -201,7 +201,7 @@ async def test_one_payment_of_the_list_that_cannot_be_read_hides_no_other(
         found = {pix.e2eid for pix in await listed(provider)}
         assert {cut, plain} <= found
         assert odd not in found
-        assert client.unreadable_total._value.get() == before + 1  # noqa: SLF001 - as above
+        assert client.unreadable_total._value.get() == before + 1  # noqa: SLF001 - the client has no other way to read a counter
         assert (await provider.payment(cut)).amount == 102  # type: ignore[union-attr] # it is there
         with pytest.raises(PaymentProviderDown):
             await provider.payment(odd)

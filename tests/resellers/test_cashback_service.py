@@ -75,7 +75,7 @@ def config(url: str, **more: Any) -> ServiceConfig:  # noqa: ANN401 - any of its
 
 
 @asynccontextmanager
-async def service_at(url: str, redis: Redis | None, **more: Any) -> AsyncIterator[CashbackService]:  # noqa: ANN401 - as above
+async def service_at(url: str, redis: Redis | None, **more: Any) -> AsyncIterator[CashbackService]:  # noqa: ANN401 - settings of the service
     async with connected(config(url, **more), redis) as service:
         yield service
 

@@ -11,15 +11,15 @@ from tests.support.app import RunningApp
 @asynccontextmanager
 async def meanwhile(app: RunningApp, change: Callable[[], Awaitable[object]]) -> AsyncIterator[list[str]]:
     """Have something happen between the next request's first question for marks and its answer."""
-    questions = cast("SessionStandings", app.api.state.identity.access)._questions  # noqa: SLF001 - the moment itself
-    ask, happened = questions._ask_all, list[str]()  # noqa: SLF001 - the same
+    questions = cast("SessionStandings", app.api.state.identity.access)._questions  # noqa: SLF001 - the very moment matters
+    ask, happened = questions._ask_all, list[str]()  # noqa: SLF001 - to put it back
 
     async def ask_late(marks: Sequence[str]) -> Sequence[object]:
-        questions._ask_all = ask  # noqa: SLF001 - the same
+        questions._ask_all = ask  # noqa: SLF001 - put back
         await change()
         happened.extend(marks)
         return await ask(marks)
 
-    questions._ask_all = ask_late  # type: ignore[assignment] # noqa: SLF001 - the same
+    questions._ask_all = ask_late  # type: ignore[assignment] # noqa: SLF001 - a method of this object only
     yield happened
     assert happened, "nobody asked for marks"

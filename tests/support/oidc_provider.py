@@ -126,7 +126,7 @@ def running_provider() -> Iterator[Provider]:
 def main() -> None:
     """Serve until told to stop."""
     import oidc_provider_mock  # noqa: PLC0415 - in the process of the provider only
-    from werkzeug.serving import make_server  # noqa: PLC0415 - the same
+    from werkzeug.serving import make_server  # noqa: PLC0415 - in the process of the provider only
 
     server = make_server("127.0.0.1", 0, Strict(oidc_provider_mock.app()), threaded=True)
     sys.stdout.write(f"{server.server_port}\n")

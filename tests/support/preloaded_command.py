@@ -19,7 +19,7 @@ def main() -> None:
     for name in NAMES:
         importlib.import_module(name)
     from carteira.app import modules_of  # noqa: PLC0415 - imported by now
-    from carteira.settings import Settings  # noqa: PLC0415
+    from carteira.settings import Settings  # noqa: PLC0415 - imported by now
 
     with suppress(ValueError):  # what is wrong with the settings is told by each command
         modules_of(Settings())
@@ -29,7 +29,7 @@ def main() -> None:
     for number, path in ((1, out), (2, err)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), number)
     sys.argv = ["carteira", *words]
-    from carteira import cli  # noqa: PLC0415
+    from carteira import cli  # noqa: PLC0415 - imported by now
 
     cli.main()
 

@@ -35,13 +35,13 @@ class _Protocol:
     def __init__(self, protocol: Any) -> None:  # noqa: ANN401 - asyncpg has no types
         self._protocol = protocol
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - as above
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the wrapped client has
         found = getattr(self._protocol, name)
         trips = _counted.get()
         if trips is None or name not in _SENDS:
             return found
 
-        def send(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - as above
+        def send(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - whatever the wrapped client has
             what = next(iter((*arguments, *options.values())))
             trips.postgres.append(f"{name}: {' '.join(str(getattr(what, 'query', what)).split())}")
             return found(*arguments, **options)

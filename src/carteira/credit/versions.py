@@ -222,7 +222,7 @@ def _choice(row: CreditModelChoice) -> ModelChoiceOut:
 
 
 def _out(row: CreditModel, in_force: str, choices: Sequence[ModelChoiceOut]) -> CreditModelOut:
-    kind: ActorKind = row.made_by_kind  # type: ignore[assignment] # as above
+    kind: ActorKind = row.made_by_kind  # type: ignore[assignment] # the column holds one of these
     figures = shipped_figures() if row.version == shipped().model_version else row.figures
     origin: Origin = row.origin  # type: ignore[assignment] # a constraint says which there are
     return CreditModelOut(

@@ -197,7 +197,7 @@ class PostgresServer(Server):
         return len(lines) >= _STATUS_LINE and lines[0] == str(self.pid) and lines[_STATUS_LINE - 1].strip() == "ready"
 
     def _connect(self, port: int, database: str) -> "psycopg.Connection":
-        import psycopg  # noqa: PLC0415 - as above
+        import psycopg  # noqa: PLC0415 - slow to import
 
         return psycopg.connect(
             host=HOST,
@@ -216,7 +216,7 @@ class PostgresServer(Server):
 
     def _provision(self, connection: "psycopg.Connection", port: int) -> None:
         """Make role, database and extensions; the rename comes last, so a database called so is complete."""
-        from psycopg import sql  # noqa: PLC0415 - as above
+        from psycopg import sql  # noqa: PLC0415 - slow to import
 
         owner, database, fresh = sql.Identifier(OWNER), sql.Identifier(DATABASE), sql.Identifier(f"{DATABASE}_new")
         self._see_to_role(connection, OWNER)
@@ -230,7 +230,7 @@ class PostgresServer(Server):
 
     def _see_to_role(self, connection: "psycopg.Connection", name: str) -> None:
         """Make a role if it is not there, and have it sign in with the password of the home."""
-        from psycopg import sql  # noqa: PLC0415 - as above
+        from psycopg import sql  # noqa: PLC0415 - slow to import
 
         role, password = sql.Identifier(name), sql.Literal(self._home.password(name))
         if connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (name,)).fetchone() is None:

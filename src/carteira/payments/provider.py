@@ -36,6 +36,7 @@ PAGE = 100
 MAX_PAGES = 10_000
 TOKEN_SPARE_SECONDS = 30
 """For how long before its expiry a token is not used any more."""
+_LONGEST_TXID = 35
 _OK, _MULTIPLE, _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND = 200, 300, 401, 403, 404
 _SERVER_ERROR = 500
 _NOT_NOW = frozenset({408, 425, 429})
@@ -157,7 +158,7 @@ def read_pix(content: object) -> Pix:
     e2eid, txid = members.get("endToEndId"), members.get("txid") or None  # some write that there is none as a blank
     if not isinstance(e2eid, str) or not _E2E.fullmatch(e2eid):
         raise ValueError("no end-to-end id")
-    if txid is not None and not (isinstance(txid, str) and 0 < len(txid) <= 35 and txid.isascii()):  # noqa: PLR2004
+    if txid is not None and not (isinstance(txid, str) and 0 < len(txid) <= _LONGEST_TXID and txid.isascii()):
         raise ValueError("no txid")
     told = members.get("devolucoes") or []
     if not isinstance(told, list):
@@ -453,7 +454,7 @@ def _page(content: object) -> tuple[list[Pix], int]:
     listed = members.get("pix")
     pages = _members(_members(members.get("parametros")).get("paginacao")).get("quantidadeDePaginas")
     if not isinstance(listed, list) or not isinstance(pages, int) or isinstance(pages, bool):
-        raise ValueError("no page")  # noqa: TRY004 - as above
+        raise ValueError("no page")  # noqa: TRY004 - an answer is data, not a type
     return [pix for item in listed if (pix := _listed(item)) is not None], pages
 
 

@@ -123,7 +123,7 @@ async def received(
     return (await tx.scalars(base.order_by(row.paid_at.desc(), row.e2eid.desc()).limit(limit))).all()
 
 
-def _is(row: Any, whereabouts: Whereabouts) -> ColumnElement[bool]:  # noqa: ANN401 - as above
+def _is(row: Any, whereabouts: Whereabouts) -> ColumnElement[bool]:  # noqa: ANN401 - a payment, also of a subquery
     under_way = exists().where(PaymentReturn.e2eid == row.e2eid, PaymentReturn.state == "asked")
     conditions: dict[Whereabouts, ColumnElement[bool]] = {
         "to_return": row.unplaced > 0,

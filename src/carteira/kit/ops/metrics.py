@@ -135,7 +135,7 @@ class Tally:
         self._counter = counter
         self._histogram = histogram
         self._shared = len(histogram._labelnames)  # noqa: SLF001 - the library has no way to observe several at once
-        self._bounds = histogram._upper_bounds  # noqa: SLF001
+        self._bounds = histogram._upper_bounds  # noqa: SLF001 - the library has no public way
         self._counters: dict[tuple[str, ...], Counter] = {}
         self._histograms: dict[tuple[str, ...], Histogram] = {}
         self._events: Count[tuple[str, ...]] = Count()
@@ -161,9 +161,9 @@ class Tally:
                 counter = self._counters[labels] = self._counter.labels(*map(str, labels))
             counter.inc(count)
         for (labels, place), count in places.items():
-            self._child(labels)._buckets[place].inc(count)  # noqa: SLF001 - as above
+            self._child(labels)._buckets[place].inc(count)  # noqa: SLF001 - the library observes one value at a time
         for labels, total in seconds.items():
-            self._child(labels)._sum.inc(total)  # noqa: SLF001 - as above
+            self._child(labels)._sum.inc(total)  # noqa: SLF001 - the library observes one value at a time
 
     def _child(self, labels: tuple[str, ...]) -> Histogram:
         child = self._histograms.get(labels)

@@ -141,7 +141,7 @@ def _exporter(config: TracingConfig) -> SpanExporter:
         )
 
         return OverGrpc(endpoint=config.endpoint, headers=headers)
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415 - as above
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415 - one of the two is used
         OTLPSpanExporter as OverHttp,
     )
 

@@ -220,9 +220,9 @@ def _open_bucket(bucket: str, prefix: str, endpoint: str | None) -> ObjectStore:
             prefix=prefix or None,
             endpoint=endpoint,
             region=os.environ.get("AWS_REGION", "us-east-1"),
-            client_options={**timeouts, "allow_http": endpoint.startswith("http://")},  # type: ignore[arg-type] # as above
-            retry_config=retry,  # type: ignore[arg-type] # as above
-            **credentials,  # type: ignore[arg-type] # as above
+            client_options={**timeouts, "allow_http": endpoint.startswith("http://")},  # type: ignore[arg-type] # a plain dict is its TypedDict
+            retry_config=retry,  # type: ignore[arg-type] # a plain dict is its TypedDict
+            **credentials,  # type: ignore[arg-type] # a plain dict is its TypedDict
         )
     )
 
