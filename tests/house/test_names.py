@@ -1,9 +1,14 @@
 """One name, one thing, wherever a reader meets it."""
 
 import ast
+import importlib
 import re
 from collections import defaultdict
 from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
 
 from carteira.kit.web import problems
 from tests.support.source import SOURCE
@@ -26,6 +31,36 @@ def tree_of(kind: type[problems.Problem], depth: int = 0) -> Iterator[tuple[int,
             yield from tree_of(below, depth + 1)
 
 
+def written_in(module: ModuleType) -> list[tuple[int, str, str]]:
+    found = re.findall(r"^    ( *)([A-Z]\w+) *(\d*)$", module.__doc__ or "", re.MULTILINE)
+    return [(len(blanks) // 2, name, status) for blanks, name, status in found]
+
+
 def test_the_tree_of_problems_stands_at_their_head() -> None:
-    written = re.findall(r"^    ( *)([A-Z]\w+) *(\d*)$", problems.__doc__ or "", re.MULTILINE)
-    assert [(len(blanks) // 2, name, status) for blanks, name, status in written] == list(tree_of(problems.Problem))
+    assert written_in(problems) == list(tree_of(problems.Problem))
+
+
+def branches_of(module: ModuleType) -> Iterator[tuple[int, str, str]]:
+    """Yield the errors of a module below their bases from elsewhere, each with its depth, name and own status."""
+    own = [kind for kind in vars(module).values() if isinstance(kind, type) and kind.__module__ == module.__name__]
+    errors = [kind for kind in own if issubclass(kind, Exception)]
+
+    def below(base: type, depth: int) -> Iterator[tuple[int, str, str]]:
+        for kind in errors:
+            if kind.__bases__[0] is base:
+                yield depth, kind.__name__, str(kind.status) if "status" in vars(kind) else ""
+                yield from below(kind, depth + 1)
+
+    for base in dict.fromkeys(kind.__bases__[0] for kind in errors if kind.__bases__[0] not in errors):
+        yield 0, base.__name__, str(getattr(base, "status", ""))
+        yield from below(base, 1)
+
+
+ERRORS = [path for path in sorted(SOURCE.rglob("errors.py")) if path.read_text().count("\nclass ") > 1]
+
+
+@pytest.mark.parametrize("path", ERRORS, ids=lambda path: path.relative_to(SOURCE).parent.as_posix())
+def test_the_errors_of_a_module_stand_as_a_tree_at_their_head(path: Path) -> None:
+    name = ".".join(path.relative_to(SOURCE).with_suffix("").parts)
+    module = importlib.import_module(f"carteira.{name}")
+    assert written_in(module) == list(branches_of(module))

@@ -1,4 +1,14 @@
-"""Problems of the assistant. Most errors within a conversation are replies in it, not problems."""
+"""Problems of the assistant. Most errors within a conversation are replies in it, not problems.
+
+Indentation shows inheritance; numbers are HTTP statuses:
+
+    NotFound                                404
+      TopicNotFound
+      TicketNotFound
+      QuestionNotFound
+    Conflict                                409
+      TicketAnswered
+"""
 
 from carteira.kit.web.problems import Conflict, NotFound
 

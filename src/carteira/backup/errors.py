@@ -1,4 +1,11 @@
-"""Errors of backups and restores; each text says what to do, in Portuguese."""
+"""Errors of backups and restores; each text says what to do, in Portuguese.
+
+Indentation shows inheritance:
+
+    Exception
+      BackupFailed
+        BackupDamaged
+"""
 
 
 class BackupFailed(Exception):

@@ -1,4 +1,44 @@
-"""Problems of benefits."""
+"""Problems of benefits.
+
+Indentation shows inheritance; numbers are HTTP statuses:
+
+    NotFound                                404
+      BenefitAccountNotFound
+      CategoryNotFound
+      MerchantNotFound
+      TransactionNotFound
+      BenefitInvitationOver
+      EmployerNotFound
+      MemberNotFound
+      ImportNotFound
+      ScheduledNotFound
+    Conflict                                409
+      BenefitAccountExists
+      CategoryRegimeFixed
+      MccTaken
+      TransactionNotApproved
+      ReturnNotReversible
+      NoContact
+      AlreadyClaimed
+      CnpjTaken
+      OwnBinding
+      BenefitAccountClosed
+      BalanceLeft
+      ScheduledOver
+      FundSpent
+      NotPrefunded
+    InvalidInput                            422
+      UnknownCategory
+      WrongClaimCode
+      BulkTopUpRejected
+      EmployerRequired
+      ScheduledDayUnfit
+    Refusal                                 400
+      AlreadyReturned                       409
+      InsufficientFund                      409
+    Forbidden                               403
+      CatalogIsEverybodys
+"""
 
 from carteira.kit.web.problems import Conflict, Forbidden, InvalidInput, NotFound, Refusal
 

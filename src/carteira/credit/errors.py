@@ -1,4 +1,26 @@
-"""Problems of credit."""
+"""Problems of credit.
+
+Indentation shows inheritance; numbers are HTTP statuses:
+
+    NotFound                                404
+      CreditRecordNotFound
+      ModelNotFound
+    Problem                                 500
+      RecordChanged                         412
+      PreconditionRequired                  428
+    InvalidInput                            422
+      InvalidPrecondition
+      InsufficientData
+      PersonIsMinor
+    DependencyDown                          503
+      BaseBDown
+      BaseCDown
+      KeyServiceDown
+    Conflict                                409
+      RecordUnreadable                      500
+      ModelInForce
+      ModelOvertaken
+"""
 
 from typing import ClassVar
 

@@ -1,4 +1,36 @@
-"""Problems of documents."""
+"""Problems of documents.
+
+Indentation shows inheritance; numbers are HTTP statuses:
+
+    NotFound                                404
+      DocumentNotFound
+      FileMissing
+    PayloadTooLarge                         413
+      FileTooLarge
+    UnsupportedMediaType                    415
+      FileTypeRefused
+    InvalidInput                            422
+      FileBroken
+      MalwareFound
+      FormUnreadable
+    TooManyRequests                         429
+      TooManyUploads
+    Conflict                                409
+      TooManyDocuments
+      TooManyVersions
+      ProofNeedsFile
+      DocumentRefused
+      DocumentChanged
+      AlreadyDecided
+    Forbidden                               403
+      LinkRefused
+      OwnDocument
+    DependencyDown                          503
+      StorageDown
+      ScannerDown
+    Problem                                 500
+      FileDamaged
+"""
 
 from carteira.kit.web.problems import (
     Conflict,

@@ -1,4 +1,13 @@
-"""What can go wrong with embedded servers, said in Portuguese for the terminal."""
+"""What can go wrong with embedded servers, said in Portuguese for the terminal.
+
+Indentation shows inheritance:
+
+    Exception
+      EmbeddedError
+        HomeInUse
+        BinaryMissing
+        ServerFailed
+"""
 
 from pathlib import Path
 

@@ -1,4 +1,72 @@
-"""Problems of identity. Codes never change."""
+"""Problems of identity. Codes never change.
+
+Indentation shows inheritance; numbers are HTTP statuses:
+
+    NotFound                                404
+      UserNotFound
+      CpfProofNotFound
+      CpfDisputeNotFound
+      RoleNotFound
+      ClaimNotFound
+      ContactNotFound
+      SessionNotFound
+      TotpNotFound
+      PasskeyNotFound
+      SignInUnavailable
+      SocialAccountNotFound
+      ClientNotFound
+      CredentialNotFound
+    Conflict                                409
+      EmailTaken
+      CpfTaken
+      CpfDiffers
+      CpfDisputed
+      ClaimIsFixed
+      RoleIsFixed
+      RoleInUse
+      LastAdministrator
+      NoSecondFactor
+      SuspendsThemself
+      DescriptionTaken
+      ContactConfirmed
+      TotpAlreadyOn
+      PasskeyTaken
+      TooManyPasskeys
+      SocialAccountTaken
+      TooManyCredentials
+    Forbidden                               403
+      CpfIsFixed
+      CpfNotProven
+      OwnCpfProof
+      ClaimReserved
+      ClaimsBeyondYours
+      PasswordChangeRequired
+      AccountSuspended
+      DemoAccount
+      GovBrLevelTooLow
+      ClaimForPeopleOnly
+    NotAuthenticated                        401
+      InvitationOver
+      WrongCredentials
+      WrongCode
+      SessionOver
+      PasskeyRefused
+      SocialAttemptOver
+      SocialRefused
+      RegistrationOver
+    InvalidInput                            422
+      ContactLinkRefused
+      UnknownFilter
+      WeakPassword
+      WrongCurrentPassword
+      InvalidCode
+      CodeNeeded
+      InvalidPasskey
+      MissingFields
+    DependencyDown                          503
+      ProviderDown
+      ErasureJournalDown
+"""
 
 from carteira.kit.web.problems import Conflict, DependencyDown, Forbidden, InvalidInput, NotAuthenticated, NotFound
 

@@ -1,4 +1,25 @@
-"""Errors of the ledger."""
+"""Errors of the ledger.
+
+Indentation shows inheritance; numbers are HTTP statuses:
+
+    Refusal                                 400
+      InsufficientFunds
+    NotFound                                404
+      AccountNotFound
+      EntryNotFound
+      HoldNotFound
+    Conflict                                409
+      HoldNotActive
+      EntryAlreadyReversed
+      EntryNotReversible
+      StaleBook
+      MoneyRemains
+    InvalidInput                            422
+      CaptureTooLarge
+      EntryKeyReused
+    ValueError
+      UnbalancedEntry
+"""
 
 from uuid import UUID
 

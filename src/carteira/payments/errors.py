@@ -1,4 +1,25 @@
-"""Problems of payments."""
+"""Problems of payments.
+
+Indentation shows inheritance; numbers are HTTP statuses:
+
+    DependencyDown                          503
+      PaymentRefusedByProvider
+    Conflict                                409
+      PaymentsOff
+      ReturnTooLarge
+      TooLateToReturn
+      TooManyCharges
+      PaymentEntryFixed
+    NotFound                                404
+      ChargeNotFound
+      ReceivedNotFound
+      DayNotReconciled
+    Forbidden                               403
+      WebhookRefused
+    InvalidInput                            422
+      WebhookMalformed
+      TargetRequired
+"""
 
 from carteira.kit.web.problems import Conflict, DependencyDown, Forbidden, InvalidInput, NotFound
 

@@ -1,4 +1,35 @@
-"""Problems of resellers."""
+"""Problems of resellers.
+
+Indentation shows inheritance; numbers are HTTP statuses:
+
+    Forbidden                               403
+      NotAReseller
+    Conflict                                409
+      AlreadyAReseller
+      NoCpf
+      PurchaseCodeTaken
+      PurchaseDecided
+      MonthClosed
+      MonthNotOver
+      MonthHasPending
+      MonthNotClosed
+      AdjustmentTooLarge
+      AdjustmentSettled
+      FirstRulesStay
+      CashbackOwed
+    NotFound                                404
+      ResellerNotFound
+      PurchaseNotFound
+      AdjustmentNotFound
+      TiersNotFound
+      ClosingDayNotFound
+      AutoApprovalNotFound
+    InvalidInput                            422
+      UnknownReseller
+      BulkPurchasesRejected
+    DependencyDown                          503
+      CashbackServiceDown
+"""
 
 from datetime import date
 

@@ -1,4 +1,27 @@
-"""Problems of transit."""
+"""Problems of transit.
+
+Indentation shows inheritance; numbers are HTTP statuses:
+
+    Refusal                                 400
+      InsufficientBalance
+      CardNotActive                         409
+      CardCancelled                         409
+    Conflict                                409
+      PaymentRequired
+      RechargePaid
+      RechargeSpent
+      TooManyCards
+      BalanceRemains
+      TapDecided
+      RideSettled
+    NotFound                                404
+      CardNotFound
+      TapNotFound
+    Forbidden                               403
+      CardOfAnother
+    InvalidInput                            422
+      SameCard
+"""
 
 from carteira.kit.web.problems import Conflict, Forbidden, InvalidInput, NotFound, Refusal
 

@@ -1,4 +1,19 @@
-"""Problems of webhooks."""
+"""Problems of webhooks.
+
+Indentation shows inheritance; numbers are HTTP statuses:
+
+    NotFound                                404
+      WebhookNotFound
+      DeliveryNotFound
+    Forbidden                               403
+      EventNotReadable
+    InvalidInput                            422
+      AddressNotCalled
+    Conflict                                409
+      TooManyWebhooks
+      TooManyWebhookSecrets
+      WebhookDisabled
+"""
 
 from carteira.kit.web.problems import Conflict, Forbidden, InvalidInput, NotFound
 

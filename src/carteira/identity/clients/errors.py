@@ -1,4 +1,14 @@
-"""Errors of the token endpoint, in the shape of RFC 6749, section 5.2, plus the members of a problem."""
+"""Errors of the token endpoint, in the shape of RFC 6749, section 5.2, plus the members of a problem.
+
+Indentation shows inheritance; numbers are HTTP statuses:
+
+    Problem                                 500
+      TokenRefused                          400
+        InvalidRequest
+        InvalidClient                       401
+        InvalidScope
+        UnsupportedGrantType
+"""
 
 from typing import Any
 

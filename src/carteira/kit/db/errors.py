@@ -1,4 +1,14 @@
-"""Facts that PostgreSQL can raise in a transaction, and how drivers' errors are told apart."""
+"""Facts that PostgreSQL can raise in a transaction, and how drivers' errors are told apart.
+
+Indentation shows inheritance:
+
+    Exception
+      OperationInProgress
+      TextNotStorable
+      DatabaseDown
+        CommitUnknown
+      CommitThenRaise
+"""
 
 from typing import cast
 
