@@ -48,7 +48,7 @@ def branches_of(module: ModuleType) -> Iterator[tuple[int, str, str]]:
     def below(base: type, depth: int) -> Iterator[tuple[int, str, str]]:
         for kind in errors:
             if kind.__bases__[0] is base:
-                yield depth, kind.__name__, str(kind.status) if "status" in vars(kind) else ""
+                yield depth, kind.__name__, str(vars(kind).get("status", ""))
                 yield from below(kind, depth + 1)
 
     for base in dict.fromkeys(kind.__bases__[0] for kind in errors if kind.__bases__[0] not in errors):
