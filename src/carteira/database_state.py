@@ -1,7 +1,7 @@
-"""Whether the database is one that this release can work on: there, migrated, not too new, and safe to serve from.
+"""Checks that this release can use the database: reachable, migrated, not too new, and safe to serve from.
 
-Each process looks every few seconds. While it is not, the process serves nobody from it: `/health/ready` says why, and
-whoever asks for a transaction is told that the database is down.
+Each process checks every few seconds. While a check fails, `/health/ready` says why, and transactions raise
+`DatabaseDown`.
 """
 
 import asyncio

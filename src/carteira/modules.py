@@ -1,7 +1,7 @@
-"""The registry of modules: what each is called, where it lives, what it owns and tells. Plain data; it imports nothing.
+"""The registry of modules: names, places, tables and events. Plain data; it imports nothing.
 
 `settings`, `schema` and `demo` are derived from it; the import contracts of `pyproject.toml`, the routes and the events
-are compared with it (`tests/house/test_modules.py`). A new module is told here once.
+are compared with it (`tests/house/test_modules.py`). A new module is registered here only.
 """
 
 from collections.abc import Mapping

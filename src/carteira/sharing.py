@@ -1,8 +1,8 @@
-"""What the machines of an installation share: keys, secrets, Redis and where documents lie.
+"""Compares what the machines of an installation must share: keys, secrets, Redis and the documents' storage.
 
-Each process that serves names, in `application_name` of its connections to PostgreSQL, marks of what it uses: of each
-key and place six hexadecimal digits of a hash. So whoever starts, and `carteira doctor`, sees what others use at that
-moment, whatever Redis and disk they have. Other than by their marks, keys are not told of.
+Each serving process puts marks of what it uses into the `application_name` of its connections to PostgreSQL: six
+hexadecimal digits of a hash of each key and place. So a starting process, and `carteira doctor`, sees what others use
+at that moment, whatever Redis and disk they have. Nothing else about keys is disclosed.
 """
 
 import re

@@ -37,7 +37,7 @@ from carteira.settings import Settings
 HELD_UP_SECONDS = 0.25
 """Between two looks at rows that wait for an older transaction to end: nobody tells of that."""
 HEARING_SECONDS = 5.0
-"""Between two looks while whoever writes wakes us."""
+"""The time between two checks while writers wake the worker."""
 DEAF_SECONDS = 0.5
 """The same without Redis, or while it is away."""
 DOWN_SECONDS = 2.0
@@ -153,7 +153,7 @@ class _Rounds:
             queue = await jobs.queue_state(tx)
             for observe in self._observers:
                 await observe(tx)
-        # Here and not where they follow: one that fails is told of too.
+        # Here and not where they follow, so that a failure is reported too.
         for name, lag in (await self._backlog.lags(self._database.reads)).items():
             metrics.follower_lag.labels(name).set(lag.rows)
             metrics.follower_oldest.labels(name).set(lag.oldest_seconds)
@@ -237,9 +237,9 @@ async def _notice_refusal(database: Database, stop: asyncio.Event) -> None:
 
 
 class _Following:
-    """Runs the followers: one look, in one trip for all, says who has something to read.
+    """Runs the followers: one query for all returns which have something to read.
 
-    It is taken when whoever wrote wakes us, `LEAST_SECONDS` after the last one at the earliest, and now and then.
+    It runs when a writer wakes the worker, at the earliest `LEAST_SECONDS` after the last one, and now and then.
     """
 
     def __init__(self, database: Database, followers: Sequence[Follower]) -> None:
@@ -286,7 +286,7 @@ class _Following:
                 await _pause(stop, DOWN_SECONDS)
 
     async def _read(self, follower: Follower) -> bool:
-        """Have a follower handle a batch; return whether there may be more."""
+        """Let a follower handle a batch; return whether there may be more."""
         async with self._database.transaction() as tx:
             handled = await outbox.follow(tx, follower)
         metrics.follower_rows.labels(follower.name).inc(handled)

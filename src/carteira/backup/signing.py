@@ -1,8 +1,8 @@
-"""Signatures of manifests: who can write where backups lie cannot make one that a restore takes for the server's.
+"""Signatures of manifests, so that write access to the place is not enough to forge a backup.
 
-A backup is encrypted to a public key, so that whoever knows it and the place could put a whole one there, of a database
-of their own. The manifest names every stream by its hash; an HMAC over it, under a key that is derived from the
-installation's identity ring, says that a server with these keys wrote it. Former keys of the ring verify, too.
+A backup is encrypted to a public key, so anybody with that key and access to the place could store a complete one of
+their own database. The manifest names every stream by its hash; an HMAC over it, under a key derived from the
+installation's identity ring, proves that a server with these keys wrote it. Former keys of the ring verify too.
 """
 
 import hmac
@@ -36,7 +36,7 @@ def sign(manifest: Manifest, settings: Settings) -> None:
 
 
 def insist(manifest: Manifest, ring: Iterable[RingKey]) -> None:
-    """Insist that a manifest was signed under a key of the ring.
+    """Require that a manifest was signed under a key of the ring.
 
     Raises:
         BackupDamaged: it is unsigned, was changed, or was signed under no key of the ring.

@@ -75,7 +75,7 @@ class Archiver:
             await _pause(stop, seconds)
 
     async def _receive(self, stop: asyncio.Event) -> None:
-        """Have `pg_receivewal` receive while its files are copied, until told to stop or until it ends.
+        """Run `pg_receivewal` while its files are copied, until stopped or until it ends.
 
         Raises:
             AnotherReceives: another worker does.
@@ -112,7 +112,7 @@ class Archiver:
             raise BackupFailed(f"pg_receivewal: {text[-500:]}")
 
     async def _begin(self, folder: Path, segment_bytes: int) -> None:
-        """Have the receiver begin behind the newest segment of the place, whoever copied it."""
+        """Make the receiver begin after the newest segment in the place, whoever copied it."""
         await self._copy_log(folder)
         for path in await asyncio.to_thread(lambda: [*folder.iterdir()]):
             path.unlink()

@@ -141,7 +141,7 @@ def config_here() -> "BackupConfig":
 
 @contextmanager
 def bars() -> Iterator[Callable[[str], progress.Progress]]:
-    """Show a bar for each step that is told of."""
+    """Show a bar for each reported step."""
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     with Progress(*columns, console=err, transient=True) as shown:
 

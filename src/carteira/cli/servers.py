@@ -74,9 +74,9 @@ def _refuse_faults(settings: Settings) -> None:
 
 
 async def _found(settings: Settings) -> tuple[int, list[str]]:
-    """Count the demo people, and name what others use that this machine does not know.
+    """Count the demo people, and return what other servers use that this machine lacks.
 
-    A database that does not answer, or is not migrated, is told of by the server itself.
+    The server itself reports a database that does not answer or is not migrated.
     """
     from sqlalchemy.exc import DBAPIError
 

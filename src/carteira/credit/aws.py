@@ -75,7 +75,7 @@ class Aws:
             config=AioConfig(
                 retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
                 connect_timeout=1,
-                read_timeout=120,  # a page of a scan; whoever asks for less time says so around the call
+                read_timeout=120,  # for a page of a scan; callers with less time use a time-out around the call
                 max_pool_connections=64,
                 parameter_validation=False,  # what we send is built by one function; checking it costs half a read
             ),
@@ -84,7 +84,7 @@ class Aws:
 
 
 def _trace(session: Any) -> None:  # noqa: ANN401 - botocore has no types
-    """Have the calls of a session's clients be parts of the trace that they are made in: their names, no values."""
+    """Make the calls of a session's clients spans of the present trace: their names, without values."""
 
     def begin(model: Any, context: dict[str, Any], **_more: object) -> None:  # noqa: ANN401 - botocore has no types
         service = model.service_model.service_name

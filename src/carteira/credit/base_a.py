@@ -176,10 +176,10 @@ class RecordKeyRotation:
 
 
 async def rotate(database: Database, keyring: Keyring, progress: Progress = no_progress) -> RecordKeyRotation:
-    """Seal every record that is not on the active key-encryption key anew: fresh data key, fresh nonces.
+    """Reseal every record that is not under the active key-encryption key, with a new data key and new nonces.
 
-    Batches are short transactions, and what is left to do is told by the rows themselves: killed at any point, the
-    next run goes on from there. A record that somebody changes meanwhile is on the active key by that change.
+    Batches are short transactions, and the rows themselves show what is left: after a kill the next run continues. A
+    record that somebody changes meanwhile is on the active key by that change.
 
     Raises:
         DatabaseDown, KeyServiceDown: one of them went away; run it again.

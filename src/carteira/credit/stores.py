@@ -36,7 +36,7 @@ from carteira.kit.web.state import StateKey
 
 T = TypeVar("T")
 ProvenCpf = Callable[[Tx, UUID], Awaitable[str | None]]
-"""Tells the CPF of a user, if it is proven to be theirs; identity's, handed in by the composition root."""
+"""Returns a user's proven CPF; the composition root passes identity's."""
 
 NOTE_SECONDS = 0.25
 """Time for writing down a look-up in base C; it is not critical and never holds an answer up."""
@@ -52,7 +52,7 @@ async def nobody(_tx: Tx, _user_id: UUID) -> str | None:
 
 @dataclass(frozen=True)
 class CreditConfig:
-    """What credit is told by the composition root.
+    """Settings of credit.
 
     Attributes:
         key_file: The key file; made when missing only where `development`.

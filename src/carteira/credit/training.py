@@ -23,7 +23,7 @@ from carteira.kit.values.days import parse_day
 BATCH_ROWS = 5_000
 HELD_OUT_PERCENT = 30
 ROUND_STEPS = (1.0, 1.2, 1.5, 1.8, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0)
-"""Where bins may begin within a decade: round numbers, which a person can be told."""
+"""Where bins may begin within a decade: round numbers, which suit explanations."""
 SMALLEST_DECADE = -2
 SMALLEST = 10.0**SMALLEST_DECADE
 PREBINS = 20

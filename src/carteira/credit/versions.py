@@ -281,12 +281,12 @@ async def _keep_shipped(tx: Tx, *, was_in_force: bool) -> None:
 
 
 async def _choose(tx: Tx, order: ModelChoiceOrder, act: Act) -> CreditModelOut:
-    """Have a model score from the commit on.
+    """Put a model in force from the commit on.
 
     Raises:
         ModelNotFound: there is none of this version.
         ModelInForce: it scores already.
-        ModelOvertaken: another than the one that it was to take the place of does.
+        ModelOvertaken: another model than the expected one is in force.
     """
     await tx.execute(select(func.pg_advisory_xact_lock(_LOCK)))
     in_force = await _check(tx, order)
@@ -319,7 +319,7 @@ CHOOSE = Operation("credit.model_choice", ModelChoiceOrder, _choose, CHOOSES, cl
 
 
 async def choose(tx: Tx, desk: Desk, who: Principal, version: str, asked: ModelChoiceIn) -> object:
-    """Have a model score: at once, to go back to one that was in force before; else once a second person approves it.
+    """Put a model in force: at once, if it was in force before; otherwise after a second person's approval.
 
     Raises:
         ModelNotFound, ModelInForce, ModelOvertaken: as for the choice itself.

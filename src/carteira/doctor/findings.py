@@ -1,4 +1,4 @@
-"""A finding: one line of what was looked at, in Portuguese, and what to do."""
+"""A finding: one line about a check, in Portuguese, and what to do."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -63,7 +63,7 @@ class Vault:
                 del self._arriving[owner_id]
 
     def prepare(self) -> None:
-        """Open both now, so that a wrong setting is told of at the start."""
+        """Open both now, so that a wrong setting is reported at the start."""
         _ = self.storage, self.ring.keys()
 
 

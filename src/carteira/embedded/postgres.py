@@ -41,7 +41,7 @@ _SETTINGS: Mapping[str, str] = {
     "max_connections": "200",
     "wal_level": "replica",
     "max_wal_size": "2GB",
-    "min_wal_size": "1GB",  # kept for reuse: whoever commits into a new segment waits for 16 MB of zeros
+    "min_wal_size": "1GB",  # kept for reuse, since a commit into a new segment waits for 16 MB of zeros
     "jit": "off",
     "timezone": "UTC",
     "log_timezone": "UTC",

@@ -18,7 +18,7 @@ from carteira.embedded.forks import ForkServer, ForkServerGone
 from carteira.embedded.servers import EmbeddedServers
 
 _LOOK_SECONDS = 0.1
-"""How often what is down is looked at."""
+"""How often dead processes are checked."""
 _IDLE_LOOK_SECONDS = 5.0
 """The same while all is well: who ends wakes us."""
 _FIRST_BACKOFF_SECONDS = 0.25

@@ -129,7 +129,7 @@ async def client_names(tx: Tx, ids: Collection[UUID] | None = None) -> dict[UUID
 
 
 async def search_people(tx: Tx, asked: Filters, page: PageRequest[UUID]) -> Page[PersonView]:
-    """List people as `GET /users` does; each of them is looked at.
+    """List people as `GET /users` does; the looks are recorded.
 
     Raises:
         UnknownFilter: there is no such role or claim.

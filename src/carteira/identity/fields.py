@@ -95,7 +95,7 @@ NewPassword = Annotated[
         }
     ),
 ]
-"""A password that begins to be one: its rules are checked where all that are broken can be told at once."""
+"""A new password: its rules are checked later, where all broken ones are reported together."""
 Code = Annotated[str, Field(min_length=1, max_length=80, examples=["12345678"])]
 Token = Annotated[str, Field(min_length=1, max_length=200)]
 Description = Annotated[

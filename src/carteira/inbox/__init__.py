@@ -1,12 +1,12 @@
-"""The inbox: everything that the product tells a person, in one list, with what they have not read yet.
+"""The inbox: all of the product's notices to a person in one list, with the unread ones marked.
 
-It owns one thing: up to where each person has read. What is told is read where it is kept: the events of the outbox
-that name the person, what the audit says of their account and of who looked at their data, purchases that did not pass,
-and credits. So nothing is stored twice, and what a module erases is gone here too. Invariants:
+It owns only each person's last read notice. Notices are read from their sources: the outbox's events of the person, the
+audit of their account and of looks at their data, declined purchases, and credits. So nothing is stored twice, and what
+a module erases disappears here too. Invariants:
 
 - a person reads their own list only, without a claim;
-- the list is in the order of ids, which are made in the order of time, so that one cursor goes through all sources;
-- what is older than `UNREAD_DAYS` counts as read.
+- the list is sorted by ids, which are time-ordered, so that one cursor goes through all sources;
+- notices that are older than `UNREAD_DAYS` count as read.
 
 Sources: rules.md, inbox; `docs/reference/inbox.md`.
 """

@@ -9,7 +9,7 @@ from carteira.kit.web.bodies import Body
 
 
 class NoticeOut(BaseModel):
-    """Something that a person is told."""
+    """A notice."""
 
     model_config = ConfigDict(from_attributes=True)
 

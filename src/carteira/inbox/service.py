@@ -1,4 +1,4 @@
-"""The list of what a person is told, gathered from where it is kept, and up to where they have read it."""
+"""The list of a person's notices, gathered from their sources, and the last one that they have read."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -24,7 +24,7 @@ _FIRST, _LAST = UUID(int=0), UUID(int=2**128 - 1)
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something that a person is told."""
+    """A notice."""
 
     id: UUID
     topic: str

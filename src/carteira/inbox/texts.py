@@ -188,5 +188,5 @@ def of_refusal(decision_id: str, amount: int | None, merchant: str | None) -> Wo
 
 
 def of_look(who: str, what: str, purpose: str | None) -> Wording:
-    """Return who looked at one's data, at what, and what for where it is asked."""
+    """Return the text of a look: who looked at which data, and the purpose if there is one."""
     return Wording(f"{who} consultou seus dados", what + (f" ({purpose})." if purpose else "."), _DATA)

@@ -1,4 +1,4 @@
-"""What clients' webhooks are told of: what the modules' events, decisions and returns become, and whose they are."""
+"""The sources of webhooks: the modules' events, decisions and returns as webhook events, with their people."""
 
 from collections.abc import Collection
 from uuid import UUID

@@ -1,11 +1,11 @@
-"""Notices: the e-mails that events of the modules call for, and what waits for a second person.
+"""Notices: e-mails about the modules' events, and about pending operations.
 
-It stands above the modules, so that none knows of mail.
+It depends on the modules, so that they need not depend on e-mail.
 
-It owns nothing. A follower of the outbox defers one job for each event that a person is told of, in the transaction
-that moves its place, so that an event is told once; the job reads what is true when it sends and tells nobody who is
-gone. Events older than `STALE` are passed over: news of last month is none. What waits for a second person is told to
-those who may approve it, ten minutes' worth in one e-mail.
+It owns nothing. A follower of the outbox defers one job for each event with a notice, in the transaction that moves its
+place, so that each notice is sent once; the job reads the present state and sends nothing to erased people. Events
+older than `STALE` are skipped. Pending operations are reported to the people who may approve them, those of ten minutes
+in one e-mail.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -45,7 +45,7 @@ TOPICS: dict[str, tuple[str, Write]] = {
     "transit.card_cancelled": ("tell_card_cancelled", letters.of_cancelled_card),
     "transit.card_unblocked": ("tell_card_unblocked", letters.of_unblocked_card),
 }
-"""What people are told of: the job of each topic, and what writes its letter."""
+"""The topics with notices: each one's job, and the function that writes its e-mail."""
 
 
 def module(mailer: Mailer, others: Sequence[Module]) -> Module:
@@ -62,7 +62,7 @@ def module(mailer: Mailer, others: Sequence[Module]) -> Module:
 
 
 async def _defer(tx: Tx, rows: Sequence[RowMapping]) -> None:
-    """Defer a job for each event that somebody is told of."""
+    """Defer a job for each event with a notice."""
     oldest = clock.now() - STALE
     for row in rows:
         if row["topic"] in TOPICS and row["occurred_at"] >= oldest:

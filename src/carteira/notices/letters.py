@@ -1,4 +1,4 @@
-"""What each event is told as: the letter and its address, from what is true when it is sent; None tells nobody."""
+"""The e-mail of each event and its address, from the state at the time of sending; None: nothing is sent."""
 
 from datetime import date
 from uuid import UUID

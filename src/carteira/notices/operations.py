@@ -1,4 +1,4 @@
-"""Operations that wait for a second person: who is told that some do, and their makers what became of them."""
+"""Notices about pending operations: to the people who may approve them, and their outcomes to their makers."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence

@@ -21,7 +21,7 @@ _LISTENER = ("pix_webhook_certificate_file", "pix_webhook_key_file", "pix_webhoo
 
 
 class PixSettings(BaseSettings):
-    """The part of the settings that payments is told."""
+    """The settings of payments."""
 
     pix_url: str | None = Field(
         None,

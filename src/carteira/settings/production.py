@@ -106,7 +106,7 @@ def _is_signed_by_sandbox(file: Path) -> bool:
 
     try:
         return is_of_sandbox(file)
-    except (OSError, ValueError):  # what cannot be read is told of when it is used
+    except (OSError, ValueError):  # an unreadable file is reported when it is used
         return False
 
 

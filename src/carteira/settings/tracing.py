@@ -1,7 +1,7 @@
-"""What OpenTelemetry's standard names `OTEL_…`, Elastic APM's addresses as aliases, and where errors are told.
+"""The settings of traces (OpenTelemetry's `OTEL_…`, Elastic APM's addresses as aliases) and of errors.
 
-What is not here of the standard (`OTEL_BSP_…`, `OTEL_EXPORTER_OTLP_CERTIFICATE`, …) the SDK itself reads, of the
-environment alone.
+The SDK itself reads the standard's other variables (`OTEL_BSP_…`, `OTEL_EXPORTER_OTLP_CERTIFICATE`, …), from the
+environment only.
 """
 
 from base64 import b64encode
@@ -128,7 +128,7 @@ class TracingSettings(BaseSettings):
         return f"{base.rstrip('/')}/v1/traces"
 
     def sentry(self) -> str | None:
-        """Return where errors are told; None: nowhere but in the log."""
+        """Return the address for errors; None: they are only logged."""
         return self.sentry_dsn.get_secret_value() if self.sentry_dsn else None
 
     def tracing(self, environment: str) -> "TracingConfig | None":

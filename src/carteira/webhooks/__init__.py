@@ -3,12 +3,13 @@
 It owns endpoints (each a client's), their signing secrets, and deliveries. The composition root passes the tables of
 events to follow. Invariants:
 
-- an endpoint is told what its client may read by its claims and its employers, as these stand when it happens and
-  again when it is called, and no more;
-- what is told holds ids, amounts and states, 64 KiB at most, and leaves a look at whom it is about in the audit;
-- an address is called only where `kit.outbound.targets` leads: https in production, public, pinned, no redirects;
-- each event is told at least once under one `webhook-id`, in no order, for a day, or is kept as dead and can be told
-  again; an endpoint that does not answer delays no other and no job;
+- an endpoint gets only events that its client may read by its claims and employers, both when they happen and when they
+  are sent;
+- an event holds ids, amounts and states, 64 KiB at most, and each delivery is recorded as a look at the person
+  concerned;
+- addresses are called only through `kit.outbound.targets`: https in production, public, pinned, no redirects;
+- each event is delivered at least once under one `webhook-id`, in no order; after a day of failures it is given up and
+  can be replayed; a silent endpoint delays no other and no job;
 - a secret is shown once and stored sealed; two are valid at most.
 
 Sources: Standard Webhooks 1.0; `docs/reference/webhooks.md`; ADR 0034.

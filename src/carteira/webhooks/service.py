@@ -1,8 +1,8 @@
 """The administration of endpoints, by their clients and by the operators who manage these.
 
-A client keeps its own. A person with the claim keeps those of every client; one who is bound (to employers), those of
-clients that are bound to no others. Whoever has an endpoint told of an event, or reads its secret, holds the claim of
-that event themselves: nobody reads by a client what they may not.
+A client manages its own. A person with the claim manages those of every client; a bound person (employers) those of
+clients that are bound to no others. To subscribe an endpoint to an event, or to read its secret, a person needs the
+event's claim: nobody reads through a client what they may not read.
 """
 
 import math

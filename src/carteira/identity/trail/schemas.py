@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class DataAccessOut(BaseModel):
-    """Somebody looked at a person's data."""
+    """A look at a person's data."""
 
     model_config = ConfigDict(from_attributes=True)
 

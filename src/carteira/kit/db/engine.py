@@ -169,7 +169,7 @@ class Database:
         self.wakes.ring()
 
     def give_up_lean(self) -> None:
-        """Give up the lean connections that are not in use: the server was silent, and they lead to the same one."""
+        """Drop idle lean connections: the server was silent, and they lead to the same one."""
         self._lean.give_up()
 
     async def look_at_positions(self) -> None:
@@ -238,7 +238,7 @@ def _as_facts() -> Iterator[None]:
 
 
 def _give_up_elsewhere(context: ExceptionContext) -> None:
-    """Give up the pool's connections to a database that is not the one any more; new ones look for the one that is."""
+    """Drop the pool's connections to a database that is no longer the right one; new ones find the right one."""
     if sqlstate_of(context.original_exception) in ELSEWHERE:
         context.is_disconnect = True
 

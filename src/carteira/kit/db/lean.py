@@ -133,7 +133,7 @@ class LeanPool:
         return connection
 
     def give_up(self) -> None:
-        """Give up every connection that is not in use, without a word to a server that says nothing either."""
+        """Drop every idle connection at once, without closing messages to a silent server."""
         while self._idle:
             self._idle.pop().terminate()
 

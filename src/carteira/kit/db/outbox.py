@@ -190,9 +190,9 @@ def _causes(follower: Follower, rows: Sequence[RowMapping]) -> list[str]:
 
 
 async def _pass_over(tx: Tx, place: FollowerPlace, wanted: Callable[[Tx], Awaitable[bool]]) -> bool:
-    """Move the place behind all that can be read now, if nobody wants to know of it; return whether it was.
+    """Move the place past all readable rows, if nobody wants them; return whether it moved.
 
-    The horizon is taken first: whoever wants to know by now, and did not then, wants what was written after it.
+    The horizon is read first: a subscriber that appears later gets what is written after it.
     """
     horizon = await tx.scalar(select(positions.HORIZON)) or 0
     if await wanted(tx):

@@ -1,8 +1,7 @@
-"""Tables that are cut into months by their time-ordered ids: months to come are made ahead, and how many is told.
+"""Tables that are partitioned by month on their time-ordered ids: partitions are made ahead, and counted in a metric.
 
 The database makes them (`partition_make`), as the owner of the tables; the worker asks it to. A table's last partition
-has no end: a row finds its place there when nobody made months for a quarter of a year. How they came to be, and what
-they cannot have, is ADR 0040.
+has no end: it takes rows if no partition was made for a quarter of a year. ADR 0040 has the migration and the limits.
 """
 
 import asyncio

@@ -7,7 +7,7 @@ SAO_PAULO = ZoneInfo("America/Sao_Paulo")
 
 
 class Clock:
-    """Tells the time; tests set it with `set` and move it with `advance`."""
+    """Returns the time; tests set it with `set` and move it with `advance`."""
 
     def __init__(self) -> None:
         self._set: datetime | None = None

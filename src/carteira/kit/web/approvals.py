@@ -124,7 +124,7 @@ class People:
 
 
 class OperationOut(BaseModel):
-    """A pending operation, as its maker is told of it."""
+    """A pending operation, as its maker sees it."""
 
     id: UUID
     kind: str

@@ -88,7 +88,7 @@ async def _well(app: FastAPI, name: str, check: Check, reasons: dict[str, str]) 
 
 
 def metrics_router(token: str | None) -> APIRouter:
-    """Return the route of Prometheus' metrics, open to whoever holds the token, or to everybody if there is none."""
+    """Return the route of Prometheus' metrics, which needs the token, if there is one."""
     scraped = APIRouter(route_class=JsonRoute, include_in_schema=False)
 
     @scraped.get("/metrics", dependencies=[public("Prometheus; METRICS_TOKEN closes it")])

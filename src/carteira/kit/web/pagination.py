@@ -70,7 +70,7 @@ class CursorOf(Generic[K]):
 
     @property
     def schema(self) -> dict[str, Any]:
-        """What a document says of the list's cursors; whoever makes some up for tests learns what they hold."""
+        """The cursor's schema in the OpenAPI document, which says what cursors hold, for generated tests."""
         # `read` checks the length, so that each wrong cursor gets the same answer.
         return {"type": "string", "maxLength": MAX_CURSOR, "format": self.format}
 

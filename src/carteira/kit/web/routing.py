@@ -111,9 +111,9 @@ class _IndexedRoutes:
 
 
 class ShortCut:
-    """ASGI application: answers lean routes without what FastAPI puts around each, and gives it the others.
+    """ASGI application: answers lean routes without FastAPI's layers around each route, and passes it the others.
 
-    Of that a lean route needs the error handlers alone. What nobody handles is for whoever serves this.
+    A lean route needs only the error handlers. Unhandled errors go to the caller.
     """
 
     def __init__(self, api: FastAPI, index: _Index) -> None:

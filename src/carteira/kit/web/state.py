@@ -46,7 +46,7 @@ class StateKey(Generic[T]):
 
 
 SETTINGS = StateKey[BaseSettings]("settings")
-"""The settings that this server was started with, for whoever lists them."""
+"""The settings that this server was started with."""
 MODULES = StateKey[frozenset[str]]("modules")
 """The optional modules that are on."""
 DATABASE = StateKey[Database]("database")

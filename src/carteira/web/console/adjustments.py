@@ -64,7 +64,7 @@ def _booking(reseller_id: UUID, one: resellers.MonthOut) -> Confirmation:
 
 
 async def _month(page: WebPage, reseller_id: UUID, month: Any) -> resellers.MonthOut:  # noqa: ANN401 - a day
-    """Return a reseller's month in figures; they are looked at.
+    """Return a reseller's month in figures; the look is recorded.
 
     Raises:
         NotFound: they have no purchases in it.
@@ -113,7 +113,7 @@ def _gone(page: WebPage, reseller_id: UUID, outcome: Outcome, said: str) -> Resp
 
 
 async def _undoing(page: WebPage, reseller_id: UUID, adjustment_id: UUID) -> Confirmation:
-    """Return what undoing an adjustment does; its reseller is looked at.
+    """Return what undoing an adjustment does; the look at its reseller is recorded.
 
     Raises:
         NotFound: there is none of theirs.

@@ -192,7 +192,7 @@ async def ask_choice(version: Version, page: SignedPage) -> Response:
     dependencies=[claims(READS, CHOOSES), step_up(), acts("credit_model_chosen")],
 )
 async def choose(version: Version, page: SignedPage) -> Response:
-    """Have a model score: at once if it did before, else once a second person approves it."""
+    """Put a model in force: at once if it was before, else after a second person's approval."""
     form = await page.form(ModelChoiceForm)
     one, in_force = await _pair(page, version)
     if form.value is None:

@@ -93,7 +93,7 @@ async def find_member(employer_id: UUID, page: SignedPage) -> Response:
 
 
 async def _found(page: WebPage, said: str) -> UUID | None:
-    """Find the one person or client that is meant; a person is looked at."""
+    """Find the person or client; the look at a person is recorded."""
     try:
         return UUID(said)
     except ValueError:

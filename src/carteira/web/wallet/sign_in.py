@@ -104,7 +104,7 @@ def _ask_code(page: WebPage, form: Reading[SecondFactorForm]) -> Response:
 
 @router.post("/app/entrar/chave/opcoes", dependencies=_OPEN)
 async def passkey_options(page: OpenPage, site: identity.SiteDep) -> JSONResponse:
-    """Give what the browser needs to ask for a passkey."""
+    """Return the browser's options to ask for a passkey."""
     return JSONResponse(await identity.passkey_sign_in_options(page.identity, site, page.client))
 
 
