@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import psycopg
 import pytest
 
@@ -96,6 +97,16 @@ async def freeze_the_leaders_machine(installation: Installation) -> Heal:
     return thaw
 
 
+async def switch_over(installation: Installation) -> Heal:
+    """Have another machine lead, as an operator does before the leader is worked on."""
+    leader = await asyncio.to_thread(_leader, installation)
+    url = f"http://{leader.address}:{leader.ports.api}/switchover"
+    async with httpx.AsyncClient(timeout=60) as client:
+        answer = await client.post(url, json={"leader": leader.name})
+    assert answer.status_code == 200, answer.text
+    return nothing
+
+
 async def kill_the_synchronous_replica(installation: Installation) -> Heal:
     replicas = await asyncio.to_thread(installation.trio.replicas)
     return await _kill(replicas[0])
@@ -173,6 +184,7 @@ FAULTS = [
     Fault("Redis's master dies", kill_the_master_of_redis, 10),
     Fault("a server is paused and goes on", pause_a_server, 10, clients_leave=True),
     Fault("the disk of the leader's log is full", fill_the_leaders_disk, 25, is_felt=True),
+    Fault("an operator switches over", switch_over, 10, is_felt=True),
 ]
 
 
@@ -196,7 +208,6 @@ async def test_nothing_acknowledged_is_lost_or_doubled(installation: Installatio
     await assert_followed(books)
     await books.close()
     report(fault, shoppers, seconds, asked)
-    assert max(seconds) <= fault.most_seconds, seconds
     assert shoppers.slowest <= ANSWER_SECONDS, "an answer took too long"
     assert codes.keys() <= {"00", "07"}
     assert not fault.is_felt or codes["07"] > 0, "nobody noticed"
@@ -209,6 +220,8 @@ async def one_round(installation: Installation, shoppers: Shoppers, fault: Fault
     took = time.perf_counter() - struck
     await shoppers.more_approved()
     gap = max(shoppers.longest_gap(struck), took if fault.strike is kill_the_master_of_redis else 0.0)
+    logs = "\n".join(machine.log() for machine in installation.trio.machines.values())
+    assert gap <= fault.most_seconds, f"{gap} s\n{logs}"
     await heal()
     await asyncio.to_thread(installation.trio.wait_until_whole)
     await until(installation.redises.is_ready, "Redis has a replica again", 90)

@@ -83,6 +83,7 @@ class Machine:
             "password": PASSWORD,
             "network": "127.0.0.0/8",
             "memory": "64MB",
+            "slot-size": "64MB",
             "folder": self.folder if template == "patroni.yml" else self.folder / "etcd",
         }
         for word, value in values.items():
