@@ -20,6 +20,7 @@ import pytest
 from carteira.benefits.accounts import balances, find
 from carteira.kit.db.engine import Database
 from carteira.kit.db.outbox import Backlog
+from carteira.kit.values.clock import clock
 from carteira.ledger import chain
 from tests.faults.test_authorizer import ACCOUNTS, START, assert_whole, in_the_books, open_accounts
 from tests.ha.installation import Installation, Shoppers
@@ -205,7 +206,7 @@ async def test_nothing_acknowledged_is_lost_or_doubled(installation: Installatio
     codes, asked = shoppers.codes(), len(shoppers.journal.requests)
     await settle(books, accounts, shoppers)
     await assert_proven(books)
-    await assert_followed(books)
+    await assert_worked(books, len(installation.workers))
     await books.close()
     report(fault, shoppers, seconds, asked)
     assert shoppers.slowest <= ANSWER_SECONDS, "an answer took too long"
@@ -245,11 +246,15 @@ async def settle(books: Database, accounts: list[str], shoppers: Shoppers) -> No
     assert left == ACCOUNTS * START - 100 * len(journal.approved)
 
 
-async def assert_followed(books: Database) -> None:
-    """Assert that the workers go on: one of them has sealed what was written."""
+async def assert_worked(books: Database, workers: int) -> None:
+    """Assert that the workers go on: what was written is sealed, and each takes jobs from both queues."""
     backlog = Backlog([chain.follower])
+    alive = "SELECT count(*) FROM procrastinate_workers WHERE last_heartbeat > $1"
     async with asyncio.timeout(60):
         while any(lag.rows for lag in (await backlog.lags(books.reads)).values()):
+            continue
+        since = clock.now()
+        while (await books.reads.fetch(alive, [since]))[0][0] < 2 * workers:
             continue
 
 

@@ -198,10 +198,31 @@ class Trio:
         members = sorted(self.members(), key=lambda member: str(member["role"]) != "sync_standby")
         return [self.machines[member["host"]] for member in members if member["role"] != "leader"]
 
+    def told_by(self, machine: Machine) -> dict[str, Any]:
+        """Return what a machine's Patroni tells of its own PostgreSQL; nothing while it does not answer."""
+        with contextlib.suppress(httpx.TransportError, ValueError):
+            told: dict[str, Any] = httpx.get(f"http://{machine.address}:{self.ports.api}/patroni", timeout=2).json()
+            return told
+        return {}
+
     def is_whole(self) -> bool:
-        """Tell whether all three are there and in step, one of them synchronously, and etcd has its majority."""
-        roles = sorted(member["role"] for member in self.members() if member["state"] in {"running", "streaming"})
-        return roles == ["leader", "replica", "sync_standby"] and all(self.etcd_status(one) for one in self.machines)
+        """Tell whether all three are there and in step, one of them synchronously, and etcd has its majority.
+
+        Each is asked itself: what others tell of one that died or stood still may be from before.
+        """
+        told = [self.told_by(machine) for machine in self.machines.values()]
+        leaders = [one for one in told if one.get("role") == "primary" and one["state"] == "running"]
+        followers = [one for one in told if one.get("replication_state") == "streaming" and one["state"] == "running"]
+        if (len(leaders), len(followers)) != (1, 2) or len({one.get("timeline") for one in told}) != 1:
+            return False
+        following = sorted(
+            one["sync_state"] for one in leaders[0].get("replication", ()) if one["state"] == "streaming"
+        )
+        return (
+            following == ["async", "sync"]
+            and any(member["role"] == "sync_standby" for member in self.members())
+            and all(self.etcd_status(one) for one in self.machines)
+        )
 
     def etcd_status(self, address: str) -> dict[str, Any] | None:
         """Return what an etcd tells of itself; None if it does not answer."""
