@@ -293,7 +293,7 @@ screenshots: install-dev ## Take the README's pictures, of a server that runs (P
 bench-routes: install-dev ## Ordinary routes beside a bare floor and a beginner's toy
 	@PYTHONPATH=src:. $(BIN)/python -m benchmarks.routes $(ARGS)
 
-bench-scale: install-dev ## Latencies with more and more accounts and entries
+bench-scale: install-dev ## Latencies with more and more accounts and entries, in eight minutes (ARGS="--partitions 36 --checks")
 	@PYTHONPATH=src:. $(BIN)/python -m benchmarks.scale $(ARGS)
 
 bench-migrations: install-dev ## For how long a migration holds up who writes, by the entries (ten million: two minutes, 6 GB)

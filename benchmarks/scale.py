@@ -1,6 +1,9 @@
 """`make bench-scale`: how latencies grow with the accounts and the entries.
 
-`--partitions 36` spreads the entries over so many months, each in its partition, and adds what a follower's look costs.
+`--partitions 36` spreads the entries over so many months, each in its partition. `--checks` adds a whole reconcile and,
+once all is sealed, a whole verification, in seconds. Beside each: a look of all followers, in milliseconds.
+
+Up to ten million entries take about eight minutes, with `--checks` some fifteen; a hundred million take 60 GB.
 
 For each size: the authorizer at a fixed rate (open loop), and an account's statement and its balance at an instant over
 HTTP, one after the other; twice, with a server just started and with the same accounts again. Entries are filled in by
@@ -27,11 +30,17 @@ from rich.table import Table
 from benchmarks.draw import draw_scale
 from benchmarks.load import Connection, close_all, closed_loop, connect, http_request, open_loop
 from benchmarks.stage import PATH, fill, product, stage
+from carteira import ledger
+from carteira.app import modules_of
 from carteira.benefits.ledger_kinds import SETTLEMENT
 from carteira.cli import tokens
+from carteira.kit.db.engine import open_database
+from carteira.kit.db.outbox import Backlog, follow
+from carteira.ledger import chain
 from carteira.settings import Settings
 
 READS = 400
+LOOKS = 50
 CHUNK = 50_000
 
 _PURCHASES = """
@@ -132,6 +141,39 @@ async def _measure(url: str, database: str, accounts: int, home: Path, rate: flo
     return times
 
 
+async def _look(database_url: str, home: Path) -> float:
+    """Return the median of what a look of all the worker's followers takes, in milliseconds."""
+    followers = [one for module in modules_of(Settings(carteira_home=home)) for one in module.followers]
+    async with open_database(database_url) as database:
+        backlog, times = Backlog(followers), []
+        for _ in range(LOOKS):
+            began = time.perf_counter()
+            await backlog.look(database.reads)
+            times.append((time.perf_counter() - began) * 1000)
+    return statistics.median(times)
+
+
+async def _check(database_url: str) -> tuple[float, float]:
+    """Return the seconds of a whole reconcile, and of a whole verification once all entries are sealed."""
+    async with open_database(database_url) as database:
+        began = time.perf_counter()
+        async with database.transaction() as tx:
+            reconciled = await ledger.reconcile(tx)
+        reconcile = time.perf_counter() - began
+        sealed = 1
+        while sealed:
+            async with database.transaction() as tx:
+                sealed = await follow(tx, chain.follower)
+        began = time.perf_counter()
+        async with database.transaction() as tx:
+            async for so_far in ledger.verify(tx):
+                found = so_far.findings
+        verify = time.perf_counter() - began
+    if reconciled.differences or found:
+        raise SystemExit("the ledger is not right")
+    return reconcile, verify
+
+
 def main() -> None:
     """Run it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -139,12 +181,14 @@ def main() -> None:
     parser.add_argument("--entries", type=int, nargs="+", default=[100_000, 1_000_000, 10_000_000])
     parser.add_argument("--rate", type=float, default=1_000.0)
     parser.add_argument("--partitions", type=int, default=0, help="months that the entries are spread over")
+    parser.add_argument("--checks", action="store_true", help="reconcile and verify, too")
     parser.add_argument("--svg", type=Path, default=None, help="draw the curves into this file")
     options = parser.parse_args()
     out = Console()
     rows: list[tuple[str, list[tuple[float, float]]]] = []
     table = Table(title=f"Latencies in ms, p50 / p99 (authorizer at {options.rate:,.0f}/s)")
-    for title in ("accounts", "entries", "server", "authorizer", "statement", "balance at an instant"):
+    titles = ["accounts", "entries", "server", "authorizer", "statement", "balance at an instant", "followers' look"]
+    for title in titles + ["reconcile s", "verify s"] * options.checks:
         table.add_column(title, justify="right")
     with tempfile.TemporaryDirectory(prefix="carteira-bench-") as folder, Progress(transient=True) as progress:
         home = Path(folder)
@@ -155,13 +199,16 @@ def main() -> None:
                     fill(endpoints.owner_url, accounts, first=filled + 1)
                     filled = accounts
                 grow(endpoints.owner_url, accounts, entries, progress, months=options.partitions)
-                with product(home, endpoints, strategy="queue", workers=2) as url:
+                beside = [f"{uvloop.run(_look(endpoints.database_url, home)):.1f}"]
+                if options.checks:
+                    beside += [f"{seconds:.1f}" for seconds in uvloop.run(_check(endpoints.database_url))]
+                with product(home, endpoints, strategy="queue", workers=2, looks_per_hour="none") as url:
                     for state in ("just started", "in use"):  # the same accounts again
                         times = uvloop.run(_measure(url, endpoints.database_url, accounts, home, options.rate))
                         figures = [(statistics.median(t), sorted(t)[int(len(t) * 0.99)]) for t in times]
                         rows.append((f"{accounts:,} accounts, {entries:,} entries, {state}", figures))
                         shown = (f"{p50:.1f} / {p99:.1f}" for p50, p99 in figures)
-                        table.add_row(f"{accounts:,}", f"{entries:,}", state, *shown)
+                        table.add_row(f"{accounts:,}", f"{entries:,}", state, *shown, *beside)
                 out.print(table)
     if options.svg:
         options.svg.write_text(draw_scale(rows))

@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
+import psycopg
 import pytest
 from sqlalchemy import text
 
@@ -17,7 +19,10 @@ from carteira.app import backup_config
 from carteira.backup import keys, making, place
 from carteira.backup.place import Manifest
 from carteira.backup.wal import Archiver
-from carteira.embedded import SERVICE, EmbeddedServers
+from carteira.cli.restoring import _floors
+from carteira.embedded import SERVICE, EmbeddedServers, process
+from carteira.embedded.home import Home
+from carteira.embedded.postgres import SUPERUSER, PostgresServer
 from carteira.kit.security.age import PrivateKey
 from carteira.schema import grant, migrate
 from carteira.settings import Settings
@@ -27,8 +32,8 @@ from tests.support.benefits import AUTHORIZER, FOOD, open_benefit_account, proce
 from tests.support.credit import analyst_of, fill_bases
 from tests.support.documents import download, upload
 from tests.support.people import Person, register
-from tests.support.server import clean_environment
-from tests.support.waiting import until
+from tests.support.server import clean_environment, free_port, running_server
+from tests.support.waiting import until, wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
 ARCHIVED_EACH_SECONDS = 1
@@ -52,11 +57,13 @@ class Disaster:
             erasure_journal_url=self.journal.as_uri(),
         )
 
-    def run(self, home: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    def run(
+        self, home: Path, *arguments: str, environment: dict[str, str] | None = None
+    ) -> "subprocess.CompletedProcess[str]":
         """Run a command as an operator does."""
         return subprocess.run(  # noqa: S603 - argv is ours
             [sys.executable, "-m", "carteira", *arguments],
-            env=self.environment(home),
+            env=self.environment(home) | (environment or {}),
             cwd=home.parent,
             capture_output=True,
             text=True,
@@ -162,6 +169,64 @@ async def see_it_all(app: RunningApp, facts: Facts) -> None:
     await buy(app, facts.account, 1)
 
 
+@contextmanager
+def started_by_hand(folder: Path) -> Iterator[str]:
+    """Start PostgreSQL on a data folder as an operator does, and give the service's address once it has recovered."""
+    home = Home(folder / "home-of-postgresql")
+    home.acquire()
+    server = PostgresServer(home, {})
+    placement, data = server.placement, folder / "data"
+    (folder / "pg_hba.conf").write_text("host all all 127.0.0.1/32 trust\n")
+    placement.own(folder)
+    port = free_port()
+    settings = {"hba_file": folder / "pg_hba.conf", "port": port, "listen_addresses": "127.0.0.1"}
+    settings |= {"unix_socket_directories": "", **_floors(placement.programs, data)}
+    running = process.spawn(
+        [
+            str(placement.programs / "postgres"),
+            "-D",
+            str(data),
+            *(f"--{name}={value}" for name, value in settings.items()),
+        ],
+        run_as=placement.run_as,
+        cwd=data,
+        env=process.server_environment(),
+        log=home.log_path("by-hand"),
+    )
+    try:
+        wait_until(lambda: has_recovered(port), "PostgreSQL has replayed the log", 60)
+        yield f"postgresql://{SERVICE}@127.0.0.1:{port}/carteira"
+    finally:
+        running.send_signal(server.stop_signal)
+        running.wait(30)
+        home.release()
+
+
+def has_recovered(port: int) -> bool:
+    try:
+        with psycopg.connect(f"postgresql://{SUPERUSER}@127.0.0.1:{port}/carteira") as connection:
+            return connection.execute("SELECT pg_is_in_recovery()").fetchone() == (False,)
+    except psycopg.OperationalError:
+        return False
+
+
+def see_it_serve(disaster: Disaster, folder: Path, redis_url: str, account: str) -> None:
+    """Restore PostgreSQL for an operator's own server, start it and a server on it, and buy; the books are right."""
+    (folder / "server").mkdir(parents=True)
+    identity, packed = f"--identity={disaster.key}", f"--keys={disaster.keys}"
+    restored = disaster.run(folder / "server", "restore", "postgresql", str(folder / "data"), identity, packed, "--yes")
+    assert restored.returncode == 0, restored.stdout + restored.stderr
+    with started_by_hand(folder) as url:
+        settings = {"database_url": url, "redis_url": redis_url, "carteira_modules": "benefits"}
+        with running_server(folder / "server", workers=1, **settings) as server:  # it answers /health/ready
+            body = purchase(account, "1.00", FOOD)
+            answer = httpx.post(server.url + AUTHORIZER, content=body, headers=processor_headers())
+            assert answer.json() == {"code": "00"}
+        for check in ("reconcile", "verify"):
+            done = disaster.run(folder / "server", "ledger", check, environment={"DATABASE_URL": url})
+            assert done.returncode == 0, done.stdout + done.stderr
+
+
 async def test_after_the_loss_of_every_store_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
     key = PrivateKey.make()
     disaster = Disaster(
@@ -195,9 +260,11 @@ async def test_after_the_loss_of_every_store_nothing_acknowledged_is_lost(tmp_pa
     assert f"cabeça {facts.head}" in restored.stdout
     assert "Tudo confere." in restored.stdout
     assert "0 pessoa(s) apagada(s) de novo, 1 já não estava(m) lá." in restored.stdout
-    with installation(other, disaster) as (_, settings):
+    with installation(other, disaster) as (servers, settings):
         async with running_app(settings) as app:
             await see_it_all(app, facts)
+        redis = servers.endpoints.redis_url
+        await asyncio.to_thread(see_it_serve, disaster, tmp_path / "by-hand", redis, facts.account)
         over = await asyncio.to_thread(disaster.run, other, *arguments)
         assert (over.returncode, "não está vazia" in over.stderr) == (1, True), over.stderr
 
