@@ -169,6 +169,7 @@ async def test_nothing_of_another_employer_is_there(
         "/benefits/accounts/{account}/statement",
         "/transactions/{transaction_id}",
         "/benefits/employers/{employer_id}",
+        "/benefits/employers/{employer_id}/fund",
     ],
 )
 @pytest.mark.parametrize("kind", ["erp", "approver"])

@@ -81,6 +81,7 @@ EXCEPTIONS: dict[str, Most] = {
     "GET /transactions/{transaction_id} (operator)": Most(5, 4, _LOOK),
     "GET /benefits/employers (operator)": Most(2, 1, _RARE),
     "GET /benefits/employers/{employer_id} (operator)": Most(2, 1, _RARE),
+    "GET /benefits/employers/{employer_id}/fund (operator)": Most(3, 1, _RARE),
     "GET /benefits/employers/{employer_id}/members (operator)": Most(2, 1, _RARE),
     "GET /benefits/scheduled-credits (operator)": Most(2, 1, _RARE),
     "GET /benefits/accounts (own)": Most(3, 1, _DOORS),

@@ -21,7 +21,7 @@ from tests.payments.world import Wallet, txid
 from tests.support.chat import ChatUser
 from tests.support.machines import new_acting
 from tests.support.pages import PlainBrowser
-from tests.support.people import Person, register
+from tests.support.people import Person, new_cpf, register
 
 
 class _Killed(BaseException):
@@ -111,11 +111,21 @@ async def test_a_client_pays_in_for_a_pre_funded_employer(wallet: Wallet) -> Non
     employer = made.json()["id"]
     erp = await new_acting(admin, "benefits:fund")
     order = {"purpose": "benefit_funding", "amount": 4_000, "employer_id": employer}
+    hr = await new_acting(admin, "benefits:write")
+    fund = {"employer_id": employer, "prefunded": True, "balance": 0}
+    assert (await hr.get(f"/benefits/employers/{employer}/fund")).json() == fund
     charge = await erp.post("/payments/charges", order)
     assert charge.status_code == 201, charge.text
     wallet.stand_in.pay(txid(charge.json()), tell=False)
     await wallet.poll()
     assert (await erp.get(f"/payments/charges/{charge.json()['id']}")).json()["state"] == "paid"
+    assert (await hr.get(f"/benefits/employers/{employer}/fund")).json() == fund | {"balance": 4_000}
+    account = await hr.post("/benefits/accounts", {"account": "f-1", "cpf": new_cpf(), "employer_id": employer})
+    assert account.status_code == 201, account.text
+    credit = await hr.post("/benefits/accounts/f-1/credits", {"category": "FOOD", "amount": 1_500})
+    assert credit.status_code == 201, credit.text
+    assert (await hr.get(f"/benefits/employers/{employer}/fund")).json()["balance"] == 2_500
+    assert (await erp.get(f"/benefits/employers/{employer}/fund")).status_code == 403
     without = await new_acting(admin, "benefits:read")
     assert (await without.post("/payments/charges", order)).status_code == 403
 

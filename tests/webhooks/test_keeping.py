@@ -146,6 +146,23 @@ async def test_a_client_has_so_many_test_calls_a_minute_over_all_its_endpoints(o
     assert (await second.client.post(f"{second.path}/test")).status_code == 202
 
 
+async def test_a_client_has_so_many_replays_a_minute_over_all_its_endpoints(operator: Person) -> None:
+    first, other = await new_hook(operator, URL, CREDITED), await new_hook(operator, URL, CREDITED)
+    second = await add_hook(first.client, URL, CREDITED)
+    since = {"since": "2026-01-01T00:00:00Z"}
+    told = (await first.client.post(f"{first.path}/test")).json()["message_id"]
+    for number in range(service.REPLAYS):
+        asked = (f"{second.path}/replay", since) if number % 2 else (f"{first.path}/deliveries/{told}/replay", None)
+        assert (await first.client.post(*asked)).status_code == 202
+    for asked in ((f"{second.path}/replay", since), (f"{first.path}/deliveries/{told}/replay", None)):
+        answer = await first.client.post(*asked)
+        assert (answer.status_code, answer.json()["code"]) == (429, "too_many_requests")
+        assert 0 < int(answer.headers["retry-after"]) <= 60
+    assert (await other.client.post(f"{other.path}/replay", since)).status_code == 202
+    clock.set(clock.now() + timedelta(seconds=61))
+    assert (await first.client.post(f"{second.path}/replay", since)).status_code == 202
+
+
 async def test_secrets_are_sealed_anew_with_identitys_keys(operator: Person, app: RunningApp) -> None:
     await new_hook(operator, URL, CREDITED)
     ring = app.api.state.identity.sealer

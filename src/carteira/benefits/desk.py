@@ -21,6 +21,7 @@ from carteira.benefits.catalog import delete_merchant, list_categories, list_mer
 from carteira.benefits.employers import EmployerView
 from carteira.benefits.employers import listed as employers_of
 from carteira.benefits.errors import BenefitAccountNotFound, CatalogIsEverybodys, TransactionNotFound
+from carteira.benefits.funding import balances as fund_balances
 from carteira.benefits.invitations import invite
 from carteira.benefits.lifecycle import block, close, unblock
 from carteira.benefits.models import BenefitAccount, BenefitDecision, BenefitReference, BenefitReturn, Employer
@@ -67,6 +68,7 @@ __all__ = [
     "delete_merchant",
     "effect_of_rule",
     "employers_of",
+    "fund_balances",
     "insist_unbound",
     "invite",
     "list_categories",

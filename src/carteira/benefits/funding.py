@@ -3,7 +3,7 @@
 Funds are locked before people's accounts, so that concurrent top-ups cannot deadlock.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +14,7 @@ from carteira.benefits import employers
 from carteira.benefits.errors import EmployerNotFound, FundSpent, InsufficientFund, NotPrefunded
 from carteira.benefits.ledger_kinds import EMPLOYER_FUND, FUNDING
 from carteira.benefits.models import Employer
+from carteira.benefits.schemas import EmployerFundOut
 from carteira.kit.db import outbox
 from carteira.kit.db.session import Tx
 from carteira.kit.security.approvals import Act
@@ -24,7 +25,7 @@ FUNDED = "benefits.funded"
 FUND_RETURNED = "benefits.fund_returned"
 
 
-async def _fund_of(tx: Tx, employer_id: UUID) -> UUID:
+async def _account_of(tx: Tx, employer_id: UUID) -> UUID:
     """Return the account of an employer's fund, opening it at first use."""
     return await ledger.open_account(tx, EMPLOYER_FUND, holder_id=employer_id)
 
@@ -37,7 +38,7 @@ async def source_of(tx: Tx, employer_id: UUID) -> UUID:
 
 async def sources_of(tx: Tx, employer_ids: Iterable[UUID], prefunded: Collection[UUID]) -> Mapping[UUID, UUID]:
     """Return the accounts that some employers' top-ups come from; funds are locked, in one order."""
-    found = {one: await _fund_of(tx, one) if one in prefunded else FUNDING for one in sorted(set(employer_ids))}
+    found = {one: await _account_of(tx, one) if one in prefunded else FUNDING for one in sorted(set(employer_ids))}
     if funds := set(found.values()) - {FUNDING}:
         await ledger.lock(tx, funds)
     return found
@@ -77,7 +78,9 @@ async def fund_to_pay_into(tx: Tx, who: Principal, employer_id: UUID | None) -> 
 
 async def pay_in(tx: Tx, employer_id: UUID, amount: int, *, source: UUID, act: Act) -> UUID:
     """Credit a payment to an employer's fund from an operator's account; return the entry's id."""
-    entry = ledger.transfer(FUNDED, source=source, target=await _fund_of(tx, employer_id), amount=amount, key=act.key)
+    entry = ledger.transfer(
+        FUNDED, source=source, target=await _account_of(tx, employer_id), amount=amount, key=act.key
+    )
     entry_id = await ledger.post(tx, entry, actor=act.actor, approved_by=act.approved_by)
     await outbox.emit(tx, "benefits.funded", _told(employer_id, amount, entry_id))
     return entry_id
@@ -94,7 +97,7 @@ async def pay_out(tx: Tx, employer_id: UUID, amount: int, *, target: UUID, act: 
         FundSpent: it does not cover it.
     """
     entry = ledger.transfer(
-        FUND_RETURNED, source=await _fund_of(tx, employer_id), target=target, amount=amount, key=act.key
+        FUND_RETURNED, source=await _account_of(tx, employer_id), target=target, amount=amount, key=act.key
     )
     try:
         entry_id = await ledger.post(tx, entry, actor=act.actor, approved_by=act.approved_by)
@@ -106,19 +109,25 @@ async def pay_out(tx: Tx, employer_id: UUID, amount: int, *, target: UUID, act: 
 
 async def fund_to_take_back(tx: Tx, employer_id: UUID) -> int:
     """Lock a fund, and return what can be taken out of it, in centavos."""
-    fund = await _fund_of(tx, employer_id)
+    fund = await _account_of(tx, employer_id)
     return (await ledger.lock(tx, [fund])).account(fund).available
 
 
-async def balance_of(tx: Tx, who: Principal, employer_id: UUID) -> int:
-    """Return the balance of an employer's fund, in centavos.
+async def fund_of(tx: Tx, who: Principal, employer_id: UUID) -> EmployerFundOut:
+    """Return what is in an employer's fund; one that pays otherwise may have something left of before.
 
     Raises:
         EmployerNotFound: there is none, or it is none of theirs.
     """
-    await employers.find(tx, who, employer_id)
-    held = await ledger.accounts_of_holder(tx, employer_id)
-    return next((view.balance for view in held if view.kind == EMPLOYER_FUND), 0)
+    employer = await employers.find(tx, who, employer_id)
+    found = await balances(tx, [employer_id])
+    return EmployerFundOut(employer_id=employer_id, prefunded=employer.prefunded, balance=found.get(employer_id, 0))
+
+
+async def balances(tx: Tx, employer_ids: Sequence[UUID]) -> dict[UUID, int]:
+    """Return what is in the funds of employers, in centavos; who never paid in is not there."""
+    held = await ledger.accounts_of_holders(tx, employer_ids)
+    return {one: view.balance for one, accounts in held.items() for view in accounts if view.kind == EMPLOYER_FUND}
 
 
 async def refuse_reversal(_tx: Tx, _reversal: ledger.NewEntry) -> None:

@@ -5,11 +5,11 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query
 
-from carteira.benefits import employers
-from carteira.benefits.schemas import EmployerIn, EmployerOut, EmployerPatch, MemberOut
+from carteira.benefits import employers, funding
+from carteira.benefits.schemas import EmployerFundOut, EmployerIn, EmployerOut, EmployerPatch, MemberOut
 from carteira.identity import IdentityDep
 from carteira.kit.web.access import Principal, acts, claims, reads, step_up
-from carteira.kit.web.json_route import JsonRoute
+from carteira.kit.web.json_route import JsonRoute, polled
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
 from carteira.kit.web.transaction import ReadTxDep, TxDep
 
@@ -47,6 +47,19 @@ async def patch_employer(employer_id: UUID, body: EmployerPatch, tx: TxDep, _who
     """Muda o CNPJ, o nome, ou se a empresa é pré-paga."""
     changes = body.model_dump(exclude_none=True)
     return EmployerOut.model_validate(await employers.change(tx, employer_id, changes))
+
+
+@router.get(
+    "/{employer_id}/fund",
+    operation_id="get_employer_fund",
+    summary="O fundo de uma empresa",
+    dependencies=[polled(), _companies],
+)
+async def get_fund(
+    employer_id: UUID, tx: ReadTxDep, who: Annotated[Principal, claims("benefits:write")]
+) -> EmployerFundOut:
+    """Mostra o que a empresa depositou e ainda não creditou; os créditos de uma empresa pré-paga saem daqui."""
+    return await funding.fund_of(tx, who, employer_id)
 
 
 @router.get(

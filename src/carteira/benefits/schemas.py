@@ -139,6 +139,14 @@ class EmployerOut(BaseModel):
     created_at: datetime
 
 
+class EmployerFundOut(BaseModel):
+    """What an employer has paid in and not yet topped up with."""
+
+    employer_id: UUID
+    prefunded: bool = Field(description="Se os créditos saem deste fundo")
+    balance: int = Field(description="O que há no fundo, em centavos", examples=[1_500_000])
+
+
 class MemberOut(BaseModel):
     """An operator or a client that is bound to an employer."""
 

@@ -12,7 +12,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import case, func, select, update
+from sqlalchemy import Select, case, func, select, update
+from sqlalchemy.orm import InstrumentedAttribute
 
 from carteira import identity
 from carteira.kit.db.session import Tx, locked
@@ -53,8 +54,13 @@ REPLAYED = 10_000
 """Most deliveries of one replay."""
 TESTS = 10
 """Most test calls of a client in a minute, over all its endpoints."""
-_TESTS_SECONDS = 60
+REPLAYS = 10
+"""Most replays of a client in a minute, of one message or of many, over all its endpoints."""
+_MINUTE = 60
 _TESTED_ENOUGH = "Muitos testes em pouco tempo. Espere um pouco e tente de novo."
+_REPLAYED_ENOUGH = (
+    "Muitas repetições em pouco tempo. Espere um pouco; `POST /webhooks/{id}/replay` pede muitas de uma vez."
+)
 _WHY = {
     "malformed": "Endereço inválido.",
     "not_https": "O endereço deve ser https.",
@@ -282,21 +288,29 @@ async def test(tx: Tx, keeping: Keeping, who: Principal, webhook_id: UUID) -> Me
 
 async def _refuse_too_many_tests(tx: Tx, client_id: UUID) -> None:
     await _lock_client(tx, client_id)
-    now = clock.now().timestamp()
     lately = (
         select(WebhookDelivery.message_id)
         .join(WebhookEndpoint, WebhookEndpoint.id == WebhookDelivery.endpoint_id)
-        .where(
-            WebhookEndpoint.client_id == client_id,
-            WebhookDelivery.event == TEST,
-            WebhookDelivery.message_id >= first_uuid7(now - _TESTS_SECONDS),
-        )
-        .order_by(WebhookDelivery.message_id.desc())
-        .limit(TESTS)
+        .where(WebhookEndpoint.client_id == client_id, WebhookDelivery.event == TEST)
     )
-    ids = (await tx.scalars(lately)).all()
-    if len(ids) == TESTS:
-        raise TooManyRequests(math.ceil(made_at(ids[-1]) + _TESTS_SECONDS - now), _TESTED_ENOUGH)
+    await _refuse_beyond(tx, lately, WebhookDelivery.message_id, TESTS, _TESTED_ENOUGH)
+
+
+async def _refuse_too_many_replays(tx: Tx, client_id: UUID) -> None:
+    """Count by the audit, which keeps each replay."""
+    await _lock_client(tx, client_id)
+    record = audit.AuditRecord
+    lately = select(record.id).where(record.subject_id == client_id, record.action == "webhook_replayed")
+    await _refuse_beyond(tx, lately, record.id, REPLAYS, _REPLAYED_ENOUGH)
+
+
+async def _refuse_beyond(tx: Tx, lately: Select[UUID], made: InstrumentedAttribute[UUID], most: int, told: str) -> None:
+    """Refuse what would be one more than so many in a minute, by the ids of those there were."""
+    now = clock.now().timestamp()
+    newest = lately.where(made >= first_uuid7(now - _MINUTE)).order_by(made.desc()).limit(most)
+    ids = (await tx.scalars(newest)).all()
+    if len(ids) == most:
+        raise TooManyRequests(math.ceil(made_at(ids[-1]) + _MINUTE - now), told)
 
 
 async def deliveries(  # noqa: PLR0913, PLR0917 - what a list is asked by
@@ -326,6 +340,7 @@ async def replay_one(tx: Tx, keeping: Keeping, who: Principal, webhook_id: UUID,
 
     Raises:
         WebhookNotFound, ClaimsBeyondYours, WebhookDisabled, DeliveryNotFound.
+        TooManyRequests: the client had so many lately.
     """
     row = await _replayable(tx, keeping, who, webhook_id)
     if not await _queue_again(tx, keeping, row, [message_id]):
@@ -341,6 +356,7 @@ async def replay_since(  # noqa: PLR0913 - what is to be told again, to whom
 
     Raises:
         WebhookNotFound, ClaimsBeyondYours, WebhookDisabled.
+        TooManyRequests: the client had so many lately.
     """
     row = await _replayable(tx, keeping, who, webhook_id)
     query = (
@@ -366,6 +382,7 @@ async def _replayable(tx: Tx, keeping: Keeping, who: Principal, webhook_id: UUID
     row = await _kept(tx, keeping, who, webhook_id)
     if row.state == "disabled":
         raise WebhookDisabled
+    await _refuse_too_many_replays(tx, row.client_id)
     return row
 
 

@@ -343,4 +343,6 @@ async def test_an_employer_is_added_and_changed(app: RunningApp) -> None:
         assert here in (await browser.get(found.group(1))).links
         change = await browser.get(here)
         assert (await browser.send(change, here, None, name=f"{name} Ltda", prefunded="sim")).status == 303
-        assert f"{name} Ltda" in (await browser.get("/console/empresas")).text
+        shown = await browser.get("/console/empresas")
+        assert f"{name} Ltda" in shown.text
+        assert "R$ 0,00" in shown.text.replace("\xa0", " ")

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from fastapi import Response
@@ -13,7 +13,7 @@ from carteira.kit.values.cnpj import Cnpj
 from carteira.kit.web.access import acts, claims, reads
 from carteira.kit.web.pagination import BY_ID, Page
 from carteira.web.console.acts import ActField, Confirmation, ask, ask_again
-from carteira.web.console.cells import badge, instant, mono, words
+from carteira.web.console.cells import amount, badge, instant, mono, words
 from carteira.web.console.tables import Table, TableAsked, TableColumn
 from carteira.web.forms import FormBody, Reading
 from carteira.web.page import REFUSALS, SignedPage, WebPage
@@ -21,35 +21,48 @@ from carteira.web.routing import pages
 
 router = pages("benefits")
 HOME = "/console/empresas"
-READS, WRITES = "benefits:read", "employers:write"
+READS, WRITES, TOPS_UP = "benefits:read", "employers:write", "benefits:write"
+_PREFUNDED = badge("Antes de creditar", "info")
 _COMPANIES = reads("employers, which are no people")
 
-TABLE: Table[benefits.desk.EmployerView] = Table(
+
+class _Row(NamedTuple):
+    """An employer, and what is in its fund, in centavos; None: who looks may not know."""
+
+    employer: benefits.desk.EmployerView
+    fund: int | None
+
+
+TABLE: Table[_Row] = Table(
     HOME,
     "empresas",
     (
-        TableColumn("Empresa", lambda row: words(row.name), "full"),
-        TableColumn("CNPJ", lambda row: mono(row.cnpj)),
-        TableColumn("Depósito", lambda row: badge("Antes de creditar", "info") if row.prefunded else words("depois")),
-        TableColumn("Desde", lambda row: instant(row.created_at), "nowrap"),
+        TableColumn("Empresa", lambda row: words(row.employer.name), "full"),
+        TableColumn("CNPJ", lambda row: mono(row.employer.cnpj)),
+        TableColumn("Depósito", lambda row: _PREFUNDED if row.employer.prefunded else words("depois")),
+        TableColumn("No fundo", lambda row: amount(row.fund), "end nowrap"),
+        TableColumn("Desde", lambda row: instant(row.employer.created_at), "nowrap"),
     ),
-    key=lambda row: row.id,
+    key=lambda row: row.employer.id,
     exports=False,
     empty=("Nenhuma empresa", "Uma empresa abre contas e credita benefícios de quem trabalha nela."),
 )
 
 
-async def _read(page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[benefits.desk.EmployerView]:
+async def _read(page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[_Row]:
     place = asked.page_request(BY_ID, limit)
-    rows = await benefits.desk.employers_of(tx, page.who, limit=limit + 1, after=place.after)
-    return place.page(rows, lambda row: row.id)
+    found = await benefits.desk.employers_of(tx, page.who, limit=limit + 1, after=place.after)
+    may = page.holds(TOPS_UP)
+    funds = await benefits.desk.fund_balances(tx, [one.id for one in found]) if may else {}
+    rows = [_Row(one, funds.get(one.id, 0 if may and one.prefunded else None)) for one in found]
+    return place.page(rows, lambda row: row.employer.id)
 
 
 @router.get(HOME, dependencies=[claims(READS), _COMPANIES])
 async def show_employers(page: SignedPage) -> Response:
     """List the employers that the operator may see."""
     may = page.holds(WRITES)
-    table = replace(TABLE, opens=(lambda row: f"{HOME}/{row.id}/operadores") if may else None)
+    table = replace(TABLE, opens=(lambda row: f"{HOME}/{row.employer.id}/operadores") if may else None)
     return await table.answer(page, partial(_read, page), template="console/employers.html")
 
 
