@@ -1,11 +1,12 @@
 """What is told to the metrics now and then is what would have been told at once."""
 
 import asyncio
+import math
 import random
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from carteira.kit.ops.metrics import TELL_SECONDS, Level, Tally
+from carteira.kit.ops.metrics import TELL_SECONDS, Level, Tally, buckets_of, seconds_within
 from tests.support.waiting import until
 
 BUCKETS = (0.001, 0.01, 0.1)
@@ -66,3 +67,14 @@ async def test_a_level_says_how_many_there_are() -> None:
     level.down()
     level.down()
     await until(lambda: registry.get_sample_value("under_way") == 0, "the level is told again")
+
+
+def test_a_histogram_says_within_how_long_most_are_answered() -> None:
+    histogram = Histogram("told_seconds", "Seconds", ["kind"], buckets=BUCKETS)
+    assert buckets_of("told_seconds") == []
+    for kind, seconds in (("a", 0.0005), ("b", 0.0005), ("a", 0.005), ("b", 0.5)):
+        histogram.labels(kind).observe(seconds)
+    found = buckets_of("told_seconds")
+    assert found == [(0.001, 2), (0.01, 1), (0.1, 0), (math.inf, 1)]
+    assert [seconds_within(found, share) for share in (0.5, 0.6, 0.99)] == [0.001, 0.01, None]
+    assert seconds_within([], 0.5) is None

@@ -62,6 +62,13 @@ async def test_filters_stand_in_the_address_and_pages_go_on(desk: PlainBrowser, 
     assert "Nada com esses filtros" in none.text
 
 
+async def test_the_panel_draws_how_long_answers_took(desk: PlainBrowser, account: str) -> None:
+    panel = await desk.get("/console")
+    _, _, drawn = panel.answer.text.partition('id="h-lat"')
+    assert "<svg" in drawn.partition("</figure>")[0]
+    assert " ms</td>" in drawn, f"the answers of {account} took some time"
+
+
 async def test_what_is_wrong_with_a_filter_is_said_at_it(desk: PlainBrowser, account: str) -> None:
     wrong = await desk.get(f"{HOME}?conta=a+b&resposta=99&de=31/02/2026&cor=azul")
     assert wrong.status == 422

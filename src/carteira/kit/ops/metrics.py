@@ -9,6 +9,8 @@ import os
 from bisect import bisect_left
 from collections import Counter as Count
 from collections import defaultdict
+from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -192,22 +194,29 @@ def _of_all_processes() -> CollectorRegistry:
     return registry
 
 
-def seconds_within(name: str, share: float) -> float | None:
-    """Return the least bucket bound of a histogram that covers a share of its observations.
+def buckets_of(name: str) -> list[tuple[float, int]]:
+    """Return a histogram's buckets, each with its bound in seconds and its observations; none if it has none.
 
-    They count from the start of this server's processes; None: there are none, or the share lies beyond all bounds.
+    They count from the start of this server's processes; the last bound is infinite.
     """
     _report()
-    samples = [
-        (float(sample.labels["le"]), sample.value)
-        for metric in _of_all_processes().collect()
-        if metric.name == name
-        for sample in metric.samples
-        if sample.name == f"{name}_bucket"
-    ]
-    most = max((counted for _, counted in samples), default=0.0)
-    within = [bound for bound, counted in samples if counted >= share * most and math.isfinite(bound)]
-    return min(within, default=None) if most else None
+    upto: Count[float] = Count()
+    for metric in _of_all_processes().collect():
+        if metric.name == name:
+            for sample in metric.samples:
+                if sample.name == f"{name}_bucket":
+                    upto[float(sample.labels["le"])] += int(sample.value)
+    bounds = sorted(upto)
+    counts = [upto[bound] - upto[before] for before, bound in zip([-math.inf, *bounds], bounds, strict=False)]
+    return list(zip(bounds, counts, strict=True)) if any(counts) else []
+
+
+def seconds_within(buckets: Sequence[tuple[float, int]], share: float) -> float | None:
+    """Return the least bound that covers a share of the observations; None: it lies beyond all, or there are none."""
+    whole = sum(count for _, count in buckets)
+    covered = accumulate(count for _, count in buckets)
+    within = [bound for (bound, _), upto in zip(buckets, covered, strict=True) if upto >= share * whole]
+    return within[0] if within and math.isfinite(within[0]) else None
 
 
 def forget_dead_processes() -> None:

@@ -1,6 +1,7 @@
 """The panel: whether money is flowing, and what waits for me. Each part needs its claim; no personal data."""
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -26,6 +27,7 @@ from carteira.web.routing import pages
 router = pages()
 _MINUTES = 15
 _WIDTH, _FLOOR, _TALLEST = 720, 160, 140
+_LATENCY_WIDTH, _LATENCY_TALLEST = 320, 110
 _STALE = timedelta(hours=30)
 _BEHIND_SECONDS = 60.0
 """A follower that is further behind than this is shown as slow."""
@@ -42,6 +44,7 @@ class Flow:
     usual_ms: float | None
     slow_ms: float | None
     """The response times of 50 % and 99 % since this server started."""
+    latencies: "list[LatencyBar]"
     bars: "list[MinuteBar]"
     reasons: list[tuple[str, int]]
 
@@ -80,13 +83,23 @@ class HouseProof:
     at: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class LatencyBar:
+    """The answers of one bucket; None: those beyond all bounds."""
+
+    up_to_ms: float | None
+    count: int
+    x: int
+    width: int
+    height: int
+
+
 async def _flow(page: WebPage) -> Flow | None:
     if not (page.has("benefits") and page.holds("benefits:read") and page.who.scopes is None):
         return None
     totals = await page.read(lambda tx: benefits.decision_totals(tx, minutes=_MINUTES))
-    usual, slow = await asyncio.gather(
-        *(asyncio.to_thread(metrics.seconds_within, _LATENCY, share) for share in (0.5, 0.99))
-    )
+    buckets = await asyncio.to_thread(metrics.buckets_of, _LATENCY)
+    usual, slow = (metrics.seconds_within(buckets, share) for share in (0.5, 0.99))
     seconds = max(1.0, (clock.now() - totals.since).total_seconds())
     approved = totals.by_code.get("00", 0)
     reasons = sorted(totals.by_reason.items(), key=lambda pair: -pair[1])[:6]
@@ -96,6 +109,7 @@ async def _flow(page: WebPage) -> Flow | None:
         100 * approved / totals.total if totals.total else None,
         None if usual is None else usual * 1000,
         None if slow is None else slow * 1000,
+        latency_bars_of(buckets),
         bars_of(totals.by_minute),
         [(benefits.desk.reason_name(reason), count) for reason, count in reasons],
     )
@@ -121,6 +135,29 @@ def bars_of(minutes: Sequence[tuple[datetime, int, int]]) -> list[MinuteBar]:
             declined * _TALLEST // most,
         )
         for place, (at, passed, declined) in enumerate(minutes)
+    ]
+
+
+def latency_bars_of(buckets: Sequence[tuple[float, int]]) -> list[LatencyBar]:
+    """Return a bar for each bucket from the first to the last that has any; the largest fills the height.
+
+    A bucket with few has a bar of one pixel: the slow ones are those that are looked for.
+    """
+    filled = [place for place, (_, count) in enumerate(buckets) if count]
+    if not filled:
+        return []
+    shown = buckets[filled[0] : filled[-1] + 1]
+    most = max(count for _, count in shown)
+    step = _LATENCY_WIDTH // max(len(shown), 4)
+    return [
+        LatencyBar(
+            bound * 1000 if math.isfinite(bound) else None,
+            count,
+            place * step + 2,
+            step - 4,
+            max(count * _LATENCY_TALLEST // most, 1 if count else 0),
+        )
+        for place, (bound, count) in enumerate(shown)
     ]
 
 
