@@ -82,7 +82,7 @@ async def test_no_planted_fact_is_found_on_any_disk_or_in_the_logs(
         )
     with psycopg.connect(servers.endpoints.superuser_url, autocommit=True) as connection:
         connection.execute("CHECKPOINT")
-    dump = _pg_dump(servers.endpoints.database_url)
+    dump = _pg_dump(servers.endpoints.owner_url)  # the service has no right on a partition by its name
     assert b"credit_records" in dump
     assert b"COPY public.credit_accesses" in dump
     servers.stop()  # all is on the disks now

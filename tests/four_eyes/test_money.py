@@ -221,6 +221,8 @@ async def test_the_kinds_are_all_that_there_are(world: World) -> None:
         "benefits.schedule_credits",
         "ledger.reversal",
         "payments.return",
+        "resellers.adjustment",
+        "resellers.adjustment_undo",
         "resellers.auto_approval",
         "resellers.purchase_approval",
         "resellers.tiers",

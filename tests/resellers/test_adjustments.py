@@ -154,6 +154,21 @@ async def test_two_operators_together_take_back_no_more_than_a_month_gave(own_ap
     assert sorted(answer.status_code for answer in answers) == [201, 201, 409, 409, 409, 409]
 
 
+async def test_what_others_count_on_is_not_undone(own_app: RunningApp) -> None:
+    """A month that gave ten is owed five hundred, and takes back five hundred and ten: none of them goes alone."""
+    me = await seller_with(own_app, (MAY, 10), (JUNE, 2_000))
+    await close(own_app, MAY)
+    owed = await adjust(own_app, me, MAY, 500)
+    owing = await adjust(own_app, me, MAY, -510)
+    operator = new_operator(own_app)
+    refused = await operator.post(f"{PATH}/{owed['id']}/undo")
+    assert (refused.status_code, refused.json()["code"]) == (409, "adjustment_too_large")
+    assert (await operator.post(f"{PATH}/{owing['id']}/undo")).status_code == 200
+    assert (await operator.post(f"{PATH}/{owed['id']}/undo")).status_code == 200
+    await close(own_app, JUNE)
+    assert await me.balance() == 2_010
+
+
 async def test_closing_booking_and_undoing_at_once_neither_lose_nor_make_a_centavo(own_app: RunningApp) -> None:
     """Whatever comes first: what was taken in is in the balance, the rest waits or is undone."""
     people = [await seller_with(own_app, (APRIL, 1_000), (MAY, 700), (JUNE, 900)) for _ in range(3)]
@@ -179,6 +194,7 @@ async def test_closing_booking_and_undoing_at_once_neither_lose_nor_make_a_centa
             assert row["taken_in"] == sum(part["amount"] for part in row["parts"])
             assert row["status"] != "undone" or not row["parts"]
             assert abs(row["taken_in"]) <= abs(row["amount"])
+        assert sum(row["amount"] for row in rows if row["status"] != "undone") >= -1_000, "no more than April gave"
         assert await me.balance() == 2_600 + sum(row["taken_in"] for row in rows)
         figures = (await me.read("/cashback/months"))["items"]
         in_months = sum(part["amount"] for row in rows for part in row["parts"] if part["month"] != text(JULY))

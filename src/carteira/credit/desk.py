@@ -9,6 +9,7 @@ from carteira.credit.outcomes import OutcomeIn, OutcomesOut
 from carteira.credit.schemas import AccessOut, ProfileOut, Purpose, ScoreOut
 from carteira.credit.stores import Stores
 from carteira.credit.versions import ChoiceReason, CreditModelOut, ModelChoiceIn, ModelChoiceOut, list_models, model
+from carteira.credit.versions import Version as ModelVersion
 from carteira.credit.versions import choose as choose_model
 from carteira.kit.db.engine import Database
 from carteira.kit.db.errors import DatabaseDown
@@ -25,6 +26,7 @@ __all__ = [
     "CreditSeen",
     "ModelChoiceIn",
     "ModelChoiceOut",
+    "ModelVersion",
     "OutcomeIn",
     "OutcomesOut",
     "ProfileOut",

@@ -103,9 +103,13 @@ async def undo(tx: Tx, adjustment_id: UUID, act: Act) -> AdjustmentOut:
     Raises:
         AdjustmentNotFound: there is none.
         AdjustmentSettled: a close settled it, or a part of it; another adjustment corrects it.
+        AdjustmentTooLarge: without it, others would deduct more than the month credited.
         OwnOperation: the reseller undoes or approves it.
         MustWait, DailyCeilingReached: the reseller's gain exceeds the operator's limit.
     """
+    whose = await tx.scalar(select(Adjustment.reseller_id).where(Adjustment.id == adjustment_id))
+    # Bookings and undoings of one reseller take turns, by the same row and before an adjustment's.
+    await tx.scalar(select(Reseller.id).where(Reseller.id == whose).with_for_update(key_share=True))
     row = await tx.scalar(select(Adjustment).where(Adjustment.id == adjustment_id).with_for_update())
     if row is None:
         raise AdjustmentNotFound
@@ -115,6 +119,9 @@ async def undo(tx: Tx, adjustment_id: UUID, act: Act) -> AdjustmentOut:
     if row.undone_at is not None:
         audit.nothing_done()
         return _out(row, reseller, (), None)
+    left = await _credited(tx, row.reseller_id, row.month)
+    if left - row.amount < 0:
+        raise AdjustmentTooLarge(left=left)  # others count on what it owes
     own = Gains.of(reseller.user_id, reseller.cpf)
     await act.refuse_own(tx, own)
     gained = max(0, -row.amount)

@@ -66,6 +66,8 @@ async def test_a_model_is_put_in_force_by_two_and_gone_back_from_by_one(app: Run
         asked = await nelio.get(f"{path}/escolher")
         assert "outra pessoa aprova antes" in asked.text
         assert (await nelio.send(asked, f"{path}/escolher")).status == 422
+        changed = await nelio.send(asked, f"{path}/escolher", None, reason="Sem olhar", instead_of="NÃO HÁ!")
+        assert changed.status == 422
         sent = await nelio.follow(await nelio.send(asked, f"{path}/escolher", None, reason="12 meses de desfechos"))
         assert "outra pessoa aprova aqui" in sent.text
         waiting = next(link for link in (await berta.get("/console/pendencias")).links if "/pendencias/" in link)

@@ -346,3 +346,9 @@ async def test_an_employer_is_added_and_changed(app: RunningApp) -> None:
         shown = await browser.get("/console/empresas")
         assert f"{name} Ltda" in shown.text
         assert "R$ 0,00" in shown.text.replace("\xa0", " ")
+
+
+async def test_the_last_month_that_there_is_has_no_purchases(app: RunningApp) -> None:
+    async with desk_of(app, "administrador") as browser:
+        for month in ("9999-12", "0001-01", "2026-13"):
+            assert (await browser.get(f"/console/meses/{month}")).status == 404

@@ -14,6 +14,7 @@ _LOOKS = (
     "Escreva como em rediss://:senha@máquina:6379/0 ou "
     "rediss+sentinel://:senha@máquina1:26379,máquina2:26379/0?service=nome"
 )
+_UP_TO_THE_PATH = re.compile(r"[^/?#]*")
 _DATABASE = re.compile(r"/?[0-9]{0,4}", re.ASCII)
 _SERVICE = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?", re.ASCII)
@@ -61,14 +62,17 @@ class RedisAddress:
         Raises:
             RedisAddressRefused: it is none.
         """
-        try:
-            parts = urlsplit(url.strip())
-            by_sentinel = _SCHEMES[parts.scheme]
-        except (ValueError, KeyError):
-            raise RedisAddressRefused(_LOOKS) from None
+        scheme, _, rest = url.strip().partition("://")
+        place = _UP_TO_THE_PATH.match(rest)
+        assert place is not None, "it matches nothing, too"
+        # Python's own takes no list of machines with an IPv6 address in it.
+        parts = urlsplit(f"{scheme}://{rest[place.end() :]}")
+        by_sentinel = _SCHEMES.get(parts.scheme)
+        if by_sentinel is None:
+            raise RedisAddressRefused(_LOOKS)
         if not _DATABASE.fullmatch(parts.path) or parts.fragment:
             raise RedisAddressRefused("depois da porta vem o número do banco, como em redis://máquina:6379/0")
-        credentials, _, hosts = parts.netloc.rpartition("@")
+        credentials, _, hosts = place[0].rpartition("@")
         found = tuple(_host(text, SENTINEL_PORT if by_sentinel else DEFAULT_PORT) for text in hosts.split(","))
         kind = parts.scheme.partition("+")[0]
         options = dict(parse_qsl(parts.query, keep_blank_values=True))

@@ -178,7 +178,7 @@ class ModelChoiceForm(FormBody):
     """Why a model is chosen, and which one was in force when its figures were read."""
 
     reason: credit.desk.ChoiceReason
-    instead_of: str | None = None
+    instead_of: credit.desk.ModelVersion
 
 
 @router.get(HOME + "/{version}/escolher", dependencies=[claims(READS, CHOOSES), _NOBODY])

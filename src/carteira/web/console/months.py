@@ -9,7 +9,7 @@ from fastapi import Response
 from carteira import resellers
 from carteira.kit.db.session import Tx
 from carteira.kit.values.clock import clock
-from carteira.kit.values.days import InvalidDay, parse_day
+from carteira.kit.values.days import parse_day
 from carteira.kit.web.access import acts, claims, looks, step_up
 from carteira.kit.web.pagination import Page
 from carteira.kit.web.problems import NotFound
@@ -90,9 +90,9 @@ async def _month(page: WebPage, text: str) -> resellers.MonthOut:
     """
     try:
         month = parse_day(f"{text}-01")
-    except InvalidDay as error:
+        after = _following(month)
+    except ValueError as error:  # no day, or the last month that there is
         raise NotFound from error
-    after = _following(month)
     rows = await page.read(lambda tx: resellers.desk.months(tx, page.who, cpf=None, limit=1, before=after))
     if not rows or rows[0].month != month:
         raise NotFound
