@@ -31,9 +31,9 @@ _NO_HTTP = re.compile(rb"[^A-Z]|[^\n]*[^\r\n]\n|\n")
 
 
 class _Answer:
-    """What a response is written through: its head waits for its body, or for the end of the event loop's turn.
+    """Writes a response; holds its head until the body comes or the event loop's turn ends.
 
-    Two writes would be two system calls, and wake the client twice.
+    Separate writes of head and body would be two system calls, and would wake the client twice.
     """
 
     __slots__ = ("_begun", "_head", "_loop", "_transport")

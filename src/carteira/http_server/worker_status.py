@@ -18,9 +18,9 @@ GRACE_SECONDS = 2
 
 
 class _Server(uvicorn.Server):
-    """A server that leaves signals to the worker, which stops it, and does not look ten times a second whether it has.
+    """A server that leaves signals to the worker, and waits for `end` instead of polling ten times a second.
 
-    The worker is idle most of the time, and that would be a tenth of what it takes then.
+    The worker is idle most of the time, when each poll counts.
     """
 
     def __init__(self, config: uvicorn.Config) -> None:

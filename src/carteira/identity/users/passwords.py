@@ -50,12 +50,12 @@ _LEET = str.maketrans("@4301$5!7", "aaeoissit")
 ARGON2 = Argon2Hasher(time_cost=3, memory_cost=65_536, parallelism=4)
 _hasher = PasswordHash((ARGON2,))
 NICENESS = 10
-"""Of the threads that hash: whatever else wants the processor goes first, so that sign-ins hold up nobody's reads."""
+"""The niceness of the threads that hash: other work gets the processor first, so sign-ins do not delay reads."""
 
 
 def _give_way() -> None:
-    if sys.platform == "linux":  # elsewhere it would be the whole process that gives way
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)  # those that Argon2 starts inherit it
+    if sys.platform == "linux":  # elsewhere the niceness is the whole process's
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)  # Argon2's own threads inherit it
 
 
 _checking = ThreadPoolExecutor(PARALLEL_CHECKS, "carteira-check", initializer=_give_way)

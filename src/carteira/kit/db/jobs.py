@@ -37,7 +37,7 @@ TRACEPARENT = "traceparent"
 _LETTERS = UUID("5d3c7a5e-6f0b-5b5e-9d0e-0c1f7c1d9a44")
 
 _INTERRUPTS_SECONDS = 60.0
-"""Between two looks, while a connection waits, whether a signal has come: in an event loop that has no need of it."""
+"""How often a waiting connection polls for signals; an event loop handles them itself, so that it need not."""
 
 Waited = TypeVar("Waited")
 
@@ -49,7 +49,7 @@ CALLS = "calls"
 
 
 class RestingConnection(AsyncConnection[TupleRow]):
-    """A connection that rests while it waits; the library's own looks up ten times a second."""
+    """A connection that waits without polling; the library's own polls ten times a second."""
 
     async def wait(
         self,
@@ -57,7 +57,7 @@ class RestingConnection(AsyncConnection[TupleRow]):
         interval: float = _INTERRUPTS_SECONDS,
         timeout: float | None = None,  # noqa: ASYNC109 - the library's signature
     ) -> Waited:
-        """Wait for what PostgreSQL says."""
+        """Wait until the generator has its answer from PostgreSQL."""
         return await super().wait(gen, interval, timeout)
 
 
