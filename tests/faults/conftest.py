@@ -19,9 +19,14 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer
 
 
 @pytest.fixture
-def server(servers: EmbeddedServers, tmp_path: Path) -> Iterator[Server]:
+def server(servers: EmbeddedServers, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Server]:
+    """Run a server; a test's parameter names another strategy of the authorizer's."""
     endpoints = servers.endpoints
     with running_server(
-        tmp_path, database_url=endpoints.database_url, redis_url=endpoints.redis_url, log_level="warning"
+        tmp_path,
+        database_url=endpoints.database_url,
+        redis_url=endpoints.redis_url,
+        authorizer_strategy=getattr(request, "param", "queue"),
+        log_level="warning",
     ) as running:
         yield running

@@ -138,7 +138,16 @@ async def test_without_postgresql_everything_is_07_and_it_recovers_by_itself(
 REVERSAL = f"{AUTHORIZER}/reversal"
 
 
-@pytest.mark.parametrize("fault", [kill_the_server, kill_postgresql])
+@pytest.mark.parametrize(
+    ("server", "fault"),
+    [
+        ("queue", kill_the_server),
+        ("queue", kill_postgresql),
+        ("optimistic", kill_the_server),
+        ("pessimistic", kill_postgresql),
+    ],
+    indirect=["server"],
+)
 async def test_each_reversal_has_one_effect_however_often_it_is_asked_for(
     server: Server, servers: EmbeddedServers, fault: Callable[[Server, EmbeddedServers], Awaitable[None]]
 ) -> None:
