@@ -179,6 +179,7 @@ async def main(reads: int) -> None:
         schema.migrate(endpoints.owner_url)
         schema.grant(endpoints.owner_url, SERVICE)
         environment = {
+            "LOOKS_PER_HOUR": "none",  # one reader, thousands of reads
             "DATABASE_URL": endpoints.database_url,
             "REDIS_URL": endpoints.redis_url,
             "AWS_ENDPOINT_URL": endpoints.aws_endpoint_url,

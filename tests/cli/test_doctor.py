@@ -123,6 +123,7 @@ def test_the_owner_of_the_tables_is_looked_at(doctor: Doctor, new_database: NewD
     usual = {"database_url": service, "carteira_modules": "none"}
     found = doctor(code=1, **usual, migration_database_url=owner)
     assert of(found, "migração", "ok") == ["carteira migra e concede"]
+    assert "direitos sobre as tabelas" in of(found, "postgresql", "ok"), "partitions are read by their table alone"
     with psycopg.connect(owner, autocommit=True) as connection:
         connection.execute("GRANT UPDATE ON ledger_entries TO carteira_app")
     found = doctor(code=1, **usual, migration_database_url=owner)

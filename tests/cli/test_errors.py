@@ -21,7 +21,23 @@ from tests.support.server import clean_environment
 pytestmark = pytest.mark.integration
 
 LOOK_AT_HOST = "Confira HOST: um endereço desta máquina, sem a porta."
-ENGLISH = ("Usage", "OPTIONS", "ARGS", "Options", "Arguments", "Commands", "required", "default", "Show this")
+ENGLISH = (
+    "Usage",
+    "OPTIONS",
+    "ARGS",
+    "Options",
+    "Arguments",
+    "Commands",
+    "required",
+    "default",
+    "Show this",
+    "<str>",
+    "<bool>",
+    "<path>",
+    "<int>",
+    "<int ",
+    "<date",
+)
 
 COMMANDS = (
     ("migrate",),
@@ -145,17 +161,20 @@ def test_what_is_wrong_with_a_setting(settings: dict[str, Any], said: str, tmp_p
         ("serv", "o comando 'serv' não existe: seria 'serve' ou 'users'? Veja `carteira --help`."),
         (
             "jobs drop 9999999999999999999",
-            "'number': O valor deve ser no máximo 9223372036854775807. Veja `carteira jobs drop --help`.",
+            "'número': O valor deve ser no máximo 9223372036854775807. Veja `carteira jobs drop --help`.",
         ),
         ("nope", "o comando 'nope' não existe. Veja `carteira --help`."),
         ("token --claim x", "a opção --claim não existe: seria --claims? Veja `carteira token --help`."),
         ("migrate --revision", "a opção '--revision' pede um valor. Veja `carteira --help`."),
         ("run extra", "argumentos a mais: extra. Veja `carteira run --help`."),
-        ("jobs drop abc", "'number': Envie um número inteiro. Veja `carteira jobs drop --help`."),
-        ("jobs drop", "falta 'number'. Veja `carteira jobs drop --help`."),
+        ("jobs drop abc", "'número': Envie um número inteiro. Veja `carteira jobs drop --help`."),
+        ("jobs drop", "falta 'número'. Veja `carteira jobs drop --help`."),
         (
             "keys rotate",
-            "falta 'ring'; pode ser tokens, identity, documents, credit ou jwt. Veja `carteira keys rotate --help`.",
+            (
+                "falta 'chaveiro'; pode ser tokens, identity, documents, credit ou jwt. "
+                "Veja `carteira keys rotate --help`."
+            ),
         ),
     ],
     ids=lambda text: text.split(".")[0],

@@ -74,7 +74,7 @@ async def _not_bound(who: Writer) -> None:
 
 
 _unbound = Depends(_not_bound)
-Reference = Annotated[str, Path(pattern=r"^[A-Za-z0-9._:-]{1,64}$", description="Referência do processador")]
+Reference = Annotated[str, Path(pattern=r"^[A-Za-z0-9._:-]{1,64}$", description="Referência da processadora")]
 
 
 def shape_of(model: type[BaseModel]) -> dict[str, Any]:
@@ -118,7 +118,7 @@ async def authorizer(
 
 @transactions.post(
     QUERY_PATH.removeprefix("/transactions"),
-    summary="Consultar uma transação do processador",
+    summary="Consultar uma transação da processadora",
     openapi_extra=_body_of(ProcessorQueryIn),
     dependencies=[
         public("answered by the lean endpoint, which checks the processor's own token"),
@@ -130,14 +130,14 @@ async def query_authorization(
 ) -> AuthorizationOut | ProcessorQueryOut:
     """Responde sempre 200, com o código da primeira resposta; `07` se a transação não é conhecida.
 
-    Serve a quem perdeu a resposta: o `id` é o do próprio processador.
+    Serve a quem perdeu a resposta: o `id` é o da própria processadora.
     """
     raise NotImplementedError("the lean endpoint answers this path before FastAPI sees it")
 
 
 @transactions.post(
     REVERSAL_PATH.removeprefix("/transactions"),
-    summary="Desfazer uma transação do processador",
+    summary="Desfazer uma transação da processadora",
     openapi_extra=_body_of(ProcessorReversalIn),
     dependencies=[
         public("answered by the lean endpoint, which checks the processor's own token"),
@@ -174,7 +174,7 @@ async def _wanted(
     account: Annotated[str | None, Query(pattern=r"^[A-Za-z0-9._:-]{1,64}$")] = None,
     code: Literal["00", "51", "07"] | None = None,
     reference: Annotated[
-        str | None, Query(pattern=r"^[!-~]{1,64}$", description="O `id` da transação no processador")
+        str | None, Query(pattern=r"^[!-~]{1,64}$", description="O `id` da transação na processadora")
     ] = None,
 ) -> queries.TransactionFilter:
     return queries.TransactionFilter(account, code, reference)

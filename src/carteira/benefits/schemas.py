@@ -42,7 +42,7 @@ def _bare_text(value: object) -> object:
 
 Reference = Annotated[
     str,
-    Field(pattern=r"^[A-Za-z0-9._:-]{1,64}$", description="Referência do processador", examples=["123"]),
+    Field(pattern=r"^[A-Za-z0-9._:-]{1,64}$", description="Referência da processadora", examples=["123"]),
 ]
 _CATEGORY = r"^[A-Z][A-Z0-9_]{0,31}$"
 CategoryName = Annotated[str, Field(pattern=_CATEGORY, examples=["FOOD"])]
@@ -393,7 +393,7 @@ class TransactionOut(BaseModel):
     """A decision of the authorizer, with its reason in words."""
 
     id: UUID
-    reference: str | None = Field(description="O `id` da transação no processador")
+    reference: str | None = Field(description="O `id` da transação na processadora")
     account: str
     amount: int | None
     mcc: str | None
@@ -423,7 +423,7 @@ class AuthorizationIn(BaseModel):
     )
     mcc: Mcc
     merchant: str = Field(examples=["PADARIA DO ZE               SAO PAULO BR"])
-    id: str | None = Field(None, description="Identificador da transação no processador; repetir não cobra de novo")
+    id: str | None = Field(None, description="Identificador da transação na processadora; repetir não cobra de novo")
 
 
 class AuthorizationOut(BaseModel):
@@ -435,7 +435,7 @@ class AuthorizationOut(BaseModel):
 class ProcessorQueryIn(BaseModel):
     """The processor's question about one of its transactions (documentation; the authorizer reads its own body)."""
 
-    id: str = Field(description="O `id` da transação no processador, ou o `reversalId` de um estorno")
+    id: str = Field(description="O `id` da transação na processadora, ou o `reversalId` de um estorno")
 
 
 class ProcessorQueryOut(BaseModel):
@@ -453,7 +453,7 @@ class ProcessorQueryOut(BaseModel):
 class ProcessorReversalIn(BaseModel):
     """The processor's reversal (documentation; the authorizer reads its own body)."""
 
-    id: str = Field(description="O `id` da transação no processador")
+    id: str = Field(description="O `id` da transação na processadora")
     reversalId: str | None = Field(  # noqa: N815 - the processor's own name
         None, description="Identificador do estorno de uma parte; obrigatório com `totalAmount`, e só com ele"
     )

@@ -32,7 +32,7 @@ def verify(
         str | None, typer.Option(help="Cabeça guardada antes, como ALTURA:HASH; a cadeia tem de passar por ela.")
     ] = None,
 ) -> None:
-    """Confere a cadeia de hashes da auditoria; sai com 1 e dá nome ao que mudou."""
+    """Confere a cadeia de hashes da auditoria; sai com 1 e indica o que mudou."""
     head = parse_head(expect, "ALTURA:HASH")
     url = database_of(settings_here())
     result = run_quietly("Conferindo a auditoria", lambda: _verify(url, head))

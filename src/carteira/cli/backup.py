@@ -29,7 +29,9 @@ _STEPS = {
 
 @app.command("key")
 def key(
-    path: Annotated[Path, typer.Argument(help="Arquivo novo da chave privada; não é dos servidores.")],
+    path: Annotated[
+        Path, typer.Argument(metavar="arquivo", help="Arquivo novo da chave privada; não é dos servidores.")
+    ],
 ) -> None:
     """Cria o par de chaves dos backups, e mostra a linha para o .env; nunca troca um arquivo que exista."""
     from carteira.kit.ops.private_files import create_private_file
@@ -43,7 +45,9 @@ def key(
 
 
 @app.command("keys")
-def keys(path: Annotated[Path, typer.Argument(help="Arquivo novo; nunca no lugar dos backups.")]) -> None:
+def keys(
+    path: Annotated[Path, typer.Argument(metavar="arquivo", help="Arquivo novo; nunca no lugar dos backups.")],
+) -> None:
     """Copia os arquivos de chaves num só, cifrado para a chave pública dos backups."""
     from carteira.backup import keys as key_files
     from carteira.kit.ops.private_files import create_private_file
@@ -95,7 +99,9 @@ def list_backups() -> None:
 
 @app.command("verify")
 def verify(
-    set_id: Annotated[str | None, typer.Option("--set", help="Um de `backup list`; sem ele, o último.")] = None,
+    set_id: Annotated[
+        str | None, typer.Option("--set", help="Um dos backups de `backup list`; sem esta opção, o último.")
+    ] = None,
     identity: Annotated[
         Path | None, typer.Option("--identity", help="Arquivo da chave privada: abre também o que está cifrado.")
     ] = None,

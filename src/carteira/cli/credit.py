@@ -70,7 +70,9 @@ def generate(
 
 @app.command("export")
 def export_people(
-    folder: Annotated[Path, typer.Argument(help="Pasta dos arquivos Parquet; uma exportação interrompida continua.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="pasta", help="Pasta dos arquivos Parquet; uma exportação interrompida continua.")
+    ],
     segments: Annotated[int, typer.Option(min=1, max=64, help="Leituras em paralelo.")] = 8,
     synthetic: Annotated[bool, typer.Option("--synthetic", help="As pessoas sintéticas, não as reais.")] = False,
 ) -> None:
@@ -96,8 +98,10 @@ def export_people(
 
 @app.command()
 def train(
-    folder: Annotated[Path, typer.Argument(help="Pasta de uma exportação.")],
-    scorecard: Annotated[Path | None, typer.Argument(help="Arquivo do modelo treinado, a escrever.")] = None,
+    folder: Annotated[Path, typer.Argument(metavar="pasta", help="Pasta de uma exportação.")],
+    scorecard: Annotated[
+        Path | None, typer.Argument(metavar="arquivo", help="Arquivo do modelo treinado, a escrever.")
+    ] = None,
     store: Annotated[bool, typer.Option("--store", help="Guarda o modelo como versão, a escolher no console.")] = False,
 ) -> None:
     """Treina o score e mostra o que foi medido em pessoas que ele não viu."""

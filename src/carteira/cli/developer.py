@@ -12,13 +12,13 @@ from carteira.cli.terminal import database_of, fail, settings_here
 
 def token(
     claims: Annotated[str | None, typer.Option(help="Permissões, separadas por vírgula, ou '*' para todas.")] = None,
-    processor: Annotated[bool, typer.Option("--processor", help="Token do processador, para o autorizador.")] = False,
+    processor: Annotated[bool, typer.Option("--processor", help="Token da processadora, para o autorizador.")] = False,
     email: Annotated[str | None, typer.Option("--as", help="E-mail de quem o token representa.")] = None,
 ) -> None:
     """Mostra um token válido por 24 horas (só em desenvolvimento)."""
     settings = settings_here()
     if settings.environment != "development":
-        fail("fora de desenvolvimento os tokens vêm do login e do processador.")
+        fail("fora de desenvolvimento os tokens vêm do login e da processadora.")
     if [processor, claims is not None, email is not None].count(True) != 1:
         fail("use --claims users:read,… (ou '*'), --as <e-mail> ou --processor: só um deles.")
     from carteira.cli import tokens

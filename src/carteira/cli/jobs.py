@@ -9,7 +9,7 @@ from carteira.cli.terminal import database_of, out, run_quietly, settings_here
 if TYPE_CHECKING:
     from carteira.kit.db.jobs import FailedJob
 
-app = typer.Typer(no_args_is_help=True, help="Trabalhos que foram abandonados.")
+app = typer.Typer(no_args_is_help=True, help="Trabalhos abandonados.")
 
 _MOST = 2**63 - 1
 """A job's number is a `bigint`."""
@@ -27,7 +27,9 @@ def failed() -> None:
 
 @app.command()
 def retry(
-    number: Annotated[int | None, typer.Argument(min=1, max=_MOST, help="Número do trabalho.")] = None,
+    number: Annotated[
+        int | None, typer.Argument(metavar="número", min=1, max=_MOST, help="Número do trabalho.")
+    ] = None,
     *,
     everything: Annotated[bool, typer.Option("--all", help="Todos os abandonados.")] = False,
 ) -> None:
@@ -42,7 +44,9 @@ def retry(
 
 
 @app.command()
-def drop(number: Annotated[int, typer.Argument(min=1, max=_MOST, help="Número do trabalho.")]) -> None:
+def drop(
+    number: Annotated[int, typer.Argument(metavar="número", min=1, max=_MOST, help="Número do trabalho.")],
+) -> None:
     """Apaga um trabalho abandonado, que ninguém mais quer."""
     if not run_quietly("Apagando", lambda: _drop(database_of(settings_here()), number)):
         out.print(_GONE.format(number))

@@ -16,7 +16,7 @@ from carteira.settings import Settings
 if TYPE_CHECKING:
     from carteira.doctor import Diagnosis
 
-app = typer.Typer(no_args_is_help=True, help="Chaves: tokens, identidade, documentos, crédito e processador.")
+app = typer.Typer(no_args_is_help=True, help="Chaves: tokens, identidade, documentos, crédito e processadora.")
 
 _MOST_SECRETS = 2
 
@@ -58,13 +58,15 @@ def init(
 
 
 @app.command("prepare")
-def prepare(ring: Annotated[RingName, typer.Argument(help="Que chaves preparar.")]) -> None:
+def prepare(
+    ring: Annotated[RingName, typer.Argument(metavar="chaveiro", help="Chaveiro em que a chave é preparada.")],
+) -> None:
     """Acrescenta uma chave que ainda não é usada, para chegar às outras máquinas antes de `rotate`."""
     from carteira.key_rings import RINGS
     from carteira.kit.security.key_ring import KeyWaits
 
     if ring is RingName.JWT:
-        fail("o segredo do processador se troca em três passos: execute `carteira keys rotate jwt`.")
+        fail("o segredo da processadora se troca em três passos: execute `carteira keys rotate jwt`.")
     settings = settings_here()
     path = RINGS[ring.value].path(settings)
     try:
@@ -81,7 +83,7 @@ def prepare(ring: Annotated[RingName, typer.Argument(help="Que chaves preparar."
 
 @app.command("rotate")
 def rotate(
-    ring: Annotated[RingName, typer.Argument(help="Que chaves trocar.")],
+    ring: Annotated[RingName, typer.Argument(metavar="chaveiro", help="Chaveiro cuja chave é trocada.")],
     new: Annotated[
         bool,
         typer.Option("--new/--no-new", help="Cria a chave nova; sem ela, continua uma troca interrompida."),
@@ -148,7 +150,7 @@ def _rotate_jwt(settings: Settings) -> None:
         fail("JWT_SECRET já tem segredos de uma troca: termine-a, deixando só o novo, antes de começar outra.")
     out.print(f"JWT_SECRET={settings.jwt_secrets[0]},{secrets.token_hex(32)}", highlight=False, soft_wrap=True)
     err.print("1. Defina JWT_SECRET assim e reinicie os servidores, um a um: os dois segredos valem.")
-    err.print("2. Faça o processador assinar com o segundo.")
+    err.print("2. Faça a processadora assinar com o segundo.")
     err.print("3. Deixe só o segundo em JWT_SECRET e reinicie: o primeiro deixa de valer.")
 
 

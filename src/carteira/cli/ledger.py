@@ -43,7 +43,7 @@ def verify(
         str | None, typer.Option(help="Cabeça guardada antes, como ALTURA:HASH; a cadeia tem de passar por ela.")
     ] = None,
 ) -> None:
-    """Confere a cadeia de hashes do livro-razão; sai com 1 e dá nome ao que mudou."""
+    """Confere a cadeia de hashes do livro-razão; sai com 1 e indica o que mudou."""
     head = parse_head(expect, "ALTURA:HASH")
     url = database_of(settings_here())
     total = asyncio.run(_count_entries(url))

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from carteira.identity import ErasureJournal
     from carteira.kit.security.age import PrivateKey
 
-app = typer.Typer(no_args_is_help=True, help="Restore de um backup, só para lugares vazios.")
+app = typer.Typer(no_args_is_help=True, help="Restauração de um backup, só em lugares vazios.")
 
 
 class CopyForm(StrEnum):
@@ -37,7 +37,9 @@ class CopyForm(StrEnum):
     LOGICAL = "logical"
 
 
-SetOption = Annotated[str | None, typer.Option("--set", help="Um de `carteira backup list`; sem ele, o último.")]
+SetOption = Annotated[
+    str | None, typer.Option("--set", help="Um dos backups de `carteira backup list`; sem esta opção, o último.")
+]
 UntilOption = Annotated[
     datetime | None, typer.Option(help="Até que instante (2026-11-27T12:00:00, em UTC); sem ele, até onde houver log.")
 ]
@@ -53,7 +55,7 @@ KeysOption = Annotated[
 
 @app.command("home")
 def home(  # noqa: PLR0913 - what, to where
-    folder: Annotated[Path, typer.Argument(help="Pasta vazia, que será a CARTEIRA_HOME.")],
+    folder: Annotated[Path, typer.Argument(metavar="pasta", help="Pasta vazia, que será a CARTEIRA_HOME.")],
     identity: KeyOption,
     *,
     keys: KeysOption = None,
@@ -88,7 +90,7 @@ def home(  # noqa: PLR0913 - what, to where
 
 @app.command("postgresql")
 def postgresql(  # noqa: PLR0913 - what, to where
-    folder: Annotated[Path, typer.Argument(help="Pasta de dados vazia, para o seu PostgreSQL.")],
+    folder: Annotated[Path, typer.Argument(metavar="pasta", help="Pasta de dados vazia, para o seu PostgreSQL.")],
     identity: KeyOption,
     *,
     keys: KeysOption = None,
@@ -173,7 +175,8 @@ def drill(
     form: FormOption = CopyForm.PHYSICAL,
     set_id: SetOption = None,
     folder: Annotated[
-        Path | None, typer.Option("--folder", help="Onde caber uma cópia de tudo; sem ela, a pasta temporária.")
+        Path | None,
+        typer.Option("--folder", help="Pasta em que caiba uma cópia de tudo; sem esta opção, a pasta temporária."),
     ] = None,
     unsigned: UnsignedOption = False,
 ) -> None:

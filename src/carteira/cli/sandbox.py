@@ -42,7 +42,7 @@ def pix(
     webhook: Annotated[str | None, typer.Option(help="Onde avisa dos pagamentos; sem ele, onde lhe disseram.")] = None,
     host: Annotated[str, typer.Option(help="Endereço em que escuta; em um contêiner, 0.0.0.0.")] = "127.0.0.1",
 ) -> None:
-    """Faz as vezes do provedor de pagamentos Pix; pode ser lento, errado, fora do ar, e avisar mal."""
+    """Faz as vezes do provedor de pagamentos Pix; pode ser lento, errado ou fora do ar, e enviar avisos defeituosos."""
     if terminal.written("ENVIRONMENT") == "production":
         fail("substitutos de serviços não existem em produção.")
     from carteira import payments

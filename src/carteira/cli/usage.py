@@ -1,7 +1,8 @@
 """The command line's help and usage errors in Portuguese, in place of typer's own."""
 
 import re
-from functools import partialmethod
+from collections.abc import Callable
+from functools import partial, partialmethod
 from typing import Any
 
 import typer
@@ -24,6 +25,10 @@ _SAID_OTHERWISE = (
 )
 
 
+_TYPES = {"<str>": "<texto>", "<path>": "<caminho>", "<int>": "<inteiro>", "<int range>": "<inteiro>"}
+_TYPES |= {"<datetime>": "<instante>"}
+
+
 def in_portuguese(app: typer.Typer) -> TyperCommand:
     """Return the command of an application, with the help's own words in Portuguese."""
     command: Any = typer.main.get_command(app)
@@ -36,7 +41,10 @@ def in_portuguese(app: typer.Typer) -> TyperCommand:
 
 def _explain_help(command: Any) -> None:  # noqa: ANN401 - its class is private to typer
     command.options_metavar = "[opções]"
-    command.get_help_option(command.context_class(command)).help = "Mostra esta ajuda."
+    help_option = command.get_help_option(command.context_class(command))
+    help_option.help = "Mostra esta ajuda."
+    for parameter in (*command.params, help_option):
+        parameter.display_type_rich = partial(_type_in_portuguese, parameter.display_type)
     show = command.format_help
 
     def format_help(context: object, formatter: object) -> None:
@@ -48,6 +56,12 @@ def _explain_help(command: Any) -> None:  # noqa: ANN401 - its class is private 
         command.subcommand_metavar = "comando [argumentos]"
         for below in command.commands.values():
             _explain_help(below)
+
+
+def _type_in_portuguese(display: Callable[[object], str | None], ctx: object) -> str | None:
+    """Return a parameter's type for the help; None for a switch, which takes no value."""
+    shown = display(ctx)
+    return None if shown == "<bool>" else _TYPES.get(shown or "", shown)
 
 
 def _name_panels() -> None:

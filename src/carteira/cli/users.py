@@ -25,7 +25,7 @@ class ExportFormat(StrEnum):
 
 @app.command("export")
 def export_users(
-    path: Annotated[Path, typer.Argument(help="Arquivo a escrever; um que exista é trocado.")],
+    path: Annotated[Path, typer.Argument(metavar="arquivo", help="Arquivo a escrever; um que exista é trocado.")],
     form: Annotated[ExportFormat, typer.Option("--format", help="Formato do arquivo.")] = ExportFormat.XLSX,
 ) -> None:
     """Exporta as pessoas, sem senhas e com CPFs mascarados."""

@@ -224,8 +224,8 @@ async def _of_content(settings: Settings, tx: Tx) -> AsyncIterator[Diagnosis]:
         str(row[0])
         for row in await fetch(
             tx,
-            "SELECT tablename FROM pg_tables WHERE schemaname = 'public' "
-            "AND NOT has_table_privilege(quote_ident(schemaname) || '.' || quote_ident(tablename), 'SELECT')",
+            "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') "
+            "AND NOT relispartition AND NOT has_table_privilege(oid, 'SELECT')",  # partitions are read by their table
         )
     ]
     if denied:

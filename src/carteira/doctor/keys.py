@@ -53,7 +53,7 @@ def _processor_secrets(settings: Settings) -> Iterator[Diagnosis]:
         yield warn(
             AREA,
             f"jwt: JWT_SECRET tem {len(settings.jwt_secrets)} segredos, uma troca por terminar",
-            "quando o processador usar o novo, deixe só ele em JWT_SECRET e reinicie os servidores",
+            "quando a processadora usar o novo, deixe só ele em JWT_SECRET e reinicie os servidores",
         )
     else:
         yield ok(AREA, "jwt: JWT_SECRET")

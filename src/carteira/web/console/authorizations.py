@@ -43,7 +43,7 @@ TABLE: Table[benefits.DecisionView] = Table(
         Filter("estabelecimento", "Estabelecimento", grows=True),
         Filter("conta", "Conta", pattern=_REFERENCE, wrong="Uma conta tem letras, números e . _ : -"),
         Filter("resposta", "Resposta", "choice", _CODES),
-        Filter("id", "Id do processador", pattern=r"[!-~]{1,64}", wrong="Escreva o id inteiro, sem espaços."),
+        Filter("id", "Id da processadora", pattern=r"[!-~]{1,64}", wrong="Escreva o id inteiro, sem espaços."),
         Filter("de", "De", "day"),
         Filter("ate", "Até", "day"),
     ),
