@@ -1,1 +1,1 @@
-"""What the performance claims are measured with."""
+"""The measurements behind the claims about performance."""

@@ -34,12 +34,12 @@ EVALUATION = Path(__file__).parents[1] / "tests" / "assistant" / "evaluation"
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 Answerer = Callable[[str], tuple[list[str], bool]]
-"""Ranks the topics for a question, and says whether the first is good enough."""
+"""Ranks the topics for a question, and returns whether the first is good enough."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """A question, and the topic that it is about; none: out of scope."""
+    """A question, and the topic that it is about; None: out of scope."""
 
     text: str
     topic: str | None
@@ -47,7 +47,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Figures:
-    """What was measured of one way on one set."""
+    """The results of one way on one set."""
 
     hit: float
     mrr: float
@@ -100,7 +100,7 @@ def measure(asked: Sequence[Question], answerer: Answerer) -> Figures:
 
 
 def overlap(phrases: Sequence[tuple[str, str]]) -> Answerer:
-    """Make the baseline: words in common with a phrase, two at least."""
+    """Return the baseline: words in common with a phrase, two at least."""
     from carteira.assistant.text import plain  # noqa: PLC0415 - after the threads are set
 
     known = [(label, set(plain(phrase).split())) for label, phrase in phrases]
@@ -167,7 +167,7 @@ def main() -> None:
 
 
 def in_postgres(running: ExitStack, known: Sequence[tuple[str, str]], faq: frozenset[str]) -> dict[str, Answerer]:
-    """Make the ways that rank in PostgreSQL, tuned on the tuning set."""
+    """Return the ways that rank in PostgreSQL, tuned on the tuning set."""
     from benchmarks.assistant_postgres import Fusion, PostgresRanker, connected, tuned  # noqa: PLC0415 - numpy reads the environment
     from carteira.assistant.embedding import encoder  # noqa: PLC0415 - numpy reads the environment at import
 
@@ -188,7 +188,7 @@ def in_postgres(running: ExitStack, known: Sequence[tuple[str, str]], faq: froze
 
 
 def print_acts(mind: "TrainedModel", sets: Sequence[str], *, with_missed: bool) -> None:
-    """Print how acts are read, and what becomes of the questions when acts are read as well."""
+    """Print how acts are read, and what becomes of the questions when acts are read, too."""
     from benchmarks import assistant_acts  # noqa: PLC0415 - numpy reads the environment at import
 
     print("\nacts, as a first message or as an answer")
@@ -204,7 +204,7 @@ def print_acts(mind: "TrainedModel", sets: Sequence[str], *, with_missed: bool) 
 
 
 def print_failures(answerer: Answerer) -> None:
-    """Print what went wrong on the tuning set."""
+    """Print the wrong answers on the tuning set."""
     for question in questions("tuning"):
         ranked, is_answer = answerer(question.text)
         if question.topic is None and is_answer:

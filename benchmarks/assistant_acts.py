@@ -1,4 +1,4 @@
-"""How well the assistant reads what people want done: the sets of acts, as a first message or as an answer.
+"""How well the assistant reads requests to act: the sets of acts, as a first message or as an answer.
 
 `tests/assistant/evaluation/README.md` says how the sets were written and what their lines mean.
 """
@@ -26,17 +26,17 @@ Row = Mapping[str, Any]
 
 @dataclass
 class Reading:
-    """What was read of a set: how often right, and what began or was confirmed against the person's will."""
+    """The results on a set: how many readings were right, and what started or was confirmed unwanted."""
 
     right: Counter[str] = field(default_factory=Counter)
     asked: Counter[str] = field(default_factory=Counter)
     unwanted: list[str] = field(default_factory=list)
-    """Sentences that begin an act that they do not want, or are read as a yes and are none."""
+    """Sentences that start an act that the person does not want, or that are wrongly read as a yes."""
     missed: list[tuple[Row, str]] = field(default_factory=list)
 
     @property
     def share(self) -> float:
-        """Return how much was read right, from 0 to 1."""
+        """Return the share that was read correctly, from 0 to 1."""
         return self.right.total() / self.asked.total()
 
     def __str__(self) -> str:
@@ -62,7 +62,7 @@ def _answer(row: Row) -> str:
 
 
 def _first(mind: TrainedModel, row: Row) -> tuple[str, bool]:
-    """Read a first message; give what it is taken for, and whether that is right."""
+    """Read a first message; return its reading, and whether that is right."""
     found = meaning(mind, row["say"])
     taken = {"intent": found.name, "answer": "ask", "unknown": "outside"}.get(found.kind, found.kind)
     expected, slots = row["expect"], row.get("slots", {})
@@ -96,7 +96,7 @@ def measure(mind: TrainedModel, name: str) -> Reading:
 
 
 def questions_read(mind: TrainedModel, asked: Sequence[tuple[str, str | None]]) -> Counter[str]:
-    """Count what becomes of questions with their topics; without a topic they are out of scope."""
+    """Count what becomes of questions with their topics; a question without a topic is out of scope."""
     found: Counter[str] = Counter()
     for text, topic in asked:
         meant = meaning(mind, text)

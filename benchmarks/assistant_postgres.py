@@ -24,7 +24,7 @@ LISTED = 60
 RRF = 60
 """The usual constant of reciprocal-rank fusion."""
 MOST_FALSE = 0.035
-"""Of what is outside, on the tuning set: what the ranker in memory answers there."""
+"""The most questions out of scope that may be answered on the tuning set: as many as the in-memory ranker answers."""
 
 _SETUP = """
 CREATE EXTENSION IF NOT EXISTS unaccent;
@@ -52,12 +52,12 @@ UNION ALL
 """
 
 Lists = tuple[dict[str, float], dict[str, float], dict[str, float]]
-"""For each list, what it makes of each label: its best phrase's score, the best label first."""
+"""For each list, the score of each label's best phrase, the best label first."""
 
 
 @dataclass(frozen=True)
 class Fusion:
-    """How the three lists become one score a label."""
+    """How the three lists become one score for each label."""
 
     kind: Literal["rank", "score"]
     weights: tuple[float, float, float]
@@ -74,14 +74,14 @@ class Fusion:
         return dict(sorted(total.items(), key=lambda item: -item[1]))
 
     def decide(self, lists: Lists, faq: frozenset[str]) -> tuple[list[str], float]:
-        """Rank the questions' labels, and say how sure that is."""
+        """Rank the questions' labels, and return how certain the ranking is."""
         scores = self.scores(lists)
         ranked = [label for label in scores if label in faq]
         return ranked, (scores[ranked[0]] if ranked else 0) - self.outside * scores.get(OUTSIDE, 0)
 
 
 class PostgresRanker:
-    """Phrases in PostgreSQL, asked over one connection."""
+    """Phrases in PostgreSQL, queried over one connection."""
 
     def __init__(self, connection: psycopg.Connection, phrases: Sequence[tuple[str, str]], encoder: Encoder) -> None:
         self._connection, self._encoder = connection, encoder
@@ -98,7 +98,7 @@ class PostgresRanker:
         connection.execute(_INDEXES)
 
     def lists(self, question: str) -> Lists:
-        """Ask for the three lists."""
+        """Query the three lists."""
         text = expand(question)
         values: Mapping[str, object] = {
             "text": text,
@@ -117,7 +117,7 @@ def _written(vector: Matrix) -> str:
 
 
 def tuned(asked: Sequence[tuple[Lists, str | None]], kind: Literal["rank", "score"], faq: frozenset[str]) -> Fusion:
-    """Choose weights by hit@1, and then the threshold by right answers where few of what is outside are answered."""
+    """Choose weights by hit@1, then the threshold by right answers while few questions out of scope are answered."""
 
     def hits(fusion: Fusion) -> int:
         return sum(fusion.decide(lists, faq)[0][:1] == [topic] for lists, topic in asked if topic)
@@ -138,7 +138,7 @@ def tuned(asked: Sequence[tuple[Lists, str | None]], kind: Literal["rank", "scor
 
 @contextmanager
 def connected() -> Iterator[psycopg.Connection]:
-    """Start a PostgreSQL of its own, and give a connection to it."""
+    """Start a PostgreSQL of its own, and return a connection to it."""
     with tempfile.TemporaryDirectory() as folder:
         servers = EmbeddedServers(Path(folder))
         endpoints = servers.start()

@@ -49,12 +49,12 @@ class Case:
     workers: int = 1
     strategy: str = "queue"
     rate: float | None = None
-    """Requests a second of an open loop; None is a closed loop; below 1 it is a share of the peak seen so far."""
+    """Requests a second of an open loop; None: a closed loop; below 1: a share of the peak so far."""
 
 
 @dataclass
 class Seen:
-    """What a case showed over the rounds."""
+    """The results of a case over the rounds."""
 
     rates: list[float] = field(default_factory=list)
     ratios: list[float] = field(default_factory=list)
@@ -64,7 +64,7 @@ class Seen:
 
 
 def cases(*, quick: bool) -> list[Case]:
-    """List what a round measures."""
+    """Return the cases that a round measures."""
     chosen = [Case("usual way", hot, 64, 2, "naive") for hot in (False, True)]
     chosen += [
         Case(strategy, hot, 64, 2, strategy) for strategy in ("optimistic", "pessimistic") for hot in (False, True)
@@ -129,7 +129,7 @@ class Bench:
             self.peak = max(self.peak, rate)
 
     def _check(self, result: Result, recorded: int, case: Case) -> None:
-        """Insist that what was answered is what is in the books."""
+        """Check that the answers agree with the books."""
         answered = result.answers[APPROVED] + self.warm_answers[APPROVED]
         if answered != recorded or result.lost:
             raise SystemExit(f"{case}: {answered} approved answers, {recorded} in the books, {result.lost} lost")
@@ -158,7 +158,7 @@ class Bench:
         return rate
 
     def prove(self) -> None:
-        """Insist that the books balance after all of it."""
+        """Check that the books balance afterwards."""
         done = subprocess.run(
             [sys.executable, "-m", "carteira", "ledger", "reconcile"],
             env={**os.environ, "DATABASE_URL": self.endpoints.database_url, "CARTEIRA_HOME": str(self.home)},
@@ -169,7 +169,7 @@ class Bench:
 
 
 def report(bench: Bench, out: Console) -> list[tuple[str, float, float, float, float, float]]:
-    """Print the table and give its rows: name, rate, ratio, p50, p99, p99.9 (milliseconds)."""
+    """Print the table and return its rows: name, rate, ratio, p50, p99, p99.9 (milliseconds)."""
     rows = []
     median = statistics.median
     for hot, seen in bench.pgbench.items():

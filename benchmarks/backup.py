@@ -26,7 +26,7 @@ ACCOUNTS = 10_000
 
 
 def _run(env: dict[str, str], *arguments: str) -> float:
-    """Run a command; give the seconds that it took."""
+    """Run a command; return the seconds that it took."""
     began = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-m", "carteira", *arguments],

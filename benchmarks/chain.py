@@ -63,7 +63,7 @@ def _sealing(url: str, *, on: bool) -> Iterator[None]:
 
 
 async def _catch_up(url: str) -> tuple[int, float]:
-    """Seal what is left; give how many entries and the seconds that it took."""
+    """Seal what is left; return the number of entries and the seconds that it took."""
     database = Database(url, pool_size=1)
     began = time.perf_counter()
     sealed = await _seal_what_is_there(database)
@@ -73,7 +73,7 @@ async def _catch_up(url: str) -> tuple[int, float]:
 
 
 async def _verify(url: str) -> tuple[int, float]:
-    """Verify the whole chain; give how many entries and the seconds that it took."""
+    """Verify the whole chain; return the number of entries and the seconds that it took."""
     database = Database(url, pool_size=1)
     began = time.perf_counter()
     async with database.transaction() as tx:

@@ -1,7 +1,7 @@
 """`make bench-console`: the console's list of decisions over a million of them: each filter, and its next page.
 
-It is the verb that is measured, on the pool that pages read by: milliseconds of the server, and trips. `--explain`
-prints each plan.
+It measures the verb, on the pool that pages read with: milliseconds of the server, and trips. `--explain` prints each
+plan.
 """
 
 import argparse
@@ -53,10 +53,10 @@ WHERE tablename = 'benefits_decisions'
 
 
 def _fill(superuser_url: str, url: str, decisions: int) -> None:
-    """Fill the table as the authorizer would have, the oldest first; its indexes are made after it, in a tenth."""
+    """Fill the table as the authorizer would have; its indexes are built afterwards, in a tenth of the time."""
     database = conninfo_to_dict(url)["dbname"]
     with psycopg.connect(superuser_url, dbname=str(database), autocommit=True) as connection:
-        connection.execute("SET session_replication_role = replica")  # the rows are made up: no trigger has a say
+        connection.execute("SET session_replication_role = replica")  # the rows are made up: triggers would refuse them
         connection.execute("SET synchronous_commit = off")
         connection.execute("SET maintenance_work_mem = '256MB'")
         indexes = connection.execute(_INDEXES).fetchall()

@@ -40,15 +40,15 @@ from carteira.settings import Settings
 HERE = Path(__file__).parents[1]
 PEAK_CONNECTIONS, PEAK_SECONDS, WARM_SECONDS = 256, 3.0, 8.0
 CONNECTIONS = 64
-"""Of the open loop: to accept one costs as much as an authorization."""
+"""Connections of the open loop: accepting one costs as much as an authorization."""
 PARTS = ("server", "PostgreSQL", "together")
 Figures = tuple[float, float, float]
-"""Of each part."""
+"""The median and the spread of each part."""
 
 
 @dataclass
 class Stand:
-    """A checkout's product, running."""
+    """A running checkout."""
 
     name: str
     requests: Iterator[bytes]
@@ -62,7 +62,7 @@ class Stand:
 
 
 def _used(process: psutil.Process) -> float:
-    """Add up a process, those that it started, and those of them that have ended."""
+    """Return the time of a process, of those that it started, and of those of them that have ended."""
     own = process.cpu_times()
     family = [child.cpu_times() for child in process.children(recursive=True)]
     return float(own.children_user + own.children_system + sum(times.user + times.system for times in (own, *family)))
@@ -70,7 +70,7 @@ def _used(process: psutil.Process) -> float:
 
 @contextmanager
 def _collector() -> Iterator[str]:
-    """Take traces over HTTP and drop them, in this process, whose time is not counted."""
+    """Receive traces over HTTP and drop them, in this process, whose time is not counted."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -82,7 +82,7 @@ def _collector() -> Iterator[str]:
             self.end_headers()
 
         def log_message(self, *_args: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -92,7 +92,7 @@ def _collector() -> Iterator[str]:
 
 @contextmanager
 def _viewed(url: str, views: int) -> Iterator[None]:
-    """Keep so many live views of the console open, and take what they are told, in this process."""
+    """Keep so many live views of the console open and read their events, in this process."""
     with httpx.Client(base_url=url) as browser:
         page = browser.get("/app/entrar").raise_for_status().text
         token = re.findall(r'name="csrf" value="([^"]+)"', page)[0]
@@ -155,11 +155,11 @@ def _standing(  # noqa: PLR0917 - what a checkout's product is run with
 
 
 def _stand(home: Path, accounts: int, workers: int) -> None:
-    """Stage and serve until standard input ends; tell where on standard output."""
+    """Stage and serve until standard input ends; print the address on standard output."""
     with ExitStack() as stack:
         endpoints = stack.enter_context(stage(home, accounts))
         if workers == 1:
-            asyncio.run(demo.seed(endpoints.owner_url, ("benefits",)))  # somebody who watches
+            asyncio.run(demo.seed(endpoints.owner_url, ("benefits",)))  # an operator who watches
         url = stack.enter_context(product(home, endpoints, strategy="queue", workers=workers))
         server = next(child for child in psutil.Process().children() if "serve" in child.cmdline())
         (pid_file,) = home.rglob("postmaster.pid")
@@ -175,10 +175,9 @@ def _stand(home: Path, accounts: int, workers: int) -> None:
 
 
 def _round(stands: list[Stand], rate: float, slices: int) -> dict[str, Figures] | None:
-    """Return microseconds an authorization (the server's, PostgreSQL's, together) by stand.
+    """Return microseconds an authorization (the server's, PostgreSQL's, both) by stand; None if some were turned away.
 
-    Slices of a second in turns, first one and then the other first, so that what else the machine does meets both.
-    None if some were turned away.
+    The stands alternate in slices of a second, each first in turn, so that other load on the machine affects both.
     """
     used = {stand.name: [0.0, 0.0] for stand in stands}
     approved = dict.fromkeys(used, 0)

@@ -1,7 +1,7 @@
 """Measure credit's reads beside the bare floor of each store: `python -m benchmarks.credit [reads]`.
 
-It starts servers of its own (fsync on), fills one person as a busy one looks (20 debts, 10 assets, movement on each of
-30 days), and reads one after the other: in the process, and over HTTP from a server process.
+It starts servers of its own (fsync on), fills in one busy person (20 debts, 10 assets, movement on each of 30 days),
+and reads sequentially: in the process, and over HTTP from a server process.
 """
 
 import asyncio
@@ -52,14 +52,14 @@ Ask = Callable[[], Awaitable[object]]
 
 @dataclass(frozen=True)
 class Figure:
-    """What a read takes, in milliseconds."""
+    """The duration of a read, in milliseconds."""
 
     p50: float
     p99: float
 
 
 async def measure(ask: Ask, reads: int) -> Figure:
-    """Ask again and again, one after the other; the first tenth only warms up."""
+    """Repeat a read sequentially; the first tenth only warms up."""
     taken = []
     for number in range(reads + reads // 10):
         began = time.perf_counter()
@@ -71,7 +71,7 @@ async def measure(ask: Ask, reads: int) -> Figure:
 
 
 async def ratio(floor: Ask, ask: Ask, reads: int) -> float:
-    """Ask both in turn, so that a busy neighbour is busy for both; gives how many floors one read takes (p50)."""
+    """Alternate two reads, so that other load affects both; return how many floors one read takes (p50)."""
     taken: tuple[list[float], list[float]] = ([], [])
     for _ in range(reads):
         for which, one in enumerate((floor, ask)):
@@ -82,7 +82,7 @@ async def ratio(floor: Ask, ask: Ask, reads: int) -> float:
 
 
 async def fill(database: Database, stores: Stores) -> None:
-    """Write the one person."""
+    """Write the person."""
     a = BaseAIn.model_validate({"name": "Maria da Silva", "address": ADDRESS, "debts": DEBTS})
     await base_a.put(database, stores.keyring, CPF, a, Precondition())
     b = BaseBIn.model_validate({"age": 40, "address": ADDRESS, "assets": ASSETS, "income_sources": INCOMES})
@@ -97,7 +97,7 @@ async def fill(database: Database, stores: Stores) -> None:
 
 
 async def floors(stores: Stores, endpoints: Endpoints, reads: int) -> Mapping[str, Figure]:
-    """Measure each store by its own client, bare, on the same data."""
+    """Measure each store with its own bare client, on the same data."""
     figures = {}
     connection = await asyncpg.connect(endpoints.owner_url)
     person = base_a.person_hash(stores.keyring, CPF)

@@ -1,7 +1,7 @@
-"""Make the scorecard from nothing and measure it: `python -m benchmarks.credit_model [people] [--write]`.
+"""Build the scorecard from nothing and measure it: `python -m benchmarks.credit_model [people] [--write]`.
 
-Synthetic people go into DynamoDB, out to Parquet, into the training and through the card. With `--write` the card that
-ships and the measured part of docs/reference/credit-model.md are replaced by what came out.
+Synthetic people are written to DynamoDB, exported to Parquet, trained on and scored. `--write` replaces the scorecard
+that ships and the measured part of docs/reference/credit-model.md with the results.
 """
 
 import asyncio
@@ -32,13 +32,13 @@ AGES = ((18, 29), (30, 44), (45, 59), (60, 90))
 
 
 def resident_mb() -> int:
-    """Tell how much memory this process holds now."""
+    """Return the memory that this process holds now, in MB."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4 // 1024
 
 
 @dataclass
 class Stage:
-    """How long a stage took and the most memory seen in its first and second half."""
+    """The seconds of a stage, and the most memory seen in its first and second half."""
 
     name: str
     seconds: float
@@ -53,12 +53,12 @@ class Watch:
         self.name, self.began, self.most = name, time.monotonic(), [0, 0]
 
     def see(self, done: int, total: int) -> None:
-        """Look at the memory."""
+        """Sample the memory."""
         half = done * 2 > total
         self.most[half] = max(self.most[half], resident_mb())
 
     def end(self) -> Stage:
-        """Say what was seen."""
+        """Return the results."""
         return Stage(self.name, time.monotonic() - self.began, *self.most)
 
 
@@ -93,17 +93,17 @@ def learn(folder: Path, people: int) -> tuple[list[Stage], Trained]:
 
 
 def others(income_shift: float) -> Iterator[Person]:
-    """Draw people that neither training nor the held-out part has seen."""
+    """Draw people that are in neither the training nor the held-out part."""
     return (person(OTHER_SEED, number, income_shift=income_shift) for number in range(OTHERS))
 
 
 def score_of(card: Scorecard, who: Person) -> int:
-    """Score a synthetic person."""
+    """Return a synthetic person's score."""
     return card.score(features(who.age, who.assets, who.incomes))
 
 
 def by_score(card: Scorecard, people: Iterator[Person]) -> dict[int, list[int]]:
-    """Count paid and defaulted by score."""
+    """Count paid and defaulted loans by score."""
     scores: dict[int, list[int]] = defaultdict(lambda: [0, 0])
     for who in people:
         scores[score_of(card, who)][who.defaulted] += 1
@@ -111,12 +111,12 @@ def by_score(card: Scorecard, people: Iterator[Person]) -> dict[int, list[int]]:
 
 
 def drift(known: dict[int, list[int]], other: dict[int, list[int]]) -> str:
-    """Say how well the card ranks another population, and how far its scores have moved."""
+    """Return how well the card ranks another population, and how far its scores have moved."""
     return f"{area_under_curve(other):.4f}, {stability(known, other):.4f}"
 
 
 def ceiling() -> float:
-    """Give the AUC of the truth itself, less what nobody observes: no model can do better."""
+    """Return the AUC of the true probabilities, without what nobody observes: no model can do better."""
     risks: dict[int, list[int]] = defaultdict(lambda: [0, 0])
     for who in others(0):
         risks[-round(who.risk * 1_000_000)][who.defaulted] += 1
@@ -124,7 +124,7 @@ def ceiling() -> float:
 
 
 def ages_table(card: Scorecard) -> list[str]:
-    """Hold scores against outcomes by age."""
+    """Return scores and outcomes by age, as a table."""
     lines = [
         "| age | people | mean score | defaulted | band D or E | AUC within |",
         "| --- | --: | --: | --: | --: | --: |",

@@ -35,7 +35,7 @@ BOUNDARY = "documents-memory"
 
 
 def resident_mib(pid: int, field: str) -> float:
-    """Read VmRSS (now) or VmHWM (the peak so far) of a process."""
+    """Return VmRSS (now) or VmHWM (the peak so far) of a process, in MiB."""
     for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
         if line.startswith(field):
             return int(line.split()[1]) / 1024
@@ -58,7 +58,7 @@ def pdf(filling: bytes) -> bytes:
 
 
 async def form(data: bytes) -> AsyncIterator[bytes]:
-    """Give the multipart body piece by piece, so that the client's memory stays small too."""
+    """Yield the multipart body piece by piece, so that the client's memory stays small, too."""
     for name, value in (("document_type", "CNH"), ("document_number", "62472927637")):
         yield f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
     yield f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="cnh.pdf"\r\n\r\n'.encode()
@@ -92,9 +92,9 @@ def server(environment: dict[str, str], port: int) -> Iterator[int]:
 
 
 async def upload_all(base_url: str, people: Sequence[str]) -> tuple[float, int]:
-    """Upload a file of each person at once, then read each back.
+    """Upload one file of each person concurrently, then read each back.
 
-    `people` are their access tokens. Give the seconds that the uploads took and how many came back right.
+    `people` are their access tokens. Return the seconds that the uploads took and how many files came back unchanged.
     """
     common = os.urandom(FILE_BYTES - 400)
     data = pdf(common)
@@ -131,7 +131,7 @@ async def upload_all(base_url: str, people: Sequence[str]) -> tuple[float, int]:
 
 
 def main() -> int:
-    """Measure, print, and judge."""
+    """Measure, print, and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--files", type=int, default=50)
     parser.add_argument("--limit-mib", type=int, default=300)

@@ -1,4 +1,4 @@
-"""Draws the benchmarks' tables as SVG, bars and curves, for the README."""
+"""Draw the benchmarks' tables as SVG, bars and curves, for the README."""
 
 import math
 from collections.abc import Sequence
@@ -13,9 +13,10 @@ def draw(
     title: str = "Authorizations a second (median; × pgbench; p99)",
     plain: tuple[str, str] = ("pgbench", "usual"),
 ) -> str:
-    """Draw a bar per row: how many a second, with the ratio to what it is compared with and the p99 beside it.
+    """Draw a bar for each row: the rate a second, with the ratio to what it is compared with and the p99 beside it.
 
-    What is no number is left out. `plain` begins the names of what is compared with, and of what beginners write.
+    Values that are not numbers are left out. `plain` has the beginnings of names of comparisons, and of beginners'
+    code.
     """
     low, usual = plain
     height = _TOP + _ROW * len(rows) + 16
@@ -48,7 +49,7 @@ _LEAST_MS, _MOST_MS = 1.0, 10_000.0
 
 
 def draw_scale(rows: Sequence[tuple[str, Sequence[tuple[float, float]]]]) -> str:
-    """Draw latencies over sizes: each row a size and (p50, p99) in ms of the three things measured; log scale."""
+    """Draw latencies over sizes: a row is a size and (p50, p99) in ms of the three things measured; log scale."""
     parts = [
         '<svg xmlns="http://www.w3.org/2000/svg" width="1040" height="420" font-family="sans-serif" font-size="12">'
         '<rect width="100%" height="100%" fill="#fff"/>'

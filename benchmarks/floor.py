@@ -1,4 +1,4 @@
-"""What ordinary routes are measured against: the least that FastAPI and asyncpg can do, and what a beginner writes.
+"""The comparison for ordinary routes: the least that FastAPI and asyncpg can do, and what a beginner writes.
 
 `/cards/…` is the floor: one statement a request, no sign-in, no ledger, no key, no event. `/toy/…` is the toy: an ORM
 session a request that reads, changes and writes, and loses updates. Neither is part of the product.
@@ -83,13 +83,13 @@ app = FastAPI(lifespan=_lifespan)
 
 @app.get("/health")
 async def health() -> dict[str, str]:
-    """Answer."""
+    """Answer that it is alive."""
     return {"status": "ok"}
 
 
 @app.get("/cards/{number}/balance")
 async def balance(number: str, request: Request) -> Balance:
-    """Read a balance by one statement."""
+    """Return a balance, read by one statement."""
     found = await request.app.state.pool.fetchval("SELECT balance FROM floor_cards WHERE number = $1", number)
     if found is None:
         raise HTTPException(404)
@@ -115,7 +115,7 @@ Session = Annotated[AsyncSession, Depends(_session, scope="function")]
 
 @app.get("/toy/{number}/balance")
 async def toy_balance(number: str, session: Session) -> Balance:
-    """Read a balance by an ORM session."""
+    """Return a balance, read by an ORM session."""
     card = await session.scalar(select(FloorCard).where(FloorCard.number == number))
     if card is None:
         raise HTTPException(404)

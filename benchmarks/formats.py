@@ -1,7 +1,7 @@
-"""Values of the formats that are Carteira's own, for Schemathesis: what a pattern cannot say (contract.md, Habits).
+"""Values of Carteira's own formats, for Schemathesis: rules that a pattern cannot express (contract.md, Habits).
 
-CPF, CNPJ, CNH and título de eleitor end in digits that check the others; a cursor holds a key of its list; a file has
-the columns that its import reads.
+CPF, CNPJ, CNH and título de eleitor end in check digits; a cursor holds a key of its list; a file has the columns that
+its import reads.
 """
 
 import base64
@@ -55,7 +55,7 @@ def _voter(row: int, state: int) -> str:
 
 
 def _various(text: str) -> bool:
-    """Tell whether signs differ: all alike keep the rule of the digits, and are nobody's."""
+    """Return whether characters differ: equal ones satisfy the check digits, but nobody has such a number."""
     return len(set(text)) > 1
 
 
@@ -112,7 +112,7 @@ def _formats(node: Any) -> Iterator[str]:  # noqa: ANN401 - any JSON
 
 
 def register(document: dict[str, Any]) -> None:
-    """Have Schemathesis know how to make values of the formats of Carteira's that stand in a document."""
+    """Register with Schemathesis how to make values of Carteira's formats that a document uses."""
     for name in sorted(set(_formats(document))):
         strategy = _cursor(name) if name.startswith("cursor-") else _FIXED.get(name)
         if strategy is not None:

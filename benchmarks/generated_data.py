@@ -28,7 +28,7 @@ from schemathesis.schemas import APIOperation
 from benchmarks import formats
 
 LEFT_OUT = ("/transactions/authorizer", "/auth/", "/password-recovery")
-"""Always 200, or limited by how often somebody asks."""
+"""Operations that always answer 200, or are limited by how often they are called."""
 OF_STATE = frozenset(
     {
         "bulk_rejected",
@@ -42,13 +42,13 @@ OF_STATE = frozenset(
         "wrong_current_password",
     }
 )
-"""Codes that come with 422 and are about what there is: another key, category, code or person would do."""
+"""Codes that come with 422 and depend on the data: another key, category, code or person would succeed."""
 _TOLD = 3
 
 
 @dataclass
 class Taken:
-    """What became of an operation's generated data: how much was taken, and which rules refused the rest."""
+    """The outcomes of an operation's generated data: how many were accepted, and which rules refused the others."""
 
     taken: int = 0
     refused: int = 0
@@ -56,7 +56,7 @@ class Taken:
 
     @property
     def share(self) -> float:
-        """How much was taken, of 1; of nothing, all."""
+        """Return the accepted share, from 0 to 1; 1 if there was no data."""
         asked = self.taken + self.refused
         return self.taken / asked if asked else 1.0
 
@@ -72,7 +72,7 @@ class Taken:
 
 
 def measure(url: str, token: str, examples: int) -> dict[str, Taken]:
-    """Ask each operation; return by its name what became of what was generated."""
+    """Call each operation; return the outcomes of its generated data by its name."""
     document: dict[str, Any] = httpx.get(f"{url}/openapi.json", timeout=30).json()
     formats.register(document)
     found: dict[str, Taken] = {}
@@ -87,7 +87,7 @@ def measure(url: str, token: str, examples: int) -> dict[str, Taken]:
 
 
 def whole(sent: Any) -> Any:  # noqa: ANN401 - any JSON
-    """Write whole numbers without a point."""
+    """Write whole numbers without a decimal point."""
     if isinstance(sent, dict):
         return {name: whole(inner) for name, inner in sent.items()}
     if isinstance(sent, list):
@@ -113,7 +113,7 @@ def _ask(operation: APIOperation[Any, Any, Any, Any], counted: Taken, url: str, 
 
 
 def main() -> None:
-    """Measure, and print what is refused, by which rules, and the whole."""
+    """Measure, and print what was refused, by which rules, and the total."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("url")
     parser.add_argument("token")

@@ -1,7 +1,7 @@
-"""What the product takes of a processor while nobody asks for anything, and how long it takes until it answers.
+"""The processor time of the product while no requests come, and the seconds until it answers.
 
-`make bench-idle` starts `carteira run` in a home of its own, twice: the first start makes the data, the second is the
-one that is measured. Processor time is what the kernel counts of each process and its children (`utime` and `stime`).
+`make bench-idle` starts `carteira run` in a home of its own, twice: the first start creates the data, the second one is
+measured. Processor time is what the kernel counts for each process and its children (`utime` and `stime`).
 """
 
 import argparse
@@ -20,7 +20,7 @@ import psutil  # type: ignore[import-untyped] # it has no types
 from benchmarks.stage import await_health, free_port
 
 SETTLED_SECONDS = 30.0
-"""After a start there is work to do that does not come again."""
+"""Seconds to wait after a start, for work that is done once."""
 STOP_SECONDS = 60.0
 _SERVERS = {
     "carteira serve": "server",
@@ -34,7 +34,7 @@ _SERVERS = {
 
 @contextmanager
 def running(home: Path) -> Iterator[tuple[psutil.Process, float]]:
-    """Run the product; give its supervisor, and the seconds until the server answered."""
+    """Run the product; yield its supervisor, and the seconds until the server answered."""
     port = free_port()
     environment = {**os.environ, "CARTEIRA_HOME": str(home), "PORT": str(port), "PYTHONDONTWRITEBYTECODE": ""}
     began = time.monotonic()
@@ -54,7 +54,7 @@ def times(supervisor: psutil.Process) -> dict[str, float]:
     for process in [supervisor, *supervisor.children(recursive=True)]:
         name = _name(process, supervisor)
         used = process.cpu_times()
-        # What a backend took that has ended since counts with who waited for it.
+        # The time of a backend that has ended counts with the process that waited for it.
         taken[name] = taken.get(name, 0.0) + used.user + used.system
         if name == "PostgreSQL":
             taken[name] += used.children_user + used.children_system

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 _HEAD_END = b"\r\n\r\n"
 _AT_ONCE = 32
-"""Requests written, or answers read, before the other is looked after: neither must wait for the load generator."""
+"""Requests written, or answers read, before the other direction has its turn: neither must wait for it for long."""
 
 
 class ConnectionLost(ConnectionError):
@@ -30,11 +30,11 @@ class ConnectionLost(ConnectionError):
 Answered = Callable[[int, bytes], None]
 """Takes an answer's status and body."""
 Lost = Callable[[ConnectionLost], None]
-"""Is told that there will be no answer."""
+"""Called when there will be no answer."""
 
 
 class Connection(asyncio.Protocol):
-    """One keep-alive connection with one request under way at a time."""
+    """One keep-alive connection with one request in flight at a time."""
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
@@ -49,7 +49,7 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Fail the request under way."""
+        """Fail the request in flight."""
         self.closed = True
         self._gone.set()
         if self._under_way is not None:
@@ -58,7 +58,7 @@ class Connection(asyncio.Protocol):
             lost(ConnectionLost(str(exc)))
 
     def data_received(self, data: bytes) -> None:
-        """Answer the request under way once its answer is whole."""
+        """Answer the request in flight once its answer is complete."""
         if self._buffer:
             data = self._buffer + data
         head, found, rest = data.partition(_HEAD_END)
@@ -73,7 +73,7 @@ class Connection(asyncio.Protocol):
             answered(int(head[9:12]), rest[:length])
 
     def ask(self, request: bytes, answered: Answered, lost: Lost) -> None:
-        """Send a whole request; one of the two is called, once."""
+        """Send a whole request; one of the two callbacks is called, once."""
         if self.closed or self._transport is None:
             lost(ConnectionLost("closed"))
             return
@@ -81,7 +81,7 @@ class Connection(asyncio.Protocol):
         self._transport.write(request)
 
     async def send(self, request: bytes) -> tuple[int, bytes]:
-        """Send a whole request and give the status and body of its answer.
+        """Send a whole request and return the status and body of its answer.
 
         Raises:
             ConnectionLost: the server closed the connection first.
@@ -100,7 +100,7 @@ class Connection(asyncio.Protocol):
         return await answer
 
     async def close(self) -> None:
-        """Close the connection and wait until it is."""
+        """Close the connection and wait until it is closed."""
         if self._transport is not None:
             self._transport.close()
             await self._gone.wait()
@@ -113,7 +113,7 @@ def _length_of(head: bytes) -> int:
 
 
 def http_request(url: str, path: str, body: bytes, token: str) -> bytes:
-    """Write a POST."""
+    """Return a POST as bytes."""
     host = urlsplit(url).netloc
     return (
         f"POST {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n"
@@ -122,7 +122,7 @@ def http_request(url: str, path: str, body: bytes, token: str) -> bytes:
 
 
 def loopback(url: str) -> tuple[str, int]:
-    """Give host and port of an address on this machine.
+    """Return the host and port of an address on this machine.
 
     Raises:
         ValueError: the address is not a loopback one.
@@ -154,7 +154,7 @@ async def close_all(connections: Sequence[Connection]) -> None:
 
 @dataclass
 class Result:
-    """What a load saw: latencies in seconds, answers by body, and how long it took in all."""
+    """The results of a load: latencies in seconds, answers by body, and the total duration."""
 
     seconds: float = 0.0
     latencies: list[float] = field(default_factory=list)
@@ -172,18 +172,18 @@ class Result:
         return len(self.latencies) / self.seconds if self.seconds else 0.0
 
     def quantile(self, share: float) -> float:
-        """Give the latency in seconds below which the share of requests lies."""
+        """Return the latency in seconds below which this share of the requests lies."""
         return quantile(self.latencies, share)
 
 
 def quantile(values: Sequence[float], share: float) -> float:
-    """Give the value below which the share of the values lies; not a number if there is none."""
+    """Return the value below which this share of the values lies; not a number if there are none."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("nan")
 
 
 class _Sockets:
-    """Keep-alive connections on bare sockets: an event loop with callbacks costs as much as the request does."""
+    """Keep-alive connections on bare sockets: an event loop with callbacks would cost as much as a request."""
 
     def __init__(self, url: str, count: int) -> None:
         host, port = loopback(url)
@@ -209,7 +209,7 @@ class _Sockets:
             raise BlockingIOError("a request did not fit into a socket's buffer")
 
     def use(self, requests: Iterator[bytes]) -> None:
-        """Have one request answered on each connection, a few at a time."""
+        """Send one request on each connection, a few at a time."""
         every = list(self.free)
         for first in range(0, len(every), _AT_ONCE):
             waiting = set(every[first : first + _AT_ONCE])
@@ -219,7 +219,7 @@ class _Sockets:
                 waiting.difference_update([connection for connection, _ in self.answers(1)])
 
     def answers(self, timeout: float) -> Iterator[tuple[int, bytes | None]]:
-        """Wait for answers, `timeout` seconds at most; give each connection and its answer's body, None if it ended."""
+        """Wait for answers, `timeout` seconds at most; yield each connection and its answer's body (None: it ended)."""
         for connection, _ in self._poll.poll(timeout, _AT_ONCE):
             try:
                 data = self._held.pop(connection, b"") + os.read(connection, 65_536)
@@ -238,7 +238,7 @@ class _Sockets:
 def closed_loop(
     url: str, connections: int, seconds: float, requests: Iterator[bytes], *, apart: bool = False
 ) -> Result:
-    """Keep each connection busy: the next request goes out when the answer is in; `apart` as in `open_loop`."""
+    """Keep each connection busy: the next request is sent when the answer has arrived; `apart` as in `open_loop`."""
     result = Result()
     clock = time.perf_counter
     with _without_collections(), _Sockets(url, connections) as sockets:
@@ -279,9 +279,9 @@ def open_loop(
 ) -> Result:
     """Send at a fixed rate for a time; each latency counts from the instant at which the request was due.
 
-    A request is sent when it is due, or as soon as a connection is free. `apart` is for a load generator that has a
-    processor to itself: it never sleeps, since to wake it is work for the server. Each connection has had a request
-    before then (`used`), since a server accepts connections one by one.
+    A request is sent when it is due, or as soon as a connection is free. With `apart` the load generator has a
+    processor to itself and never sleeps, since waking it would be work for the server. Each connection has had a
+    request before (`used`), since a server accepts connections one by one.
     """
     result = Result()
     clock = time.perf_counter

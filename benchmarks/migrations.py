@@ -1,9 +1,9 @@
-"""`make bench-migrations`: for how long a database with many entries holds up who writes while it is migrated.
+"""`make bench-migrations`: for how long the migration of a large database delays those who use it.
 
-A database of the former release (or of `--since`) is filled with entries, postings and events, without its indexes and
-triggers, which come back afterwards. Then it is migrated while one connection posts and another reads a statement, one
-after the other without a pause: the longest of each is how long somebody waited behind a lock. Ten million entries take
-about two minutes in all, and 6 GB.
+A database of the former release (or of `--since`) is filled with entries, postings and events without its indexes and
+triggers, which are restored afterwards. Then it is migrated while one connection posts and another reads a statement,
+one after the other without a pause: the longest of each is the longest wait for a lock. Ten million entries take about
+two minutes in all, and 6 GB.
 """
 
 import argparse
@@ -61,7 +61,7 @@ _READ = """
 
 @contextmanager
 def bare(connection: psycopg.Connection, *tables: str) -> Iterator[None]:
-    """Take the indexes of tables away for as long as the block lasts, and let no trigger fire."""
+    """Remove the tables' indexes until the end of the block, and let no trigger fire."""
     made: list[tuple[str, str]] = []
     for table in tables:
         rows = connection.execute(
@@ -97,7 +97,7 @@ def fill(url: str, entries: int, accounts: dict[str, object]) -> None:
 
 
 class Asked:
-    """Somebody who asks one thing after the other, and how long each took, in seconds."""
+    """A client that sends one request after the other, and how long each took, in seconds."""
 
     def __init__(self, url: str, statement: str, values: Callable[[], dict[str, object]]) -> None:
         self.times: list[float] = []
@@ -125,7 +125,7 @@ class Asked:
 
 
 def measure(entries: int, since: str) -> Iterator[str]:
-    """Migrate a database with so many entries; give the columns of its row, and print what failed."""
+    """Migrate a database with so many entries; return its row of the table, and print failures."""
     with (
         tempfile.TemporaryDirectory(prefix="carteira-bench-") as folder,
         stage(Path(folder), 0, revision=since) as endpoints,

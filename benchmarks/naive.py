@@ -1,7 +1,7 @@
-"""The usual way, kept to compare with: FastAPI, one ORM session a request, `SELECT … FOR UPDATE`, one commit each.
+"""The usual way, for comparison: FastAPI, one ORM session a request, `SELECT … FOR UPDATE`, one commit each.
 
 It keeps the same books in the same tables and obeys the same rules (category, fallback, decision with its reason), so
-that only the way differs. Not part of the product.
+that only the technique differs. Not part of the product.
 """
 
 import os
@@ -39,7 +39,7 @@ Session = Annotated[AsyncSession, Depends(session, scope="function")]
 
 @app.get("/health/ready")
 async def ready() -> dict[str, str]:
-    """Say that the server answers."""
+    """Answer that the server is up."""
     return {"status": "ready"}
 
 
@@ -71,7 +71,7 @@ async def authorize(request: Request, opened: Session) -> dict[str, str]:
             id=purchase.id, kind="benefits.purchase", posted_at=now, actor_kind="processor", actor_id="authorizer"
         )
         lines = [(payer.id, -purchase.amount, payer.version, payer.balance), (SETTLEMENT, purchase.amount, None, None)]
-        await opened.execute(  # one statement: the ledger's triggers want an entry and its postings together
+        await opened.execute(  # one statement: the ledger's triggers require an entry and its postings together
             insert(LedgerPosting)
             .add_cte(entry.cte("entry"))
             .values(

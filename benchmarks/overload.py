@@ -1,10 +1,10 @@
-"""`make bench-overload`: three times what the authorizer can take, for a minute, and what it does meanwhile and after.
+"""`make bench-overload`: three times the authorizer's capacity for a minute, and its behaviour during and after.
 
-Beyond capacity it must turn requests away (`07`, reason `overloaded`), keep answering what it accepts quickly, keep its
-memory flat, and be back to normal as soon as the load is. The load is an open loop: it does not slow down with the
-server. It has a processor to itself, the server and its databases have the others: so it neither takes from the server
-nor measures its own delay. Its connections are in use when it begins, as a processor's are. Rejections are told from
-approvals by their bodies; the metrics say that they were `overloaded`.
+Beyond capacity it must turn requests away (`07`, reason `overloaded`), answer the admitted ones quickly, keep its
+memory flat, and recover as soon as the load ends. The load is an open loop: it does not slow down with the server. It
+has a processor to itself, and the server and its databases have the others, so it neither slows the server nor measures
+its own delay. Its connections are in use when it begins, as a processor's are. Bodies tell rejections from approvals;
+the metrics show that the reason was `overloaded`.
 """
 
 import argparse
@@ -45,13 +45,13 @@ class Memory:
         self.samples: list[float] = []
 
     def now(self) -> float:
-        """Add up the server's processes."""
+        """Return the total of the server's processes."""
         family = [self._process, *self._process.children(recursive=True)]
         return float(sum(process.memory_info().rss for process in family) / 2**20)
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Sample for as long as the block lasts."""
+        """Sample until the end of the block."""
         over = threading.Event()
 
         def watch() -> None:
@@ -69,7 +69,7 @@ class Memory:
 
 @contextmanager
 def _apart() -> Iterator[tuple[set[int], int]]:
-    """Leave the last processor to the load generator: what is started in the block runs on the others."""
+    """Reserve the last processor for the load generator: processes started in the block run on the others."""
     every = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else {0}
     if len(every) == 1:
         raise SystemExit("this needs Linux and two processors, one of them for the load generator")
@@ -83,7 +83,7 @@ def _apart() -> Iterator[tuple[set[int], int]]:
 
 def _measure(url: str, token: str, options: argparse.Namespace) -> tuple[Memory, list[tuple[str, Result]]]:
     requests = purchases(url, token, options.accounts)
-    closed_loop(url, 256, options.seconds / 3, requests, apart=True)  # until it knows most accounts
+    closed_loop(url, 256, options.seconds / 3, requests, apart=True)  # until its caches hold most accounts
     peak = closed_loop(url, 256, options.seconds / 6, requests, apart=True)
     memory = Memory(url)
     calm = open_loop(url, peak.rate / 4, options.seconds / 6, requests, apart=True)
@@ -111,7 +111,7 @@ def _table(rows: list[tuple[str, Result]]) -> Table:
 
 
 def _overloaded(url: str) -> int:
-    """Ask the server's metrics how many requests were turned away."""
+    """Return from the server's metrics how many requests were turned away."""
     with urllib.request.urlopen(url + "/metrics", timeout=5) as answer:  # noqa: S310 - loopback
         families = text_string_to_metric_families(answer.read().decode())
     return sum(

@@ -1,7 +1,7 @@
-"""Lighthouse before the pages that people open most, of a product with its demo people that runs (`PORT`).
+"""Lighthouse on the most used pages of a running product with its demo people (`PORT`).
 
-It is the phone that Lighthouse throttles. Lighthouse comes by `npx` in the version below; without node, npm or Chromium
-this says so, and measures nothing.
+Lighthouse throttles as on a phone. It comes by `npx` in the version below; without node, npm or Chromium this command
+says so, and measures nothing.
 """
 
 import json
@@ -39,7 +39,7 @@ def session(url: str) -> str:
 
 
 def measure(npx: str, chromium: str, address: str, cookie: str) -> dict[str, Any]:
-    """Let Lighthouse look at a page once; return its report."""
+    """Measure a page once with Lighthouse; return its report."""
     command = [npx, "--yes", LIGHTHOUSE, address, "--quiet", "--output=json", "--output-path=stdout"]
     command += [f"--only-categories={','.join(CATEGORIES)}", "--chrome-flags=--headless=new --no-sandbox"]
     if cookie:
@@ -50,7 +50,7 @@ def measure(npx: str, chromium: str, address: str, cookie: str) -> dict[str, Any
 
 
 def main() -> None:
-    """Measure each page some times and print the medians; end with 1 where one is below what is promised."""
+    """Measure each page some times and print the medians; return 1 if one is below the promise."""
     npx = shutil.which("npx")
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if npx is None or chromium is None:

@@ -1,8 +1,8 @@
 """`make bench-routes`: ordinary routes of the product beside a floor and a toy, in one run, one process each.
 
 The floor is FastAPI and asyncpg, one statement a request, no sign-in, no ledger; the toy an ORM session a request
-(`floor.py`). Each round measures floor, toy and product in turns, on the same PostgreSQL; figures are medians. After
-the rounds, at half of what was reached, requests come at a fixed rate: reads, debits, and reads while people sign in.
+(`floor.py`). Each round alternates floor, toy and product on the same PostgreSQL; figures are medians. After the
+rounds, requests come at a fixed rate, half of what was reached: reads, debits, and reads while people sign in.
 """
 
 import argparse
@@ -39,7 +39,7 @@ Requests = Iterator[bytes]
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody signed in, with a card."""
+    """A signed-in person with a card."""
 
     token: str
     card: str
@@ -48,7 +48,7 @@ class Person:
 
 @dataclass(frozen=True)
 class Case:
-    """What is measured, and which case of the floor it is compared with."""
+    """A route under measurement, and the case of the floor that it is compared with."""
 
     name: str
     requests: Requests = field(compare=False)
@@ -107,7 +107,7 @@ def _reads(url: str, path: str, people: Sequence[Person]) -> Requests:
 
 
 def _moves(url: str, path: str, people: Sequence[Person], amount: int) -> Requests:
-    """Write moves of money, each under a key of its own."""
+    """Yield requests that move money, each with its own key."""
     place, body = b"0" * 16, b'{"amount":%d}' % amount
     run = secrets.token_hex(6)
     parts = [
@@ -117,12 +117,12 @@ def _moves(url: str, path: str, people: Sequence[Person], amount: int) -> Reques
         ).split(place, 1)
         for p in people
     ]  # fmt: skip
-    # A card's number has sixteen digits too: none of them are all zeros.
+    # A card's number has sixteen digits, too: none of them consists of zeros.
     return (b"%s%016d%s" % (before, n, after) for n, (before, after) in enumerate(itertools.cycle(parts)))
 
 
 def _said(url: str, message: str, people: Sequence[Person]) -> Requests:
-    """Write turns of conversations, a person's after another's."""
+    """Yield turns of conversations, one person after the other."""
     body = json.dumps({"message": message}).encode()
     heads = [f"Authorization: Bearer {person.token}\r\n" for person in people]
     return itertools.cycle([_write(url, "POST", "/chatbot/chat", body=body, head=head) for head in heads])
@@ -189,7 +189,7 @@ def _sign_in_beside(url: str, people: Sequence[Person], rate: float, seconds: fl
 def _at_half(
     url: str, people: Sequence[Person], cases: Mapping[str, Case], reached: Mapping[str, float], seconds: float
 ) -> dict[str, Result]:
-    """Send reads and debits at half of what was reached; and reads again, while people sign in at half of theirs."""
+    """Send reads and debits at half of the rate reached; then reads again, while people sign in at half of theirs."""
 
     def at_half(name: str) -> Result:
         return _sound(name, open_loop(url, reached[name] / 2, seconds, cases[name].requests, connections=256))
@@ -205,7 +205,7 @@ def _at_half(
 
 
 Row = tuple[str, float, float, float, float, float]
-"""Name, a second, ÷ floor (not a number: there is none), p50, p99 and nothing, as `draw` takes them."""
+"""Name, rate a second, ÷ floor (not a number if there is none), p50, p99 and nothing, as `draw` takes them."""
 
 
 def _rows(seen: dict[str, tuple[Case, list[Result]]], at_half: Mapping[str, Result]) -> list[Row]:

@@ -1,8 +1,7 @@
-"""`make bench-scale`: how latencies grow with the accounts and the entries.
+"""`make bench-scale`: latencies by the number of accounts and entries.
 
 `--partitions 36` spreads the entries over so many months, each in its partition. `--checks` adds a whole reconcile and,
-once all is sealed, a whole verification, in seconds. Beside each: a look of all followers, in milliseconds.
-
+once all is sealed, a whole verification, in seconds. Each size also shows one poll of all followers, in milliseconds.
 Up to ten million entries take about eight minutes, with `--checks` some fifteen; a hundred million take 60 GB.
 
 For each size: the authorizer at a fixed rate (open loop), and an account's statement and its balance at an instant over
@@ -73,9 +72,9 @@ SELECT id FROM (
 
 
 def grow(url: str, accounts: int, entries: int, progress: Progress, *, months: int = 0) -> None:
-    """Add purchases of one centavo, account after account, until there are as many entries.
+    """Add purchases of one centavo, account by account, until there are so many entries.
 
-    They go on from so many months ago until now, and stay behind where an earlier call has come to.
+    They run from so many months ago until now, after the entries of an earlier call.
     """
     task = progress.add_task(f"{entries:,} entries", total=entries)
     with psycopg.connect(url, autocommit=True) as connection:
@@ -111,7 +110,7 @@ async def _read(connection: Connection, requests: list[bytes]) -> list[float]:
 
 
 async def _measure(url: str, database: str, accounts: int, home: Path, rate: float) -> list[list[float]]:
-    """Give the latencies in milliseconds of the authorizer, the statement and the balance at an instant."""
+    """Return the latencies in milliseconds of the authorizer, the statement and the balance at an instant."""
     settings = Settings(carteira_home=home)
     processor = tokens.processor(settings, timedelta(hours=1))
     operator = tokens.administrator(settings, ["*"], timedelta(hours=1))
@@ -142,7 +141,7 @@ async def _measure(url: str, database: str, accounts: int, home: Path, rate: flo
 
 
 async def _look(database_url: str, home: Path) -> float:
-    """Return the median of what a look of all the worker's followers takes, in milliseconds."""
+    """Return the median of one poll of all the worker's followers, in milliseconds."""
     followers = [one for module in modules_of(Settings(carteira_home=home)) for one in module.followers]
     async with open_database(database_url) as database:
         backlog, times = Backlog(followers), []

@@ -1,7 +1,8 @@
-"""Does the time of a wrong sign-in tell whether the person exists? `python -m benchmarks.signin [URL]`.
+"""Does the time of a failed sign-in reveal whether the person exists? `python -m benchmarks.signin [URL]`.
 
-Registers fifteen people, then signs in wrongly as them and as nobody, in random order, and compares. Stays below the
-limits: nine failures a person, three hundred an address in a quarter of an hour, so run it once in that time.
+It registers fifteen people, then fails to sign in as them and as unknown people, in random order, and compares. It
+stays below the limits: nine failures a person, three hundred an address in a quarter of an hour, so run it once in that
+time.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ PEOPLE, TRIES = 15, 9
 
 
 async def register(http: httpx.AsyncClient, number: int) -> str:
-    """Register somebody and give their e-mail."""
+    """Register a person and return their e-mail."""
     email = f"tempo.{number}.{random.randrange(10**9)}@exemplo.com.br"
     person = {
         "full_name": "Pessoa do Tempo",
@@ -32,7 +33,7 @@ async def register(http: httpx.AsyncClient, number: int) -> str:
 
 
 async def measure(http: httpx.AsyncClient, email: str) -> float:
-    """Sign in wrongly and give the milliseconds that it took."""
+    """Fail to sign in and return the milliseconds that it took."""
     began = time.perf_counter()
     answer = await http.post("/auth/login", data={"username": email, "password": "Errada123"})
     seconds = time.perf_counter() - began

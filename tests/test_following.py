@@ -1,4 +1,4 @@
-"""The worker's followers read as soon as they are woken, and by themselves where nobody can wake them."""
+"""The worker's followers read as soon as they are woken, and by themselves where nothing can wake them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -21,7 +21,7 @@ NEVER = 1e6
 
 
 class Following:
-    """A worker's followers, of which there is one, that keeps what it reads."""
+    """A worker with one follower, which keeps what it reads."""
 
     def __init__(self, database: Database) -> None:
         self.seen: list[str] = []

@@ -1,6 +1,6 @@
-"""From the HR's file to a purchase that is undone: one story through benefits, processor and webhooks.
+"""From HR's file to a reversed purchase: one story through benefits, processor and webhooks.
 
-The client that is generated of `/openapi.json` reads the same statement in `tests/house/test_clients.py`.
+The client generated from `/openapi.json` reads the same statement in `tests/house/test_clients.py`.
 """
 
 import os
@@ -45,7 +45,7 @@ async def app(
 
 
 def file_of(cpfs: list[str], address: str) -> bytes:
-    """Write the file as Excel in Brazil saves it; the first person has an address, and two lines are wrong."""
+    """Return the file as Excel in Brazil saves it; the first person has an address, and two lines are wrong."""
     rows = [f"{cpf};João Gonçalves {number};;1.234,50" for number, cpf in enumerate(cpfs)]
     rows[0] = f"{cpfs[0]};Conceição Araújo;{address};1.234,50"
     rows[10:10] = ["11111111111;Ninguém;;1,00"]

@@ -1,4 +1,4 @@
-"""`carteira worker` as an operator sees it: its state, its metrics and its log."""
+"""`carteira worker` from outside: its state, its metrics and its log."""
 
 import subprocess
 import sys

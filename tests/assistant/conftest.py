@@ -17,7 +17,7 @@ async def app(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> As
     async with running_app(settings) as running:
         await running.api.state.assistant.brain.ready(
             running.database
-        )  # a busy machine learns longer than a request may
+        )  # training on a busy machine takes longer than a request may
         yield running
 
 

@@ -1,4 +1,4 @@
-"""Every intent as a story over HTTP: who the person is, what they say and are told, and what is so in the end."""
+"""Every intent as a story over HTTP: who the person is, the messages and answers, and the result."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -65,13 +65,13 @@ class Customer:
         return items
 
     def belongings(self) -> tuple[object, ...]:
-        """What the stories change."""
+        """The state that stories change."""
         cards = [(card["card_number"], card["status"], card["balance"]) for card in self.cards()]
         return cards, [(item["id"], item["version"]) for item in self.get("/documents")["items"]]
 
 
 def client_of(server: Server) -> httpx.Client:
-    """Make a client whose every request has a connection of its own, so that any worker may get it."""
+    """Return a client whose every request has its own connection, so that any worker may get it."""
     return httpx.Client(base_url=server.url, limits=httpx.Limits(max_keepalive_connections=0), timeout=60)
 
 
@@ -122,7 +122,7 @@ def _reseller(person: Customer) -> None:
 
 @dataclass(frozen=True)
 class Turn:
-    """What the person says and part of what they are told; then they may send the file that was asked for."""
+    """A person's message and a part of the answer; with it they may send the file that was asked for."""
 
     says: str
     told: str
@@ -135,14 +135,14 @@ def _nobody(_: Customer) -> None:
 
 @dataclass(frozen=True)
 class Story:
-    """An intent to its end."""
+    """An intent carried out to its end."""
 
     name: str
     intent: str
     turns: Sequence[Turn]
     prepare: Callable[[Customer], None] = _nobody
     holds: Callable[[Customer], None] = _nobody
-    """What is so in the end and not before."""
+    """The state that is true at the end and not before."""
 
 
 def _is_cancelled(person: Customer) -> None:
@@ -234,7 +234,7 @@ STORIES = [
 
 @dataclass
 class Conversation:
-    """A person in a story, `cut` turns in."""
+    """A conversation of a person in a story, interrupted after `cut` turns."""
 
     story: Story
     cut: int
@@ -243,7 +243,7 @@ class Conversation:
     told: list[Answer] = field(default_factory=list)
 
     def begin(self) -> "Conversation":
-        """Make ready, and go as far as the cut."""
+        """Prepare the person, and go on until the cut."""
         self.story.prepare(self.person)
         self.before = self.person.belongings()
         self.go_on(0, self.cut)
@@ -258,13 +258,13 @@ class Conversation:
             self.told.append(answer)
 
     def end(self, start: int) -> None:
-        """Go on from a turn to the end, where the conversation is over and what it was for is done."""
+        """Continue from a turn to the end, where the conversation is over and its effect is there."""
         self.go_on(start)
         assert self.told[-1]["end_conversation"] is True
         self.story.holds(self.person)
 
     def turn_back(self) -> int:
-        """Go one step back, which asks what was asked there; give the turn that is to come again."""
+        """Go one step back, which repeats that step's question; return the turn that comes again."""
         answer = self.person.say("voltar")
         if self.cut <= 1:
             assert answer["options"] == MENU

@@ -1,4 +1,7 @@
-"""The sets of acts: what begins is what was wanted. `evaluation/README.md` says how they were written."""
+"""The held-out sets of acts: the intent that starts is the one that was wanted.
+
+`evaluation/README.md` says how they were written.
+"""
 
 from functools import cache
 

@@ -1,4 +1,4 @@
-"""Reading answers: a yes that says nothing else, options by their words, amounts as people say them."""
+"""Reading answers: a plain yes, options by their words, amounts as people write them."""
 
 import pytest
 

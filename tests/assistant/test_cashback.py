@@ -1,4 +1,4 @@
-"""A reseller asks for the month's cashback: theirs only, and as it stands."""
+"""A reseller asks for the month's cashback and gets their own, as it stands."""
 
 from datetime import UTC, date, datetime
 from uuid import uuid4

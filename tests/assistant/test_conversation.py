@@ -1,4 +1,4 @@
-"""Back, leave, stale, lost, and at once; what is rubbish is in `test_servers`."""
+"""Back, cancel, stale and lost turns, and concurrent ones; malformed messages are in `test_servers`."""
 
 import asyncio
 import threading

@@ -1,4 +1,4 @@
-"""Each intent over HTTP to its end, and what it did."""
+"""Each intent over HTTP to its end, and its effect."""
 
 import pytest
 from sqlalchemy import text
@@ -51,7 +51,7 @@ async def test_not_cancelling_leaves_the_card(talker: ChatUser) -> None:
     await talker.say("2")
     assert (await talker.say("não"))["end_conversation"] is True
     assert (await talker.cards())[0]["status"] == "active"
-    assert "cancelado" not in (await talker.say("sim"))["message"], "a yes to nothing does nothing"
+    assert "cancelado" not in (await talker.say("sim"))["message"], "a yes without a question does nothing"
     assert (await talker.cards())[0]["status"] == "active"
 
 
@@ -188,7 +188,7 @@ async def test_benefits_balance_statement_and_the_reason_of_a_refusal(app: Runni
     assert "faltaram R$ 40,00" in why
     nosy = chat_user(app, "*")
     assert "Não há conta" in (await nosy.say("por que minha compra foi recusada"))["message"], (
-        "claims count for nothing"
+        "claims make no difference"
     )
 
 

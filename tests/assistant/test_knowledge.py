@@ -1,4 +1,4 @@
-"""The knowledge base: imported once, edited by operators, versioned, and what it lacks."""
+"""The knowledge base: imported once, edited by operators, versioned, and checked for gaps."""
 
 import asyncio
 import hashlib
@@ -40,7 +40,7 @@ def test_every_topic_has_one_answer_and_many_phrases() -> None:
 
 
 def test_other_texts_come_under_a_higher_version() -> None:
-    """Else servers that were there before go on with the texts that they have."""
+    """Otherwise servers that were there before would continue with their texts."""
     files = sorted(Path(knowledge.__file__).with_suffix("").glob("*.toml"))
     digest = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
     assert (knowledge.PACKAGE_VERSION, digest) == (8, "50d6a259e1f64b5a"), "raise the version, and write both here"

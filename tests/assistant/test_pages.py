@@ -1,4 +1,4 @@
-"""Topics and the pages that they send to; `tests/web/test_chat.py` follows each."""
+"""Topics and the pages that they link to; `tests/web/test_chat.py` follows each."""
 
 import re
 

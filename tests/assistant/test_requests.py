@@ -1,4 +1,4 @@
-"""Reading first messages: what wants something done, and what only speaks of it."""
+"""Reading first messages: requests to act, as opposed to questions about an act."""
 
 import pytest
 

@@ -1,7 +1,7 @@
-"""Every story on real servers: two workers, and a restart at every turn of it.
+"""Every story on real servers: two workers, and a restart at every turn.
 
-One server is started for all: every conversation goes as far as its cut, the server is restarted, and each test takes
-its conversation up from there: on to the end, one step back, out of it, or on after what is no message at all.
+One server is started for all: every conversation runs up to its cut, the server is restarted, and each test continues
+its conversation from there: to the end, one step back, out of it, or after a message that is malformed.
 """
 
 import signal
@@ -64,7 +64,7 @@ NO_MESSAGES = [
 def conversations(
     database_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[Key, Conversation | Exception]]:
-    """All conversations, cut where the server was restarted; one that did not get so far is what stopped it."""
+    """All conversations, each cut where the server was restarted; one that failed before holds its error."""
     settings = {
         "database_url": database_url,
         "carteira_modules": "assistant,benefits,documents,resellers,transit",
@@ -124,13 +124,13 @@ def test_a_story_goes_on_after_a_restart(
         talk_rubbish(conversation)
     assert person.say("Sair")["end_conversation"] is True
     if not sends_file:
-        assert person.belongings() == conversation.before, "what was not finished is not done"
+        assert person.belongings() == conversation.before, "a conversation that did not end has no effect"
     if way == "out":
         conversation.end(0)
 
 
 def talk_rubbish(conversation: Conversation) -> None:
-    """Say each rubbish where the story was cut; nothing of it comes back or does anything."""
+    """Send each malformed message at the cut; none changes the conversation or has an effect."""
     for message in RUBBISH:
         answer: Answer = conversation.person.say(message)
         assert answer["message"]

@@ -1,4 +1,4 @@
-"""Reading what people type, and ranking it."""
+"""Reading what people type, and ranking topics by it."""
 
 from pathlib import Path
 from unittest.mock import patch
@@ -37,7 +37,7 @@ def test_what_fits_nothing_has_no_best(text: str) -> None:
 
 
 def scores(folder: Path, phrases: list[tuple[str, str]] = PHRASES) -> list[float]:
-    """Rank by what is kept in a folder, and by that alone: to learn is a failure."""
+    """Rank by the vectors in a folder and by those alone: to train is a failure."""
     with patch.object(Ranker, "_learn", side_effect=AssertionError("it was kept")):
         found: list[float] = Ranker(phrases, kept=Kept(folder)).scores(["qual o saldo"])[0].tolist()
     return found

@@ -44,7 +44,7 @@ async def app(settings: Settings) -> AsyncIterator[RunningApp]:
 
 @pytest.fixture
 def settings_of_nothing(tmp_path: Path, private_key: PrivateKey) -> Settings:
-    """Settings whose stores are nowhere but the place of the backups."""
+    """Settings of an installation whose stores do not exist, apart from the place of the backups."""
     return settings_for(
         tmp_path / "home",
         backup_url=(tmp_path / "place").as_uri(),

@@ -1,4 +1,4 @@
-"""`carteira backup …` and what surrounds it: keys, settings that lack something, and what the doctor says."""
+"""`carteira backup …`: keys, missing settings, and the doctor's findings."""
 
 from pathlib import Path
 
@@ -84,7 +84,7 @@ async def seen(settings: Settings) -> list[Diagnosis]:
 async def test_the_doctor_says_how_old_the_newest_is_and_what_the_role_lacks(
     endpoints: Endpoints, database_url: str, private_key: PrivateKey, tmp_path: Path
 ) -> None:
-    assert await seen(settings_for(tmp_path)) == [], "nothing is expected of development"
+    assert await seen(settings_for(tmp_path)) == [], "development needs no backup"
     name = database_url.rpartition("/")[2]
     settings = settings_for(
         tmp_path / "home",

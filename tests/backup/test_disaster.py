@@ -1,4 +1,4 @@
-"""The worst day: a backup, traffic, an erasure, every store lost, and all of it again in another folder."""
+"""A disaster: a backup, traffic, an erasure, every store lost, and a restore into another folder."""
 
 import asyncio
 import shutil
@@ -41,7 +41,7 @@ ARCHIVED_EACH_SECONDS = 1
 
 @dataclass
 class Disaster:
-    """What is left after it: everything but the stores."""
+    """What remains after it: everything but the stores."""
 
     place: Path
     journal: Path
@@ -61,7 +61,7 @@ class Disaster:
         self, home: Path, *arguments: str, environment: dict[str, str] | None = None
     ) -> "subprocess.CompletedProcess[str]":
         """Run a command as an operator does."""
-        return subprocess.run(  # noqa: S603 - argv is ours
+        return subprocess.run(
             [sys.executable, "-m", "carteira", *arguments],
             env=self.environment(home) | (environment or {}),
             cwd=home.parent,
@@ -74,7 +74,7 @@ class Disaster:
 
 @contextmanager
 def installation(home: Path, disaster: Disaster) -> Iterator[tuple[EmbeddedServers, Settings]]:
-    """Run a home's servers, and give the settings of what runs on them."""
+    """Run a home's servers; return the settings of a product on them."""
     with EmbeddedServers(home) as servers:
         ends = servers.endpoints
         migrate(ends.owner_url)
@@ -97,7 +97,7 @@ def installation(home: Path, disaster: Disaster) -> Iterator[tuple[EmbeddedServe
 
 @asynccontextmanager
 async def archiving(app: RunningApp) -> AsyncIterator[None]:
-    """Copy the log as the worker does; all of it is copied as the block ends."""
+    """Copy the log as the worker does until the end of the block, by when all of it is copied."""
     stop = asyncio.Event()
     task = asyncio.create_task(Archiver(backup_config(app.settings), app.database).run(stop))
     try:
@@ -130,7 +130,7 @@ async def buy(app: RunningApp, account: str, times: int) -> None:
 
 
 async def live_through_it(app: RunningApp, disaster: Disaster) -> Facts:
-    """Have people, papers, purchases and an erasure, some before the backup and some after."""
+    """Make people, documents, purchases and an erasure, some before the backup and some after."""
     person, erased = await register(app), await register(app)
     account = await open_benefit_account(app.operator(), user_id=person.id, FOOD=10_000)
     first = await upload(person, PDF)
@@ -155,7 +155,7 @@ async def live_through_it(app: RunningApp, disaster: Disaster) -> Facts:
 
 
 async def see_it_all(app: RunningApp, facts: Facts) -> None:
-    """See that nothing acknowledged is lost, and that the erased stays erased."""
+    """Assert that nothing acknowledged is lost, and that the erased person stays erased."""
     shown = await app.operator().get(f"/benefits/accounts/{facts.account}")
     assert shown.json()["balances"]["FOOD"] == facts.balance
     person = Person(app.client, facts.person.id, app.bearer(user_id=facts.person.id), facts.person.cpf)
@@ -171,7 +171,7 @@ async def see_it_all(app: RunningApp, facts: Facts) -> None:
 
 @contextmanager
 def started_by_hand(folder: Path) -> Iterator[str]:
-    """Start PostgreSQL on a data folder as an operator does, and give the service's address once it has recovered."""
+    """Start PostgreSQL on a data folder by hand, as an operator does; return its address once it has recovered."""
     home = Home(folder / "home-of-postgresql")
     home.acquire()
     server = PostgresServer(home, {})
@@ -211,7 +211,7 @@ def has_recovered(port: int) -> bool:
 
 
 def see_it_serve(disaster: Disaster, folder: Path, redis_url: str, account: str) -> None:
-    """Restore PostgreSQL for an operator's own server, start it and a server on it, and buy; the books are right."""
+    """Restore PostgreSQL for an operator's own server, start both, and buy; assert that the books balance."""
     (folder / "server").mkdir(parents=True)
     identity, packed = f"--identity={disaster.key}", f"--keys={disaster.keys}"
     restored = disaster.run(folder / "server", "restore", "postgresql", str(folder / "data"), identity, packed, "--yes")

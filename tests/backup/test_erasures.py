@@ -1,4 +1,4 @@
-"""What was erased stays erased: the journal, and a restored database that is told by it."""
+"""Erased people stay erased: the journal of erasures is applied to a restored database."""
 
 from pathlib import Path
 from uuid import UUID
@@ -25,7 +25,7 @@ def all_bytes(folder: Path) -> bytes:
 
 
 async def proven(app: RunningApp, **balances: int) -> Person:
-    """Return a person whose CPF is proven, with bases A and B, and a benefit account."""
+    """Return a person with a proven CPF, records in bases A and B, and a benefit account."""
     person = await register(app)
     async with app.database.transaction() as tx:
         await tx.execute(
@@ -86,7 +86,7 @@ async def test_a_journal_that_goes_away_after_the_commit_is_told_of_and_made_up_
 async def test_a_restored_database_erases_again_whatever_balance_it_has(
     app: RunningApp, private_key: PrivateKey
 ) -> None:
-    """The journal of a later state: the person had spent by then what they have here."""
+    """The journal is later than the backup: the person had since spent the balance that they have here."""
     person, analyst = await proven(app, FOOD=700), analyst_of(app, "*")
     runtime, journal = app.api.state.identity, journal_of(app)
     async with app.database.transaction() as tx:

@@ -1,4 +1,4 @@
-"""Making backups: what is in one, what was interrupted, and what is noticed where it lies."""
+"""Making backups: what one contains, how an interrupted one is resumed, and which faults are found in the place."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The place of the backups: pieces, and what is noticed when they are read."""
+"""The place of the backups: pieces, and the faults that are found when they are read."""
 
 import os
 from collections.abc import Callable

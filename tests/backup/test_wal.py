@@ -1,4 +1,4 @@
-"""PostgreSQL's log is copied without a gap, whichever worker does it; and a gap is noticed."""
+"""PostgreSQL's log is copied without a gap, by any worker; and a gap is noticed."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -48,7 +48,7 @@ def settings(running: Cluster, tmp_path: Path, private_key: PrivateKey) -> Itera
 
 @asynccontextmanager
 async def archiving(settings: Settings, home: Path) -> AsyncIterator[None]:
-    """Copy as a worker on a machine of its own does."""
+    """Copy as a worker on its own machine does."""
     config, stop = backup_config(settings.model_copy(update={"carteira_home": home})), asyncio.Event()
     async with open_database(settings.database(), pool_size=1) as database:
         task = asyncio.create_task(Archiver(config, database).run(stop))
@@ -60,7 +60,7 @@ async def archiving(settings: Settings, home: Path) -> AsyncIterator[None]:
 
 
 def switch(running: Cluster, times: int = 1) -> str:
-    """Write some and begin new segments; return the one that is written to."""
+    """Write rows and begin new segments; return the current segment's name."""
     with psycopg.connect(running.superuser_url, autocommit=True) as connection:
         for _ in range(times):
             connection.execute("SELECT pg_logical_emit_message(false, 'test', 'written')")
@@ -71,7 +71,7 @@ def switch(running: Cluster, times: int = 1) -> str:
 
 
 async def copied(settings: Settings, running: Cluster, first: str) -> Log:
-    """Return the log that follows a backup which begins with a segment."""
+    """Return the copied log behind a backup that begins at a segment."""
     with psycopg.connect(running.superuser_url) as connection:
         row = connection.execute("SELECT system_identifier::text FROM pg_control_system()").fetchone()
     assert row is not None

@@ -1,4 +1,4 @@
-"""Claiming an account: the code goes to the employer's contact, and only it makes the account a person's."""
+"""Claiming an account: the code goes to the employer's contact, and only that code links the account to a person."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -33,7 +33,7 @@ async def app(claims_url: str, endpoints: Endpoints, tmp_path: Path) -> AsyncIte
 
 
 async def open_account(app: RunningApp, cpf: str, contact: str | None) -> str:
-    reference = f"c-x{uuid4().hex}"  # no eight digits on their own, which would look like a code
+    reference = f"c-x{uuid4().hex}"  # no separate group of eight digits, which would look like a code
     body = {"account": reference, "cpf": cpf, "contact": contact, "balances": {"FOOD": 700, "CASH": 50}}
     answer = await app.operator().post("/benefits/accounts", body)
     assert answer.status_code == 201, answer.text
@@ -144,7 +144,7 @@ async def test_a_code_ends_after_ten_minutes_five_tries_or_a_newer_one(app: Runn
     async def confirm(code: str) -> int:
         return (await person.post(f"{claim}/confirm", {"code": code})).status_code
 
-    assert await confirm(WRONG) == 422  # none was asked for
+    assert await confirm(WRONG) == 422  # none was requested
     await person.post(claim)
     assert await confirm(WRONG) == 422  # none was sent
     late = await sent_code(app, endpoints, contact)
@@ -264,7 +264,7 @@ async def test_who_only_typed_the_cpf_sees_nothing_and_comes_by_the_code(app: Ru
 
 
 async def invited(app: RunningApp, endpoints: Endpoints, account: str, contact: str) -> str:
-    """Invite somebody to an account; return the token that came to its contact."""
+    """Invite a person to an account; return the token that its contact received."""
     asked = await app.person("benefits:write").post(f"/benefits/accounts/{account}/invite")
     assert (asked.status_code, asked.content) == (202, b""), asked.text
     await app.work_off()
@@ -288,7 +288,7 @@ async def test_an_invitation_gives_the_account_to_who_has_no_cpf(app: RunningApp
     taken = await person.post("/benefits/invitations/accept", {"token": token})
     assert (taken.status_code, taken.json()["account"]) == (200, account), taken.text
     assert (await person.get(f"/benefits/accounts/{account}")).status_code == 200
-    assert (await person.get("/users/me")).json()["cpf_state"] == "none", "the account, and nothing else"
+    assert (await person.get("/users/me")).json()["cpf_state"] == "none", "the account's, and nothing else's"
     for who in (person, squatter):
         again = await who.post("/benefits/invitations/accept", {"token": token})
         assert (again.status_code, again.json()["code"]) == (404, "benefit_invitation_over")

@@ -1,4 +1,4 @@
-"""Declined decisions go when their time is over; approved ones, and young ones, never."""
+"""Declined decisions are deleted after their retention; approved and recent ones never are."""
 
 from uuid import uuid4
 

@@ -1,4 +1,4 @@
-"""Employers: whose an account is, and that who is bound to one finds nothing of another's, by any route."""
+"""Employers own accounts, and who is bound to one employer finds nothing of another's on any route."""
 
 import re
 from collections.abc import AsyncIterator
@@ -59,7 +59,7 @@ async def employers(administrator: Person) -> tuple[str, str]:
     b = await made(await administrator.post(EMPLOYERS, {"cnpj": CNPJ_B, "name": "Mercado da Vila", "prefunded": True}))
     assert (a["cnpj"], b["cnpj"], b["prefunded"]) == ("11222333000181", "12ABC34501DE35", True)
     changed = await administrator.call("PATCH", f"{EMPLOYERS}/{b['id']}", json={"prefunded": False})
-    assert (await made(changed))["prefunded"] is False  # it has paid nothing in, and is to top up here
+    assert (await made(changed))["prefunded"] is False  # it has paid in nothing, and is to top up here
     return a["id"], b["id"]
 
 
@@ -67,7 +67,7 @@ Things = dict[str, str]
 
 
 async def things_of(app: RunningApp, administrator: Person, employer: str) -> Things:
-    """Return one of everything that is an employer's, by the name under which paths know it."""
+    """Return one of each thing that belongs to an employer, by the name of its path parameter."""
     reference = f"e-{uuid4()}"
     opened = {"account": reference, "cpf": new_cpf(), "employer_id": employer, "balances": {"CASH": 50_000}}
     assert (await made(await administrator.post("/benefits/accounts", opened)))["employer_id"] == employer
@@ -100,7 +100,7 @@ async def others(app: RunningApp, administrator: Person, employers: tuple[str, s
 
 @pytest.fixture(scope="module")
 async def approver(app: RunningApp, administrator: Person, employers: tuple[str, str]) -> Person:
-    """An operator who is bound to the first employer, in a session of their own, and holds more than that opens."""
+    """An operator in a session, bound to the first employer, whose claims go beyond what binding leaves open."""
     person = await register(app)
     held = ["benefits:read", "benefits:write", "money:approve", "ledger:read", "users:read", "employers:write"]
     known = {
@@ -141,7 +141,7 @@ OF_AN_EMPLOYER = [
     for method in operations
 ]
 PERSONS_OWN = {"/benefits/accounts/{account}/claim", "/benefits/accounts/{account}/claim/confirm"}
-"""What a person asks for their own account: a client is told that it is none."""
+"""Routes for a person's own account: a client is refused, because it is none."""
 
 
 def at(path: str, things: Things) -> str:
@@ -198,7 +198,7 @@ async def test_lists_and_bodies_name_nothing_of_another_employer(
     body = {"account": f"e-{uuid4()}", "cpf": new_cpf(), "employer_id": others["employer_id"]}
     assert (await bound.post("/benefits/accounts", body)).status_code == 404
     opened = await made(await bound.post("/benefits/accounts", {"account": f"e-{uuid4()}", "cpf": new_cpf()}))
-    assert opened["employer_id"] == own["employer_id"], "bound to one, theirs it is"
+    assert opened["employer_id"] == own["employer_id"], "bound to its employer"
 
 
 async def test_pending_operations_are_their_employers(approver: Person, own: Things, others: Things) -> None:
@@ -236,7 +236,7 @@ async def test_a_binding_holds_at_once_and_its_end_leaves_nothing(
     async def seen() -> list[int]:
         return [(await machine.get(path)).status_code for path in (first, second)]
 
-    assert await seen() == [200, 200], "not bound: an administrator's machine"
+    assert await seen() == [200, 200], "an administrator's client is not bound"
     await bind(administrator, employers[0], machine.id)
     assert await seen() == [200, 404]
     await bind(administrator, employers[1], machine.id)
@@ -272,7 +272,7 @@ async def test_who_binds(app: RunningApp, administrator: Person, employers: tupl
 async def test_nobody_takes_an_operators_claims_away_by_binding_them(
     app: RunningApp, administrator: Person, employers: tuple[str, str]
 ) -> None:
-    """Who is bound holds nothing but benefits' claims: that is for who holds theirs, and one administrator stays."""
+    """Binding requires every claim that the operator holds, and leaves one administrator."""
     path = f"{EMPLOYERS}/{employers[0]}/members"
     roles = (await administrator.get("/roles", limit=100)).json()["items"]
     role = next(item["id"] for item in roles if item["description"] == "administrador")
@@ -284,7 +284,7 @@ async def test_nobody_takes_an_operators_claims_away_by_binding_them(
     assert (less.status_code, less.json()["code"]) == (403, "claims_beyond_yours")
     assert (await administrator.call("PUT", f"{path}/{first.id}")).status_code == 200
     last = await administrator.call("PUT", f"{path}/{second.id}")
-    assert (last.status_code, last.json()["code"]) == (409, "last_administrator"), "the bound one counts no more"
+    assert (last.status_code, last.json()["code"]) == (409, "last_administrator"), "the bound one no longer counts"
     for method, where in (("DELETE", f"/users/{second.id}"), ("DELETE", f"/users/{second.id}/claims")):
         answer = await administrator.call(method, where)
         assert answer.json()["code"] == "last_administrator", where
@@ -313,7 +313,7 @@ async def test_an_account_that_names_no_employer_is_the_first_ones(app: RunningA
     insert = """
         INSERT INTO benefits_accounts (id, reference, cpf) VALUES (:id, :reference, :cpf) RETURNING employer_id
     """
-    async with app.database.transaction() as tx:  # as a server of the release before does
+    async with app.database.transaction() as tx:  # as a server of the former release does
         values = {"id": uuid4(), "reference": f"e-{uuid4()}", "cpf": new_cpf()}
         assert await tx.scalar(text(insert), values) == FIRST_EMPLOYER
     unknown = {"account": f"e-{uuid4()}", "cpf": new_cpf(), "employer_id": str(uuid4())}
@@ -329,7 +329,7 @@ async def test_a_machine_is_no_other_person_than_who_made_it(
     waits = await machine.post(f"/benefits/accounts/{own['account']}/credits", top_up, key="june")
     assert waits.status_code == 202
     again = await machine.post(f"/benefits/accounts/{own['account']}/credits", top_up, key="june")
-    assert (again.status_code, again.json()) == (202, waits.json()), "a machine's keys are its own"
+    assert (again.status_code, again.json()) == (202, waits.json()), "a client's idempotency keys are its own"
     path = f"/pending/{waits.json()['pending']['id']}"
     refused = await maker.post(path + "/approve")
     assert (refused.status_code, refused.json()["code"]) == (403, "own_operation"), refused.text

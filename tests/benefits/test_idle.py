@@ -1,4 +1,4 @@
-"""Connections that the lane serves are closed when they are idle, and never while they are not."""
+"""The lane closes its connections when they are idle, and never while they are in use."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -18,7 +18,7 @@ Respond = Callable[[bytes], None]
 
 
 class SlowLane:
-    """Answers `pause` seconds later."""
+    """Answers after `pause` seconds."""
 
     pause = 0.0
 

@@ -1,4 +1,4 @@
-"""The authorizer's fast lane answers as the endpoint does, whatever shape the bytes arrive in."""
+"""The fast lane answers as the endpoint does, however the bytes are divided."""
 
 import asyncio
 import re
@@ -63,7 +63,7 @@ def request(body: bytes, *headers: str, path: str = AUTHORIZER, method: str = "P
 
 
 async def talk(server: tuple[Server, str], *pieces: bytes, answers: int) -> list[tuple[int, bytes, bytes]]:
-    """Send pieces, each in a write of its own, and read so many answers: status, head, body."""
+    """Send pieces, each in its own write, and read so many answers: status, head, body."""
     host, port = server[0].url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.get_extra_info("socket").setsockopt(6, 1, 1)  # TCP_NODELAY: the pieces stay pieces
@@ -161,7 +161,7 @@ async def test_a_chunked_body(server: tuple[Server, str], books: Database, accou
 
 
 async def test_a_length_of_thousands_of_digits_is_told_of(server: tuple[Server, str], account: str) -> None:
-    """Python refuses to read such a number: the connection would end without a word, and a trace in the log."""
+    """Python refuses to read such a number: the connection would end without an answer, and with a trace in the log."""
     whole = re.sub(rb"(?i)(content-length: )", rb"\g<1>" + b"0" * 5000, request(purchase(account, "1.00")))
     [answer] = await talk(server, whole, answers=1)
     assert answer[0] == 400

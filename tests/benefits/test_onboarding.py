@@ -1,4 +1,4 @@
-"""Employees come by the HR's file, are invited, found, blocked and closed; top-ups wait for their day."""
+"""Employees come from HR's file, are invited, found, blocked and closed; scheduled top-ups run on their day."""
 
 from datetime import timedelta
 from typing import Any
@@ -23,7 +23,7 @@ async def code_of(app: RunningApp, processor: Headers, account: str, reais: str 
 
 
 async def import_all(app: RunningApp, operator: Person, body: str | bytes, query: str = "") -> dict[str, Any]:
-    """Send a file, have its job done, and return how it ended."""
+    """Send a file, run its job, and return the result."""
     begun = await operator.call("POST", f"/benefits/accounts/bulk{query}", content=body, headers=CSV)
     assert begun.status_code == 201, begun.text
     import_id = begun.json()["id"]

@@ -1,4 +1,4 @@
-"""The queue: who is decided, who is turned away and how, when a flood is over, and what waits for company."""
+"""The queue: which requests are decided or turned away, when shedding ends, and when a batch waits for more."""
 
 import asyncio
 from contextlib import suppress
@@ -40,7 +40,7 @@ class Gate:
         self.batches: list[list[str]] = []
 
     async def __aenter__(self) -> None:
-        """Nothing is decided yet."""
+        """Close the gate, so that nothing is decided yet."""
 
     async def __aexit__(self, *_: object) -> None:
         self.opened.set()
@@ -54,7 +54,7 @@ class Gate:
 
 
 class Doubtful(Gate):
-    """An authorizer whose first batch is in doubt until it is opened."""
+    """An authorizer whose first batch stays in doubt until it is opened."""
 
     async def attempt(self, requests: list[Authorization], mode: ConcurrencyMode, *, seconds: float) -> list[Decision]:
         if not self.batches:
@@ -137,7 +137,7 @@ async def test_a_flood_is_turned_away_at_once_a_few_in_each_turn(
             await asyncio.sleep(0)
         assert len(answers) == late + flood
         assert [number for number, _ in answers] == [*range(late), *range(room, room + flood)], (
-            "those that had waited too long, then whoever came; each once"
+            "those that had waited too long, then the others; each once"
         )
         assert all(answer.endswith(b'{"code":"07"}') for _, answer in answers)
         assert len({answer.split(b"x-request-id: ")[1] for _, answer in answers}) == late + flood
@@ -161,23 +161,23 @@ def test_a_flood_lets_in_less_until_nobody_is_turned_away_or_for_a_while() -> No
         return queue
 
     queue = queue_in_flood()
-    assert not queue.has_room(100 + CALM_SECONDS / 2), "those that waited longest have gone, the others fill it"
+    assert not queue.has_room(100 + CALM_SECONDS / 2), "those that waited longest have left, the others fill it"
     assert not queue.has_room(100 + CALM_SECONDS * 1.4)
-    assert queue.has_room(100 + CALM_SECONDS * 2.5), "nobody was turned away for a while"
+    assert queue.has_room(100 + CALM_SECONDS * 2.5), "no request was turned away for a while"
 
     queue = queue_in_flood()
     instants = [100 + step * CALM_SECONDS / 2 for step in range(1, int(3 * FLOOD_SECONDS / CALM_SECONDS))]
     first = next(instant for instant in instants if queue.has_room(instant))
-    assert first == pytest.approx(100 + FLOOD_SECONDS, abs=CALM_SECONDS), "as many as ever are let in again"
+    assert first == pytest.approx(100 + FLOOD_SECONDS, abs=CALM_SECONDS), "as many as before are admitted again"
     while queue.has_room(first):
         queue.join(_Nobody())
-    assert not queue.has_room(first + CALM_SECONDS / 2), "and if they are too many, it begins anew"
+    assert not queue.has_room(first + CALM_SECONDS / 2), "and if there are too many, shedding starts again"
 
 
 def test_many_clients_on_a_slow_disk_are_no_flood() -> None:
     queue = AuthorizationQueue(cast("Authorizer", Gate()), held_up=held_up)
     for _ in range(100):
-        queue.admission.measure(MAX_BATCH, 1.0)  # a pace that takes minutes to see
+        queue.admission.measure(MAX_BATCH, 1.0)  # slow enough that the pace can be seen
     for _ in range(MIN_WAITING):
         assert queue.has_room(100)
         queue.join(_Nobody())
@@ -260,7 +260,7 @@ async def test_those_that_come_out_of_step_are_gathered_into_one_batch(
         for number in range(1, clients):
             group.create_task(client(number))
         await asyncio.sleep(0)
-        gate.opened.set()  # without gathering, one and five would take turns for ever
+        gate.opened.set()  # without gathering, batches of one and of five would alternate
     sizes = sorted(map(len, gate.batches))
     assert sizes[len(sizes) // 2] == clients, sizes
 
@@ -275,5 +275,5 @@ async def test_a_lone_client_is_decided_at_once(lane: Parts) -> None:
             while not waiting.done():
                 turns += 1
                 await asyncio.sleep(0)
-            assert turns < 20, "no timer was waited for"
+            assert turns < 20, "it waited for no timer"
     assert [len(batch) for batch in gate.batches] == [1] * 50

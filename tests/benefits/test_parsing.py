@@ -1,4 +1,4 @@
-"""A request of the plainest form is read by a pattern, and as the JSON reader would have read it."""
+"""A request of the plainest form is read by a pattern, with the JSON reader's result."""
 
 import json
 

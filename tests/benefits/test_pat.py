@@ -25,7 +25,7 @@ _LEFT = text("""
     JOIN ledger_entries entry ON entry.id = posting.entry_id AND entry.reverses_id IS NULL
     WHERE category.regime = 'pat'
 """)
-"""By which kinds of entries money has left categories of the PAT."""
+"""The kinds of entries by which money has left the PAT's categories."""
 
 
 async def buy(app: RunningApp, processor: Headers, account: str, reais: str, mcc: str) -> str:
@@ -38,7 +38,7 @@ async def test_food_money_buys_food_only(app: RunningApp, operator: Person, proc
     assert "174, I, b" in PatRule.FOOD_ONLY
     account = await open_benefit_account(operator, FOOD=1_000, MEAL=1_000)
     assert await buy(app, processor, account, "1.00", OTHER) == "51"
-    assert await buy(app, processor, account, "15.00", FOOD) == "51", "the other category does not help out"
+    assert await buy(app, processor, account, "15.00", FOOD) == "51", "the other category does not pay"
     assert await buy(app, processor, account, "1.00", FOOD) == "00"
     assert await buy(app, processor, account, "2.00", MEAL) == "00"
     assert (await benefit_balances(operator, account)).items() >= {"CASH": 0, "FOOD": 900, "MEAL": 800}.items()

@@ -1,4 +1,4 @@
-"""Benefits' part of a person: everything they are owed to see, and nothing left once they are erased."""
+"""A person's data in benefits: an export with all of it, and nothing left after an erasure."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the processor asks by its own ids over HTTP: what became of a purchase, and to undo it."""
+"""The processor uses its own ids over HTTP: it asks what became of a purchase, and reverses it."""
 
 from typing import Any
 from uuid import uuid4
@@ -14,7 +14,7 @@ QUERY, REVERSAL = f"{AUTHORIZER}/query", f"{AUTHORIZER}/reversal"
 
 
 class Processor:
-    """The card processor's own program."""
+    """The card processor's program."""
 
     def __init__(self, client: httpx.AsyncClient, headers: Headers) -> None:
         self._client = client
@@ -81,7 +81,7 @@ async def test_a_purchase_is_undone_whole_and_once(operator: Person, program: Pr
     assert (await benefit_balances(operator, account))["FOOD"] == 1_000
     told = await program.detail(bought)
     assert (told["code"], told["state"], told["returned"]) == ("00", "reversed", 750)
-    assert await program.buy(account, "7.50", bought) == "00", "its first answer again, and nothing moves"
+    assert await program.buy(account, "7.50", bought) == "00", "the first answer again, and no money moves"
     assert (await benefit_balances(operator, account))["FOOD"] == 1_000
     by_operator = await operator.post(f"/transactions/{told['id']}/reversal")
     assert by_operator.json()["code"] == "already_returned"
@@ -94,11 +94,13 @@ async def test_parts_are_undone_each_once_and_never_more_than_the_purchase(
     assert await program.buy(account, "10.00", bought) == "00"
     assert [await program.reverse(bought, reversalId=part, totalAmount=2.5) for _ in range(2)] == ["00", "00"]
     assert (await benefit_balances(operator, account))["FOOD"] == 250
-    assert await program.reverse(bought, reversalId=part, totalAmount=3) == "07", "the same id says something else"
-    assert await program.reverse(bought, reversalId=new_id(), totalAmount=7.51) == "07", "more than is left"
-    assert await program.reverse(bought, reversalId=bought, totalAmount=1) == "07", "one namespace"
+    assert await program.reverse(bought, reversalId=part, totalAmount=3) == "07", "the same id with another body"
+    assert await program.reverse(bought, reversalId=new_id(), totalAmount=7.51) == "07", "more than remains"
+    assert await program.reverse(bought, reversalId=bought, totalAmount=1) == "07", (
+        "purchases and reversals share one namespace of ids"
+    )
     assert await program.reverse(part) == "07", "a reversal is not reversed"
-    assert await program.buy(account, "0.01", part) == "07", "one namespace, the other way round"
+    assert await program.buy(account, "0.01", part) == "07", "the shared namespace, the other way round"
     assert await program.ask(QUERY, {"id": part}) == {"code": "00"}
     assert (await program.detail(bought))["returned"] == 250
     assert await program.reverse(bought) == "00"

@@ -1,4 +1,4 @@
-"""The card processor's tokens: several secrets while they are rotated, and how long a token may be good."""
+"""The card processor's tokens: several secrets during a rotation, and the longest life of a token."""
 
 import base64
 import hmac
@@ -18,7 +18,7 @@ YEAR = 365 * 86_400
 
 
 def written(payload: str, secret: str = OLD) -> bytes:
-    """Sign a payload by hand, so that its numbers are as a test writes them; return the header."""
+    """Sign a payload with its numbers as the test writes them; return the header."""
 
     def encoded(part: bytes) -> bytes:
         return base64.urlsafe_b64encode(part).rstrip(b"=")
@@ -48,7 +48,7 @@ async def test_a_secret_is_rotated_without_a_purchase_declined(
     assert await answers(OLD) == ["00", "07", "00"]
     assert await answers(f"{OLD}, {NEW}") == ["00", "00", "00"], "the server knows both, the processor changes over"
     assert await answers(f"{NEW},{OLD}") == ["00", "00", "00"], "the first signs"
-    assert await answers(NEW) == ["07", "00", "00"], "what was taken away opens nothing"
+    assert await answers(NEW) == ["07", "00", "00"], "a removed secret opens nothing"
 
 
 def test_the_first_secret_signs_and_each_verifies() -> None:

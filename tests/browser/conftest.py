@@ -1,4 +1,4 @@
-"""A headless Chromium (Debian's) before a real server. Without one these tests are skipped, and say so."""
+"""A headless Chromium (Debian's) in front of a real server. Where it is not installed these tests are skipped."""
 
 import shutil
 from collections.abc import AsyncIterator, Iterator
@@ -37,7 +37,7 @@ def server(
     tmp_path_factory: pytest.TempPathFactory,
     provider: Provider,
 ) -> Iterator[Server]:
-    """The server, at `localhost`: for a browser another site than the provider, at 127.0.0.1."""
+    """The server, at `localhost`: for a browser, another site than the provider at 127.0.0.1."""
     home = tmp_path_factory.mktemp("browser")
     with running_server(
         home,
@@ -60,6 +60,6 @@ async def page(browser: Browser, server: Server) -> AsyncIterator[Page]:
     """A fresh browser's page at the server's origin."""
     context = await browser.new_context()
     page = await context.new_page()
-    await page.goto(server.url + "/docs")  # a page that may ask its own origin; other answers may not
+    await page.goto(server.url + "/docs")  # a page that may call its own origin; other answers may not
     yield page
     await context.close()

@@ -1,4 +1,4 @@
-"""The chat in Chromium: exchanges beneath each other, buttons, a file, and a message whose answer did not come."""
+"""The chat in Chromium: the messages in order, buttons, a file, and a message that got no answer."""
 
 from collections.abc import Iterator
 
@@ -32,7 +32,7 @@ def server(
     ) as running:
         running.url = running.url.replace("127.0.0.1", "localhost")
         while "learning" in httpx.get(f"{running.url}/health/ready", timeout=60).text:
-            pass  # each question takes its time; a busy machine learns longer than a message may wait
+            pass  # each answer takes its time; training on a busy machine takes longer than a message may wait
         yield running
 
 

@@ -38,7 +38,7 @@ def server(
 
 @dataclass
 class Citizen:
-    """A registered person, whom the API knows too."""
+    """A registered person with a token of the API."""
 
     cpf: str
     headers: dict[str, str]

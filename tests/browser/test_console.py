@@ -1,4 +1,4 @@
-"""The console in Chromium: a story of each role that ships, at a desktop and a tablet, by keyboard alone at times."""
+"""The console in Chromium: a story of each role that ships, on a desktop and a tablet, some by keyboard alone."""
 
 import asyncio
 import itertools
@@ -63,7 +63,7 @@ def server(
 
 @asynccontextmanager
 async def at_desk(browser: Browser, server: Server, name: str, size: dict[str, int] = DESKTOP) -> AsyncIterator[Page]:
-    """Open a page at which a demo operator is signed in; nothing may be said in the browser's console."""
+    """Open a page as a signed-in demo operator; the browser's console must stay empty."""
     context = await browser.new_context(viewport=size, service_workers="block")  # type: ignore[arg-type] # a plain dict
     page = await context.new_page()
     await sign_in(page, server, f"{name}@exemplo.com.br")
@@ -74,7 +74,7 @@ async def at_desk(browser: Browser, server: Server, name: str, size: dict[str, i
 
 
 async def looks_well(page: Page) -> None:
-    """Look at the open page with axe, in light and in dark by turns, and at its width."""
+    """Check the open page with axe, in light and dark alternately, and its width."""
     theme = next(THEMES)
     await page.emulate_media(color_scheme=theme, reduced_motion="reduce")
     await at_rest(page)

@@ -1,6 +1,6 @@
-"""Every page of docs/reference/pages.md in Chromium: who can use it, how it looks when small, what it weighs.
+"""Every page of docs/reference/pages.md in Chromium: accessibility, layout on small screens, weight.
 
-A new page has to be told here how it is reached: its row in the reference is the list that is walked.
+The test walks the rows of the reference; for each new page, this file has to say how it is reached.
 """
 
 import asyncio
@@ -42,14 +42,14 @@ NO_PAGE = {
     "/app/documentos/{document}/arquivo": "a download",
     "/app/sair": "signs out, or leads to the menu",
 }
-"""Rows that can be opened and show no page, and why."""
+"""Rows whose address opens and shows no page, and why."""
 BY_STEPS = {
     "/app/entrar/com/{provider}/volta": "the registration that a provider's account began",
     "/app/acesso/contas/{account_id}": "once such an account is linked",
     "/app/acesso/chaves/{passkey_id}": "once a passkey is kept: tests/browser/test_wallet.py",
     "/app/pagamentos/{charge_id}": "once a charge is made: tests/browser/test_payments.py",
 }
-"""Rows that the journeys at the end of this file come to, and look at alike."""
+"""Rows that the journeys at the end of this file reach and check in the same way."""
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def server(
 
 @asynccontextmanager
 async def signed(server: Server, name: str, password: str = demo.PASSWORD) -> AsyncIterator[httpx.AsyncClient]:
-    """Give a client of the API as whom a person asks."""
+    """Return a client of the API for the person who asks."""
     async with httpx.AsyncClient(base_url=server.url, timeout=60) as client:
         answer = await client.post("/auth/login", data={"username": name, "password": password})
         client.headers["Authorization"] = f"Bearer {answer.raise_for_status().json()['access_token']}"
@@ -90,7 +90,7 @@ async def signed(server: Server, name: str, password: str = demo.PASSWORD) -> As
 
 
 async def filled(client: httpx.AsyncClient) -> dict[str, list[str]]:
-    """Give a person cards, rides and documents in many states; give the addresses of each row that has ids."""
+    """Give a person cards, rides and documents in many states; return the addresses of each row that has ids."""
     card = (await client.get("/transport-cards")).json()["items"][0]
     await client.post(f"/transport-cards/{card['card_number']}/recharge", json={"amount": 999_999_999})
     await client.post(f"/transport-cards/{card['card_number']}/debit", json={"amount": 470})
@@ -121,7 +121,7 @@ async def filled(client: httpx.AsyncClient) -> dict[str, list[str]]:
 
 
 async def sold(client: httpx.AsyncClient) -> dict[str, list[str]]:
-    """Give the addresses of a demo reseller's purchases."""
+    """Return the addresses of a demo reseller's purchases."""
     month = f"{datetime.now(UTC) - timedelta(hours=3):%Y-%m}"
     items = (await client.get("/purchases", params={"month": month})).json()["items"]
     by_status = {item["status"]: f"/app/vendas/{item['id']}" for item in items}
@@ -140,11 +140,11 @@ MARIAS: Mapping[str, list[str]] = {
     "/app/beneficios/convite": ["/app/beneficios/convite?convite=abc"],
     "/app/dados": ["/app/dados", "/app/dados?periodo=tudo"],
 }
-"""Rows that are looked at in more than one state."""
+"""Rows that are checked in more than one state."""
 
 
 def rows(who: str) -> list[str]:
-    """Give the addresses of the reference that can be opened, of pages for somebody."""
+    """Return the addresses of the reference that can be opened, of pages for one kind of person."""
     text = (ROOT / "docs" / "reference" / "pages.md").read_text()
     found = re.findall(r"^\| `(/[^`]*)` \| ([A-Z, ]+) \| ([^|]*?) \|", text, re.MULTILINE)
     return [path for path, methods, whose in found if "GET" in methods and whose.startswith(who)]
@@ -152,15 +152,15 @@ def rows(who: str) -> list[str]:
 
 @dataclass
 class Looked:
-    """What is wrong with pages, by their addresses."""
+    """What is wrong with pages, by address."""
 
     page: Page
     origin: str
     taken: list[float] = field(default_factory=list)
     under_way: dict[str, str] = field(default_factory=dict)
-    """The load that each request belongs to which has begun and not ended; of a page that was left some never end."""
+    """The page load of each request that has begun and not ended; requests of a page that was left may never end."""
     load: str = ""
-    """The one of the page that is open."""
+    """The number of the open page's load."""
     hosts: set[str] = field(default_factory=set)
     wrong: dict[str, list[str]] = field(default_factory=dict)
 
@@ -199,7 +199,7 @@ class Looked:
         await self.look(path)
 
     async def look(self, path: str) -> None:
-        """Look at the open page: on a phone in light, on a desktop in dark, at 320 px, and there with large letters."""
+        """Check the open page: on a phone in light, on a desktop in dark, at 320 px, and there with large letters."""
         page = self.page
         for viewport, theme, rules in ((PHONE, "light", RULES), (DESKTOP, "dark", COLOURS)):
             await page.set_viewport_size(viewport)
@@ -221,7 +221,7 @@ class Looked:
 
 
 SERVICE_AWAY = {"/app/vendas/acumulado"}
-"""What needs the external service, which does not run beside these tests: the page says so."""
+"""Pages that need the external service, which does not run beside these tests: they say so."""
 _CUT = """[...document.querySelectorAll('.money, .btn, h1, h2')].filter((one) => {
     const box = one.getBoundingClientRect();
     for (let up = one.parentElement; up && up !== document.body; up = up.parentElement) {
@@ -232,7 +232,7 @@ _CUT = """[...document.querySelectorAll('.money, .btn, h1, h2')].filter((one) =>
     }
     return false;
 }).map((one) => one.innerText.slice(0, 40))"""
-"""Figures, buttons and headings of which something around them cuts a part off."""
+"""Finds figures, buttons and headings that an element around them cuts off."""
 
 
 def test_each_row_is_reached() -> None:
@@ -244,7 +244,7 @@ async def walk(looked: Looked, paths: list[str], known: Mapping[str, list[str]])
     for path in paths:
         if path in NO_PAGE or path in BY_STEPS:
             continue
-        assert path in known or "{" not in path, f"say how {path} is reached"
+        assert path in known or "{" not in path, f"add how {path} is reached"
         for address in known.get(path, [path]):
             await looked.open(address)
 
@@ -262,7 +262,7 @@ async def test_everybody_can_use_each_page_of_their_own(browser: Browser, server
     ):
         known = {**MARIAS, **await filled(maria), **await sold(her)}
     own = [path for path in rows("signed in") if not path.startswith("/app/vendas/{")]
-    await looked.page.goto(server.url + "/app/beneficios/convite?convite=abc")  # what pages share is kept from here on
+    await looked.page.goto(server.url + "/app/beneficios/convite?convite=abc")  # cached from here on
     await walk(looked, [*own, "/p/{token}"], known)
     assert looked.wrong == {}
     assert looked.hosts == {server.url.split("/")[2]}
@@ -363,7 +363,7 @@ async def _turn_on_a_second_factor(looked: Looked, server: Server) -> None:
 
 
 async def _link_google(looked: Looked, server: Server, provider: Provider) -> None:
-    """Link a provider's account while signed in; it signs in from then on, and can be unlinked."""
+    """Link a provider's account while signed in; it can sign in from then on, and be unlinked."""
     page, subject = looked.page, uuid4().hex
     provider.knows(subject, name="Joana <b>Prado</b>", email=f"joana.{subject}@gmail.com", email_verified=True)
     await page.goto(server.url + "/app/acesso")
@@ -400,5 +400,5 @@ async def test_each_page_says_what_it_is_without_scripts(browser: Browser, serve
             assert answer.status < 400 or away, (address, answer.status)
             assert await page.locator("h1").first.is_visible(), address
             dead = page.locator("main button[type=button]:visible, main [hidden]:visible")
-            assert await dead.count() == 0, f"{address}: a button that does nothing without scripts"
+            assert await dead.count() == 0, f"{address}: a button does nothing without scripts"
     await context.close()

@@ -15,6 +15,6 @@ async def test_the_contract_is_shown_and_nothing_is_blocked(page: Page, server: 
     try:
         await page.locator(shown).first.wait_for()
     finally:
-        # ReDoc's own logo would come from another host, which is told of who reads the contract.
+        # ReDoc's own logo would come from another host, which would learn who reads the contract.
         blocked = [text for text in said if "Content Security Policy" in text and "cdn.redoc.ly" not in text]
         assert not blocked, said

@@ -20,7 +20,7 @@ GET = """async (options) => {
 
 
 async def plug_in(page: Page, *, verifies: bool = True) -> tuple[CDPSession, str]:
-    """Give the browser an authenticator that keeps passkeys and verifies whoever touches it, or nobody."""
+    """Add a virtual authenticator to the browser; it keeps passkeys, and verifies its user or fails to."""
     devtools = await page.context.new_cdp_session(page)
     await devtools.send("WebAuthn.enable")
     options = {
@@ -51,7 +51,7 @@ async def test_a_browser_makes_a_passkey_and_signs_in_with_it(page: Page) -> Non
     kept = (await devtools.send("WebAuthn.getCredentials", {"authenticatorId": authenticator}))["credentials"]
     assert [item["isResidentCredential"] for item in kept] == [True]
 
-    for _ in range(2):  # the authenticator's counter goes on
+    for _ in range(2):  # the authenticator's counter continues
         _, options = await call(page, "POST", "/auth/passkeys/login/options")
         credential = await page.evaluate(GET, options)
         status, tokens = await call(page, "POST", "/auth/passkeys/login/verify", {"credential": credential})
@@ -61,7 +61,7 @@ async def test_a_browser_makes_a_passkey_and_signs_in_with_it(page: Page) -> Non
     assert sessions["items"][0]["methods"] == ["passkey"]
 
     _, options = await call(page, "POST", "/auth/passkeys/register/options", token=token)
-    assert await page.evaluate(CREATE, options) == "InvalidStateError", "the browser knows that it has one"
+    assert await page.evaluate(CREATE, options) == "InvalidStateError", "the browser remembers that it has a passkey"
 
 
 async def test_an_authenticator_that_does_not_verify_the_person_is_of_no_use(page: Page) -> None:

@@ -1,4 +1,4 @@
-"""Pix in Chromium: from a code on the screen to a balance; and at an operator's desk, what goes back."""
+"""Pix in Chromium: from a code on the screen to a balance, and returns from an operator's desk."""
 
 import asyncio
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Google sign-in in Chromium: there, across sites, and back with the cookie that only this browser has."""
+"""Google sign-in in Chromium: to the other site, and back with the cookie that only this browser has."""
 
 import json
 from typing import Any
@@ -28,14 +28,14 @@ async def test_a_person_signs_up_and_in_by_google(
     email = f"joana.{subject}@gmail.com"
     provider.knows(subject, name="Joana Prado", email=email, email_verified=True)
     offered = await enter(page, server, subject)
-    await page.goto(server.url + "/docs")  # an answer that is no page may ask nobody
+    await page.goto(server.url + "/docs")  # an answer that is no page may call nobody
     body = {"registration_token": offered["registration_token"], "cpf": CPF().generate(), "phone": "11912345678"}
     status, tokens = await call(page, "POST", "/auth/social/register", body | {"birth_date": "1991-02-03"})
     assert status == 201, tokens
     back = await enter(page, server, subject)
     assert back["user_id"] == tokens["user_id"]
 
-    # A callback's address, sent to somebody else, signs nobody in: their browser has no such cookie.
+    # A callback's address sent to another person signs nobody in: their browser has no such cookie.
     await page.goto(server.url + "/auth/google/login")
     sent = provider.agree(page.url, subject)
     stranger = await browser.new_context()

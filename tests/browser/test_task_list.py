@@ -1,4 +1,4 @@
-"""What somebody who has never seen the wallet is asked to do, one task after the other, in few taps each."""
+"""The tasks of a person who has never seen the wallet, one after the other, each in few taps."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from tests.support.server import Server, running_server
 
 pytestmark = pytest.mark.timeout(600)
 MOST_TAPS = 6
-"""Taps and fields of a task, after registering."""
+"""The most taps and fields of a task, after registration."""
 PHOTO: FilePayload = {"name": "cnh.png", "mimeType": "image/png", "buffer": files.png(60, 40)}
 
 
@@ -41,7 +41,7 @@ def server(
 
 @dataclass
 class Hand:
-    """Somebody's hand: what it taps and fills in, counted by task."""
+    """A person's hand: its taps and inputs, counted by task."""
 
     page: Page
     taps: dict[str, int] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""The wallet in Chromium: journeys on phone and desktop, what is loaded, what is blocked, who can use it."""
+"""The wallet in Chromium: journeys on phone and desktop, resources loaded and blocked, accessibility."""
 
 import asyncio
 import re
@@ -30,7 +30,7 @@ DESKTOP: ViewportSize = {"width": 1440, "height": 900}
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text()
 RULES = "['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']"
 COLOURS = "{type: 'rule', values: ['color-contrast']}"
-"""What another theme changes."""
+"""The colours that another theme changes."""
 LONG = "ESTABELECIMENTO COM NOME MUITO COMPRIDO DEMAIS LTDA"
 
 
@@ -82,7 +82,7 @@ async def sign_in(page: Page, server: Server, name: str = MARIA, password: str =
 
 
 async def newcomer(server: Server) -> dict[str, str]:
-    """Register somebody by the API."""
+    """Register a person by the API."""
     person = new_person()
     async with httpx.AsyncClient(base_url=server.url) as client:
         (await client.post("/users/register", json=person)).raise_for_status()
@@ -90,7 +90,7 @@ async def newcomer(server: Server) -> dict[str, str]:
 
 
 def listen(page: Page) -> list[str]:
-    """Keep what the browser complains about."""
+    """Collect what the browser complains about."""
     said: list[str] = []
 
     def keep(kind: str, text: str) -> None:
@@ -188,7 +188,7 @@ async def test_a_first_page_is_light_and_the_next_ones_lighter(context: BrowserC
 
 
 async def violations(page: Page, rules: str = RULES) -> list[str]:
-    """Return what axe finds wrong with the page as it is now."""
+    """Return axe's findings on the page in its present state."""
     if not await page.evaluate("'axe' in window"):
         await page.evaluate(AXE)
     found = await page.evaluate(f"axe.run(document, {{runOnly: {rules}, resultTypes: ['violations']}})")
@@ -274,7 +274,7 @@ async def test_what_is_mine_is_seen_and_changed_without_scripts(browser: Browser
     await page.goto(server.url + "/app/acesso/duas-etapas")
     await page.get_by_role("button", name="Começar").click()
     code = page.locator(".qr svg")
-    assert await code.get_attribute("viewBox"), "it is drawn whole, whatever its size"
+    assert await code.get_attribute("viewBox"), "it is drawn completely at any size"
     await page.goto(server.url + "/app/dados/encerrar")
     await page.get_by_label("Para confirmar").fill(person["email"])
     await page.get_by_role("button", name="Encerrar conta").click()
@@ -342,7 +342,7 @@ async def test_no_other_site_frames_a_page(page: Page, server: Server, provider:
 
 @pytest.mark.usefixtures("browser")
 async def test_a_shared_computer_shows_nothing_of_who_has_signed_out(server: Server) -> None:
-    """Going back finds no page in the browser's memory, which tests switch off otherwise, nor in its cache."""
+    """Going back finds no page in the browser's memory (which the other tests switch off), nor in its cache."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=CHROMIUM, args=["--no-sandbox"], ignore_default_args=["--disable-back-forward-cache"]

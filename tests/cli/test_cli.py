@@ -1,4 +1,4 @@
-"""The operators' commands, run as they run them."""
+"""The operators' commands, run as operators run them."""
 
 import asyncio
 import csv

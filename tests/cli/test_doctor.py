@@ -1,4 +1,4 @@
-"""`carteira doctor` names what is wrong of an installation, and what to do; it changes nothing."""
+"""`carteira doctor` reports what is wrong with an installation and what to do; it changes nothing."""
 
 import asyncio
 import json
@@ -65,11 +65,11 @@ def advice(findings: list[dict[str, Any]], begins: str) -> str | None:
 def test_a_fresh_installation_is_well_and_stays_as_it_is(doctor: Doctor, tmp_path: Path) -> None:
     found = doctor(code=1)
     failed = [one["text"].partition(" ")[0] for one in found if one["level"] == "fail"]
-    assert failed == ["fsync", "full_page_writes"], "the tests' own server forgets, so as to be fast"
+    assert failed == ["fsync", "full_page_writes"], "the tests' own server does not sync, to be fast"
     areas = {one["area"] for one in found}
     assert areas >= {"configuração", "máquina", "chaves", "postgresql", "relógio", "redis", "dynamodb", "e-mail"}
     assert any("migrações em dia" in text for text in of(found, "postgresql", "ok"))
-    assert not (tmp_path / "home").exists(), "a look makes nothing"
+    assert not (tmp_path / "home").exists(), "a check creates nothing"
 
 
 def test_lines_of_settings_that_set_nothing_or_twice_are_named(doctor: Doctor, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A command that cannot do its work says why in one sentence, whichever command and whatever is wrong outside of it."""
+"""A command that cannot do its work gives the reason in one sentence, whatever fails outside of it."""
 
 import subprocess
 import sys
@@ -47,11 +47,11 @@ COMMANDS = (
     ("users", "export", "pessoas.csv"),
     ("credit", "verify-accesses"),
 )
-"""One of each way to the database."""
+"""One command for each way to the database."""
 
 
 def failing(home: Path, *args: str, code: int = 1, **settings: object) -> str:
-    """Run a command that has to fail, and return what it says."""
+    """Run a command that must fail, and return its output."""
     done = run_command(home, settings, *args, columns=80)
     assert (done.returncode, done.stdout) == (code, ""), done.stderr
     return done.stderr.strip()
@@ -74,7 +74,7 @@ def test_a_database_that_does_not_exist(command: tuple[str, ...], tmp_path: Path
 
 @pytest.fixture
 def empty_database(endpoints: Endpoints) -> Iterator[str]:
-    """A database that nobody has migrated."""
+    """A database without the migrations."""
     with psycopg.connect(endpoints.superuser_url, autocommit=True) as connection:
         connection.execute("CREATE DATABASE test_not_migrated OWNER carteira")
         yield on_server(endpoints.database_url, "test_not_migrated")
@@ -208,7 +208,7 @@ sys.argv = ["carteira", "keys", "init", "--folder", sys.argv[1]]
 from carteira.cli import main
 main()
 """
-    done = subprocess.run(  # noqa: S603 - argv is ours
+    done = subprocess.run(
         [sys.executable, "-c", program, str(tmp_path / "keys")],
         env=clean_environment(tmp_path),
         check=False,
@@ -253,7 +253,7 @@ from carteira.cli.commands import app
 usage.in_portuguese(app)(["--version"], prog_name="carteira", standalone_mode=False)
 print({"fastapi", "starlette", "sqlalchemy", "markdown_it", "typer.rich_utils"} & set(sys.modules))
 """
-    done = subprocess.run(  # noqa: S603 - argv is ours
+    done = subprocess.run(
         [sys.executable, "-c", program], env=clean_environment(tmp_path), capture_output=True, text=True, check=True
     )
     assert done.stdout == f"carteira {__version__}\nset()\n"

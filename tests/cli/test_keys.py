@@ -1,4 +1,4 @@
-"""`carteira keys …`: made once, rotated with overlap, and checked with what to do."""
+"""`carteira keys …`: keys are made once, rotated with overlap, and checked with advice."""
 
 import asyncio
 import json
@@ -95,7 +95,7 @@ def test_the_check_finds_data_that_no_key_opens(carteira: Carteira, url: str) ->
 
 
 def made(home: Path) -> Settings:
-    """Make the files of all rings in a home."""
+    """Make the files of all key rings in a home."""
     settings = Settings.model_validate({"carteira_home": home})
     for ring in RINGS.values():
         assert ring.make(ring.path(settings))
@@ -167,7 +167,7 @@ def test_a_stolen_signing_key_is_refused_by_running_servers(carteira: Carteira, 
         asked = {"authorization": f"Bearer {forged}"}
         assert httpx.get(f"{server.url}/users", headers=asked).status_code == 200
         carteira("keys", "rotate", "tokens")
-        assert httpx.get(f"{server.url}/users", headers=asked).status_code == 200, "good until it is over"
+        assert httpx.get(f"{server.url}/users", headers=asked).status_code == 200, "valid until it expires"
         said = carteira("keys", "rotate", "tokens", "--stolen").stderr
         assert "carteira users sign-out --everyone" in said
         deadline = time.monotonic() + 30
@@ -203,7 +203,7 @@ def test_what_is_not_there_is_not_rotated(words: tuple[str, ...], carteira: Cart
     (tmp_path / "keys").mkdir(mode=0o700)
     said = carteira("keys", "rotate", *words, database_url=url, code=1).stderr
     assert "carteira keys init" in said
-    assert list((tmp_path / "keys").iterdir()) == [], "nothing was made in silence"
+    assert list((tmp_path / "keys").iterdir()) == [], "no key was made silently"
 
 
 @pytest.mark.parametrize("ring", ["identity", "documents", "credit"])

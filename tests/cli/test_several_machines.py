@@ -1,7 +1,7 @@
-"""Two machines with an address each and one PostgreSQL, Redis and S3: they serve as one, or the second does not start.
+"""Two machines with one PostgreSQL, Redis and S3: they serve as one, or the second does not start.
 
-A machine is a home folder of its own, with its keys, and a loopback address. Which other machines there are, each sees
-by who serves from the same database.
+A machine is a home folder with its own keys, and a loopback address. A machine finds the others by the processes that
+serve from the same database.
 """
 
 import shutil
@@ -37,7 +37,7 @@ def run(home: Path, settings: dict[str, object], *words: str) -> tuple[int, str]
 
 @pytest.fixture
 def other_redis(tmp_path: Path) -> Iterator[str]:
-    """Valkey of the second machine's own, which runs before anybody serves."""
+    """The second machine's own Valkey, which runs before anybody serves."""
     with EmbeddedServers(tmp_path / "other", postgres=False, aws=False) as servers:
         yield servers.endpoints.redis_url
 
@@ -93,7 +93,7 @@ def signed_in(server: Server, person: dict[str, str]) -> dict[str, str]:
 
 
 def refuse_what_differs(second: dict[str, object], other_redis: str, first: dict[str, object]) -> None:
-    """Start the second machine with one thing after another that the first does not have."""
+    """Start the second machine with one difference after another from the first; each start must fail."""
     code, said = run(home_of(second), second, "serve")
     assert code == 1
     for name in ("ACCESS_TOKEN_KEY_FILE", "IDENTITY_KEY_FILE", "DOCUMENTS_KEY_FILE"):
@@ -113,7 +113,7 @@ def refuse_what_differs(second: dict[str, object], other_redis: str, first: dict
 
 
 def they_serve_as_one(one: Server, two: Server) -> None:
-    """Register at one, sign in at the other, and go on at either."""
+    """Register at one, sign in at the other, and continue at either."""
     person = new_person()
     assert httpx.post(f"{one.url}/users/register", json=person, timeout=30).status_code == 201
     headers = signed_in(two, person)
@@ -127,7 +127,7 @@ def they_serve_as_one(one: Server, two: Server) -> None:
     assert httpx.get(f"{two.url}{path}", timeout=30).content == httpx.get(f"{one.url}{path}", timeout=30).content
     assert httpx.get(f"{one.url}/users/me", headers=headers, timeout=30).status_code == 200
     assert httpx.delete(f"{two.url}/auth/sessions", headers=headers, timeout=30).status_code == 204
-    assert httpx.get(f"{one.url}/users/me", headers=headers, timeout=30).status_code == 401, "one tells the other"
+    assert httpx.get(f"{one.url}/users/me", headers=headers, timeout=30).status_code == 401, "one notifies the other"
 
 
 def test_two_machines_serve_as_one_and_no_third_thing_does(machines: list[dict[str, object]], other_redis: str) -> None:

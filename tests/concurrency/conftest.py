@@ -11,7 +11,7 @@ from carteira.kit.db.engine import Database
 
 @pytest.fixture
 async def queue(books: Database) -> AsyncIterator[AuthorizationQueue]:
-    """A queue as one server process has it; `books` is the module's."""
+    """A queue like the one of a server process; `books` is the module's."""
     made = AuthorizationQueue(Authorizer(books), held_up=held_up)
     async with made.running():
         yield made

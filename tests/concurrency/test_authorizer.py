@@ -54,7 +54,7 @@ def server(
 
 
 class Clients:
-    """Sixty-four keep-alive connections; a request waits for one that is free."""
+    """Sixty-four keep-alive connections; a request waits for a free one."""
 
     def __init__(self, url: str, connections: list[Connection]) -> None:
         self._url = url
@@ -200,7 +200,7 @@ def test_shutdown_finishes_what_is_under_way(new_database: NewDatabase, endpoint
         await asyncio.gather(*(shop() for _ in range(8)))
         await close_all(connections)
         spent = 10_000_000 - (await balances(books, account))["CASH"]
-        assert spent == answered["00"] * 100, "what was answered is what moved: nothing was cut off"
+        assert spent == answered["00"] * 100, "the answers agree with what moved: no request was cut off"
         await books.close()
         return answered
 

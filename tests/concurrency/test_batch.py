@@ -1,4 +1,4 @@
-"""What a process remembers of accounts never decides against anybody; what is in doubt is settled once."""
+"""What a process remembers of accounts never decides wrongly, and each commit in doubt is resolved once."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -48,7 +48,9 @@ async def test_what_others_spent_meanwhile_is_not_spent_again(books: Database) -
     one, other = Authorizer(books), Authorizer(books)
     assert await codes(one, request(account, 10)) == ["00"]
     assert await codes(other, request(account, 60)) == ["00"]
-    assert await codes(one, request(account, 20), request(account, 11)) == ["00", "51"], "it remembers 90; there are 30"
+    assert await codes(one, request(account, 20), request(account, 11)) == ["00", "51"], (
+        "it remembers 90; the balance is 30"
+    )
     assert (await balances(books, account))["CASH"] == 10
 
 
@@ -58,7 +60,7 @@ async def test_what_came_in_meanwhile_can_be_spent(books: Database) -> None:
     assert await codes(authorizer, request(account, 90)) == ["00"]
     async with books.transaction() as tx:
         await topups.credit(tx, account, CreditIn(category="CASH", amount=50), Act(TESTER))
-    assert await codes(authorizer, request(account, 60)) == ["00"], "it remembers 10; there are 60"
+    assert await codes(authorizer, request(account, 60)) == ["00"], "it remembers 10; the balance is 60"
 
 
 async def test_an_account_opened_after_it_was_unknown_is_known(books: Database) -> None:
@@ -93,7 +95,7 @@ async def test_a_batch_with_an_id_that_was_answered_gives_that_answer_and_decide
 
 
 class CutOff(Database):
-    """A database whose connections are lost behind a batch's write, before or after it was done."""
+    """A database whose connections break behind a batch's write, before or after it was done."""
 
     def __init__(self, url: str, *, done: bool) -> None:
         super().__init__(url, pool_size=2)
@@ -136,7 +138,7 @@ async def test_a_write_that_was_not_confirmed_is_looked_up(
                 await authorizer.decide([request(account, 10, name)], "remembered")
     assert database.cut
     assert (await balances(books, account))["CASH"] == (90 if done else 100)
-    assert await codes(Authorizer(books), request(account, 10, name)) == ["00"], "asked again, it is answered"
+    assert await codes(Authorizer(books), request(account, 10, name)) == ["00"], "a repeated request is answered"
     assert (await balances(books, account))["CASH"] == 90
     await database.close()
 
@@ -184,7 +186,7 @@ async def test_what_was_taken_back_cannot_be_written_any_more(books: Database) -
     await under_way.wait()
     async with books.lean_statements() as tx:
         assert await resolve_unknown_commit(tx, late.fresh[0])
-        assert await resolve_unknown_commit(tx, late.fresh[0]), "and again, if that was not confirmed either"
+        assert await resolve_unknown_commit(tx, late.fresh[0]), "and again, if the retry was not confirmed either"
     go_on.set()
     with pytest.raises(UniqueViolationError):
         await running

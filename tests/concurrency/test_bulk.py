@@ -1,4 +1,4 @@
-"""Bulk top-ups of several pieces: others are served meanwhile, no two lock up, nothing is lost, all lines or none."""
+"""Bulk top-ups in several pieces: other requests are served meanwhile, no deadlock, nothing lost, all lines or none."""
 
 import asyncio
 import random
@@ -37,7 +37,7 @@ async def books(new_database: NewDatabase) -> AsyncIterator[Database]:
 
 
 async def open_accounts(books: Database, count: int) -> list[str]:
-    """Open accounts whose ledger accounts have ids in no order."""
+    """Open accounts whose ledger accounts have ids in random order."""
     references = [f"u-{uuid4()}" for _ in range(count)]
     async with books.transaction() as tx:
         await insert_accounts(tx, references, KINDS)

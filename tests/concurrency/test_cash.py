@@ -1,4 +1,4 @@
-"""CASH that pays for another category: not waited for where it is not needed, and never spent twice."""
+"""CASH as the fallback of another category: it is not waited for where it is not needed, and never spent twice."""
 
 import asyncio
 import random

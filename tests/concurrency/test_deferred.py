@@ -1,4 +1,4 @@
-"""An account that somebody else keeps locked holds up its own purchases, and nobody else's."""
+"""An account that another transaction keeps locked delays its own purchases only."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -41,7 +41,7 @@ def request(account: str, amount: int, external_id: str | None = None) -> Author
 
 @asynccontextmanager
 async def locked(books: Database, *accounts: str, spend: int = 0) -> AsyncIterator[None]:
-    """Keep the accounts locked in another transaction, which spends a little of each before it ends."""
+    """Keep the accounts locked in another transaction, which spends a little from each before it ends."""
     async with books.transaction() as other:
         ids = []
         for account in accounts:
@@ -76,7 +76,7 @@ async def test_purchases_on_other_accounts_do_not_wait(books: Database, queue: A
         assert (await balances(books, free))["CASH"] == 900
     assert await codes(kept) == ["00"] * 6
     assert (await balances(books, held))["CASH"] == 940
-    assert not queue._deferred, "nothing is set aside any more"  # noqa: SLF001 - nothing else tells
+    assert not queue._deferred, "no request is deferred any more"  # noqa: SLF001 - nothing else tells
 
 
 async def test_those_set_aside_are_decided_in_order_on_what_the_other_left(
@@ -101,7 +101,7 @@ async def test_more_accounts_than_are_tried_at_once(
         asked = ask(queue, *(request(account, 10) for _ in range(3) for account in accounts))
         while len(queue._deferred) < 30:  # noqa: SLF001, ASYNC110 - nothing tells
             await asyncio.sleep(0.005)
-    assert await codes(asked) == ["00"] * 20 + ["51"] * 10, "each account's own in the order they came"
+    assert await codes(asked) == ["00"] * 20 + ["51"] * 10, "each account's requests in order of arrival"
 
 
 async def test_who_waited_for_too_long_is_refused(
@@ -115,7 +115,7 @@ async def test_who_waited_for_too_long_is_refused(
             await asyncio.wait_for(late, 20)
         assert await codes(ask(queue, request(free, 10))) == ["00"]
     assert await codes(ask(queue, request(account, 10))) == ["00"]
-    assert (await balances(books, account))["CASH"] == 90, "what was refused did not move anything"
+    assert (await balances(books, account))["CASH"] == 90, "refused requests moved no money"
     assert outcome_of(AccountLocked()) == (Code.REFUSED, Reason.ACCOUNT_HELD_UP)
 
 
@@ -144,7 +144,7 @@ async def test_one_at_a_time_a_request_waits_for_the_lock(
     async with locked(books, account, spend=50):
         task = asyncio.create_task(deciding)
         await asyncio.wait([task], timeout=0.5)
-        assert not task.done(), "longer than the queue would"
+        assert not task.done(), "longer than the queue would wait"
     assert (await asyncio.wait_for(task, 20)).code == "51"
 
 
@@ -157,7 +157,7 @@ async def test_two_processes_with_the_same_ids_in_another_order_do_not_lock_up(b
             one.decide([request(accounts[0], 10, name) for name in ids], "remembered"),
             other.decide([request(accounts[1], 10, name) for name in reversed(ids)], "remembered"),
         )
-        assert sorted([first[0].code, second[0].code]) == ["00", "07"], "each id belongs to one of them"
+        assert sorted([first[0].code, second[0].code]) == ["00", "07"], "each id belongs to one of the two"
         assert len({decision.code for decision in first}) == len({decision.code for decision in second}) == 1
     left = [(await balances(books, account))["CASH"] for account in accounts]
     assert sum(left) == 200_000 - 25 * 40 * 10
@@ -166,7 +166,7 @@ async def test_two_processes_with_the_same_ids_in_another_order_do_not_lock_up(b
 async def test_who_was_set_aside_has_a_turn_among_those_that_wait_in_line(
     books: Database, queue: AuthorizationQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Four others take turns at the account, so that somebody has it locked all the time: contention refuses nobody."""
+    """Four other transactions alternate on the account, so that it is always locked: contention refuses no request."""
     monkeypatch.setattr(deferred, "PATIENCE_SECONDS", 15.0)
     account, over = await open_account(books, CASH=1_000), asyncio.Event()
 

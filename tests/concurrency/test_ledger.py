@@ -1,4 +1,4 @@
-"""Many connections, committing for real: no centavo is lost or made, nobody waits for ever."""
+"""Many connections that really commit: no centavo is lost or made, nobody waits for ever."""
 
 import asyncio
 import random
@@ -91,7 +91,7 @@ async def test_optimistic_books_that_were_overtaken_are_tried_again(busy: Databa
     stale = 0
 
     async def spend(giver: UUID, taker: UUID) -> bool:
-        """Decide on what was read without a lock, and again for as long as somebody was quicker."""
+        """Decide on balances read without a lock, and retry while another transaction was faster."""
         nonlocal stale
         while True:
             try:
@@ -107,12 +107,12 @@ async def test_optimistic_books_that_were_overtaken_are_tried_again(busy: Databa
             else:
                 return True
 
-    # In both directions, so that whoever locked in another order than the others' would lock up.
+    # In both directions, so that a different order of locks would deadlock.
     pairs = [(wallets[index % 4], wallets[(index + 1 + index % 3) % 4]) for index in range(40)]
     spent = sum(await asyncio.gather(*(spend(*pair) for pair in pairs)))
     left = [(await state(busy, wallet))[0] for wallet in wallets]
     assert (sum(left), min(left) >= 0) == (4 * 300 - 60 * spent, True)
-    assert stale > 0, "nobody was overtaken: the test proves nothing"
+    assert stale > 0, "no transaction was overtaken: the test proves nothing"
 
 
 async def test_a_book_read_without_locks_is_written_in_the_order_that_everybody_locks_in(busy: Database) -> None:
@@ -138,7 +138,7 @@ async def test_a_book_read_without_locks_is_written_in_the_order_that_everybody_
         writer = asyncio.create_task(write())
         while not await holder.scalar(waiting):  # noqa: ASYNC110 - another connection has no event to wait for
             await asyncio.sleep(0.005)
-        async with busy.transaction() as other:  # the writer waits for the first and has not taken the second
+        async with busy.transaction() as other:  # the writer waits for the first and has not locked the second
             free = text("SELECT id FROM ledger_accounts WHERE id = :id FOR UPDATE NOWAIT")
             assert await other.scalar(free, {"id": second}) == second
     await writer
@@ -148,7 +148,7 @@ async def test_holds_and_purchases_race_for_the_same_money(busy: Database) -> No
     (wallet,) = await wallets_of(busy, 1, 1_000)
 
     async def act(index: int) -> int:
-        """Give what was taken out of the wallet for good."""
+        """Return the amount that was taken from the wallet for good."""
         try:
             async with busy.transaction() as tx:
                 if index % 2:
@@ -171,7 +171,7 @@ async def test_holds_and_purchases_race_for_the_same_money(busy: Database) -> No
 async def test_a_hold_settled_by_many_at_once_is_settled_once(busy: Database) -> None:
     (wallet,) = await wallets_of(busy, 1, 100)
     async with busy.transaction() as tx:
-        held = await ledger.hold(tx, wallet, 100, ttl=timedelta(hours=-1))  # due already: the job joins the race
+        held = await ledger.hold(tx, wallet, 100, ttl=timedelta(hours=-1))  # already due: the job joins the race
         other = await ledger.hold(tx, (await open_wallet(tx, 100)), 100, ttl=timedelta(hours=1))
 
     async def settle(index: int) -> int:

@@ -1,4 +1,4 @@
-"""Debits and recharges by the lane: what two processes remember never moves money wrongly, nor twice."""
+"""Debits and recharges in the lane: with two processes that remember balances, no money moves wrongly or twice."""
 
 import asyncio
 import json

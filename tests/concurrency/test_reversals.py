@@ -1,4 +1,4 @@
-"""Reversals that meet their authorization, each other and an operator's: one effect for each id, nothing lost."""
+"""Reversals concurrent with their authorization, each other and an operator's: one effect for each id."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -53,7 +53,7 @@ async def test_a_reversal_at_the_same_instant_as_its_authorization_leaves_nothin
         assert (code in {"00", "07"}, answer) == (True, Code.APPROVED)
         assert (await reversals.query(name)).state is TransactionState.REVERSED
         assert (await balances(books, account))["CASH"] == 1_000
-        assert await code_of(authorizer, request(account, 100, name), mode) == code, "for good"
+        assert await code_of(authorizer, request(account, 100, name), mode) == code, "reversed for good"
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -79,7 +79,9 @@ async def test_many_reversals_at_once_give_back_once_for_each_id_and_no_more_tha
     parts = [f"part-{uuid4()}" for _ in range(6)]
     asked = [Reversal(name, part, 200) for part in parts for _ in range(3)]
     answers = await asyncio.gather(*(servers[n % 2].reverse(each) for n, each in enumerate(asked)))
-    assert sorted(code for code, _ in answers) == ["00"] * 15 + ["07"] * 3, "five of six parts, however often asked"
+    assert sorted(code for code, _ in answers) == ["00"] * 15 + ["07"] * 3, (
+        "five of six parts, however often they are asked for"
+    )
     assert (await balances(books, account))["CASH"] == 1_000
     whole = await asyncio.gather(*(servers[n % 2].reverse(Reversal(name)) for n in range(6)))
     assert {code for code, _ in whole} == {Code.APPROVED}

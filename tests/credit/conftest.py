@@ -36,13 +36,13 @@ async def app(settings: Settings) -> AsyncIterator[RunningApp]:
 
 @pytest.fixture
 def analyst(app: RunningApp) -> Person:
-    """A credit analyst who may do everything."""
+    """A credit analyst with every claim."""
     return analyst_of(app, "*")
 
 
 @pytest.fixture(scope="session")
 async def stores(settings: Settings, app: RunningApp) -> AsyncIterator[Stores]:
-    """The same bases as the application's, by hand."""
+    """The application's bases, opened separately."""
     del app  # it made the key file and the table
     async with Stores(credit_config(settings)).opened() as stores:
         yield stores
@@ -50,7 +50,7 @@ async def stores(settings: Settings, app: RunningApp) -> AsyncIterator[Stores]:
 
 @pytest.fixture
 def own_url(new_database: NewDatabase) -> str:
-    """A database of the test's own, so that it meets its records only."""
+    """A database of the test's own, so that it contains the test's records only."""
     return new_database("own")
 
 

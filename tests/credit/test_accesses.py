@@ -1,4 +1,4 @@
-"""The access log: everybody who looked is in it, nobody can change it unseen, and it is shown to whom it concerns."""
+"""The access log has everybody who looked, cannot be changed unnoticed, and is shown to the person concerned."""
 
 import asyncio
 from pathlib import Path

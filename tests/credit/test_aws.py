@@ -1,4 +1,4 @@
-"""Base B, throttled or not, and KMS against two servers (roto-aws and moto): the code paths are AWS's."""
+"""Base B, throttled or not, and KMS against two servers (roto-aws and moto), by the code paths that AWS uses."""
 
 import asyncio
 import json
@@ -106,7 +106,7 @@ async def test_a_table_that_is_lost_is_made_again_in_development(endpoints: Endp
 
 
 class Throttle:
-    """A door before the real server that turns the first calls away, as DynamoDB does when it is too much."""
+    """A proxy before the real server that refuses the first calls, as DynamoDB does when it is overloaded."""
 
     def __init__(self, upstream: str, refusals: int) -> None:
         self.upstream = httpx.URL(upstream)
@@ -154,7 +154,7 @@ async def test_throttling_is_waited_out(throttle: tuple[Throttle, str], key_file
         door.turned_away, door.refusals = 0, 1_000
         with pytest.raises(BaseBDown):
             await stores.b.find(cpf)
-        assert 2 <= door.turned_away <= 5, "it tries again, more slowly, and not for ever"
+        assert 2 <= door.turned_away <= 5, "it retries more slowly, and not for ever"
 
 
 async def _kms_key(endpoint: str) -> str:

@@ -1,4 +1,4 @@
-"""Base C: quick, capped, totals of 30 days, and the same events again change nothing."""
+"""Base C: fast, bounded, with totals of 30 days; the same events again change nothing."""
 
 import random
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""The contract of each base over HTTP: create, read, change, delete, and what is refused."""
+"""The contract of each base over HTTP: create, read, change, delete, and refusals."""
 
 from uuid import uuid4
 

@@ -1,4 +1,4 @@
-"""The platform feeds base C: a purchase through the authorizer is there within two seconds, once however often read."""
+"""The platform feeds base C: a purchase by the authorizer is there within two seconds, once, however often read."""
 
 import asyncio
 import time
@@ -44,7 +44,7 @@ async def working(settings: Settings, database: Database) -> AsyncIterator[None]
 
 
 async def _caught_up(settings: Settings, database: Database, *, from_the_beginning: bool = False) -> None:
-    """Let the followers read on to the end, or all of it again."""
+    """Let the followers read on to the end, or everything again."""
     await pass_horizon(database)
     for follower in _followers(settings):
         if from_the_beginning:
@@ -58,14 +58,14 @@ async def _caught_up(settings: Settings, database: Database, *, from_the_beginni
 
 
 async def _movement(analyst: Person, cpf: str) -> tuple[list[tuple[str, str, int]], tuple[int, int]]:
-    """Give the movements, oldest first, and what came in and went out in all."""
+    """Return the movements, oldest first, and the totals of money in and out."""
     read = (await analyst.call("GET", f"/credit/{cpf}/base-c")).json()["financial_movement"]
     items = [(item["kind"], item["direction"], item["amount"]) for item in reversed(read["items"])]
     return items, (read["last_30_days"]["incoming"], read["last_30_days"]["outgoing"])
 
 
 async def _open_card(app: RunningApp, analyst: Person, cpf: str) -> tuple[Person, str]:
-    """Register a person whose CPF is proven, with a transport card; give their hands and the card's path."""
+    """Register a person with a proven CPF and a transport card; return the person and the card's path."""
     role = (await _ok(analyst.call("GET", "/roles")))["items"][0]["id"]
     body = {"full_name": "Rita Passageira", "email": f"{uuid4()}@exemplo.com.br", "cpf": cpf, "role_id": role}
     made = await _ok(analyst.call("POST", "/users", json=body))
@@ -176,7 +176,7 @@ async def test_rides_of_validators_move_as_far_as_they_are_paid_and_when(
     cpf = new_cpf()
     rider, card = await _open_card(app, analyst, cpf)
     number = card.rpartition("/")[2]
-    at = datetime.now(UTC) - timedelta(days=20)  # the bus was off the road: money moves when the tap arrives
+    at = datetime.now(UTC) - timedelta(days=20)  # the bus was offline: money moves when the tap arrives
     taps = [
         {"id": str(uuid4()), "card_number": number, "amount": 400, "tapped_at": (at + timedelta(hours=n)).isoformat()}
         for n in range(3)
@@ -186,7 +186,7 @@ async def test_rides_of_validators_move_as_far_as_they_are_paid_and_when(
         await _ok(analyst.call("POST", "/transit/taps", json={"taps": taps}))
     paid = [("transit.recharged", "in", 600), ("transit.ride_paid", "out", 400), ("transit.ride_paid", "out", 200)]
     await _caught_up(settings, database)
-    assert await _movement(analyst, cpf) == (paid, (600, 600)), "what is owed has not moved"
+    assert await _movement(analyst, cpf) == (paid, (600, 600)), "a debt has moved no money"
     await _ok(rider.call("POST", f"{card}/recharge", json={"amount": 1_000}))
     paid += [("transit.recharged", "in", 1_000), ("transit.ride_paid", "out", 600)]
     for again in (False, True):

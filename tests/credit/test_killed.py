@@ -1,4 +1,4 @@
-"""An operator's long work killed (SIGKILL) half-way, as a process of its own: run again, it ends whole."""
+"""An operator's long command killed half-way (SIGKILL) as its own process: run again, it completes."""
 
 import asyncio
 import json
@@ -27,12 +27,12 @@ from tests.support.server import clean_environment
 
 READER = Reader(uuid4(), "base_a", "audit")
 SECONDS = 60
-"""To wait for another process on a busy machine; a test that runs into it has failed."""
+"""How long to wait for another process on a busy machine; a test that reaches the limit has failed."""
 
 
 @asynccontextmanager
 async def _running(env: dict[str, str], *words: str) -> AsyncIterator[None]:
-    """Run a command in a process of its own, which is killed where the block ends."""
+    """Run a command in its own process, which is killed at the end of the block."""
     command, null = (sys.executable, "-m", "carteira", *words), asyncio.subprocess.DEVNULL
     process = await asyncio.create_subprocess_exec(*command, env=env, stdout=null, stderr=null)
     try:
@@ -47,7 +47,7 @@ async def _until(reached: Callable[[], Awaitable[object]]) -> None:
         while True:
             if await reached():
                 return
-            await asyncio.sleep(0.02)  # another process gives no sign that could be waited for
+            await asyncio.sleep(0.02)  # another process gives no signal to wait for
 
 
 async def _run(env: dict[str, str], *words: str) -> str:
@@ -80,18 +80,18 @@ async def test_a_rotation_killed_in_a_batch_ends_with_all_readable_and_none_on_t
         return await asked(activity)
 
     async with database.transaction() as holder:
-        # The rotation gets through its first batch and half the second, and waits there for this row.
+        # The rotation completes its first batch and half of the second, and waits there for this row.
         row = {"number": ROTATION_BATCH * 3 // 2}
         which = "SELECT id FROM credit_records ORDER BY id OFFSET :number LIMIT 1"
         await holder.execute(text(f"SELECT FROM credit_records WHERE id = ({which}) FOR UPDATE"), row)
         async with _running(env, "keys", "rotate", "credit"):
             await _until(waits)
     assert await by_key() == {"k1": 2 * ROTATION_BATCH, "k2": ROTATION_BATCH}
-    for cpf in cpfs[:: ROTATION_BATCH // 2]:  # a server goes on meanwhile, on both keys
+    for cpf in cpfs[:: ROTATION_BATCH // 2]:  # a server runs meanwhile, on both keys
         await base_a.read(database, stores.keyring, cpf, READER)
     assert f"k2: {2 * ROTATION_BATCH} registros" in await _run(env, "keys", "rotate", "credit", "--no-new")
     assert await by_key() == {"k2": number}
-    _forget_key(key_file, "k1")  # nothing needs it any more
+    _forget_key(key_file, "k1")  # nothing needs the former key any more
     for index, cpf in enumerate(cpfs):
         assert (await base_a.read(database, stores.keyring, cpf, READER)).content.name == f"Pessoa {index}"
 
@@ -103,7 +103,7 @@ def _forget_key(key_file: Path, name: str) -> None:
 
 
 class Turnstile:
-    """A door before DynamoDB that lets so many pages of a scan through; who asks for more waits there."""
+    """A proxy before DynamoDB that lets so many pages of a scan through; further requests wait."""
 
     def __init__(self, upstream: str, pages: int) -> None:
         self._upstream = upstream

@@ -1,4 +1,4 @@
-"""What the command line calls, by credit's door alone."""
+"""The operations that the command line calls, by credit's door alone."""
 
 import dataclasses
 from pathlib import Path

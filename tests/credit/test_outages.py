@@ -1,4 +1,4 @@
-"""Each base stopped in turn, for real: the profile answers within its budget with the others and names the missing."""
+"""Each base really stopped in turn: the profile answers in time, with the others, and names the missing one."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ from tests.support.databases import prepare
 from tests.support.people import PASSWORD, Person, new_cpf, new_person
 
 BUDGET_SECONDS = 2.5
-"""The largest budget (1 s), and what a busy machine adds."""
+"""The largest budget (1 s), plus the delays of a busy machine."""
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def analyst(app: RunningApp) -> Person:
 
 
 async def sign_in_analyst(analyst: Person) -> tuple[str, Person]:
-    """Register a person, give them the administrator's role, and sign them in; give their id, too."""
+    """Register a person, give them the administrator's role, and sign them in; return their id, too."""
     body = new_person()
     person = (await analyst.client.post("/users/register", json=body)).json()
     assert (await analyst.call("PUT", f"/users/{person['id']}/role", json={"role_id": 2})).status_code == 200
@@ -159,7 +159,7 @@ async def test_a_record_that_was_tampered_with_does_not_take_the_others_along(
 
 @pytest.fixture
 def _longer_than_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever was read of a session is too old for the cache's ordinary life; tests/faults waits for it instead."""
+    """Make every cached standing older than the cache's ordinary life; tests/faults really waits instead."""
     monkeypatch.setattr(standing, "CACHE_SECONDS", 0.0)
 
 
@@ -240,7 +240,7 @@ async def test_looks_while_postgresql_is_away_wait_in_private_files_and_are_deli
         with pytest.raises(DatabaseDown):
             await trail.deliver()
         folder.chmod(0o500)
-        if os.geteuid() == 0:  # to whom modes mean nothing
+        if os.geteuid() == 0:  # modes do not stop root
             folder.rename(folder.with_name("elsewhere"))
             folder.write_text("in the way")
         refused = await signed_in.call("GET", f"/credit/{cpf}/base-b")
@@ -253,9 +253,9 @@ async def test_looks_while_postgresql_is_away_wait_in_private_files_and_are_deli
         servers.postgres.start()
     again = files[0].read_bytes()
     await app.database.ping()
-    while list(folder.glob("*.json")):  # the server delivers as well
+    while list(folder.glob("*.json")):  # the server delivers, too
         await trail.deliver()
-    files[0].write_bytes(again)  # as if the machine had stopped before it was removed
+    files[0].write_bytes(again)  # as if the machine had stopped before the file was removed
     await trail.deliver()
     async with app.database.transaction() as tx:
         query = text("SELECT action, session_id IS NOT NULL FROM audit_log WHERE actor_id = :id AND look ORDER BY id")

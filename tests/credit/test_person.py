@@ -1,4 +1,4 @@
-"""A person's part: everything held about them, and its erasure."""
+"""A person's data in credit: the export of all of it, and its erasure."""
 
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -36,7 +36,7 @@ async def test_everything_is_given_and_then_erased(analyst: Person, settings: Se
     after = (await analyst.call("GET", f"/credit/{cpf}")).json()
     assert (after["base_a"], after["base_b"], after["base_c"]["last_bureau_query"]) == (None, None, None)
     accesses = (await analyst.call("GET", f"/credit/{cpf}/accesses")).json()["items"]
-    assert len(accesses) == 3, "who looked stays on record"
+    assert len(accesses) == 3, "the records of looks stay"
 
 
 def test_a_module_is_made_without_touching_the_disk(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The score: explained, monotone, refused when it would have to guess."""
+"""The score: explained, monotone, and refused where it would have to guess."""
 
 import json
 from importlib.resources import files

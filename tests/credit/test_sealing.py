@@ -1,4 +1,4 @@
-"""Base A at rest: bound to its place, wrapped by keys that rotate, opened by nobody else."""
+"""Base A at rest: bound to its place, wrapped by keys that rotate, and opened with no other key."""
 
 import itertools
 from pathlib import Path
@@ -25,7 +25,7 @@ READER = Reader(uuid4(), "base_a", "audit")
 
 @pytest.fixture
 def own(own_database: Database, key_file: Path) -> tuple[Database, Stores]:
-    """A database and a key file of the test's own, so that a rotation meets its records only."""
+    """A database and a key file of the test's own, so that a rotation has the test's records only."""
     return own_database, Stores(CreditConfig(key_file))
 
 
@@ -61,16 +61,16 @@ async def test_a_ciphertext_moved_to_another_row_or_column_does_not_open(own: tu
 
 
 def _between_rows(*columns: str) -> list[str]:
-    """Swap columns between the two rows that there are; done twice, all is as it was."""
+    """Swap columns between the only two rows; a second swap restores them."""
     theirs = ", ".join(f"{column} = other.{column}" for column in columns)
-    return [f"UPDATE credit_records mine SET {theirs} FROM credit_records other WHERE other.id <> mine.id"]  # noqa: S608 - constants
+    return [f"UPDATE credit_records mine SET {theirs} FROM credit_records other WHERE other.id <> mine.id"]
 
 
 SWAPS = [
     *(_between_rows(column) for column in (*COLUMNS, "data_key", "data_key_id")),
     _between_rows(*COLUMNS, "data_key", "data_key_id", "wrapped_by"),
-    *([f"UPDATE credit_records SET {a} = {b}, {b} = {a}"] for a, b in itertools.combinations(COLUMNS, 2)),  # noqa: S608 - constants
-    # Whole rows under each other's person; in two steps, for no two rows are ever of one person.
+    *([f"UPDATE credit_records SET {a} = {b}, {b} = {a}"] for a, b in itertools.combinations(COLUMNS, 2)),
+    # Swap the persons of two whole rows; in two steps, since no two rows may have the same person.
     [
         "UPDATE credit_records SET person = '\\x00' || person",
         (
@@ -133,12 +133,12 @@ async def test_a_rotation_killed_half_way_is_ended_by_the_next(
     async with database.transaction() as tx:
         assert dict((await tx.execute(count)).all()) == {before: 10, stores.keyring.active: 8}
     told: list[tuple[int, int]] = []
-    again = Stores(stores.config)  # another process: it knows the file only
+    again = Stores(stores.config)  # another process knows the file only
     result = await base_a.rotate(database, again.keyring, lambda done, total: told.append((done, total)))
     assert (result.rotated, result.unreadable, told[0], told[-1]) == (10, (), (0, 10), (10, 10))
     async with database.transaction() as tx:
         assert dict((await tx.execute(count)).all()) == {stores.keyring.active: 18}
-        assert set(await tx.scalars(select(CreditRecord.version))) == versions, "nobody's ETag went stale"
+        assert set(await tx.scalars(select(CreditRecord.version))) == versions, "no ETag became stale"
     file = load_or_create_key_file(stores.keyring.path)
     assert set(file.keys) == {before, file.active}
     for index, cpf in enumerate(cpfs):

@@ -1,4 +1,4 @@
-"""What lies on the disks: no planted CPF, name or debt of base A anywhere, no CPF in B and C, nothing in the logs."""
+"""Bytes on the disks: no planted CPF, name or debt of base A anywhere, no CPF in B and C, nothing in the logs."""
 
 import logging
 import subprocess
@@ -33,7 +33,7 @@ def _pg_dump(url: str) -> bytes:
     assert spec is not None
     assert spec.submodule_search_locations
     program = Path(spec.submodule_search_locations[0]) / "pginstall" / "bin" / "pg_dump"
-    return subprocess.run([program, url], check=True, capture_output=True).stdout  # noqa: S603 - the wheel's own
+    return subprocess.run([program, url], check=True, capture_output=True).stdout
 
 
 def _holds(folder: Path, needles: list[bytes]) -> list[tuple[str, bytes]]:
@@ -82,10 +82,10 @@ async def test_no_planted_fact_is_found_on_any_disk_or_in_the_logs(
         )
     with psycopg.connect(servers.endpoints.superuser_url, autocommit=True) as connection:
         connection.execute("CHECKPOINT")
-    dump = _pg_dump(servers.endpoints.owner_url)  # the service has no right on a partition by its name
+    dump = _pg_dump(servers.endpoints.owner_url)  # the service has no right to name a partition
     assert b"credit_records" in dump
     assert b"COPY public.credit_accesses" in dump
-    servers.stop()  # all is on the disks now
+    servers.stop()  # now everything is on the disks
     formatted = f"{cpf[:3]}.{cpf[3:6]}.{cpf[6:9]}-{cpf[9:]}"
     words = (cpf, formatted, "Zulmira", "Plantada", "Banco Plantado", str(DEBT), "CT-7788", "22240-003")
     needles = [word.encode() for word in words]

@@ -1,4 +1,4 @@
-"""Export and training: resumable, pseudonymous, the same data giving the same card."""
+"""Export and training: resumable, pseudonymous, and with the same scorecard from the same data."""
 
 import asyncio
 import hashlib
@@ -101,7 +101,7 @@ async def test_an_export_killed_half_way_goes_on(exported: Path, stores: Stores,
         stores.b, stores.keyring, tmp_path, segments=4, progress=lambda _done, _total, rows: told.append(rows)
     )
     assert total == PEOPLE
-    assert told[0] > before, "it went on from there"
+    assert told[0] > before, "it resumed there"
     assert _rows(tmp_path) == _rows(exported)
     assert await export(stores.b, stores.keyring, tmp_path, segments=2, resume=False) == PEOPLE
     assert _rows(tmp_path) == _rows(exported)
@@ -130,7 +130,7 @@ async def test_what_was_trained_is_stored_once_with_its_figures_and_whose_outcom
     await export(stores.b, stores.keyring, tmp_path)
     trained = train(tmp_path)
     assert (trained.outcomes_from, trained.outcomes_until) == (clock.today(), clock.today())
-    assert train(exported).outcomes_from is None, "what was recorded before days were kept has none"
+    assert train(exported).outcomes_from is None, "records from before days were stored have none"
     url = new_database("trained")
     assert await store_model(url, tmp_path, trained)
     assert not await store_model(url, tmp_path, trained)

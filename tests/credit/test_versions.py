@@ -1,4 +1,4 @@
-"""Models of the score: stored as they were, chosen by two people, gone back from by one, followed by every process."""
+"""Versions of the score's model: stored unchanged, chosen by two people, reverted by one, used by every process."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -23,7 +23,7 @@ from tests.support.source import ROOT
 
 
 async def store(app: RunningApp, points: int) -> str:
-    """Store a model that gives everybody so many points more or less; return its version."""
+    """Store a model that adds so many points to, or takes them from, everybody's score; return its version."""
     return await store_model(app.database, "test", points)
 
 
@@ -64,13 +64,13 @@ async def test_a_new_model_scores_once_two_people_said_so_and_one_goes_back(apps
     model, before = await scored_by(here, cpf)
     assert model == shipped().model_version
     new = await store(here, -50)
-    assert await scored_by(here, cpf) == (model, before), "what is stored scores nobody yet"
+    assert await scored_by(here, cpf) == (model, before), "a stored model scores nobody yet"
     waiting = await choose(here, new)
-    assert await scored_by(there, cpf) == (model, before), "nor does what waits"
+    assert await scored_by(there, cpf) == (model, before), "nor does one that waits for approval"
     done = await approve(here, waiting)
     assert done.json()["outcome"]["in_force"] is True, done.text
     for app in apps:
-        assert await scored_by(app, cpf) == (new, before - 50), "each server follows with its next answer"
+        assert await scored_by(app, cpf) == (new, before - 50), "each server uses it from its next answer on"
     again = await choose(here, new)
     assert (again.status_code, again.json()["code"]) == (409, "credit_model_in_force")
     back = await choose(there, model)
@@ -91,7 +91,7 @@ async def test_a_new_model_scores_once_two_people_said_so_and_one_goes_back(apps
         looked = await tx.scalars(
             text("SELECT details->>'model' FROM audit_log WHERE action = 'credit_score_read' ORDER BY created_at, id")
         )
-        assert {model, new} <= set(looked), "an answer that was given keeps its model"
+        assert {model, new} <= set(looked), "a former answer keeps its model"
 
 
 async def test_of_two_choices_at_once_one_is_told_that_the_other_was_quicker(apps: list[RunningApp]) -> None:
@@ -118,7 +118,7 @@ async def test_what_cannot_be_chosen_says_why_and_what_is_stored_stays(apps: lis
     assert (await reader.get(f"/credit/models/{version}")).json()["version"] == version
     assert (await reader.post(f"/credit/models/{version}/choose", {"reason": "x"})).status_code == 403
     assert (await app.person().get("/credit/models")).status_code == 403
-    assert await store(app, 3) == version, "the same card again is the same version"
+    assert await store(app, 3) == version, "the same scorecard has the same version"
     for statement in (
         "UPDATE credit_models SET card = '{}'",
         "DELETE FROM credit_model_choices",

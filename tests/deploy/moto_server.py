@@ -1,10 +1,10 @@
-"""moto as a server that also takes the types of resources that its CloudFormation does not know; run by its own tools.
+"""moto as a server that also accepts types of resources that its CloudFormation lacks; run with tools of its own.
 
-    PYTHONPATH=.venv/aws python tests/deploy/moto_server.py PORT FILE TYPE…
+PYTHONPATH=.venv/aws python tests/deploy/moto_server.py PORT FILE TYPE…
 
-Of each TYPE nothing is made: it gets a name and attributes, so that other stacks may refer to it, and what its
-properties come to is written to FILE, a JSON line each. A secret, without a value, and a certificate are made, since
-others ask for them. What is no TYPE, and unknown, moto warns of.
+A resource of a TYPE is not created: it gets a name and attributes, so that other stacks can refer to it, and its
+resolved properties are written to FILE, one JSON line each. A secret (without a value) and a certificate are created,
+since other resources need them. moto warns of types that are neither known nor given.
 """
 
 import json

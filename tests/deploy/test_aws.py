@@ -1,8 +1,7 @@
-"""`docs/how-to/run-on-aws.md`, block after block, against moto; then the APIs are asked what is there.
+"""`docs/how-to/run-on-aws.md`, block by block, against moto; then the APIs are asked what exists.
 
-moto answers for a type that it does not know with a warning and an empty row. `PRETENDED` names those: `moto_server`
-takes them, makes nothing of them but secrets, and writes down what their properties come to, which is checked instead.
-Any other fails the test.
+moto answers for an unknown type with a warning and an empty row. `PRETENDED` names those: `moto_server` accepts them,
+creates only secrets, and writes their properties down, which are checked instead. Any other warning fails the test.
 """
 
 import json
@@ -30,7 +29,7 @@ CHECKERS = Path(sys.prefix) / "kubernetes"
 PAGE = ROOT / "docs" / "how-to" / "run-on-aws.md"
 REGION, ACCOUNT = "sa-east-1", "123456789012"
 LEFT_OUT = 3
-"""Blocks of the page that no script follows; each says why."""
+"""Blocks of the page that no script can follow, each with the reason."""
 PRETENDED = {
     "AWS::ApplicationAutoScaling::ScalableTarget",
     "AWS::ApplicationAutoScaling::ScalingPolicy",
@@ -48,9 +47,9 @@ PRETENDED = {
     "AWS::SNS::TopicPolicy",
     "AWS::SecretsManager::Secret",
 }
-"""What moto 5.2 does not make."""
+"""Types that moto 5.2 does not create."""
 FORGOTTEN = {"AWS::Logs::LogGroup"}
-"""What it no longer lists once the stack was updated; they are asked for by name."""
+"""Resources that moto no longer lists after the stack's update; they are read by name."""
 
 pytestmark = [
     pytest.mark.timeout(1200),
@@ -59,7 +58,7 @@ pytestmark = [
 
 
 def run(*command: str, folder: Path = ROOT, **environment: str) -> str:
-    done = subprocess.run(  # noqa: S603 - arguments are ours
+    done = subprocess.run(
         command, cwd=folder, env=os.environ | environment, capture_output=True, text=True, timeout=900, check=False
     )
     assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
@@ -69,7 +68,7 @@ def run(*command: str, folder: Path = ROOT, **environment: str) -> str:
 def test_templates_are_sound_for_the_region() -> None:
     templates = [str(STACKS / f"{name}.yaml") for name in ORDER]
     said = run(sys.executable, str(TOOLS / "bin" / "cfn-lint"), "-r", REGION, "--", *templates, PYTHONPATH=str(TOOLS))
-    assert said == "", "not even a warning"
+    assert said == "", "moto gives no warning"
 
 
 def test_templates_are_clean() -> None:
@@ -91,13 +90,13 @@ def test_templates_are_clean() -> None:
 
 @contextmanager
 def moto(folder: Path) -> Iterator[str]:
-    """Run moto as a server with what it warns of in `moto.log`; give its address."""
+    """Run moto as a server with its warnings in `moto.log`; return its address."""
     port = free_port()
     environment = os.environ | {"PYTHONPATH": str(TOOLS), "PYTHONWARNINGS": "always", "AWS_DEFAULT_REGION": REGION}
     script = ROOT / "tests" / "deploy" / "moto_server.py"
     command = [sys.executable, str(script), str(port), str(folder / "pretended.jsonl"), *sorted(PRETENDED)]
     with (folder / "moto.log").open("wb") as log:
-        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)  # noqa: S603 - arguments are ours
+        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
         try:
             url = f"http://127.0.0.1:{port}"
             wait_until(lambda: answers(url), "moto", 120)
@@ -131,7 +130,7 @@ def script() -> str:
 
 
 def make_what_the_page_needs(url: str, folder: Path) -> None:
-    """Make a hosted zone, and the authorities that the page would fetch."""
+    """Create a hosted zone, and the certificate authorities that the page would download."""
     asked(url, "route53").create_hosted_zone(Name="exemplo.com.br", CallerReference="1")
     (folder / "aws" / "keys").mkdir(parents=True)
     (folder / "aws" / "keys" / "rds.pem").write_text("-----BEGIN CERTIFICATE-----\n")
@@ -139,7 +138,7 @@ def make_what_the_page_needs(url: str, folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    """The page, followed to its end: moto's address, and the folder that it was followed in."""
+    """The page, followed to its end: moto's address, and the folder of its commands."""
     folder = tmp_path_factory.mktemp("aws")
     shutil.copytree(ROOT / "deploy" / "aws", folder / "deploy" / "aws")
     (folder / "page.sh").write_text(script())
@@ -175,7 +174,7 @@ def rows(url: str) -> dict[str, dict[str, dict[str, Any]]]:
 
 
 def pretended(folder: Path) -> dict[str, list[dict[str, Any]]]:
-    """Return the properties of what moto did not make, by type, as moto resolved them."""
+    """Return the properties of what moto did not create, by type, as moto resolved them."""
     found: dict[str, list[dict[str, Any]]] = {}
     for line in (folder / "pretended.jsonl").read_text().splitlines():
         one = json.loads(line)

@@ -1,4 +1,4 @@
-"""`docs/how-to/run-in-compose.md`, block after block in one shell: a purchase `00`, an upload, production by TLS."""
+"""`docs/how-to/run-in-compose.md`, block by block in one shell: a purchase `00`, an upload, production with TLS."""
 
 import re
 import shutil
@@ -16,14 +16,14 @@ from tests.support.source import ROOT, files_of_the_house
 PAGE = ROOT / "docs" / "how-to" / "run-in-compose.md"
 PORTS = ("PORT", "MAIL_PORT", "PIX_PORT", "PROMETHEUS_PORT", "ALERTMANAGER_PORT", "HTTP_PORT", "HTTPS_PORT")
 LEFT_OUT = 3
-"""Blocks of the page that no script follows; each says why."""
+"""Blocks of the page that no script can follow, each with the reason."""
 
 pytestmark = pytest.mark.timeout(1500)
 
 
 @pytest.fixture
 def sources() -> Iterator[Path]:
-    """A copy of the sources, where secrets and settings may be written."""
+    """A copy of the sources that may hold secrets and settings."""
     folder = Path(tempfile.mkdtemp(prefix="carteira-compose-"))
     try:
         for file in files_of_the_house():
@@ -53,8 +53,8 @@ def test_the_page_leads_to_a_purchase_an_upload_and_to_production(podman: Podman
     }
     file = sources / "page.sh"
     file.write_text(script())
-    done = subprocess.run(  # noqa: S603 - the page's own blocks
-        ["bash", str(file)],  # noqa: S607 - the system's
+    done = subprocess.run(
+        ["bash", str(file)],
         cwd=sources,
         env=podman.environment | given,
         capture_output=True,

@@ -1,4 +1,4 @@
-"""The two images: how they are made, what they are run with, and what they weigh."""
+"""The two images: how they are built and run, and their size."""
 
 import json
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ def test_production_has_no_local_servers_and_nothing_that_installs(podman: Podma
 
 
 def test_what_was_pruned_is_not_missed(podman: Podman) -> None:
-    """AWS's clients of the product, Portuguese texts, and each module, from the files that are left."""
+    """AWS's clients, Portuguese texts, and each module work with the files that are left."""
     script = """
 import asyncio, botocore.session
 from babel.dates import format_date
@@ -69,7 +69,7 @@ def test_production_has_what_makes_backups(podman: Podman) -> None:
 
 
 def test_secrets_of_the_environment_become_files_of_who_serves(podman: Podman) -> None:
-    """As ECS has two containers of the image on one volume, which takes its owner from the image."""
+    """The case of ECS: two containers of the image share a volume, which takes its owner from the image."""
     volume = "--volume=secrets:/data"
     given = (
         '--env=KEYS={"identity.key": "k"}',

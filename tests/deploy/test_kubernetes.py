@@ -1,6 +1,6 @@
-"""The manifests: sound in four releases, clean by checkov, secrets that go round, and played by podman to a purchase.
+"""The manifests: valid in four releases, clean by checkov, secrets round-trip, and a purchase where podman plays them.
 
-What podman's `kube play` of Debian 12 does otherwise than Kubernetes is changed for it, each by name in `played`.
+`played` changes, by name, what `kube play` of Debian 12's podman does otherwise than Kubernetes.
 """
 
 import json
@@ -28,7 +28,7 @@ ENVIRONMENTS = ("staging", "production")
 RELEASES = ("1.34", "1.35", "1.36", "1.37")
 EXCEPTIONS = {"CKV_K8S_43": "a release's digest is written as it is deployed (kustomize edit set image)"}
 UNSECURED = "DATABASE_INSECURE=true\nREDIS_INSECURE=true\nSMTP_INSECURE=true\nAWS_ENDPOINT_URL=http://aws:4566\n"
-"""What the test's own network is without: TLS, and AWS."""
+"""What the test's network does without: TLS, and AWS."""
 
 pytestmark = [
     pytest.mark.timeout(1500),
@@ -40,7 +40,7 @@ pytestmark = [
 
 
 def run(*command: str, **environment: str) -> str:
-    done = subprocess.run(  # noqa: S603 - arguments are ours
+    done = subprocess.run(
         command, env=os.environ | environment, capture_output=True, text=True, timeout=200, check=False
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
@@ -53,7 +53,7 @@ def rendered(folder: Path) -> str:
 
 @pytest.fixture
 def manifests(tmp_path: Path) -> Path:
-    """A copy that may be written to."""
+    """A copy that may be changed."""
     return Path(shutil.copytree(MANIFESTS, tmp_path / "kubernetes"))
 
 
@@ -78,7 +78,7 @@ def test_manifests_are_sound_in_four_releases_and_clean(environment: str, tmp_pa
 
 
 def edited(manifests: Path, values: dict[str, dict[str, str]], home: Path) -> list[dict[str, Any]]:
-    """Have `make secrets-edit` write the values, twice, and return what the file holds for who has the key."""
+    """Write the values by `make secrets-edit`, twice, and return what the file holds for the key's owner."""
     editor = home / "editor"
     content = [
         {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data}
@@ -97,10 +97,10 @@ def edited(manifests: Path, values: dict[str, dict[str, str]], home: Path) -> li
 
 
 def played(text: str, keys: Path) -> Iterator[dict[str, Any]]:
-    """Give what podman plays of the manifests: a Job as a Pod, one of each, this machine's image.
+    """Return the manifests as podman plays them: a Job as a Pod, one of each, this machine's image.
 
-    It gives each port to the machine, knows no port's name in a probe, and no mode of a secret's files: keys that all
-    may read are refused, so that they come from a folder.
+    podman publishes each port on the machine, and knows neither a port's name in a probe nor the modes of a secret's
+    files. Keys that everybody may read are refused, so that they come from a folder.
     """
     for manifest in yaml.safe_load_all(text):
         manifest["metadata"].pop("namespace", None)
@@ -144,11 +144,11 @@ def start_servers(podman: Podman) -> None:
 
 def succeeds(podman: Podman, *arguments: str) -> bool:
     command = ["podman", *arguments]
-    return subprocess.run(command, env=podman.environment, capture_output=True, check=False).returncode == 0  # noqa: S603 - ours
+    return subprocess.run(command, env=podman.environment, capture_output=True, check=False).returncode == 0
 
 
 def purchase(url: str, link: str, processor: str) -> str:
-    """Accept an invitation to administrate, open an account, and have a card pay from it; return the answer."""
+    """Accept an administrator's invitation, open an account, and pay with its card; return the answer."""
     with httpx.Client(base_url=url, timeout=30) as client:
         token = link.partition("token=")[2].split()[0]
         secret = client.post("/auth/invitation/start", data={"token": token}).json()["secret"]
@@ -197,7 +197,7 @@ def test_secrets_go_round_and_staging_is_played_to_a_purchase(podman: Podman, ma
     for found in edited(manifests, values, tmp_path):
         name = found["metadata"]["name"]
         assert found["stringData"] == values[name]
-        file = tmp_path / f"{name}.yaml"  # podman hands a secret's `data` out as it is kept
+        file = tmp_path / f"{name}.yaml"  # podman passes a secret's `data` on as it is stored
         file.write_text(yaml.safe_dump({"data": found["stringData"]}))
         podman("secret", "create", name, str(file))
     with (manifests / "staging" / "settings.env").open("a") as settings:

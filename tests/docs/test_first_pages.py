@@ -1,4 +1,4 @@
-"""What a newcomer types first, as it stands: the tutorials, then the README, on one `make run`."""
+"""The first commands of a newcomer, unchanged: the tutorials, then the README, on one `make run`."""
 
 import pytest
 
@@ -8,13 +8,13 @@ from tests.support.source import ROOT
 TUTORIALS = [
     ROOT / "docs" / "tutorials" / f"{name}.md" for name in ("first-purchase", "first-cashback-month", "first-day")
 ]
-"""In the order in which they are read; their figures are those of fresh demo data."""
+"""The tutorials in reading order; their figures are those of fresh demo data."""
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
 
 
 def test_the_tutorials_and_the_readme_do_what_they_say(reader: Reader) -> None:
-    """One test, so that one process of several has the product that it runs on."""
+    """One test, so that one test worker has the product that all of it runs on."""
     assert sorted(TUTORIALS) == sorted((ROOT / "docs" / "tutorials").glob("*.md"))
     for page in (*TUTORIALS, ROOT / "README.md"):
         reader.follow(page)

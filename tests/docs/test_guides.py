@@ -1,4 +1,4 @@
-"""Every other page of the documentation that has blocks to be run, each by itself (`make test-docs`)."""
+"""Every other page of the documentation with blocks to run, each by itself (`make test-docs`)."""
 
 from pathlib import Path
 

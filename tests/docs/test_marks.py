@@ -1,4 +1,4 @@
-"""Each shell block of the documentation is run by a test, or says why it is not."""
+"""A test runs each shell block of the documentation, or the block gives a reason why not."""
 
 import itertools
 from pathlib import Path
@@ -17,7 +17,7 @@ def name_of(page: Path) -> str:
 
 
 def is_marked(block: Block) -> bool:
-    """A block that is run names HTTP errors beside, and no reason not to; another has a reason and no mark."""
+    """Return whether a block has a mark, perhaps with HTTP errors, or a reason, and not both."""
     if block.is_run:
         return block.reason is None and all(word.isdigit() and 400 <= int(word) < 600 for word in block.words[1:])
     return block.reason is not None and not block.words
@@ -36,7 +36,7 @@ def test_what_is_printed_follows_what_is_run(page: Path) -> None:
 
 
 def test_pages_that_are_run_stay_so() -> None:
-    """A page that lost its marks would go unnoticed otherwise."""
+    """Otherwise a page that lost its marks would go unnoticed."""
     run = [block for page in PAGES for block in blocks_of(page) if block.is_run]
     assert len(run) >= RUN_AT_LEAST
 

@@ -9,7 +9,7 @@ from tests.support.app import RunningApp, running_app, settings_for
 from tests.support.databases import NewDatabase
 
 StoredBytes = Callable[[], list[bytes]]
-"""Gives what lies in the storage."""
+"""Returns the bytes in the storage."""
 
 
 @pytest.fixture(scope="session")
@@ -19,7 +19,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def papers_url(new_database: NewDatabase) -> str:
-    """A database of these tests' own: a rotation counts every document in it."""
+    """A database of these tests' own, since a rotation counts every document in it."""
     return new_database("papers")
 
 
@@ -51,7 +51,7 @@ def vault(app: RunningApp) -> Vault:
 
 @pytest.fixture
 def stored(home: Path) -> StoredBytes:
-    """What lies on the disk; a test that must leave nothing compares before and after."""
+    """Return the files on the disk; a test that must leave nothing compares before and after."""
 
     def look() -> list[bytes]:
         return [file.read_bytes() for file in sorted((home / "documents").rglob("*")) if file.is_file()]

@@ -12,9 +12,9 @@ from tests.support import files
 
 
 async def inspect(data: bytes, pieces: list[int] | None = None) -> tuple[str, bytes]:
-    """Inspect a file that comes in pieces of the sizes given (the first holds what sniffing needs).
+    """Inspect a file that arrives in pieces of these sizes (the first holds what sniffing needs).
 
-    Returns its kind and what is kept of it.
+    Return its kind and the bytes that are kept.
     """
     inspector = content.sniff(data[: content.SNIFFED_BYTES])
     start, kept = 0, b""
@@ -143,7 +143,7 @@ def test_exif_keeps_its_orientation_and_all_else_in_its_place(order: str, orient
     assert len(kept) == len(with_position)
     assert PLACE not in kept
     assert struct.pack(order + "H", 0x8825) not in kept
-    # What leads to the make and to the directory of Exif stands where it stood, and one entry fewer is told.
+    # The entries for the make and the directory of Exif stay in place, and the count is one lower.
     assert kept[10:46] == with_position[10:46]
     assert struct.unpack_from(order + "H", kept, 8) == (3,)
     assert without_position(kept) == kept

@@ -51,7 +51,7 @@ async def test_a_document_is_kept_and_given_back(app: RunningApp, stored: Stored
     assert got.headers["content-disposition"] == "attachment; filename*=UTF-8''Minha%20CNH.pdf"
     assert got.headers["x-content-type-options"] == "nosniff"
     assert got.headers["content-length"] == str(len(data))
-    # No window of the clear text is on the disk.
+    # No window of the plain text is on the disk.
     lying = b"".join(stored())
     assert all(data[start : start + 16] not in lying for start in range(0, len(data) - 16, 4096))
 
@@ -284,7 +284,7 @@ async def test_without_the_rows_key_what_is_stored_cannot_be_read(app: RunningAp
         )
     refused = await person.client.get((await person.post(f"/documents/{document_id}/link")).json()["url"])
     assert (refused.status_code, refused.json()["code"]) == (500, "file_damaged")
-    # Another key opens nothing, and neither do swapped or changed segments.
+    # Another key opens nothing; nor do swapped or changed segments open.
     folder = home / "documents" / version_id.hex
     zero, one = (folder / "0000").read_bytes(), (folder / "0001").read_bytes()
     sealer = documents.sealing.FileSealer(document_id, version_id, documents.sealing.new_data_key())

@@ -29,13 +29,13 @@ async def work_off(queue: App, app: RunningApp) -> None:
 
 
 async def make_due(app: RunningApp) -> None:
-    """Have what waits for its day wait no longer."""
+    """Make due whatever waits for its day."""
     async with app.database.transaction() as tx:
         await tx.execute(text("UPDATE procrastinate_jobs SET scheduled_at = now() WHERE status = 'todo'"))
 
 
 async def test_the_bytes_of_a_deleted_document_go_away(app: RunningApp, stored: StoredBytes, queue: App) -> None:
-    await make_due(app)  # what tests before have deleted
+    await make_due(app)  # deleted by earlier tests
     await work_off(queue, app)
     before = stored()
     person = app.person()
@@ -46,7 +46,7 @@ async def test_the_bytes_of_a_deleted_document_go_away(app: RunningApp, stored: 
     clock.advance(timedelta(hours=2))
     await queue.configure_task("documents:remove_orphans").defer_async(timestamp=0)
     await work_off(queue, app)
-    assert stored() == with_it, "a backup under way may copy them still"
+    assert stored() == with_it, "a running backup may still copy them"
     async with app.database.transaction() as tx:
         (due,) = await tx.scalars(
             text(

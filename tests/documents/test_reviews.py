@@ -1,4 +1,4 @@
-"""What stands behind a document: its owner's word, or an operator's who saw it."""
+"""What vouches for a document: its owner's statement, or an operator who saw it."""
 
 import asyncio
 from datetime import datetime, timedelta
@@ -175,7 +175,7 @@ async def test_a_review_without_words_is_refused(app: RunningApp, body: dict[str
 
 
 async def test_a_review_and_a_change_at_once_never_vouch_for_what_was_not_seen(app: RunningApp) -> None:
-    """Whichever comes first: a document that says that it was reviewed has the number that was seen."""
+    """In either order: a document that counts as reviewed has the number that the operator saw."""
     operator = app.person(CLAIM)
     for _ in range(10):
         person = app.person()

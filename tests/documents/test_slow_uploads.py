@@ -29,7 +29,7 @@ async def test_an_upload_may_take_longer_than_other_requests(new_database: NewDa
     async def slow() -> AsyncIterator[bytes]:
         yield body[:300_000]
         passed = asyncio.Event()
-        asyncio.get_running_loop().call_later(0.1, passed.set)  # the time of an ordinary request passes
+        asyncio.get_running_loop().call_later(0.1, passed.set)  # longer than an ordinary request may take
         await passed.wait()
         yield body[300_000:]
 
@@ -70,7 +70,7 @@ async def test_so_many_files_of_a_person_come_at_once_and_others_are_not_kept_wa
     assert stored() == before
     assert (await upload(app.person(), files.pdf())).status_code == 201
     gone = slow.pop()
-    gone.cancel()  # who hangs up leaves the place to another
+    gone.cancel()  # a client that hangs up frees the place
     await asyncio.gather(gone, return_exceptions=True)
     assert (await upload(person, files.pdf())).status_code == 201
     go.set()

@@ -13,7 +13,7 @@ OWNER_PROGRAM = Path(__file__).with_name("owner.py")
 
 
 def is_alive(pid: int) -> bool:
-    """Alive and no zombie: those that an ended owner leaves behind are reaped by init in its own time."""
+    """Return whether a process lives and is no zombie: init reaps those that an ended owner leaves, in its own time."""
     try:
         return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
@@ -26,7 +26,7 @@ class Owner:
     def __init__(self, *arguments: str) -> None:
         command = [sys.executable, str(OWNER_PROGRAM), *arguments]
         source = str(Path(__file__).parents[2] / "src")
-        self.process = subprocess.Popen(  # noqa: S603 - argv is ours
+        self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": source}
         )
 

@@ -1,4 +1,4 @@
-"""A process that forks for its owner, as a test of forks starts it: `forker.py DESCRIPTOR`."""
+"""A process that forks for its owner, started by the tests of forks: `forker.py DESCRIPTOR`."""
 
 import json
 import os

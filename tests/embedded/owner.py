@@ -1,4 +1,4 @@
-"""A process that owns embedded servers, to be killed by tests: `owner.py hold|supervise HOME [APP_CODE]`."""
+"""A process that owns embedded servers, which tests kill: `owner.py hold|supervise HOME [APP_CODE]`."""
 
 import json
 import signal

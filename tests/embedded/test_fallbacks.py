@@ -1,4 +1,4 @@
-"""Where the kernel has no death signal, no `/proc` and no user namespaces (macOS), each is made up for."""
+"""The fallbacks where the kernel has no death signal, no `/proc` and no user namespaces (macOS)."""
 
 import os
 import signal
@@ -32,12 +32,12 @@ sys.stdin.read()
 def until(reached: Callable[[], bool]) -> None:
     deadline = time.monotonic() + SECONDS
     while not reached():
-        assert time.monotonic() < deadline, "it never came to it"
+        assert time.monotonic() < deadline, "it never got there"
         time.sleep(0.01)
 
 
 def guards(life: str) -> list[int]:
-    """The launchers that are still there and hold an argument on their command line."""
+    """Return the launchers that still run with an argument on their command line."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -52,7 +52,7 @@ def guards(life: str) -> list[int]:
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_without_a_death_signal_a_guard_ends_the_child(tmp_path: Path, number: signal.Signals) -> None:
-    with subprocess.Popen(  # noqa: S603 - argv is ours
+    with subprocess.Popen(
         [sys.executable, "-c", OWNER, SLEEP, str(tmp_path / "log")],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -70,7 +70,7 @@ def test_without_a_death_signal_a_guard_ends_the_child(tmp_path: Path, number: s
 
 def test_a_guard_goes_when_its_child_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "has_death_signal", lambda: False)
-    marker = f"0.0{tmp_path.stat().st_ino}"  # seconds, and an argument that nobody else has
+    marker = f"0.0{tmp_path.stat().st_ino}"  # seconds, and an argument that no other process has
     child = process.spawn([SLEEP, marker], log=tmp_path / "log")
     assert child.wait(SECONDS) == 0
     until(lambda: guards(marker) == [])
@@ -81,7 +81,7 @@ def test_without_proc_a_leftover_is_known_by_what_ps_tells(tmp_path: Path, monke
     child = process.spawn([SLEEP, "601"], log=tmp_path / "log")
     until(lambda: process.is_running_with(child.pid, "601"))
     assert not process.is_running_with(child.pid, "60")
-    assert process.end_leftover(child.pid, "not ours", [(signal.SIGKILL, 1)]), "what is not ours is left alone"
+    assert process.end_leftover(child.pid, "not ours", [(signal.SIGKILL, 1)]), "other people's processes are left alone"
     assert child.poll() is None
     assert process.end_leftover(child.pid, "601", [(signal.SIGTERM, SECONDS)])
     assert child.wait(SECONDS) == -signal.SIGTERM
@@ -101,4 +101,4 @@ def test_servers_start_crash_and_start_again_without_any_of_it(tmp_path: Path, m
                     assert connection.execute("SELECT 1").fetchone() == (1,)
                 servers.postgres.kill()
     finally:
-        subprocess.run(["/bin/rm", "-rf", str(placement.COMMON_FOLDER)], check=True)  # noqa: S603 - ours
+        subprocess.run(["/bin/rm", "-rf", str(placement.COMMON_FOLDER)], check=True)

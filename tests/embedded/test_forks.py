@@ -1,4 +1,4 @@
-"""Processes forked from one that has imported already: as their owner sees them, and how they end without it."""
+"""Processes forked from one that has imported already: how their owner sees them, and how they end without it."""
 
 import json
 import os

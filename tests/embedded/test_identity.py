@@ -1,4 +1,4 @@
-"""Root in a user namespace is what the other tests see; here are the other ways to run PostgreSQL."""
+"""The other tests run as root in a user namespace; these test the other ways to run PostgreSQL."""
 
 import os
 import shutil
@@ -22,7 +22,7 @@ NOBODY = 65534
 
 @pytest.fixture
 def open_folder(tmp_path: Path) -> Iterator[Path]:
-    """A folder that any user may pass through, as pytest's own is not."""
+    """A folder that any user may enter, which pytest's own is not."""
     folder = Path("/var/tmp", f"carteira-{tmp_path.parents[0].name}-{os.getpid()}")  # noqa: S108 - removed below
     folder.mkdir(mode=0o711)
     yield folder
@@ -73,9 +73,9 @@ def test_data_made_as_nobody_is_taken_over_in_a_namespace(open_folder: Path, mon
 
 
 def run_as_nobody(python: str, code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run code with the packages of this environment, whoever's Python it is."""
+    """Run code with this environment's packages, as a user who does not own its Python."""
     paths = [Path(__file__).parents[2] / "src", Path(psycopg.__file__).parents[1]]
-    return subprocess.run(  # noqa: S603 - argv is ours
+    return subprocess.run(
         [python, "-c", code, *arguments],
         user=NOBODY,
         group=NOBODY,
@@ -89,7 +89,7 @@ def run_as_nobody(python: str, code: str, *arguments: str) -> subprocess.Complet
 
 
 def python_for_everyone() -> str:
-    """A Python of our version that an ordinary user may run: ours, or the system's where ours is in root's home."""
+    """A Python of our version that an ordinary user may run: ours, or the system's if ours is in root's home."""
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     for python in (sys.executable, shutil.which(version, path="/usr/bin:/usr/local/bin")):
         try:

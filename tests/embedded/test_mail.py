@@ -1,4 +1,4 @@
-"""The embedded SMTP server keeps what it is given, over a restart too."""
+"""The embedded SMTP server keeps the e-mails that it receives, over a restart, too."""
 
 import smtplib
 from pathlib import Path
@@ -29,7 +29,7 @@ async def test_mail_lands_in_the_maildir_and_stays(tmp_path: Path) -> None:
     assert len(received) == 2
     assert sum("To: maria@exemplo.com.br" in mail for mail in received) == 1
     for mail in received:
-        assert f"\nCódigo 123\n{LINK}\n" in mail, "a link is copied as it stands in the file"
+        assert f"\nCódigo 123\n{LINK}\n" in mail, "a link is copied unchanged from the file"
         assert f'<a href="{LINK}">é meu</a>' in mail
 
 

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.integration
 
 
 def make_home_of_former_release(home: Path) -> None:
-    """Leave a home with one role, and data of that release's last migration."""
+    """Make a home with one role, and with data of that release's last migration."""
     with EmbeddedServers(home, redis=False, aws=False) as servers:
         schema.migrate(servers.endpoints.owner_url, "0033")
         with psycopg.connect(servers.endpoints.owner_url) as connection:

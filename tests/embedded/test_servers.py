@@ -124,7 +124,7 @@ def test_second_owner_is_refused_and_told_who_the_first_is(servers: EmbeddedServ
 def test_killed_postgres_is_noticed_and_recovers_on_its_port(servers: EmbeddedServers) -> None:
     with psycopg.connect(servers.endpoints.owner_url) as connection:
         connection.execute("CREATE TABLE committed AS SELECT 1 AS n")
-    with psycopg.connect(servers.endpoints.owner_url, autocommit=True):  # a backend that must go first
+    with psycopg.connect(servers.endpoints.owner_url, autocommit=True):  # a backend that must end first
         servers.postgres.kill()
         assert servers.watch() == ["postgres"]
         assert servers.restart("postgres").port == servers.postgres.port
@@ -153,7 +153,7 @@ def test_servers_die_with_their_owner_and_the_next_start_recovers(
         EmbeddedServers(tmp_path).start()
 
     assert started.end(number) == -number
-    with EmbeddedServers(tmp_path) as servers:  # at once, while the old ones are still going down
+    with EmbeddedServers(tmp_path) as servers:  # at once, while the former servers still shut down
         assert servers.endpoints == endpoints
         assert_kept(endpoints, "antes")
         assert not any(is_alive(int(pid)) for pid in pids)
@@ -177,7 +177,7 @@ def test_failed_start_says_why_in_portuguese_and_leaves_nothing_running(tmp_path
     with pytest.raises(ServerFailed, match=r"(?s)PostgreSQL: terminou ao partir.*postgres\.log.*no_such_setting"):
         servers.start()
     assert servers.redis.pid is None
-    with EmbeddedServers(tmp_path, redis=False, aws=False) as again:  # the home was given up
+    with EmbeddedServers(tmp_path, redis=False, aws=False) as again:  # the home was released
         assert again.endpoints.redis_url == ""
 
 

@@ -1,4 +1,4 @@
-"""What a trial by fire runs on: servers of its own, which sync to disk and may be killed."""
+"""Servers for the tests of faults: they sync to disk and may be killed."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +20,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer
 
 @pytest.fixture
 def server(servers: EmbeddedServers, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Server]:
-    """Run a server; a test's parameter names another strategy of the authorizer's."""
+    """Run a server; a test's parameter may name another strategy for the authorizer."""
     endpoints = servers.endpoints
     with running_server(
         tmp_path,

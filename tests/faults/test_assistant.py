@@ -1,8 +1,8 @@
-"""A yes to the assistant under kill -9: what it says that it did is done, once, and asked again it says what it did.
+"""The assistant under kill -9: an act that it confirmed is done once, and repeating the yes repeats the answer.
 
-People have their cards recharged by conversation while a worker, the whole server or PostgreSQL is killed between the
-yes and its effect. A yes that was not answered is said again under its key: either it is carried out now, or its first
-answer comes again, or the conversation has gone on and nothing is recharged.
+People recharge their cards by conversation while a worker, the whole server or PostgreSQL is killed between the yes and
+its effect. A yes without an answer is sent again under its key: it is carried out now, or its first answer is repeated,
+or the conversation has moved on and nothing is recharged.
 """
 
 from collections.abc import Awaitable, Callable
@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(180 + 120 * ROUNDS)]
 
 
 class Talkers(Clients):
-    """People who ask for a recharge of a real and say yes, a conversation after the other."""
+    """People who ask for a recharge of one real and confirm it, one conversation after the other."""
 
     def __init__(self, server: Server, people: list[Passenger]) -> None:
         super().__init__(server, "done")

@@ -1,4 +1,4 @@
-"""The authorizer under kill -9: what it answered is in the books, once, and nothing else that it was not asked for.
+"""The authorizer under kill -9: what it approved is in the ledger once, and nothing that was not requested.
 
 A load with transaction ids runs while a worker, the whole server or PostgreSQL is killed. Afterwards every `00` that a
 client received is in the ledger once; any other movement belongs to a request that was sent and not answered, and
@@ -36,7 +36,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(60 + 60 * ROUNDS)]
 
 
 class Shoppers(Clients):
-    """Clients of the processor's: each request is a purchase of a real with an id."""
+    """Clients of the processor's: each request is a purchase of one real with an id."""
 
     def __init__(self, server: Server, accounts: list[str]) -> None:
         super().__init__(server, "00")
@@ -62,7 +62,7 @@ async def open_accounts(books: Database) -> list[str]:
 
 
 async def in_the_books(books: Database, accounts: list[str]) -> list[str]:
-    """The transaction ids that moved money."""
+    """Return the transaction ids that moved money."""
     query = text("""
         SELECT decision.external_id FROM benefits_decisions decision JOIN ledger_entries entry ON entry.id = decision.id
         WHERE decision.account = ANY(:accounts) AND decision.code = '00'
@@ -75,7 +75,7 @@ async def assert_whole(books: Database, accounts: list[str], journal: Journal) -
     booked = await in_the_books(books, accounts)
     assert len(booked) == len(set(booked)), "an id moved money twice"
     assert journal.approved <= set(booked), "an approval is not in the books"
-    assert set(booked) - journal.approved <= journal.unanswered, "money moved for a request answered otherwise"
+    assert set(booked) - journal.approved <= journal.unanswered, "money moved for a request with another answer"
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -161,7 +161,7 @@ async def test_each_reversal_has_one_effect_however_often_it_is_asked_for(
     undone: list[str] = []
 
     async def undo(keys: list[str]) -> None:
-        """Ask for each until it is answered `00`: `07` says that it could not be found out."""
+        """Reverse each until it is answered `00`; `07` says that the outcome is unknown."""
         for key in keys:
             body = orjson.dumps({"id": key})
             while key not in undone:

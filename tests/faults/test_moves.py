@@ -1,7 +1,7 @@
-"""Debits of transport cards under kill -9: what was answered is in the books, once, and a key settles what was not.
+"""Debits of transport cards under kill -9: an answered debit is in the ledger once; its key settles any other.
 
-A load with a key each runs while a worker, the whole server or PostgreSQL is killed. An answer of 5xx, like none,
-leaves open what became of a debit: asked again under its key it is 200, and the money has moved once.
+A load runs with one key for each request while a worker, the whole server or PostgreSQL is killed. A 5xx, like no
+answer, leaves open what became of a debit: repeated under its key it is 200, and the money has moved once.
 """
 
 from collections.abc import Awaitable, Callable
@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(120 + 120 * ROUNDS)]
 
 
 class Riders(Clients):
-    """People who debit their cards by a centavo, each time under a key of its own."""
+    """People who debit their cards by one centavo, each time under a new key."""
 
     def __init__(self, server: Server, people: list[Passenger]) -> None:
         super().__init__(server, "200")

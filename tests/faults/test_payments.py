@@ -1,4 +1,4 @@
-"""Charges are paid at once, told of twice and out of order, while server and worker are killed: each counts once."""
+"""Charges are paid, notified twice and out of order, while server and worker are killed: each counts once."""
 
 import asyncio
 import signal
@@ -27,7 +27,7 @@ CHARGES = 1_000 if ROUNDS > 1 else 20
 KILLS = ROUNDS
 AMOUNT = 137
 A_PERSON = 20
-"""Charges of one person, as many as may be open."""
+"""The most charges that one person may have open."""
 AT_ONCE = 8
 SECONDS = 240 * max(1, ROUNDS // 3)
 
@@ -42,7 +42,7 @@ def stand_in(tmp_path: Path) -> Iterator[StandIn]:
 
 @dataclass
 class Installation:
-    """A server and a worker, as an operator runs them, both of which may be killed at any time."""
+    """A server and a worker, as an operator runs them; both may be killed at any time."""
 
     server: Server
     settings: dict[str, object]
@@ -91,7 +91,7 @@ async def installed(home: Path, url: str, redis_url: str, stand_in: StandIn) -> 
 
 @dataclass
 class Crowd:
-    """People who charge and pay as fast as they can, and ask again where they are not answered."""
+    """People who create and pay charges as fast as they can, and repeat a request that got no answer."""
 
     installation: Installation
     stand_in: StandIn
@@ -104,7 +104,7 @@ class Crowd:
         return {"Authorization": f"Bearer {token}"}
 
     async def ask(self, http: httpx.AsyncClient, method: str, path: str, **more: object) -> dict[str, object]:
-        """Ask until it is answered."""
+        """Repeat a request until it is answered."""
         while True:
             try:
                 answer = await http.request(method, path, **more)  # type: ignore[arg-type] # httpx's own
@@ -118,7 +118,7 @@ class Crowd:
             await asyncio.sleep(0.05)
 
     async def pay_all(self, person: UUID, count: int, turns: asyncio.Semaphore) -> None:
-        """Make and pay a person's charges."""
+        """Create and pay a person's charges."""
         async with (
             turns,
             httpx.AsyncClient(
@@ -139,7 +139,7 @@ class Crowd:
                 self.paid += 1
 
     async def kill_meanwhile(self) -> None:
-        """Kill server and worker again and again, evenly over the payments."""
+        """Kill server and worker again and again, spread evenly over the payments."""
         for number in range(KILLS):
             due = CHARGES * (number + 1) // (KILLS + 1)
             await until(lambda due=due: self.paid >= due, "payments go on", SECONDS)  # type: ignore[misc] # of this round
@@ -177,7 +177,7 @@ async def test_each_payment_counts_once_whatever_is_killed(
 
 
 async def _until_all_are_in(database: Database) -> None:
-    """Wait until as many payments as were made are known; the worker's polling finds what no call told of."""
+    """Wait until all payments are known; the worker's polling finds those that no call announced."""
     while True:
         async with database.transaction() as tx:
             if (await tx.execute(_OUTCOME)).one()[0] >= CHARGES:

@@ -1,6 +1,6 @@
-"""Databases that are restored, exchanged, promoted or upgraded go on: nothing unheard, none accused, no money apart.
+"""Databases that are restored, exchanged, promoted or upgraded continue: no row unread, no false alarm, no money lost.
 
-On clusters of the test's own, with PostgreSQL's programs, as an operator would.
+They are clusters of the test's own, handled with PostgreSQL's programs, as an operator would.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from tests.support.traffic import Ears, Heads, offset, proven, write, written
 pytestmark = [pytest.mark.integration]
 LOOKED = "positions looked at after a restore"
 SPENT = 20_000
-"""How many transactions the first cluster has behind it; the second one none."""
+"""The number of past transactions of the first cluster; the second one has none."""
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ async def server(url: str) -> AsyncIterator[Database]:
 
 @pytest.fixture
 async def lived_in(first: Cluster) -> AsyncIterator[tuple[Database, Ears]]:
-    """A database in the first cluster that has seen traffic, and who heard of it."""
+    """A database in the first cluster that has seen traffic, and its followers."""
     first.execute("DROP DATABASE IF EXISTS lived_in WITH (FORCE)", "CREATE DATABASE lived_in TEMPLATE migrated")
     first.execute("ALTER DATABASE lived_in OWNER TO carteira")
     async with server(first.url("lived_in")) as database:
@@ -70,7 +70,7 @@ async def lived_in(first: Cluster) -> AsyncIterator[tuple[Database, Ears]]:
 
 
 async def go_on(database: Database, ears: Ears) -> None:
-    """Write from several connections at once, and hear all of it once."""
+    """Write from several connections at once, and read all of it once."""
     await asyncio.gather(*(write(database) for _ in range(4)))
     await ears.listen(database)
     await ears.assert_all_heard(database)
@@ -81,7 +81,7 @@ async def test_a_dump_goes_on_in_a_new_cluster_in_a_higher_one_and_back_in_the_f
 ) -> None:
     database, ears = lived_in
     heads = await proven(database)
-    await write(database)  # is not heard of before the dump
+    await write(database)  # is not read before the dump
     dump = first.dump("lived_in", tmp_path / "first.dump")
 
     with capture_logs() as logs:
@@ -106,7 +106,7 @@ async def test_a_dump_goes_on_in_a_new_cluster_in_a_higher_one_and_back_in_the_f
     async with server(first.restore(dump, "back")) as back:
         await go_on(back, ears)
         await proven(back, *heads)
-        assert await offset(back) == raised, "the first cluster's ids are the higher ones"
+        assert await offset(back) == raised, "the first cluster has the higher ids"
 
 
 async def test_a_plain_dump_of_the_release_before_goes_on(first: Cluster, second: Cluster, tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ async def test_a_plain_dump_of_the_release_before_goes_on(first: Cluster, second
                                                ::ledger_new_entry FROM unnest(entries) AS one), lines, follow,
                                   (entries[1]).actor_kind, (entries[1]).actor_id, approved_by)"""
         )
-        async with server(url) as database:  # asks as the release before did
+        async with server(url) as database:  # reads as the former release did
             async with database.transaction() as tx:
                 await open_system_accounts(tx)
             await write(database)
@@ -144,7 +144,7 @@ async def test_a_plain_dump_of_the_release_before_goes_on(first: Cluster, second
             heads = await proven(database)
             await write(database)
         former.execute("DROP FUNCTION position_now, position_horizon")
-        former.execute("DROP TYPE ledger_posted_entry CASCADE")  # and the function of it
+        former.execute("DROP TYPE ledger_posted_entry CASCADE")  # and its function
         former.execute("DROP TABLE ledger_keys, ledger_reversals, benefits_references")
         former.execute("ALTER TABLE events DROP COLUMN traceparent")
     run("pg_dump", f"--file={tmp_path / 'former.sql'}", "--no-owner", url)
@@ -179,7 +179,7 @@ async def test_servers_that_find_a_restored_database_at_once_raise_it_once(
 async def test_a_server_goes_on_while_its_database_is_exchanged_under_it(
     lived_in: tuple[Database, Ears], first: Cluster, second: Cluster, tmp_path: Path, how: str
 ) -> None:
-    """Writers never pause: whatever they write into the database that is there in the end is heard of."""
+    """Writers never pause: whatever they write into the database that remains is read."""
     database, ears = lived_in
     heads = await proven(database)
     dump = first.dump("lived_in", tmp_path / "dump")
@@ -212,7 +212,7 @@ async def test_a_server_goes_on_while_its_database_is_exchanged_under_it(
 
 
 def _in_place(cluster: Cluster, dump: Path) -> None:
-    # `pg_restore --clean` cannot drop what partitions have of their table.
+    # `pg_restore --clean` cannot drop what partitions inherit from their table.
     cluster.execute(
         "DROP SCHEMA public CASCADE",
         "CREATE SCHEMA public AUTHORIZATION pg_database_owner",
@@ -266,7 +266,7 @@ async def test_a_replica_that_is_promoted_goes_on_as_it_was(
             async with server(replica.url("lived_in")) as standby:
                 await standby.ping()  # a connection that was made before the promotion stays
                 await write(database)
-                first.server.stop()  # once the standby has all
+                first.server.stop()  # once the standby has all of it
                 with psycopg.connect(replica.url("lived_in", superuser=True), autocommit=True) as operator:
                     operator.execute("SELECT pg_promote()")
                 await go_on(standby, ears)
@@ -315,7 +315,7 @@ async def test_a_cluster_of_the_version_before_serves_and_is_upgraded(tmp_path: 
 
 @asynccontextmanager
 async def upgraded(old: Cluster, folder: Path) -> AsyncIterator[Cluster]:
-    """Stop a cluster, and run what `pg_upgrade` makes of it."""
+    """Stop a cluster, and run the one that `pg_upgrade` makes of it."""
     new = Cluster(folder, like=old)
     new.home.log_path("postgres")
     new.server.prepare()
@@ -323,7 +323,7 @@ async def upgraded(old: Cluster, folder: Path) -> AsyncIterator[Cluster]:
         checksums = connection.execute("SHOW data_checksums").fetchone()
     old.server.stop()
     try:
-        if checksums == ("off",):  # from 18 on a cluster has them unless it is told otherwise
+        if checksums == ("off",):  # from 18 on clusters have checksums by default
             old.run_as_owner("pg_checksums", "--enable", "--no-sync", "-D", str(old.data))
         trusting = [shutil.copy(each.data / "pg_hba.conf", each.data / "pg_hba.kept") for each in (old, new)]
         for kept in trusting:
@@ -343,7 +343,7 @@ async def upgraded(old: Cluster, folder: Path) -> AsyncIterator[Cluster]:
 
 
 async def goes_on_as_it_was(cluster: Cluster, ears: Ears, heads: Heads) -> None:
-    """A server goes on in an upgraded cluster, and finds nothing to raise."""
+    """Assert that a server continues in an upgraded cluster, and has no position to raise."""
     with capture_logs() as logs:
         async with server(cluster.url("lived_in")) as there:
             await go_on(there, ears)

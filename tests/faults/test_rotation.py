@@ -1,4 +1,4 @@
-"""A rotation of keys under kill -9 at each of its points: what was sealed or signed is taken, and it goes on."""
+"""A rotation of keys under kill -9 at each of its points: all still opens and verifies, and it can be resumed."""
 
 import asyncio
 import subprocess
@@ -19,11 +19,11 @@ from tests.support.databases import NewDatabase
 from tests.support.server import clean_environment
 
 LEAST_POINTS = {"identity": 12, "tokens": 3}
-"""Fewer are no trial: the hooks would not be reached."""
+"""Fewer points mean that the hooks were not reached."""
 
 
 class Doomed:
-    """Rotations that die when they are told to."""
+    """Rotations that die at a chosen point."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
@@ -42,7 +42,7 @@ class Doomed:
 @contextmanager
 def doomed(ring: str, *arguments: str) -> Iterator[Doomed]:
     root = str(Path(__file__).parents[2])
-    with subprocess.Popen(  # noqa: S603 - argv is ours
+    with subprocess.Popen(
         [sys.executable, "-m", "tests.support.doomed_rotation", ring, *arguments],
         env=clean_environment(Path(arguments[0]).parent) | {"PYTHONPATH": f"{root}/src:{root}"},
         cwd=root,

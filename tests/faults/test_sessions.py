@@ -1,4 +1,4 @@
-"""A real server with PostgreSQL stopped for longer than it remembers sessions: who was signed in goes on reading."""
+"""A real server with PostgreSQL stopped for longer than standings are cached: known sessions continue to read."""
 
 import re
 import time
@@ -51,7 +51,7 @@ def http(server: Server) -> Iterator[httpx.Client]:
 
 
 def sign_in(http: httpx.Client, operator: dict[str, str]) -> dict[str, str]:
-    """Give the headers of a new person who is signed in and may see credit profiles."""
+    """Return the headers of a new signed-in person who may see credit profiles."""
     body = new_person()
     person = http.post("/users/register", json=body).json()
     given = http.put(f"/users/{person['id']}/role", json={"role_id": ADMINISTRATOR}, headers=operator)

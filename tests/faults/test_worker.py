@@ -1,7 +1,7 @@
-"""A worker under kill -9 at each point of a job: the job is done once in effect, by whoever takes it up.
+"""A worker under kill -9 at each point of a job: the job has its effect once, whoever resumes it.
 
-For each kind of job, and for each point of it in turn: something is there to do, a worker dies at that point, another
-takes up what it left, and what came of it is looked at.
+For each kind of job, and for each of its points in turn: something is to be done, a worker dies at that point, another
+resumes the work, and the test checks the effect.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ Check = Callable[[], Awaitable[None]]
 
 
 class Doomed:
-    """Workers that die when they are told to, and what takes up their work."""
+    """Workers that die at a chosen point, and those that resume their work."""
 
     def __init__(self, app: RunningApp, endpoints: Endpoints, process: asyncio.subprocess.Process) -> None:
         self.app = app
@@ -78,7 +78,7 @@ class Doomed:
             return int((await tx.execute(text(query), values)).scalar_one())
 
     def letters(self, address: str, subject: str) -> list[str]:
-        """Return the ids of the letters that came for an address."""
+        """Return the ids of the e-mails that an address received."""
         mails = mail_to(self.endpoints.maildir, address)
         return [str(mail["Message-ID"]) for mail in mails if mail["Subject"] == subject]
 
@@ -129,11 +129,11 @@ async def doomed(settings: Settings, endpoints: Endpoints, redis_url: str) -> As
 
 
 Kind = Callable[[Doomed], Awaitable[Check]]
-"""Brings something about that is to be done, and returns what looks at whether it was."""
+"""Defers work, and returns a check of whether it was done."""
 
 
 async def news(doomed: Doomed) -> Check:
-    """A letter: whoever reads it twice knows it by its id."""
+    """An e-mail: a recipient who gets it twice recognises it by its id."""
     person = await register(doomed.app)
     await doomed.defer("identity:tell_password_changed", user_id=str(person.id))
 
@@ -146,7 +146,7 @@ async def news(doomed: Doomed) -> Check:
 
 
 async def code(doomed: Doomed) -> Check:
-    """A code: the newest one that came is the one that counts."""
+    """A code: only the newest one counts."""
     person = await register(doomed.app)
     client = doomed.app.client
     assert (await client.post("/password-recovery", json={"cpf": person.cpf})).status_code == 202
@@ -161,11 +161,11 @@ async def code(doomed: Doomed) -> Check:
 
 
 _EARLIER = iter([date(2019 - number // 6, 11 - number % 6 * 2, 1) for number in range(90)])
-"""Months to close, each before those that the job has closed: it closes all from the oldest purchase on."""
+"""Months to close, each before those already closed: the job closes all from the oldest purchase on."""
 
 
 async def month(doomed: Doomed) -> Check:
-    """A month's close: one credit, one event."""
+    """Closing a month: one credit, one event."""
     reseller, closing = await new_reseller(doomed.app), next(_EARLIER)
     await approved_purchase(doomed.app, reseller, 50_000, closing)
     await doomed.defer("resellers:close_due_months", timestamp=0)
@@ -199,7 +199,7 @@ async def hold(doomed: Doomed) -> Check:
 
 
 async def accounts_file(doomed: Doomed) -> Check:
-    """A file of accounts: each line is opened and credited once, whoever is at it."""
+    """A file of accounts: each line is opened and credited once, whichever worker does it."""
     operator, cpf = doomed.app.operator(), new_cpf()
     begun = await operator.call(
         "POST", "/benefits/accounts/bulk", content=f"cpf;amount FOOD\n{cpf};70\n", headers={"Content-Type": "text/csv"}
@@ -216,7 +216,7 @@ async def accounts_file(doomed: Doomed) -> Check:
 
 
 async def reminder(doomed: Doomed) -> Check:
-    """A document that expires: its owner is told once, from the job over the event to the letter."""
+    """A document that expires: its owner is told once, by job, event and e-mail."""
     person = await register(doomed.app)
     soon = (clock.today() + timedelta(days=5)).isoformat()
     document = (await upload(person, files.pdf(), expires_on=soon)).json()["id"]
@@ -236,7 +236,7 @@ async def reminder(doomed: Doomed) -> Check:
 
 
 async def bytes_removed(doomed: Doomed) -> Check:
-    """A document that was deleted: its sealed bytes go, once the day is over for which backups want them."""
+    """A deleted document: its sealed bytes are removed, once backups need them no longer."""
     stored = doomed.app.settings.carteira_home / "documents"
     before = sorted(stored.rglob("*"))
     person = await register(doomed.app)
@@ -268,7 +268,7 @@ async def export(doomed: Doomed) -> Check:
 
 
 async def proofs(doomed: Doomed) -> Check:
-    """The proofs: made, and kept."""
+    """The proofs: made, and stored."""
     began = clock.now()
     for task in ("ledger:reconcile", "ledger:verify", "identity:verify_audit"):
         await doomed.defer(task, timestamp=0)
@@ -283,7 +283,7 @@ async def proofs(doomed: Doomed) -> Check:
 
 
 async def expiry(doomed: Doomed) -> Check:
-    """An operation that nobody approved: it ends once, and nothing moves."""
+    """An operation that nobody approved: it expires once, and nothing moves."""
     operator = doomed.app.operator()
     account = await open_benefit_account(operator, CASH=0)
     order = {"category": "CASH", "amount": 5_000}
@@ -306,7 +306,7 @@ async def expiry(doomed: Doomed) -> Check:
 
 
 async def chains(doomed: Doomed) -> Check:
-    """What is new in the ledger and the audit: sealed once, in order."""
+    """The chains: new rows of ledger and audit are sealed once, in order."""
     async with doomed.app.database.transaction() as tx:
         await open_system_accounts(tx)
         await open_wallet(tx, 100)
@@ -325,7 +325,7 @@ async def chains(doomed: Doomed) -> Check:
 FOLLOWERS: dict[Kind, tuple[str, ...]] = {reminder: ("notices",), chains: ("ledger.chain", "audit.chain")}
 KINDS: list[Kind] = [chains, news, code, month, hold, reminder, bytes_removed, export, proofs, expiry, accounts_file]
 STEPS: dict[Kind, int] = {accounts_file: 7}
-"""Of kinds with many points, each so many-th is died at."""
+"""For kinds with many points: the distance between those that are tested."""
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)

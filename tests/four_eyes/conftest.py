@@ -24,7 +24,7 @@ MONEY = (
 async def world(
     new_database: NewDatabase, endpoints: Endpoints, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[World]:
-    """An application with limits, on a database of its own; its ledger adds up in the end."""
+    """An application with limits, on a database of its own; its ledger must reconcile in the end."""
     limits = {f"limit_{name}": LIMIT for name in MONEY} | {f"daily_{name}": DAILY for name in MONEY}
     settings = settings_for(
         tmp_path_factory.mktemp("home"),

@@ -1,4 +1,4 @@
-"""Files of accounts and top-ups for a day to come, above a limit: who approved them stays with the money."""
+"""Files of accounts and top-ups for a later day, above a limit: the money records who approved it."""
 
 from datetime import date, timedelta
 from typing import Any
@@ -16,7 +16,7 @@ IMPORTS, SCHEDULES = "/benefits/accounts/bulk", "/benefits/scheduled-credits"
 
 
 async def may(_tx: Tx, _actor: Actor, _claim: str) -> bool:
-    """Let everybody's order be carried out: these makers have a developer's token, and no row."""
+    """Let everybody's operations be carried out: these makers have a developer's token, and no row."""
     return True
 
 
@@ -37,7 +37,7 @@ async def accounts_of(world: World, cpf: str) -> list[dict[str, Any]]:
 
 
 async def entries_of(world: World, account: str) -> set[tuple[str, str | None]]:
-    """Return who posted what came to an account, and who approved it."""
+    """Return who posted what an account received, and who approved it."""
     answer = await world.checker().get(f"/benefits/accounts/{account}/statement")
     return {(line["actor"]["id"], line["approved_by"]) for line in answer.json()["items"]}
 
@@ -46,7 +46,7 @@ async def test_a_file_above_the_limit_opens_nothing_before_a_second_person(world
     cpfs, maker, checker = [new_cpf() for _ in range(3)], world.checker(), world.checker()
     operation = await propose_file(maker, IMPORTS, content=file_of(cpfs, LIMIT // 2), headers=CSV)
     seen = await world.pending(maker, operation)
-    assert seen["order"] == {"lines": 3, "employer_id": None, "invite": True}, "nobody's CPF is shown"
+    assert seen["order"] == {"lines": 3, "employer_id": None, "invite": True}, "no CPF is shown"
     assert "Abrir 3 contas" in seen["summary"]
     assert (await approve(maker, operation)).json()["code"] == "own_operation"
     assert await accounts_of(world, cpfs[0]) == []
@@ -106,8 +106,7 @@ async def test_what_was_scheduled_above_the_limit_is_made_on_its_day_by_both(wor
 
 
 async def test_what_nothing_was_weighed_for_is_not_made_on_its_day(world: World) -> None:
-    """Accounts that are opened, and categories that are made, after a top-up was weighed would be credited by nobody's
-    leave."""
+    """Accounts and categories created after a top-up was weighed would otherwise be credited unapproved."""
     maker, reference = world.maker(), f"later-{uuid4()}"
     day = clock.today() + timedelta(days=2)
     account = await world.open({"cpf": new_cpf()})
@@ -126,7 +125,7 @@ async def test_what_nothing_was_weighed_for_is_not_made_on_its_day(world: World)
 
 
 async def test_what_would_move_more_than_was_weighed_is_not_made(world: World) -> None:
-    """So it is with what was scheduled before each line was kept as it was weighed."""
+    """So are top-ups that were scheduled before each line was stored as it was weighed."""
     maker, account = world.maker(), await world.open({"cpf": new_cpf()})
     day = clock.today() + timedelta(days=2)
     lines = [{"account": account, "category": "FOOD", "amount": 100}]

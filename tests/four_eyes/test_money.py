@@ -1,4 +1,4 @@
-"""Operators' money over HTTP, kind by kind: alone up to the limit, above it with a second person."""
+"""Operators' money over HTTP, kind by kind: alone up to the limit, with a second person above it."""
 
 import asyncio
 from datetime import timedelta
@@ -59,7 +59,7 @@ async def test_above_the_limit_it_waits_and_a_second_person_has_it_done(world: W
 
 @each_kind
 async def test_one_operator_gives_nobody_a_billion(world: World, kind: str) -> None:
-    """A whole day's ceiling stands before it, whatever the way; two persons do not pass it either."""
+    """A day's ceiling limits it, on every route; two persons do not pass it either."""
     attempt = await attempt_of(world, kind, BILLION)
     answer = await world.maker().post(attempt.path, attempt.body)
     assert (answer.status_code, answer.json()["code"]) == (409, "daily_ceiling_reached")
@@ -150,7 +150,7 @@ async def test_fifty_top_ups_at_once_never_pass_a_days_ceiling(world: World) -> 
 
 
 async def test_a_checkers_connection_that_dies_leaves_the_operation_as_it_was(world: World) -> None:
-    """Killed between the entry and the commit: nothing moved, and it is approved once after that."""
+    """Killed between the entry and the commit: nothing has moved, and one approval succeeds afterwards."""
     maker, checker = world.maker(), world.checker()
     attempt = await credit(world, LIMIT + 1, {"cpf": new_cpf()})
     operation = await propose(maker, attempt)
@@ -174,7 +174,7 @@ async def test_a_checkers_connection_that_dies_leaves_the_operation_as_it_was(wo
 
 
 async def test_what_was_asked_for_is_gone_once_it_is_decided(world: World) -> None:
-    """While it waits its checker sees it, without the contact and with the CPF masked."""
+    """While it waits, its checker sees it without the contact and with the CPF masked."""
     cpf, maker = new_cpf(), world.maker()
     body = {"account": f"f-{cpf}", "cpf": cpf, "contact": "maria@exemplo.com.br", "balances": {"CASH": LIMIT + 1}}
     answer = await maker.post("/benefits/accounts", body)

@@ -1,4 +1,4 @@
-"""Where a typed CPF earns nothing, who approves what is for a CPF has proven their own: it may be theirs."""
+"""Where a typed CPF earns nothing, the checker of an operation for a CPF has a proven one: it might be theirs."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -29,7 +29,7 @@ async def app(new_database: NewDatabase, endpoints: Endpoints, tmp_path: Path) -
 
 
 async def proposed(app: RunningApp, cpf: str) -> str:
-    """Have a top-up of an account that waits for a CPF wait for its checker."""
+    """Propose a top-up of an account that waits for a CPF, so that it waits for a checker."""
     maker, account = app.person("benefits:write"), f"p-{uuid4()}"
     opened = await maker.post("/benefits/accounts", {"account": account, "cpf": cpf})
     assert opened.status_code == 201, opened.text

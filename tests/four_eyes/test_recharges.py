@@ -1,4 +1,4 @@
-"""Recharges where they need a payment: for nothing nowhere, at a counter for cash."""
+"""Recharges where they need a payment: nowhere without one, and at a counter for cash."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ async def card_of(person: Person) -> str:
 
 
 async def test_nobody_makes_money_on_their_own_card(world: World) -> None:
-    """The former attack: any citizen, a billion a call."""
+    """The former attack: any citizen, a billion with each call."""
     me = world.app.person()
     card = await card_of(me)
     for key in (None, "k"):
@@ -69,7 +69,7 @@ async def test_a_counter_needs_the_claim_a_card_and_an_amount(world: World) -> N
 
 
 async def test_the_assistant_recharges_nothing_either(world: World) -> None:
-    """Nor does a conversation that had begun when no payment was needed."""
+    """Nor does a conversation that started when no payment was needed."""
     me = world.app.person()
     card = await card_of(me)
     who = Principal(me.id)

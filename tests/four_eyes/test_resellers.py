@@ -15,7 +15,7 @@ BILLION = 10**12
 
 
 async def purchase(world: World, amount: int, *, by: Buyer | None = None, reseller: Buyer | None = None) -> str:
-    """Register a purchase, by its reseller if not told otherwise; return its id."""
+    """Register a purchase, by its reseller unless told otherwise; return its id."""
     reseller = reseller or await new_reseller(world.app)
     bought = await (by or reseller).buy(amount, DAY, cpf=reseller.cpf)
     assert bought["status"] == PENDING
@@ -75,7 +75,7 @@ async def test_who_registered_a_purchase_does_not_approve_it(world: World, amoun
 
 
 async def test_who_changed_a_purchase_does_not_approve_it(world: World) -> None:
-    """Not even once somebody else has changed it after them."""
+    """Not even when somebody else has changed it after them."""
     first, second = new_operator(world.app), new_operator(world.app)
     reseller = await new_reseller(world.app)
     bought = await purchase(world, 5, reseller=reseller)
@@ -126,7 +126,7 @@ async def test_a_days_approvals_have_a_ceiling(world: World) -> None:
 
 
 async def test_an_automatic_approval_takes_two_and_stops_at_the_limit(world: World) -> None:
-    """It approves without end and in advance: by it an operator would pass every limit."""
+    """Automatic approval has no end and works in advance: with it an operator would pass every limit."""
     reseller, operator = await new_reseller(world.app), new_operator(world.app)
     answer = await operator.post("/cashback/auto-approvals", {"cpf": reseller.cpf, "valid_from": "2026-05"})
     assert answer.status_code == 202
@@ -212,5 +212,5 @@ async def test_a_correction_of_a_closed_month_above_the_limit_takes_two(world: W
     taken_back = await correct(-LIMIT)
     assert taken_back.status_code == 201
     undone = await maker.post(f"/cashback/adjustments/{taken_back.json()['id']}/undo")
-    assert undone.status_code == 200, "what the reseller gains by it is within the limit"
+    assert undone.status_code == 200, "the reseller's gain is within the limit"
     assert (await correct(BILLION)).json()["code"] == "daily_ceiling_reached"

@@ -1,4 +1,4 @@
-"""Each way in which an operator moves money, as an attempt of so many centavos that somebody gains by."""
+"""Each way in which an operator moves money, as an attempt to move so many centavos to somebody."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Attempt:
     body: object
     moved: Callable[[], Awaitable[int]]
     spoil: Callable[[], Awaitable[None]]
-    """Makes it impossible behind the back of who approves it."""
+    """Makes it impossible before the checker approves it."""
 
 
 @dataclass
@@ -39,15 +39,15 @@ class World:
     app: RunningApp
 
     def maker(self) -> Person:
-        """Return a new operator who may do everything but approve."""
+        """Return a new operator who holds every claim but approval."""
         return self.app.person("benefits:read", "benefits:write", "ledger:write", "transit:recharge")
 
     def checker(self) -> Person:
-        """Return a new operator who may approve, and do everything else too."""
+        """Return a new operator who may approve, and holds every other claim, too."""
         return self.app.operator()
 
     async def gainer(self) -> Person:
-        """Return a registered person, known by user and CPF, who approves as well."""
+        """Return a registered person, with user and CPF, who may approve as well."""
         person = await register(self.app)
         person.headers = self.app.bearer("money:approve", user_id=person.id)
         return person
@@ -60,13 +60,13 @@ class World:
         return seen
 
     async def balance(self, account: str) -> int:
-        """Return what an account has in all."""
+        """Return an account's total balance."""
         async with self.app.database.transaction() as tx:
             holder = await tx.scalar(text("SELECT id FROM benefits_accounts WHERE reference = :r"), {"r": account})
             return 0 if holder is None else sum((await accounts.balances(tx, holder)).values())
 
     async def open(self, gains: dict[str, str], balance: int = 0) -> str:
-        """Open an account past the limits."""
+        """Open an account without the limits."""
         reference = f"f-{uuid4()}"
         async with self.app.database.transaction() as tx:
             body = AccountIn.model_validate({"account": reference, "balances": {"CASH": balance}} | gains)
@@ -74,7 +74,7 @@ class World:
         return reference
 
     async def buy(self, account: str, amount: int) -> str:
-        """Have an account pay for a purchase; return the transaction's id."""
+        """Pay for a purchase from an account; return the transaction's id."""
         answer = await self.app.client.post(
             AUTHORIZER, content=purchase(account, f"{amount // 100}.{amount % 100:02}"), headers=processor_headers()
         )
@@ -143,7 +143,7 @@ async def _of_purchase(world: World, amount: int, gains: Gains, path: str, body:
 
 
 async def _reverse_and_take_again(tx: Tx, account: str, entry_id: str, amount: int) -> None:
-    """Have the purchase reversed already, and the money that came back spent."""
+    """Reverse the purchase beforehand, and spend the money that came back."""
     await ledger.reverse(tx, UUID(entry_id), actor=TESTER)
     holder = await accounts.find(tx, account)
     (cash,) = (view for view in await ledger.accounts_of_holder(tx, holder.id) if view.kind.endswith("CASH"))
@@ -168,7 +168,7 @@ async def correction(world: World, amount: int, gains: Gains) -> Attempt:
 
 
 async def cash_recharge(world: World, amount: int, gains: Gains) -> Attempt:
-    """The card is that of the user, or of the user of the CPF."""
+    """Recharge a user's card, or that of the user of a CPF."""
     async with world.app.database.transaction() as tx:
         named = {"id": gains.get("user_id"), "cpf": gains.get("cpf")}
         query = text("SELECT id FROM users WHERE id = CAST(:id AS uuid) OR cpf = :cpf")
@@ -195,7 +195,7 @@ KINDS: dict[str, Kind] = {
 
 
 async def propose(maker: Person, attempt: Attempt, **headers: str) -> str:
-    """Ask for what is above the limit; return the id of the pending operation."""
+    """Propose what is above the limit; return the id of the pending operation."""
     answer = await maker.call("POST", attempt.path, json=attempt.body, headers=headers)
     assert answer.status_code == 202, answer.text
     return str(answer.json()["pending"]["id"])

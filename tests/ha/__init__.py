@@ -1,1 +1,1 @@
-"""High availability, tried: three machines, each fault under load, and nothing that was acknowledged is lost."""
+"""High availability: three machines, each fault under load, and nothing that was acknowledged is lost."""

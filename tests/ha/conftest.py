@@ -1,4 +1,4 @@
-"""An installation that survives a machine: PostgreSQL and Redis with replicas, two servers, two workers."""
+"""An installation that survives the loss of a machine: PostgreSQL and Redis with replicas, two servers, two workers."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack

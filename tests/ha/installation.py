@@ -1,4 +1,4 @@
-"""What is tried: the installation, and clients of its authorizer that go on through everything."""
+"""The installation under test, and clients of its authorizer that continue through everything."""
 
 import asyncio
 import time
@@ -21,7 +21,7 @@ from tests.support.waiting import until
 from tests.support.worker import Worker
 
 PACE_SECONDS = 0.08
-"""Between two requests of a client: with sixteen of them some 200 purchases a second."""
+"""Seconds between two requests of a client: sixteen clients make some 200 purchases a second."""
 TOKEN_SECONDS = 6 * 3600
 
 
@@ -35,7 +35,7 @@ class Installation:
     workers: list[Worker]
 
     def is_ready(self) -> bool:
-        """Tell whether all four processes say that they are ready: they reach PostgreSQL, and the servers Redis."""
+        """Return whether all four processes report that they reach PostgreSQL, and the servers Redis."""
         urls = [server.url for server in self.servers]
         urls += [f"http://{worker.host}:{worker.port}" for worker in self.workers]
         return all(_is_ready(url) for url in urls)
@@ -64,7 +64,7 @@ def _is_ready(url: str) -> bool:
 
 
 class Shoppers(Clients):
-    """Clients of the processor's at both servers: each request is a purchase of a real with an id of its own."""
+    """Clients of the processor's at both servers: each request is a purchase of one real with its own id."""
 
     def __init__(self, installation: Installation, accounts: list[str]) -> None:
         super().__init__(installation.servers[0], "00")
@@ -100,7 +100,7 @@ class Shoppers(Clients):
         await asyncio.sleep(PACE_SECONDS)
 
     async def go_on(self, number: int) -> None:
-        """Go on at one server until it is lost, then at the other."""
+        """Continue at one server until it is lost, then at the other."""
         at = number
         while not self.stop.is_set():
             at += 1
@@ -128,5 +128,5 @@ class Shoppers(Clients):
         return max((after - before for before, after in pairwise(instants)), default=0.0)
 
     def codes(self) -> Counter[str]:
-        """Count the answers."""
+        """Count the answers by code."""
         return Counter(self.journal.answers.values())

@@ -1,6 +1,6 @@
-"""Each fault under load, some times: nothing that was answered `00` is lost or doubled, and it recovers by itself.
+"""Each fault under load, repeatedly: nothing answered `00` is lost or doubled, and the system recovers by itself.
 
-What is answered otherwise moved nothing. What was not answered is asked again under its id, and has one effect.
+A request with another answer moved nothing. A request without an answer is repeated under its id, and has one effect.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ from tests.support.waiting import until
 PAUSE_SECONDS = int(os.environ.get("CARTEIRA_PAUSE_SECONDS", "10"))
 PATIENCE_SECONDS = 5.0
 ANSWER_SECONDS = 45.0
-"""No answer takes longer: what is in doubt is found out, or given up, within 40 s."""
+"""No answer takes longer: a commit in doubt is resolved, or given up, within 40 s."""
 REPORT = ROOT / "dist" / "high-availability.jsonl"
 
 Heal = Callable[[], Awaitable[None]]
@@ -43,6 +43,16 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(240 + (120 + PAUSE_SE
 @dataclass(frozen=True)
 class Fault:
     """What happens, and for how long purchases may stand still because of it.
+
+    Attributes:
+
+    strike: Makes it happen; returns what an operator does about it afterwards.
+
+    most_seconds: The longest time without an approval that is accepted.
+
+    is_felt: Whether some purchases are answered `07` meanwhile.
+
+    clients_leave: Whether clients leave a server that does not answer for `PATIENCE_SECONDS`.
 
     Attributes:
         strike: Has it happen; returns what an operator does about it in the end.
@@ -59,7 +69,7 @@ class Fault:
 
 
 async def nothing() -> None:
-    """Do nothing: it heals by itself."""
+    """Do nothing: the system recovers by itself."""
 
 
 def _leader(installation: Installation) -> Machine:
@@ -88,7 +98,7 @@ async def kill_the_leaders_machine(installation: Installation) -> Heal:
 
 
 async def freeze_the_leaders_machine(installation: Installation) -> Heal:
-    """Have it stand still for longer than it may lead; it comes back and believes that it still does."""
+    """Freeze it for longer than its lease; it comes back and believes that it still leads."""
     leader = await asyncio.to_thread(_leader, installation)
     await asyncio.to_thread(leader.signal, signal.SIGSTOP)
 
@@ -99,7 +109,7 @@ async def freeze_the_leaders_machine(installation: Installation) -> Heal:
 
 
 async def switch_over(installation: Installation) -> Heal:
-    """Have another machine lead, as an operator does before the leader is worked on."""
+    """Make another machine lead, as an operator does before work on the leader."""
     leader = await asyncio.to_thread(_leader, installation)
     url = f"http://{leader.address}:{leader.ports.api}/switchover"
     async with httpx.AsyncClient(timeout=60) as client:
@@ -128,7 +138,7 @@ async def kill_the_master_of_redis(installation: Installation) -> Heal:
     master = await asyncio.to_thread(redises.master)
     assert master is not None
     await asyncio.to_thread(redises.kill, master)
-    await installation.until_ready()  # readiness asks Redis, so that it is the other one that answers
+    await installation.until_ready()  # readiness depends on Redis, so the other server answers
 
     async def start() -> None:
         await asyncio.to_thread(redises.start_again, master)
@@ -167,7 +177,7 @@ def _fill(file: Path) -> None:
 
 
 def _use_up_segments(installation: Installation, leader: Machine) -> None:
-    """Have PostgreSQL go through the files of its log that are there already, until it needs one more."""
+    """Make PostgreSQL use up the log files that exist, until it needs a new one."""
     url = installation.trio.url("postgres", "postgres", connect_timeout="2")
     with suppress(psycopg.Error), psycopg.connect(url, autocommit=True) as connection:
         for _ in range(100):
@@ -211,11 +221,11 @@ async def test_nothing_acknowledged_is_lost_or_doubled(installation: Installatio
     report(fault, shoppers, seconds, asked)
     assert shoppers.slowest <= ANSWER_SECONDS, "an answer took too long"
     assert codes.keys() <= {"00", "07"}
-    assert not fault.is_felt or codes["07"] > 0, "nobody noticed"
+    assert not fault.is_felt or codes["07"] > 0, "no client noticed the fault"
 
 
 async def one_round(installation: Installation, shoppers: Shoppers, fault: Fault) -> float:
-    """Have it happen and heal; return the longest time without an approval, or without Redis."""
+    """Cause a fault and repair it; return the longest time without an approval, or without Redis."""
     struck = time.perf_counter()
     heal = await fault.strike(installation)
     took = time.perf_counter() - struck
@@ -230,7 +240,7 @@ async def one_round(installation: Installation, shoppers: Shoppers, fault: Fault
 
 
 async def settle(books: Database, accounts: list[str], shoppers: Shoppers) -> None:
-    """Assert that the books say what was answered, and that what was not answered has one effect once asked again."""
+    """Assert that the ledger agrees with the answers, and that repeated unanswered requests have one effect."""
     journal = shoppers.journal
     await assert_whole(books, accounts, journal)
     moved = set(await in_the_books(books, accounts))
@@ -259,7 +269,7 @@ async def assert_worked(books: Database, workers: int) -> None:
 
 
 def report(fault: Fault, shoppers: Shoppers, seconds: list[float], asked: int) -> None:
-    """Write down what was seen: docs/reference/reliability.md is made of it."""
+    """Write the results down: docs/reference/reliability.md quotes them."""
     line = {
         "fault": fault.name,
         "rounds": len(seconds),

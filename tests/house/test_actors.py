@@ -1,4 +1,4 @@
-"""Every way in which money moves leaves its actor: each kind of entry that the product posts is posted here."""
+"""Every movement of money records its actor. These tests post each kind of entry that the product posts."""
 
 import ast
 import importlib
@@ -37,7 +37,7 @@ PROCESSOR = Actor("processor", "authorizer")
 
 @dataclass
 class Town:
-    """An application on a database of its own, and who is in it."""
+    """An application on its own database, and the people who use it."""
 
     app: RunningApp
     operator: Person
@@ -46,7 +46,7 @@ class Town:
     seen: set[UUID] = field(default_factory=set)
 
     async def posted(self) -> Posted:
-        """Take what was posted since the last time."""
+        """Return what was posted since the last call."""
         async with self.app.database.transaction() as tx:
             rows = await tx.execute(
                 text("SELECT id, kind, actor_kind, actor_id FROM ledger_entries WHERE NOT id = ANY(:seen)"),
@@ -218,7 +218,7 @@ async def test_every_kind_of_entry_has_its_actor(town: Town) -> None:
 
 
 def kinds_in_the_source() -> Iterator[str]:
-    """Give a pattern for each kind of entry that the modules post."""
+    """Return a pattern for each kind of entry that the modules post."""
     for path in sorted(SOURCE.rglob("*.py")):
         if "ledger" in path.relative_to(SOURCE).parts:
             continue
@@ -228,7 +228,7 @@ def kinds_in_the_source() -> Iterator[str]:
 
 
 def pattern_of(kind: ast.expr, path: Path) -> str:
-    """Return the pattern of an entry's kind, written as a text, a name or an f-string."""
+    """Return the pattern of an entry's kind, which the source writes as a text, a name or an f-string."""
     if isinstance(kind, ast.Constant):
         return re.escape(str(kind.value))
     if isinstance(kind, ast.Name):

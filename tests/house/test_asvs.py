@@ -1,4 +1,4 @@
-"""The table of security controls is whole: each requirement of the standard once; tests that such pages name exist."""
+"""The table of security controls has each requirement once, and the tests that such pages name exist."""
 
 import re
 from collections import Counter
@@ -25,7 +25,7 @@ without a hole."""
 
 
 def rows() -> list[tuple[str, str, str]]:
-    """List each row's number, state and proof."""
+    """Return each row's number, state and proof."""
     return [(number, state, proof) for number, _, state, proof in ROW.findall(PAGE.read_text())]
 
 
@@ -41,7 +41,7 @@ def test_each_row_has_a_state_and_a_proof_that_fits_it() -> None:
     unproven = [
         number for number, state, proof in rows() if state == "yes" and not (PROOF.search(proof) or "[" in proof)
     ]
-    assert not unproven, "a control that is there names its test, or says in brackets why it needs none"
+    assert not unproven, "an implemented control names its test, or says in brackets why it needs none"
 
 
 @pytest.mark.parametrize("page", ["reference/asvs.md", "reference/data.md", "explanation/security.md"])

@@ -1,4 +1,4 @@
-"""What operators do and see in any module is in the audit, and a person sees who looked at them."""
+"""The audit records what operators do and see in any module, and shows people who looked at their data."""
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ ROLE = {"role_id": 2}
 async def app(
     new_database: NewDatabase, endpoints: Endpoints, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[RunningApp]:
-    """Every module, on a database of these tests' own."""
+    """The application with every module, on its own database."""
     settings = settings_for(
         tmp_path_factory.mktemp("audit"),
         database_url=new_database("whole_audit"),
@@ -40,7 +40,7 @@ async def app(
 
 @pytest.fixture
 async def operator(app: RunningApp) -> Person:
-    """An administrator in a session of their own, who says what they look for."""
+    """An administrator in a session, who states the purpose of each look."""
     operator = await register(app, full_name="Olga Operadora")
     assert (await app.operator().call("PUT", f"/users/{operator.id}/role", json=ROLE)).status_code == 200
     await sign_in(operator)
@@ -50,7 +50,7 @@ async def operator(app: RunningApp) -> Person:
 
 @dataclass
 class Citizen:
-    """Somebody with a proven CPF whom all modules hold something about."""
+    """A person with a proven CPF about whom every module holds data."""
 
     person: Person
     account: str
@@ -62,7 +62,7 @@ class Citizen:
 
 @pytest.fixture
 async def citizen(app: RunningApp) -> Citizen:
-    """A citizen, made by another operator than the one who is looked after."""
+    """A citizen, registered by another operator than the one under test."""
     maker = app.operator()
     maker.headers |= PURPOSE
     person = await sign_in(await register(app))
@@ -87,7 +87,7 @@ async def citizen(app: RunningApp) -> Citizen:
 
 
 async def rows_of(app: RunningApp, request_id: str) -> Sequence[RowMapping]:
-    """Return the rows of the audit that a request left."""
+    """Return the audit rows that a request left."""
     async with app.database.transaction() as tx:
         query = text("SELECT * FROM audit_log WHERE request_id = :id ORDER BY id")
         return (await tx.execute(query, {"id": request_id})).mappings().all()
@@ -98,7 +98,7 @@ Call = tuple[str, str, object, str]
 
 
 def acts_on(citizen: Citizen) -> list[Call]:
-    """Return an act of each kind, in an order in which all succeed."""
+    """Return one act of each kind, in an order in which all succeed."""
     person, reference = citizen.person, f"n-{uuid4()}"
     top_up = f"/benefits/accounts/{citizen.account}/credits"
     cpf, merchant = person.cpf, f"LOJA {uuid4()}"
@@ -187,7 +187,7 @@ async def test_money_names_its_entry_and_a_replay_or_a_refusal_leaves_no_row(
 
 
 def looks_at(citizen: Citizen) -> list[Call]:
-    """Return a look of each kind at a citizen."""
+    """Return one look of each kind at a citizen."""
     person = citizen.person
     cpf, order = person.cpf, {"account": citizen.account, "totalAmount": 1, "mcc": "9999", "merchant": "LOJA"}
     return [
@@ -244,7 +244,7 @@ async def test_a_person_sees_in_one_stream_who_looked_in_any_module(
     assert page["items"][-1]["id"] > following.json()["items"][0]["id"]
     stranger = await sign_in(await register(app))
     theirs = (await stranger.get("/users/me/accesses", limit=100)).json()["items"]
-    assert str(operator.id) not in {item["actor_id"] for item in theirs}, "nobody looked at them"
+    assert str(operator.id) not in {item["actor_id"] for item in theirs}, "nobody has looked at them yet"
 
 
 async def test_a_machine_that_looks_is_named(app: RunningApp, citizen: Citizen) -> None:
@@ -322,7 +322,7 @@ async def test_a_rollback_leaves_no_row(app: RunningApp, operator: Person) -> No
 
 @pytest.fixture
 async def machine(app: RunningApp) -> Person:
-    """A client with every claim that a client may hold, which says what it looks for."""
+    """A client with every claim that a client may hold, which states the purpose of each look."""
     maker = app.operator()
     known = {claim["description"] for claim in (await maker.get("/claims", limit=100)).json()["items"]}
     machine = await new_acting(maker, *sorted(known - PEOPLE_ONLY))
@@ -354,7 +354,7 @@ async def test_who_has_looked_at_too_many_people_in_an_hour_waits(
 ) -> None:
     monkeypatch.setattr(app.api.state, "look_limit", LookLimit(Limiter(app.api.state.redis), 3))
     people = [await register(app, full_name="Valdete Vista") for _ in range(5)]
-    for _ in range(2):  # the second page is whole, and leaves nobody
+    for _ in range(2):  # the second page is complete and omits nobody
         page = await operator.get("/users", q="valdete", limit=2)
         assert len(page.json()["items"]) == 2, page.text
     request_id = str(uuid4())
@@ -362,9 +362,11 @@ async def test_who_has_looked_at_too_many_people_in_an_hour_waits(
     assert (refused.status_code, refused.json()["code"]) == (429, "looks_used_up")
     assert 0 < int(refused.headers["Retry-After"]) <= 3_600
     assert await rows_of(app, request_id) == []
-    assert (await operator.get(f"/users/{operator.id}")).status_code == 200, "what is their own"
-    assert (await operator.get("/ledger/reconciliation")).status_code == 200, "what is nobody's"
-    assert (await operator.get("/users/export", format="csv")).status_code == 200, "what is a claim of its own"
-    assert (await app.person("users:read").get(f"/users/{people[0].id}")).status_code == 200, "nor is it others'"
+    assert (await operator.get(f"/users/{operator.id}")).status_code == 200, "a read of their own data"
+    assert (await operator.get("/ledger/reconciliation")).status_code == 200, "a read of nobody's data"
+    assert (await operator.get("/users/export", format="csv")).status_code == 200, "a read that has a claim of its own"
+    assert (await app.person("users:read").get(f"/users/{people[0].id}")).status_code == 200, (
+        "nor of other people's data"
+    )
     machine = await new_acting(app.operator(), "users:read")
     assert all([(await machine.get(f"/users/{one.id}")).status_code == 200 for one in people])

@@ -1,4 +1,4 @@
-"""The stacks of `deploy/aws` hold together as far as a look at the files can tell; `make test-deploy` deploys them."""
+"""The stacks of `deploy/aws` are consistent as far as reading them can show; `make test-deploy` deploys them."""
 
 import json
 import re
@@ -56,7 +56,9 @@ def test_a_stack_asks_for_what_one_before_it_gives(name: str) -> None:
     before = [exported(TEMPLATES[other]) for other in ORDER[: ORDER.index(name)]]
     asked = {value["Fn::Sub"] for key, value in walk(TEMPLATES[name]) if key == "Fn::ImportValue"}
     assert asked <= set().union(*before)
-    assert len((STACKS / f"{name}.yaml").read_bytes()) < 51_200, "longer ones would have to lie in a bucket first"
+    assert len((STACKS / f"{name}.yaml").read_bytes()) < 51_200, (
+        "a longer template would first have to be put in a bucket"
+    )
 
 
 def test_nothing_is_given_that_nobody_asks_for() -> None:
@@ -69,9 +71,9 @@ def test_parameters_are_bounded_said_and_used(name: str) -> None:
     template = TEMPLATES[name]
     body = json.dumps({key: part for key, part in template.items() if key != "Parameters"})
     for parameter, how in template["Parameters"].items():
-        assert f'"{parameter}"' in body or f"${{{parameter}}}" in body, f"{parameter} is for nothing"
+        assert f'"{parameter}"' in body or f"${{{parameter}}}" in body, f"{parameter} is used nowhere"
         typed = how["Type"] not in {"String", "Number"}
-        assert typed or {"AllowedPattern", "AllowedValues", "MinValue"} & how.keys(), f"{parameter} may be anything"
+        assert typed or {"AllowedPattern", "AllowedValues", "MinValue"} & how.keys(), f"{parameter} has no constraint"
         assert how["Type"] != "Number" or "AllowedValues" in how or how["MinValue"] < how["MaxValue"]
         default = how.get("Default")
         if default is not None:
@@ -93,7 +95,7 @@ def test_a_container_may_no_more_than_it_needs(task: str) -> None:
         assert one["User"] == "10001:10001"
         assert one["LinuxParameters"] == {"Capabilities": {"Drop": ["ALL"]}}
     served = both[task.lower()]
-    assert "Secrets" not in served, "what serves has no secret in its environment"
+    assert "Secrets" not in served, "a serving container has no secret in its environment"
     known = {name.upper() for name in Settings.model_fields}
     secret = {name.upper() for name, how in Settings.model_fields.items() if "Secret" in str(how.annotation)}
     named = {one["Name"] for one in served["Environment"]}
@@ -102,14 +104,14 @@ def test_a_container_may_no_more_than_it_needs(task: str) -> None:
 
 
 def files_of(task: str, folder: Path, settings: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """Run what writes the secrets as files, with the environment of a task's container."""
+    """Run the command that writes the secrets as files, with the environment of a task's container."""
     first = containers(task)["secrets"]
     values = {one["Name"]: resolved(one["Value"], GIVEN).replace("/data", str(folder)) for one in first["Environment"]}
     for one in first["Secrets"]:
         name = one["ValueFrom"]["Fn::ImportValue"]["Fn::Sub"].removeprefix("${Installation}-")
         values[one["Name"]] = json.dumps(settings) if name == "Settings" else SECRETS[name]
     command = [sys.executable, *first["EntryPoint"][1:3], str(SCRIPT), str(folder)]
-    return subprocess.run(command, env=values, capture_output=True, text=True, check=False)  # noqa: S603 - our own
+    return subprocess.run(command, env=values, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -141,7 +143,9 @@ def test_production_starts_with_what_a_task_is_given(
     assert "sslmode=verify-full" in secret(settings.database_url)
     assert secret(settings.redis_url).startswith("rediss://:c4che")
     owner = secret(settings.migration_database_url)
-    assert ("carteira:0wn%20er%2Fp%40ss%7Bword%7D@" in owner) == (task == "Migration"), "who serves knows no owner"
+    assert ("carteira:0wn%20er%2Fp%40ss%7Bword%7D@" in owner) == (task == "Migration"), (
+        "serving containers do not have the owner's password"
+    )
     assert (settings.backup_url is not None) == (task == "Worker")
 
 
@@ -185,7 +189,7 @@ def test_what_is_wrong_with_secrets_is_named_and_nothing_is_written(
     environment: dict[str, str], why: str, tmp_path: Path
 ) -> None:
     command = [sys.executable, "-I", "-S", str(SCRIPT), str(tmp_path)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 - our own
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert why in done.stderr
     assert "secret" not in done.stderr.replace("is no", "")

@@ -1,4 +1,4 @@
-"""Clients that are generated of `/openapi.json` lack nothing, and work: one in Python, one in TypeScript."""
+"""Clients generated from `/openapi.json` are complete and work: one in Python, one in TypeScript."""
 
 import asyncio
 import importlib
@@ -59,12 +59,12 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def generated(document: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    """Generate the client of Python; give what the generator said, and the package."""
+    """Generate the Python client; return the generator's output and the package."""
     if not PYTHON_GENERATOR.is_dir():
         pytest.skip("No openapi-python-client: `make clients` installs it")
     folder = tmp_path_factory.mktemp("python") / "carteira_client"
     command = [sys.executable, "-m", "openapi_python_client", "generate", "--path", str(document), "--meta", "none"]
-    said = subprocess.run(  # noqa: S603 - a generator that we install
+    said = subprocess.run(
         [*command, "--config", str(SUPPORT / "config.yml"), "--output-path", str(folder)],
         env=os.environ | {"PYTHONPATH": str(PYTHON_GENERATOR)},
         capture_output=True,
@@ -131,9 +131,7 @@ def test_the_client_of_typescript_is_typed_and_reads_a_statement(
         pytest.skip("No Node.js with openapi-typescript: `make clients` installs the latter")
 
     def run(*command: object) -> str:
-        done = subprocess.run(  # noqa: S603 - a type checker that we install
-            [str(part) for part in command], capture_output=True, text=True, timeout=120, check=False
-        )
+        done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=120, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr
 

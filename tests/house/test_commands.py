@@ -1,4 +1,4 @@
-"""What the README tells a newcomer to type is what there is, and what the checks run."""
+"""The commands that the README shows exist, and the checks run them."""
 
 import os
 import re
@@ -17,12 +17,12 @@ TEXTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 
 
 def commands() -> set[str]:
-    """Name every command of `carteira`."""
+    """Return every command of `carteira`."""
     return {name for name, command in vars(typer.main.get_command(app))["commands"].items() if not command.hidden}
 
 
 def told_in(text: str) -> str:
-    """Give what a text sets in code."""
+    """Return what a text sets in code."""
     blocks = re.findall(r"^```.*?$(.*?)^```", text, re.MULTILINE | re.DOTALL)
     return "\n".join(blocks + re.findall(r"`([^`\n]+)`", text))
 
@@ -63,11 +63,11 @@ def test_every_target_explains_itself() -> None:
 
 
 def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run make on our Makefile in a folder of its own, as from a shell: `make test` may have started us."""
+    """Run make on our Makefile with a clean environment: `make test` may have started this process."""
     makefile = str(ROOT / "Makefile")
     shell = {name: value for name, value in os.environ.items() if not name.startswith("MAKE") and name != "MFLAGS"}
-    return subprocess.run(  # noqa: S603 - argv is ours
-        ["make", "-f", makefile, *arguments],  # noqa: S607 - the make of whoever runs the tests
+    return subprocess.run(
+        ["make", "-f", makefile, *arguments],
         cwd=folder,
         env=shell,
         check=False,
@@ -100,5 +100,5 @@ def test_cleaning_up_leaves_data_and_keys_alone(tmp_path: Path) -> None:
 def test_the_command_line_starts_without_what_its_commands_import() -> None:
     late = {"alembic", "fastapi", "sqlalchemy", "carteira.app"}
     code = f"import sys, carteira.cli.commands; print(*({late} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603 - our own code
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []

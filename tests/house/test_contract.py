@@ -1,4 +1,4 @@
-"""What `/openapi.json` promises is what is answered: Schemathesis asks every operation, over HTTP."""
+"""The API answers as `/openapi.json` promises: Schemathesis calls every operation over HTTP."""
 
 import asyncio
 import json
@@ -39,11 +39,15 @@ from tests.support.server import Server, running_server
 
 EXAMPLES = 3
 TAKEN = 0.9
-"""Of what is made to fit the schemas."""
+"""The least share of requests made to fit the schemas that the product has to accept."""
 AUTHORIZER = "/transactions/authorizer"
 SOME = "01a21c5a-0000-7000-8000-000000000000"
 UNLIKE = {"/resellers", "/benefits/merchants/{name}", "/benefits/scheduled-credits"}
-"""A signed-in person sends no body to the first; the second's repeats a name of the path; the third wants a day too."""
+"""Operations that refuse data which fits the schemas.
+
+A signed-in person sends no body to the first; the second's body repeats a name of the path; the third requires a day,
+too.
+"""
 SAMPLES = {
     "{valid_from}": "2031-01",
     "{account}": "123",
@@ -97,7 +101,7 @@ def token(server: Server) -> str:
 
 @pytest.fixture(scope="module")
 def taken() -> Iterator[Taken]:
-    """Count what becomes of data that fits the schemas; nearly all of what this process sent must be taken."""
+    """Count the outcomes of data that fits the schemas; nearly all requests of this process must be accepted."""
     counted = Taken()
     yield counted
     assert counted.share > TAKEN, counted.rules.most_common(10)
@@ -144,7 +148,7 @@ def test_every_operation_declares_its_problems_in_one_shape() -> None:
         for status, answer in problems.items():
             media = answer["content"].get("application/problem+json")
             if media is None:
-                continue  # a page, or an answer of its own: `/health/ready`
+                continue  # a page, or an answer with its own shape: `/health/ready`
             assert media["schema"] == schema, (method, path)
             for code, reference in media.get("examples", {}).items():
                 assert reference == {"$ref": f"#/components/examples/{code}"}
@@ -223,7 +227,7 @@ def test_what_makes_an_id_links_to_what_takes_it() -> None:
 
 
 def examples() -> Iterator[tuple[str, Any, Any]]:
-    """Give each whole example of a body or an answer in JSON, with its schema."""
+    """Return each whole example of a body or an answer in JSON, with its schema."""
     for path, method, operation in operations(DOCUMENT):
         answers = [answer for status, answer in operation["responses"].items() if status < "300"]
         for told in (operation.get("requestBody", {}), *answers):
@@ -242,7 +246,7 @@ def test_every_body_and_answer_has_a_whole_example_that_its_schema_takes() -> No
 
 @pytest.mark.timeout(600)
 def test_the_whole_example_of_every_body_is_taken(server: Server, token: str) -> None:
-    """By validation: the example's ids and states are somebody else's, or nobody's."""
+    """Only validation is tested: the ids and states in the examples are other people's, or nobody's."""
     refused = []
     with httpx.Client(base_url=server.url, headers={"Authorization": f"Bearer {token}"}, timeout=60) as client:
         for path, method, operation in operations(DOCUMENT):

@@ -48,7 +48,7 @@ async def app(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> As
 
 
 def lists_of(app: RunningApp) -> list[tuple[str, str]]:
-    """Give methods and paths of the operations that take a cursor."""
+    """Return the methods and paths of the operations that take a cursor."""
     return [
         (method.upper(), path)
         for path, item in app.api.openapi()["paths"].items()
@@ -68,14 +68,14 @@ async def test_a_crafted_cursor_is_422_on_every_list(app: RunningApp, name: str)
     someone = app.operator()
     for method, path in lists_of(app):
         if (path, cursor) == (BY_TEXT, TOO_LARGE):
-            continue  # digits are a text like another
+            continue  # digits are valid text
         body: dict[str, str] | None = {} if method == "POST" else None
         answer = await someone.call(method, path.format_map(Places()), params={"cursor": cursor}, json=body)
         assert (answer.status_code, answer.json()["errors"]) == (422, INVALID), (path, answer.text)
 
 
 class Places(dict[str, str]):
-    """What stands in a path's braces."""
+    """The values for a path's braces."""
 
     def __missing__(self, name: str) -> str:
         return PLACES.get(name, "9076123412341234")

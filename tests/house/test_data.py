@@ -1,4 +1,4 @@
-"""Every table has a class of data, and one that fits what it holds."""
+"""Every table has a class of data that fits what it holds."""
 
 import re
 
@@ -21,14 +21,14 @@ PERSONAL = {
     "owner_id",
     "reseller_id",
 }
-"""Columns that tell who somebody is, or what is theirs."""
+"""Columns that identify a person, or hold what is theirs."""
 
 
 def classes() -> dict[str, str]:
     """Return the class of each table that the page names."""
     schema.load_models()
     rows = re.findall(r"^\| `([a-z_]+)` \| ([a-z]+) \|", PAGE, re.MULTILINE)
-    assert len(dict(rows)) == len(rows), "one stands twice"
+    assert len(dict(rows)) == len(rows), "a table is listed twice"
     return dict(rows)
 
 

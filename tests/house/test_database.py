@@ -1,4 +1,4 @@
-"""The migrations build what the models say, from empty, in one go, from several processes, and as SQL."""
+"""The migrations build what the models declare: from empty, in one go, from several processes, and as SQL."""
 
 import os
 import subprocess
@@ -31,7 +31,7 @@ MIGRATE = "import os; from carteira import schema; schema.migrate(os.environ['UR
 
 @pytest.fixture
 def new_empty_database(endpoints: Endpoints, worker_id: str) -> Iterator[Callable[[], str]]:
-    """Make databases with nothing in them."""
+    """Return what makes empty databases."""
     made: list[str] = []
 
     def run(statement: str) -> None:
@@ -83,7 +83,7 @@ def test_a_new_database_has_nobody_and_approves_nobody(new_empty_database: Calla
     schema.migrate(url)
     with psycopg.connect(url) as connection:
         for table in ("users", "clients", "sessions", "user_claims", "resellers_auto_approvals"):
-            assert connection.execute(f"SELECT count(*) FROM {table}".encode()).fetchone() == (0,)  # noqa: S608 - our names
+            assert connection.execute(f"SELECT count(*) FROM {table}".encode()).fetchone() == (0,)
 
 
 def test_there_is_one_history() -> None:
@@ -99,10 +99,7 @@ def test_processes_that_migrate_an_empty_database_at_once_take_turns(new_empty_d
     url = new_empty_database()
     command_line = [sys.executable, "-c", MIGRATE]
     environment = os.environ | {"URL": url, "PYTHONPATH": os.pathsep.join(sys.path)}
-    processes = [
-        subprocess.Popen(command_line, env=environment, stderr=subprocess.PIPE, text=True)  # noqa: S603 - argv is ours
-        for _ in range(2)
-    ]
+    processes = [subprocess.Popen(command_line, env=environment, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     for process in processes:
         _, error = process.communicate(timeout=60)
         assert process.returncode == 0, error
@@ -143,7 +140,7 @@ FORMER_POST = """
 def test_servers_of_the_release_before_go_on_writing(
     new_empty_database: Callable[[], str], revision: str, write: str, *, locked: bool
 ) -> None:
-    """What a server that started before the upgrade does to the ledger works behind it too, and is checked as ever."""
+    """What a server started before the upgrade does to the ledger still works after it, and is still checked."""
     url = new_empty_database()
     schema.migrate(url, revision)
     wallet, till = uuid7(), uuid7()
@@ -231,7 +228,7 @@ def test_what_was_unique_before_is_so_in_narrow_tables_whoever_writes_it(
 def test_a_key_that_is_being_posted_during_the_upgrade_is_filled_in_too(
     new_empty_database: Callable[[], str],
 ) -> None:
-    """Its transaction runs the function as it was; the migration waits for its end."""
+    """Its transaction runs the former function; the migration waits for the transaction's end."""
     url = new_empty_database()
     schema.migrate(url, "0039")
     till, entry = uuid7(), uuid7()
@@ -255,7 +252,7 @@ def test_a_key_that_is_being_posted_during_the_upgrade_is_filled_in_too(
 
 @pytest.mark.parametrize("revision", ["0040", "0044"])
 def test_a_migration_that_ended_half_way_is_run_again(new_empty_database: Callable[[], str], revision: str) -> None:
-    """What stands before a part that is no transaction is committed when that part fails, and the revision is not."""
+    """When a part that is no transaction fails, the parts before it stay committed and the revision stays unset."""
     url = new_empty_database()
     schema.migrate(url, revision)
     with psycopg.connect(url, autocommit=True) as connection:
@@ -306,7 +303,7 @@ async def test_what_was_sealed_before_entries_had_actors_stays_proven(
             values = {"wallet": wallet, "till": till, "entry": entry, "version": version}
             server.execute(FORMER_POST, {**values, "balance": version * 10 + 10, "after": version * 10 + 10})
         assert sealed is not None
-        with pytest.raises(psycopg.errors.NotNullViolation):  # a worker of the release before leaves it to the next
+        with pytest.raises(psycopg.errors.NotNullViolation):  # a worker of the former release leaves it to the next
             server.execute(FORMER_SEAL)
     async with open_database(url, pool_size=2) as database:
         await pass_horizon(database)
@@ -359,7 +356,9 @@ def test_people_of_before_are_declared_and_operators_lists_stay(new_empty_databa
     schema.migrate(url, "0018")
     with psycopg.connect(url, autocommit=True) as server:
         user_id = add_person(server, cpf)
-        assert server.execute(APPROVED_CPFS).fetchall() == [("15350946056", True)], "each database was born with it"
+        assert server.execute(APPROVED_CPFS).fetchall() == [("15350946056", True)], (
+            "each database has had it from the start"
+        )
         server.execute(
             "INSERT INTO resellers_auto_approvals (id, cpf, valid_from) VALUES (%s, %s, '2026-01-01')",
             (uuid7(), listed),
@@ -368,7 +367,7 @@ def test_people_of_before_are_declared_and_operators_lists_stay(new_empty_databa
         row = server.execute("SELECT cpf, cpf_proven_at FROM users WHERE id = %s", (user_id,)).fetchone()
         assert row == (cpf, None)
         assert server.execute(APPROVED_CPFS).fetchall() == [(listed, True)]
-        # What a server of the release before writes goes on: a CPF that changes, and an erasure.
+        # What a server of the former release writes still works: a changed CPF, and an erasure.
         server.execute("UPDATE users SET cpf_proven_at = now(), cpf_proven_by = 'operator' WHERE id = %s", (user_id,))
         server.execute("UPDATE users SET cpf = %s WHERE id = %s", (new_cpf(), user_id))
         assert server.execute("SELECT cpf_proven_at FROM users WHERE id = %s", (user_id,)).fetchone() == (None,)
@@ -394,7 +393,7 @@ HELD = """
 
 
 def test_claims_and_roles_of_before_stay_with_who_has_them(new_empty_database: Callable[[], str]) -> None:
-    """Validators keep the claim that an operator had made for them, administrators get what is new."""
+    """Validators keep the claim that an operator made for them; administrators get the new ones."""
     url = new_empty_database()
     schema.migrate(url, "0024")
     with psycopg.connect(url, autocommit=True) as server:
@@ -422,10 +421,10 @@ def test_claims_and_roles_of_before_stay_with_who_has_them(new_empty_database: C
             )
         schema.migrate(url)
         held: dict[str, bool] = dict(server.execute(HELD, (administrator,)).fetchall())
-        assert held["users:write"] is False, "what was given directly is not the role's now"
+        assert held["users:write"] is False, "a claim that was granted directly does not become the role's"
         assert {"transit:validate", "users:suspend", "audit:read", "documents:review"} <= held.keys()
         assert [row[0] for row in server.execute(HELD, (validator,))] == ["*", "portal:ver", "transit:validate"], (
-            "a word that became the product's right is not kept by who had the word"
+            "who held a word that later became a claim of the product loses it"
         )
         assert server.execute(HELD, (auditor,)).fetchall() == [], "an operator's own role stays as it was"
         own = server.execute("SELECT built_in FROM roles WHERE description = 'auditor'").fetchone()

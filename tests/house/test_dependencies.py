@@ -1,4 +1,4 @@
-"""What production installs is what production needs: no embedded servers, no build tools, and everything by hash."""
+"""Production installs what it needs and nothing else: no embedded servers, no build tools, and everything by hash."""
 
 import re
 import subprocess
@@ -30,7 +30,7 @@ LOCKS = {
     "requirements-tracing.lock": EMBEDDED | BUILD | ML,
     "requirements-dev.lock": set[str](),
 }
-"""Each lock, and what it must not hold."""
+"""Each lock, and the packages that it must not hold."""
 
 
 def pinned(lock: str) -> dict[str, str]:
@@ -63,16 +63,14 @@ def test_the_extras_are_what_the_locks_add() -> None:
 
 
 def run(*command: str | Path) -> str:
-    done = subprocess.run(  # noqa: S603 - argv is ours
-        list(map(str, command)), cwd=ROOT, check=False, capture_output=True, text=True
-    )
+    done = subprocess.run(list(map(str, command)), cwd=ROOT, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
 @pytest.fixture(scope="module")
 def production(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An environment of its own, with what production installs: the lock, and the wheel."""
+    """An environment of its own with what production installs: the lock's packages, and the wheel."""
     folder = tmp_path_factory.mktemp("production")
     python = folder / "venv" / "bin" / "python"
     run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder)
@@ -81,7 +79,7 @@ def production(tmp_path_factory: pytest.TempPathFactory) -> Path:
     install: list[str | Path] = [uv, "--quiet", "pip", "install", "--python", python]
     for where in (["--offline"], []):
         wanted = [*install, *where, "--require-hashes", "-r", ROOT / "requirements.lock"]
-        done = subprocess.run(wanted, check=False, capture_output=True, text=True)  # noqa: S603 - argv is ours
+        done = subprocess.run(wanted, check=False, capture_output=True, text=True)
         if done.returncode == 0:
             break
     else:
@@ -110,7 +108,7 @@ def test_production_serves_without_the_extras(
     del env["PYTHONPATH"]  # the installed package, not the checkout
 
     def carteira(*words: str, code: int, **more: str) -> str:
-        done = subprocess.run(  # noqa: S603 - argv is ours
+        done = subprocess.run(
             [production, "-m", "carteira", *words],
             env={**env, **more},
             cwd=tmp_path,

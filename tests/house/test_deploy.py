@@ -1,4 +1,4 @@
-"""What deploys the product is sound as far as a look at the files can tell; `make test-deploy` runs it."""
+"""The deployment files are sound as far as reading them can show; `make test-deploy` runs them."""
 
 import ast
 import re
@@ -20,7 +20,7 @@ WRITES_BESIDE_ITS_PROGRAMS = {"elasticsearch", "kibana", "apm-server"}
 
 
 class Loader(yaml.SafeLoader):  # type: ignore[misc] # yaml has no types
-    """Reads `!override` and `!reset` of Compose as what they stand before."""
+    """Reads Compose's tags `!override` and `!reset` as the values that they precede."""
 
 
 def _plain(loader: Loader, _tag: str, node: yaml.Node) -> Any:  # noqa: ANN401 - any YAML
@@ -65,7 +65,7 @@ def test_a_container_may_no_more_than_it_needs(name: str) -> None:
     assert service["read_only"] == (name not in WRITES_BESIDE_ITS_PROGRAMS)
     assert service["restart"] in {"unless-stopped", "no"}
     outside = [port for port in service.get("ports", ()) if not port.startswith("127.0.0.1:")]
-    assert bool(outside) == (name == "caddy"), "what people reach is Caddy"
+    assert bool(outside) == (name == "caddy"), "people reach Caddy only"
 
 
 @pytest.mark.parametrize("services", [SERVICES, PRODUCTION], ids=["trial", "production"])
@@ -82,8 +82,8 @@ def test_production_starts_with_its_settings_and_drawn_secrets(monkeypatch: pyte
         monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SMTP_URL", "smtps://mail.exemplo.com.br")
-    for _ in range(2):  # what is there stays
-        subprocess.run([str(COMPOSE / "draw-secrets.sh"), str(tmp_path / "secrets")], check=True, capture_output=True)  # noqa: S603 - our own
+    for _ in range(2):  # existing files stay
+        subprocess.run([str(COMPOSE / "draw-secrets.sh"), str(tmp_path / "secrets")], check=True, capture_output=True)
     monkeypatch.delenv("SMTP_URL")
     assert (tmp_path / "secrets").stat().st_mode & 0o777 == 0o700
 
@@ -104,7 +104,7 @@ def test_production_starts_with_its_settings_and_drawn_secrets(monkeypatch: pyte
     settings = Settings()
     assert settings.environment == "production"
     assert settings.jwt_secret.get_secret_value() == (folder / "jwt_secret").read_text()
-    assert settings.migration_database_url is None, "who serves does not know the owner"
+    assert settings.migration_database_url is None, "serving containers do not have the owner's password"
     files = read("compose.production.yaml")["secrets"]
     drawn = {path.name for path in (tmp_path / "secrets").iterdir()}
     assert drawn == set(files) == {secret for one in PRODUCTION.values() for secret in one.get("secrets", ())}
@@ -165,4 +165,4 @@ def test_kubernetes_is_given_settings_that_there_are(environment: str) -> None:
     ]
     named = {*re.findall(r"^([A-Z_]+)=", written, re.MULTILINE), *(name.upper() for name in files)}
     assert named <= {name.upper() for name in Settings.model_fields}
-    assert not list((folder / environment).glob("secrets.yaml")), "secrets are an installation's own"
+    assert not list((folder / environment).glob("secrets.yaml")), "each installation has secrets of its own"

@@ -1,4 +1,4 @@
-"""The documentation holds together: pages are found from the index, links lead somewhere, decisions have one form."""
+"""The documentation is consistent: the index reaches every page, links resolve, decisions have one form."""
 
 import re
 from pathlib import Path
@@ -38,12 +38,12 @@ def name_of(path: Path) -> str:
 
 
 def prose_of(text: str) -> str:
-    """Leave blocks of code out, and keep the number of lines."""
+    """Return the text without blocks of code, with its line numbers unchanged."""
     return re.sub(r"^ *```.*?^ *```$", lambda block: "\n" * block[0].count("\n"), text, flags=re.MULTILINE | re.DOTALL)
 
 
 def links_of(path: Path) -> list[tuple[Path, str]]:
-    """List the files and anchors that a text links to in this repository."""
+    """Return the files and anchors in this repository that a text links to."""
     prose = re.sub(r"`[^`\n]+`", "", prose_of(path.read_text()))
     targets = re.findall(r"\]\(([^)\s]+)\)", prose)
     inside = [target.partition("#") for target in targets if not re.match(r"[a-z]+:", target)]
@@ -51,7 +51,7 @@ def links_of(path: Path) -> list[tuple[Path, str]]:
 
 
 def anchors_of(path: Path) -> set[str]:
-    """List the anchors of a text's headings, as GitHub makes them."""
+    """Return the anchors of a text's headings, as GitHub makes them."""
     headings = re.findall(r"^#+ (.+)$", prose_of(path.read_text()), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
@@ -80,7 +80,7 @@ def test_every_link_leads_somewhere(path: Path) -> None:
 
 @pytest.mark.parametrize("path", WRAPPED, ids=name_of)
 def test_prose_is_wrapped(path: Path) -> None:
-    """Tables, code, and lines that are one link alone may be wider."""
+    """Tables, code, and lines that consist of one link may be wider."""
     lines = enumerate(prose_of(path.read_text()).splitlines(), 1)
     wide = [
         number for number, line in lines if len(line) > WIDTH and not re.match(r"\s*(\||(- )?\[\S+\]\(\S+\)$)", line)
@@ -127,12 +127,12 @@ def test_every_test_that_is_named_as_a_proof_exists() -> None:
 
 
 TRANSLATED = translated_pages()
-"""Texts in Portuguese, and the English ones that they say the same as."""
+"""The texts in Portuguese, each with the English text that it translates."""
 ENGLISH = {page.resolve(): original for page, original in TRANSLATED.items()}
 
 
 def shape_of(page: Path) -> dict[str, list[str]]:
-    """Give what a text and its translation have in common: headings by level, commands, where links and tables lead."""
+    """Return what a text and its translation share: headings by level, commands, targets of links and tables."""
     text = page.read_text()
     blocks = re.findall(r"^ *```.*?^ *```$", text, re.MULTILINE | re.DOTALL)
     code = [re.sub(r"(^|\s+)# .*$", "", line) for block in blocks for line in block.splitlines()]

@@ -1,4 +1,4 @@
-"""A session that ends while its request is under way moves no money, by whichever route."""
+"""A session that ends during its request moves no money, on any route."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -47,7 +47,7 @@ async def test_who_is_not_there_any_more_moves_nothing(
 ) -> None:
     here, there = apps
     who = await sign_in_demo(here, demo.PEOPLE[1 if move.by_operator else 0])
-    assert (await move.ask(who, things)).is_success, "it works before, and who asks is remembered"
+    assert (await move.ask(who, things)).is_success, "it works before, and the standing is cached"
     before = await entries(here)
 
     async def end() -> None:

@@ -1,4 +1,4 @@
-"""Events are told in the registry, with what their payloads hold, and each has somebody who acts on it."""
+"""The registry describes every event and its payload, and each event has a follower that acts on it."""
 
 import re
 
@@ -30,7 +30,7 @@ def test_webhooks_tell_of_an_event_what_it_holds_and_nobodys_name() -> None:
 
 
 def test_every_topic_in_the_source_is_told() -> None:
-    """What is emitted is written out as text, once, in the module that emits it."""
+    """The module that emits a topic writes it out as text, once."""
     for name, emits in [("kit", KIT_EMITS), *((entry.name, entry.emits) for entry in REGISTRY)]:
         sources = [path for path in (SOURCE / name).rglob("*.py") if EMITS.search(path.read_text())]
         assert bool(sources) == bool(emits), name

@@ -1,4 +1,4 @@
-"""The page about high availability shows the files that the trial runs."""
+"""The page about high availability shows the files that the test of failover runs."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Periodic jobs run when they say: a sixth field of a cron line is its seconds."""
+"""Periodic jobs run when their cron line says: its sixth field is the seconds."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -30,7 +30,7 @@ EVERY = {
     "partitions:make": timedelta(hours=1),
     "resellers:close_due_months": timedelta(hours=1),
 }
-"""The others run once a day."""
+"""The interval of each job that does not run once a day."""
 
 
 def test_every_periodic_job_runs_as_often_as_it_is_meant_to(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
-"""Every route that takes JSON reads it by the one strict reader, also those that read their bodies themselves.
+"""Every route that takes JSON uses the one strict reader, also routes that read their bodies themselves.
 
-Pages take forms; the few that take JSON of a script read it by the same reader.
+Pages take forms; the few that take JSON from a script use the same reader.
 """
 
 import re
@@ -19,7 +19,7 @@ from tests.support.contract import openapi_document
 from tests.support.databases import NewDatabase
 
 AUTHORIZER = "/transactions/authorizer"
-"""The processor's bodies: what is wrong with them is an answer, and money is read from their text."""
+"""The processor's routes: a malformed body gets an answer of its own, and money is read from the body's text."""
 OPERATIONS = [
     (method.upper(), path)
     for path, operations in openapi_document()["paths"].items()

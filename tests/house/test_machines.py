@@ -1,4 +1,4 @@
-"""A client that holds no claim gets nowhere, whatever it asks: what is left without claims is a person's own."""
+"""A client without claims reaches no route: what needs no claim is a person's own."""
 
 import re
 from collections.abc import AsyncIterator
@@ -16,7 +16,7 @@ from tests.support.machines import new_acting
 from tests.support.people import Person
 
 EVERYBODYS = {("GET", "/pending"), ("GET", "/cashback/tiers"), ("GET", "/payments/charges")}
-"""What whoever is signed in may read: the operations that they asked for themselves, and the tiers."""
+"""What anybody who is signed in may read: operations that they proposed, the tiers, and their own charges."""
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""The registry of modules is the truth: contracts, routes, demo data, events and class names agree with it."""
+"""The registry of modules is complete: contracts, routes, demo data, events and class names agree with it."""
 
 import ast
 import importlib
@@ -87,7 +87,7 @@ def test_demo_data_is_made_by_the_door_and_told(entry: ModuleEntry) -> None:
 
 @pytest.mark.parametrize("entry", REGISTRY, ids=lambda entry: entry.name)
 def test_a_door_hides_no_file_of_its_module(entry: ModuleEntry) -> None:
-    """A function named as a file stands in its place for whoever imports the file; `seed` is imported by none."""
+    """A function named like a file hides the file from importers; only `seed` does, which nothing imports."""
     door = importlib.import_module(entry.door)
     files = {file.name for file in pkgutil.iter_modules(door.__path__)} - {"seed"}
     assert {name for name in files if not isinstance(getattr(door, name, door), ModuleType)} == set()

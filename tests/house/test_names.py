@@ -1,4 +1,4 @@
-"""One name, one thing, wherever a reader meets it."""
+"""A public name means one thing in the whole source."""
 
 import ast
 import importlib
@@ -24,7 +24,7 @@ def test_no_public_class_name_stands_in_two_modules() -> None:
 
 
 def tree_of(kind: type[problems.Problem], depth: int = 0) -> Iterator[tuple[int, str, str]]:
-    """List how deep each class of problems stands, its name, and the status where it is its own."""
+    """Return each class of problems with its depth, its name, and its status where it sets one."""
     yield depth, kind.__name__, str(kind.status) if "status" in vars(kind) else ""
     for below in kind.__subclasses__():
         if below.__module__ == problems.__name__ and not below.__name__.startswith("_"):
@@ -41,7 +41,7 @@ def test_the_tree_of_problems_stands_at_their_head() -> None:
 
 
 def branches_of(module: ModuleType) -> Iterator[tuple[int, str, str]]:
-    """Yield the errors of a module below their bases from elsewhere, each with its depth, name and own status."""
+    """Yield a module's errors below bases from other modules, each with its depth, name and own status."""
     own = [kind for kind in vars(module).values() if isinstance(kind, type) and kind.__module__ == module.__name__]
     errors = [kind for kind in own if issubclass(kind, Exception)]
 

@@ -1,4 +1,4 @@
-"""Another person's token opens nobody's things: every route that names an object is asked by a stranger."""
+"""Another person's token opens nobody's objects: a stranger calls every route that names an object."""
 
 import re
 from collections.abc import AsyncIterator
@@ -20,11 +20,11 @@ from tests.support.things import Things, sign_in_demo, things_of
 
 PATHS = openapi_document()["paths"]
 NO_OBJECTS = {
-    # What these name is the operator's or the world's, and belongs to no person.
+    # What these name belongs to the operator or to everybody, and to no person.
     "/auth/{provider}/login",
     "/auth/{provider}/callback",
-    "/documents/proofs/{token}",  # the link itself is the right to look
-    "/documents/{document_id}/file",  # GET by its link; PUT is asked below
+    "/documents/proofs/{token}",  # the link itself is the permission
+    "/documents/{document_id}/file",  # GET goes by its link; PUT is called below
     "/users/me/consents/{purpose}",
     "/users/me/contacts/{kind}/confirmation",
 }
@@ -66,7 +66,7 @@ async def app(
 
 @pytest.fixture(scope="module")
 async def things(app: RunningApp) -> Things:
-    """One of everything that Maria owns, by the name under which paths know it."""
+    """One of each thing that Maria owns, by the name of its path parameter."""
     return await things_of(app, await sign_in_demo(app, demo.PEOPLE[0]))
 
 

@@ -1,4 +1,4 @@
-"""Every page is told in the reference, leads a stranger to sign in, and takes forms of our own only."""
+"""Every page is listed in the reference, sends a stranger to sign in, and takes forms of this site only."""
 
 import re
 from collections.abc import AsyncIterator
@@ -22,7 +22,7 @@ from tests.support.source import ROOT, SOURCE
 TEMPLATES = sorted((SOURCE / "web" / "templates").rglob("*.html"))
 FILE = {"file": ("rg.pdf", b"%PDF-1.7", "application/pdf")}
 LINK = "link.html"
-"""Its form goes to a route of the API, by the secret of a message's link."""
+"""Its form goes to a route of the API, under the secret of a message's link."""
 PERSONAL = {"cpf", "email", "phone", "username", "telefone", "celular"}
 REFERENCE = ROOT / "docs" / "reference" / "pages.md"
 
@@ -45,7 +45,7 @@ def pages_of(application: Application) -> list[RouteContext]:
 
 
 def is_upload(route: RouteContext) -> bool:
-    """Tell whether a route looks at the token itself, before the file; who is signed in is asked first."""
+    """Return whether a route checks the token itself, before it reads the file; a page checks the session first."""
     return isinstance(route.original_route, UploadRoute)
 
 
@@ -105,7 +105,7 @@ def asked_in_addresses(dependant: Dependant) -> set[str]:
 
 
 def test_no_address_names_a_person(application: Application) -> None:
-    """Who is looked for is sent in a form's body: addresses stay in logs, histories and other people's screens."""
+    """A search sends the person's name in a form's body: addresses stay in logs, histories and on other screens."""
     named = {route.path: asked_in_addresses(route.dependant) & PERSONAL for route in pages_of(application)}
     assert {path: names for path, names in named.items() if names} == {}
     shown = [form for path in TEMPLATES for form in re.findall(r"<form\b[^>]*>.*?</form>", path.read_text(), re.DOTALL)]

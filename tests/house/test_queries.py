@@ -1,4 +1,4 @@
-"""A parameter that a route does not know is 422, by one mechanism on every route of JSON: a filter is never ignored."""
+"""Every JSON route answers 422 to an unknown parameter, by one mechanism: no filter is ignored."""
 
 import re
 from collections.abc import AsyncIterator
@@ -18,7 +18,7 @@ OPEN = {
     "/auth/invitation",
     "/payments/provider/pix",
 }
-"""What providers call, and what they and mail programs lead browsers to: they add names of their own."""
+"""Routes that providers call, and that they and mail programs send browsers to: they add parameters of their own."""
 AUTHORIZER = "/transactions/authorizer"
 OPERATIONS = [
     (method.upper(), path)
@@ -76,7 +76,7 @@ async def test_what_was_meant_is_told(app: RunningApp) -> None:
 
 
 async def test_thousands_of_unknown_parameters_are_told_by_some(app: RunningApp) -> None:
-    """A head has room for twenty thousand names: what is answered must not be a hundred times what was asked."""
+    """A request's head has room for twenty thousand names: the answer must not be a hundred times its size."""
     for query in ("&".join(f"p{number}" for number in range(9_000)), "&".join(f"p{n % 4_000}" for n in range(9_000))):
         answer = await app.person().get(f"/transactions?{query}")
         assert answer.status_code == 422
@@ -85,7 +85,7 @@ async def test_thousands_of_unknown_parameters_are_told_by_some(app: RunningApp)
 
 
 WRITES = [(method, path) for method, path in OPERATIONS if method != "GET" and not path.endswith("/merchants/{name}")]
-"""A merchant's name may have any sign, a slash too."""
+"""A merchant's name may have any character, a slash too."""
 
 
 async def test_a_slash_too_many_is_404_for_writes(app: RunningApp) -> None:
@@ -110,7 +110,7 @@ UNDATED = {
     "/roles",
     "/transit/denied-cards",
 }
-"""Lists of what is so now: by whom, by name or by number."""
+"""Lists of the present state: by person, by name or by number."""
 
 
 def parameters_of(path: str) -> set[str]:

@@ -1,4 +1,4 @@
-"""The pages of `docs/reference/` that are generated say what the code says, and roles bring what they tell."""
+"""The generated pages of `docs/reference/` agree with the code, and roles grant the claims that they list."""
 
 import pytest
 from sqlalchemy import text
@@ -24,16 +24,16 @@ def test_every_problem_is_declared_by_an_operation_that_may_answer_it() -> None:
     declared = {code for answers in problems.by_operation().values() for codes in answers.values() for code in codes}
     assert {kind.code for kind in reference.all_problems()} - declared == {
         *("capture_too_large", "hold_not_active", "hold_not_found"),  # of the ledger's holds, which no route makes
-        *("conflict", "internal_error", "refused"),  # what all of a status, and all refusals, are
-        *("http_error", "method_not_allowed", "not_found"),  # where there is no operation
-        *("head_timed_out", "head_too_large", "not_http", "too_many_connections"),  # what never became a request
+        *("conflict", "internal_error", "refused"),  # bases: of all of a status, and of all refusals
+        *("http_error", "method_not_allowed", "not_found"),  # outside of any operation
+        *("head_timed_out", "head_too_large", "not_http", "too_many_connections"),  # the bytes never became a request
         "form_not_ours",  # of pages
-        "operation_changed",  # told as `pending_failed`
+        "operation_changed",  # answered as `pending_failed`
     }
 
 
 async def test_claims_are_seeded_as_the_code_asks_for_them(tx: AsyncSession) -> None:
-    """One that no migration seeds, or seeds by another way than `identity_seed_claim`, nobody could ever grant."""
+    """A claim that no migration seeds, or seeds without `identity_seed_claim`, could never be granted."""
     routes, verbs = reference.asked_for()
     seeded = await tx.scalars(text("SELECT description FROM claims WHERE built_in"))
     assert set(seeded) == {*routes, *verbs}

@@ -1,4 +1,4 @@
-"""The role that serves cannot change what is only appended to, nor make or alter anything; the owner grants."""
+"""The role that serves cannot change append-only tables, nor create or alter anything; the owner grants its rights."""
 
 import os
 import subprocess
@@ -118,7 +118,7 @@ def test_a_table_that_triggers_keep_is_one_whose_rights_are_withheld(url: str) -
     for table, is_partition, events in kept:
         for event in events:
             left = () if is_partition else RIGHTS.get(table, rights.ALL)
-            assert event not in left, f"{table} refuses {event}, and the role may"
+            assert event not in left, f"{table} refuses {event}, and the role has the right"
 
 
 def test_no_partition_is_reached_by_its_name(service: psycopg.Connection) -> None:
@@ -184,7 +184,7 @@ def test_a_role_that_is_not_there_is_named(url: str, endpoints: Endpoints) -> No
 
 @pytest.fixture
 def maker(endpoints: Endpoints, url: str) -> Iterator[str]:
-    """The address of a role that may make others, as the first one of a managed PostgreSQL may."""
+    """The address of a role that may create roles, like the first role of a managed PostgreSQL."""
     password = endpoints.superuser_url.partition("://")[2].partition("@")[0].partition(":")[2]
     with psycopg.connect(endpoints.superuser_url, autocommit=True) as connection:
         made = sql.SQL("CREATE ROLE test_maker LOGIN CREATEROLE PASSWORD {}").format(sql.Literal(password or "maker"))
@@ -202,7 +202,7 @@ def verifier(endpoints: Endpoints, role: str) -> str:
         query = "SELECT rolpassword, rolcanlogin AND NOT (rolsuper OR rolcreaterole) FROM pg_authid WHERE rolname = %s"
         found = connection.execute(query, (role,)).fetchone()
     assert found is not None
-    assert found[1], "it signs in, and may no more than that"
+    assert found[1], "it signs in, and has no more rights than these"
     return str(found[0])
 
 
@@ -237,7 +237,7 @@ def test_the_role_of_backups_dumps_and_a_restore_is_granted_again(
     dump = tmp_path / "carteira.dump"
     program = programs()
     backup = on_server(endpoints.backup_url, url.rpartition("/")[2])
-    subprocess.run([program / "pg_dump", "-Fc", "-f", dump, backup], check=True)  # noqa: S603 - argv is ours
+    subprocess.run([program / "pg_dump", "-Fc", "-f", dump, backup], check=True)
     restored = as_service(endpoints, new_database("rights_restored"))
     name = restored.rpartition("/")[2]
     with psycopg.connect(endpoints.superuser_url, autocommit=True) as connection:
@@ -245,9 +245,7 @@ def test_the_role_of_backups_dumps_and_a_restore_is_granted_again(
         connection.execute(sql.SQL("CREATE DATABASE {} OWNER carteira").format(sql.Identifier(name)))
     owner = as_owner(endpoints, restored)
     superuser = on_server(endpoints.superuser_url, name)
-    subprocess.run(  # noqa: S603 - argv is ours
-        [program / "pg_restore", "--no-privileges", "-d", superuser, dump], check=True, env=os.environ
-    )
+    subprocess.run([program / "pg_restore", "--no-privileges", "-d", superuser, dump], check=True, env=os.environ)
     with psycopg.connect(restored) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
         connection.execute("SELECT FROM users")
     assert schema.grant(owner, SERVICE) > 70

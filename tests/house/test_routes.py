@@ -1,4 +1,4 @@
-"""Deny by default: each route names who may use it, and none answers a stranger unless it says that it is public."""
+"""Deny by default: each route names its access, and none answers a stranger unless it is declared public."""
 
 import inspect
 import re
@@ -34,7 +34,7 @@ def application(settings: Settings) -> Application:
 
 
 def accesses(dependant: Dependant) -> Iterator[SignedIn | Claims | Public]:
-    """Give every access that a route's dependencies name, however deep."""
+    """Return every access among a route's dependencies, at any depth."""
     if isinstance(dependant.call, SignedIn | Claims | Public):
         yield dependant.call
     for inner in dependant.dependencies:
@@ -42,7 +42,7 @@ def accesses(dependant: Dependant) -> Iterator[SignedIn | Claims | Public]:
 
 
 def routes_of(application: Application) -> list[RouteContext]:
-    """Give every route, those of included routers too, but for the scripts and styles of `/docs`."""
+    """Return every route, those of included routers too, except the scripts and styles of `/docs`."""
     return [route for route in iter_route_contexts(application.api.routes) if route.path != ASSETS]
 
 
@@ -54,13 +54,13 @@ def test_each_route_names_its_access(application: Application) -> None:
         named = list(accesses(route.dependant))
         assert named, f"{route.methods} {route.path} names no access"
         kinds = {isinstance(access, Public) for access in named}
-        assert len(kinds) == 1, f"{route.path} is public and is not"
-        assert all(access.why for access in named if isinstance(access, Public)), f"{route.path} says not why"
+        assert len(kinds) == 1, f"{route.path} is declared public and asks for an access, too"
+        assert all(access.why for access in named if isinstance(access, Public)), f"{route.path} gives no reason"
         assert all(access.claims for access in named if isinstance(access, Claims)), f"{route.path} names no claim"
 
 
 def kinds(dependant: Dependant) -> Iterator[Acts | Looks | PlainReads]:
-    """Give every kind that a route's dependencies name, however deep."""
+    """Return every kind among a route's dependencies, at any depth."""
     if isinstance(dependant.call, Acts | Looks | PlainReads):
         yield dependant.call
     for inner in dependant.dependencies:
@@ -72,27 +72,29 @@ def test_each_route_that_demands_a_claim_says_what_it_leaves_in_the_audit(applic
     for route in routes_of(application):
         named = list(kinds(route.dependant))
         by_claim = any(isinstance(access, Claims) for access in accesses(route.dependant))
-        assert len(named) == 1 if by_claim else len(named) <= 1, f"{route.methods} {route.path}: acts, looks or reads?"
+        assert len(named) == 1 if by_claim else len(named) <= 1, (
+            f"{route.methods} {route.path}: declare whether it acts, looks or reads"
+        )
         for kind in named:
             if isinstance(kind, PlainReads):
-                assert kind.why, f"{route.path} says not why"
-                assert route.methods == {"GET"}, f"{route.path} does something"
+                assert kind.why, f"{route.path} gives no reason"
+                assert route.methods == {"GET"}, f"{route.path} changes something"
             else:
                 actions[type(kind)] |= set(kind.actions if isinstance(kind, Acts) else [kind.action])
-    assert not actions[Acts] & actions[Looks], "what is done and what is seen have names of their own"
+    assert not actions[Acts] & actions[Looks], "acts and looks have different names"
     assert len(actions[Acts]) >= 25
     assert len(actions[Looks]) >= 20
 
 
 def calls(dependant: Dependant) -> Iterator[object]:
-    """Give everything that a route's dependencies call, however deep, and the route itself."""
+    """Return everything that a route's dependencies call, at any depth, and the route itself."""
     yield dependant.call
     for inner in dependant.dependencies:
         yield from calls(inner)
 
 
 def test_no_dependency_is_sent_to_a_thread(application: Application) -> None:
-    """FastAPI runs plain functions in a thread: a tenth of a millisecond for what takes a microsecond."""
+    """FastAPI runs plain functions in a thread, which costs 0.1 ms for a microsecond of work."""
     for route in routes_of(application):
         for call in calls(route.dependant):
             function = call if inspect.isfunction(call) else type(call).__call__
@@ -117,7 +119,7 @@ async def test_a_stranger_gets_nowhere_but_in_public(application: Application, s
         path = re.sub(r"\{[^}]+\}", str(uuid4()), route.path or "")
         for method in route.methods or ():
             if isinstance(route.original_route, PageRoute):
-                continue  # test_pages.py has a stranger walk through them
+                continue  # test_pages.py opens them as a stranger
             response = await stranger.request(method, path)
             assert (response.status_code, response.json()["code"]) == (401, "not_authenticated"), (method, path)
             tried += 1
@@ -136,7 +138,7 @@ async def test_no_request_waits_for_routes_to_be_worked_out(
 
 
 def paths_to_try(application: Application) -> dict[str, str]:
-    """Give each optional module's plainest path that is read by those who are signed in."""
+    """Return the plainest path of each optional module that a signed-in person reads."""
     read = [
         route.path or ""
         for route in routes_of(application)

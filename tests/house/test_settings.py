@@ -1,4 +1,4 @@
-"""Every setting is documented, has an example, and production refuses what is for development."""
+"""Every setting is documented and has an example, and production refuses values that are for development."""
 
 import re
 from pathlib import Path
@@ -26,7 +26,7 @@ def _bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def written(value: object) -> str:
-    """Write a default as a person would set it; secrets and what is not set are empty."""
+    """Return a default as a person would write it; secrets and unset values are empty."""
     if value is None or isinstance(value, SecretStr):
         return ""
     return str(value).lower() if isinstance(value, bool) else str(value)
@@ -94,7 +94,9 @@ def test_production_starts_when_everything_is_set() -> None:
 def test_production_refuses_what_is_not_set(missing: str) -> None:
     with pytest.raises(ValidationError, match=missing.upper()) as caught:
         Settings.model_validate({name: value for name, value in PRODUCTION.items() if name != missing})
-    assert not [fault for fault in faults_of_settings(caught.value) if fault.endswith("definida")], "nor what to write"
+    assert not [fault for fault in faults_of_settings(caught.value) if fault.endswith("definida")], (
+        "nor the value to write"
+    )
 
 
 MISREAD = {

@@ -1,4 +1,4 @@
-"""The files under `sql/` are the present text of each function, trigger and composite type of the database."""
+"""The files under `sql/` are the present text of each function, trigger and composite type in the database."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -46,13 +46,13 @@ def migrated(new_database: NewDatabase, endpoints: Endpoints) -> Iterator[psycop
 
 
 def texts() -> dict[str, str]:
-    """The files in an order that builds: the ledger's first, since other modules' triggers call its function."""
+    """The files in an order that builds: the ledger's first, since triggers of other modules call its function."""
     files = sorted(SOURCE.rglob("sql/*.sql"), key=lambda path: ("ledger" not in path.parts, path))
     return {str(path.relative_to(SOURCE)): path.read_text() for path in files}
 
 
 def plain(definition: str) -> str:
-    """Leave out what means nothing: comments, line breaks and indentation."""
+    """Return the text without comments, line breaks and indentation."""
     return " ".join(re.sub(r"--[^\n]*", "", definition).split())
 
 
@@ -65,10 +65,10 @@ def definitions(connection: psycopg.Connection) -> Definitions:
 
 
 def build(connection: psycopg.Connection, files: Mapping[str, str]) -> dict[str, Definitions]:
-    """Drop what the migrations made, run the files instead, and give what each of them made."""
+    """Drop what the migrations made, run the files instead, and return the definition of what each file made."""
     for name in definitions(connection):
         kind, _, rest = name.partition(" ")
-        if kind != "trigger":  # those go with their functions
+        if kind != "trigger":  # dropping the functions drops them
             connection.execute(f"DROP {kind} {rest} CASCADE".encode())
     assert definitions(connection) == {}
     made: dict[str, Definitions] = {}
@@ -124,7 +124,7 @@ def test_a_function_without_a_file_is_found(migrated: psycopg.Connection) -> Non
 
 
 def test_no_text_needs_more_than_the_oldest_postgresql_that_is_served_from() -> None:
-    """Old and new values in `RETURNING` are PostgreSQL 18's: a function that has them fails as it is called."""
+    """`RETURNING` old and new values needs PostgreSQL 18: older servers fail when such a function is called."""
     for name, content in texts().items():
         for returned in re.findall(r"RETURNING\b(.*?)(?:\bINTO\b|;|\)\s)", plain(content), re.DOTALL):
             assert not re.search(r"\b(old|new)\.", returned), name

@@ -1,4 +1,4 @@
-"""Every route, as somebody whose session has one factor where two are required, and as somebody who was suspended."""
+"""Every route is called with a session that lacks the second factor, and with a suspended person's session."""
 
 import re
 from collections.abc import AsyncIterator
@@ -41,7 +41,7 @@ GRANTS = {
     ("PUT", "/benefits/employers/{employer_id}/members/{member_id}"),
     ("DELETE", "/benefits/employers/{employer_id}/members/{member_id}"),
 }
-"""Routes that a stolen session must not use: grants, exports, approvals, whose a CPF is, whom somebody works for."""
+"""Routes that a stolen session must not use: grants, exports, approvals, proofs of a CPF, binding to employers."""
 GRANTING = ("/roles", "/claims", "/users/{user_id}/role", "/users/{user_id}/claims")
 PURCHASE = {
     "account": "123",
@@ -73,7 +73,7 @@ def filled(path: str) -> str:
 
 @pytest.mark.parametrize("app", ["required"], indirect=True)
 async def test_each_claim_waits_for_the_second_factor(app: RunningApp) -> None:
-    """The administrator holds every claim, so that each refusal is for want of the factor and for nothing else."""
+    """The administrator holds every claim, so each refusal is due to the missing factor alone."""
     administrator = await sign_in(app, demo.PEOPLE[1])
     tried = 0
     for route in routes_of(app.application):
@@ -91,7 +91,9 @@ async def test_each_claim_waits_for_the_second_factor(app: RunningApp) -> None:
     for path in ("/benefits/accounts/123", f"/users/{demo.PERSON_ID}", "/transactions/simulate"):
         method = "POST" if path.endswith("simulate") else "GET"
         answer = await administrator.call(method, path, json=PURCHASE if method == "POST" else None)
-        assert answer.json()["code"] == "second_factor_required", "a verb that asks for a claim says the same"
+        assert answer.json()["code"] == "second_factor_required", (
+            "a verb that checks a claim refuses with the same problem"
+        )
 
 
 async def test_where_it_is_off_no_claim_waits(app: RunningApp) -> None:
@@ -116,7 +118,7 @@ async def test_grants_exports_and_approvals_ask_for_step_up(app: RunningApp) -> 
             ("/roles", "/claims", "/users/{user_id}/role", "/users/{user_id}/claims")
         )
     }
-    assert granting <= asking, "a new route that grants asks for it too"
+    assert granting <= asking, "a new route that grants must require it, too"
 
 
 async def entries(app: RunningApp) -> int:

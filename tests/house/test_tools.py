@@ -1,4 +1,4 @@
-"""The developers' tools name the next migration, hide passwords, read letters and drop what is Carteira's alone."""
+"""The developers' tools name the next migration, hide passwords, read e-mails, and drop only what is Carteira's."""
 
 import mailbox
 from email.message import EmailMessage

@@ -1,4 +1,4 @@
-"""How often each route travels to PostgreSQL and to Redis: a read once to each, and what is more says why."""
+"""How many trips each route makes to PostgreSQL and Redis: a read makes one to each; more needs a reason."""
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -23,12 +23,15 @@ from tests.support.trips import Trips, count_trips, counted
 PATHS = openapi_document()["paths"]
 _NOBODYS = "01980000-0000-7000-8000-00000000dead"
 ASKS = 4
-"""The first one prepares statements, and who asks is read of PostgreSQL once in a while: the fewest trips count."""
+"""How often each route is called.
+
+The first call prepares statements, and standings are read again at times: the fewest trips count.
+"""
 
 
 @dataclass(frozen=True)
 class Most:
-    """How many trips a route makes where it makes more than it should, and why."""
+    """How many trips a route makes where it makes more than one to each, and why."""
 
     postgres: int
     redis: int
@@ -127,9 +130,9 @@ EXCEPTIONS: dict[str, Most] = {
     "POST /benefits/credits": Most(15, 1, _SESSION),
     "POST /transactions/{transaction_id}/refund": Most(20, 1, _SESSION),
 }
-"""Routes that travel more often than they should, as often as they do now: the list can only shrink."""
+"""Routes that make more trips than they should, with today's count: the list may only shrink."""
 MAKES_THE_FIRST = {"GET /transport-cards (own)", "GET /transport-cards (operator)"}
-"""Reads that make, in a transaction, what everybody has from the beginning, when it is first asked for."""
+"""Reads that create on their first call, in a transaction, what everybody has."""
 _LINK = "the link of a message, or a provider, opens it"
 NOT_ASKED: dict[str, str] = {
     **dict.fromkeys(("/auth/code", "/auth/contacts/confirm", "/auth/contacts/undo", "/auth/invitation"), _LINK),
@@ -175,7 +178,7 @@ async def app(
 
 @dataclass(frozen=True)
 class Stage:
-    """Who asks, and what there is to ask for."""
+    """The people who call the routes, and the objects that the routes name."""
 
     maria: Person
     operator: Person
@@ -204,7 +207,7 @@ async def stage(app: RunningApp) -> Stage:
 
 
 async def fewest(ask: Callable[[], Awaitable[httpx.Response]], name: str, usual: Most) -> Trips | None:
-    """Ask until the trips are as they should be, a few times at most; None: who asks is not let in."""
+    """Call a route until its trips are as few as allowed, a few times at most; return None if access is refused."""
     most, best = EXCEPTIONS.get(name, usual), None
     for _ in range(ASKS):
         with counted() as trips:
@@ -220,7 +223,7 @@ async def fewest(ask: Callable[[], Awaitable[httpx.Response]], name: str, usual:
 
 
 async def of_read(stage: Stage, path: str) -> dict[str, Trips]:
-    """Ask a read as the person whose things are named, and as an operator; give the trips of those who are let in."""
+    """Call a read as the owner of the objects and as an operator; return the trips of those who have access."""
     named = dict(stage.things)
     if path.startswith("/auth/social/"):
         named["account_id"] = stage.things["social"]
@@ -234,7 +237,7 @@ async def of_read(stage: Stage, path: str) -> dict[str, Trips]:
 
 
 def wrong(name: str, trips: Trips, usual: Most) -> str:
-    """Say what is wrong with a route's trips; nothing, if they are as they should be."""
+    """Return what is wrong with a route's trips, or nothing if they are as few as allowed."""
     most = EXCEPTIONS.get(name, usual)
     made = (len(trips.postgres), len(trips.redis))
     print(f"{made[0]:3} {made[1]:3}  {name}")  # noqa: T201 - for `make trips`
@@ -254,7 +257,7 @@ async def test_a_read_travels_once(stage: Stage) -> None:
             asked |= {path} if found else set()
     assert not list(filter(None, faults)), "\n".join(filter(None, faults))
     unasked = {path for path, operations in PATHS.items() if "get" in operations} - asked - set(NOT_ASKED)
-    assert not unasked, "nobody was let in: the stage lacks something"
+    assert not unasked, "nobody has access: the stage lacks an object or a person"
 
 
 async def test_money_travels_twice(stage: Stage) -> None:

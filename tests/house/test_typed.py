@@ -1,4 +1,4 @@
-"""What people type has one reader each: no body, form or parameter reads a date its own way."""
+"""Each kind of typed value has one reader: no body, form or parameter parses dates its own way."""
 
 import importlib
 import pkgutil
@@ -65,7 +65,7 @@ def test_the_walk_sees_a_lenient_field() -> None:
 
 @pytest.mark.parametrize("word", ["date.fromisoformat(", "strptime(", "isdecimal(", "AwareDatetime"])
 def test_nothing_but_the_readers_reads_days_out_of_texts(word: str) -> None:
-    """What is read there of a text was written by our own code, or is no day that a person wrote."""
+    """The exceptions read text that our own code wrote, or that is not a date typed by a person."""
     known = {
         "date.fromisoformat(": {"credit/base_b.py", "inbox/texts.py", "kit/web/versions.py", "notices/letters.py"},
         "strptime(": {"backup/place.py"},

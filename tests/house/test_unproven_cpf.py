@@ -1,4 +1,4 @@
-"""Typing a stranger's CPF opens nothing that any module keeps under it: not to see, not to export, not to erase."""
+"""Typing a stranger's CPF opens nothing that any module keeps under it: no read, no export, no erasure."""
 
 from collections.abc import AsyncIterator
 from uuid import uuid4
@@ -19,7 +19,7 @@ from tests.support.people import Person, new_cpf, register, sign_in
 async def app(
     new_database: NewDatabase, endpoints: Endpoints, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[RunningApp]:
-    """Every module, on a database of these tests' own."""
+    """The application with every module, on its own database."""
     settings = settings_for(
         tmp_path_factory.mktemp("unproven"),
         database_url=new_database("unproven"),
@@ -34,14 +34,14 @@ async def app(
 
 @pytest.fixture
 def operator(app: RunningApp) -> Person:
-    """An operator of every module, who says what they look for."""
+    """An operator of every module, who states the purpose of each look."""
     operator = app.operator()
     operator.headers |= PURPOSE
     return operator
 
 
 async def spend(app: RunningApp, operator: Person, **whose: object) -> str:
-    """Open an account that an employer pays into, and buy with its card; return its reference."""
+    """Open an account that an employer tops up, and buy with its card; return the account's reference."""
     reference = f"u-{uuid4()}"
     body = {"account": reference, "balances": {"CASH": 10_000}, "contact": "rh@empresa.com.br", **whose}
     assert (await operator.post("/benefits/accounts", body)).status_code == 201
@@ -51,7 +51,7 @@ async def spend(app: RunningApp, operator: Person, **whose: object) -> str:
 
 
 async def file_of_a_stranger(app: RunningApp, operator: Person) -> tuple[str, str]:
-    """Have a CPF with a credit file that was looked at, and an account with a purchase; return it and the account."""
+    """Give a CPF a credit file that was looked at and an account with a purchase; return the CPF and the account."""
     cpf = new_cpf()
     await fill_bases(operator, cpf)
     assert (await operator.get(f"/credit/{cpf}/base-a")).status_code == 200
@@ -63,7 +63,7 @@ async def file_of_a_stranger(app: RunningApp, operator: Person) -> tuple[str, st
 
 
 def strangers_traces(reference: str) -> list[str]:
-    """What would give a stranger's file away, wherever it were answered."""
+    """Return the texts that would reveal a stranger's file wherever they appeared."""
     return [str(BASE_A["name"]), "Banco Plantado", "Rua das Laranjeiras", "Gol 2015", reference, "LOJA DA MARIA"]
 
 
@@ -120,7 +120,7 @@ async def test_the_code_at_an_employers_contact_gives_the_account_and_none_of_th
 ) -> None:
     cpf, other = await file_of_a_stranger(app, operator)
     intruder = await sign_in(await register(app, cpf=cpf))
-    reference = await spend(app, operator, cpf=cpf, contact=intruder.email)  # an employer of their own choosing
+    reference = await spend(app, operator, cpf=cpf, contact=intruder.email)  # an employer that they chose themselves
     assert (await intruder.post(f"/benefits/accounts/{reference}/claim")).status_code == 202
     await app.work_off()
     assert endpoints.maildir is not None
@@ -151,12 +151,12 @@ async def test_proof_opens_the_file_and_the_export_is_a_look(app: RunningApp, op
     assert credit["base_c"]["financial_movement"] != []
     looks = (await rightful.get(f"/credit/{cpf}/accesses")).json()["items"]
     assert (looks[0]["who"], looks[0]["purpose"]) == (str(rightful.id), "data_subject")
-    # The account that the CPF left keeps its things, and nothing of the file.
+    # The account that lost the CPF keeps its own things, and gets nothing of the file.
     assert [item["code"] for item in (await squatter.get("/purchases")).json()["items"]] == [code]
     assert (await squatter.get("/users/me/data")).json()["credit"] == {}
     no_cpf = await squatter.post("/purchases", {"code": "x", "amount": 1, "date": f"{clock.today()}", "cpf": cpf})
     assert (no_cpf.status_code, no_cpf.json()["code"]) == (409, "no_cpf")
-    assert (await rightful.post("/resellers")).status_code == 201, "the CPF is free to be theirs"
+    assert (await rightful.post("/resellers")).status_code == 201, "the CPF is free for its owner"
 
     (card,) = (await rightful.get("/transport-cards")).json()["items"]
     await rightful.post(f"/transport-cards/{card['card_number']}/recharge", {"amount": 4_321})

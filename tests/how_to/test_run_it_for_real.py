@@ -1,6 +1,6 @@
-"""`docs/how-to/run-it-for-real.md`, block after block in one shell, by a user who is not root, to a purchase `00`.
+"""`docs/how-to/run-it-for-real.md`, block by block in one shell, as a user who is not root, to a purchase `00`.
 
-The machine is as bare as the page says: what stands in the `PATH`, the sources, and a mail server.
+The machine is as bare as the page says: the programs in the `PATH`, the sources, and a mail server.
 """
 
 import os
@@ -44,7 +44,7 @@ pytestmark = [
 
 @dataclass
 class Machine:
-    """A home folder, and who it belongs to."""
+    """A home folder, and its owner."""
 
     home: Path
     user: int
@@ -52,17 +52,17 @@ class Machine:
 
     def own(self) -> None:
         if os.getuid() == 0:
-            subprocess.run(["chown", "-R", f"{self.user}:{self.group}", str(self.home)], check=True)  # noqa: S603, S607 - our own folder
+            subprocess.run(["chown", "-R", f"{self.user}:{self.group}", str(self.home)], check=True)
 
     def environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if name.startswith(INSTALLERS)}
         return kept | {"HOME": str(self.home), "PATH": f"{self.home}/pgsql/bin:{self.home}/bin:{PATH}"}
 
     def start(self, command: list[str], log: Path, **more: str) -> subprocess.Popen[bytes]:
-        """Start a command as the user, in a session of its own."""
+        """Start a command as the user, in its own session."""
         identity = {"user": self.user, "group": self.group, "extra_groups": []} if os.getuid() == 0 else {}
         with log.open("ab") as out:
-            return subprocess.Popen(  # type: ignore[call-overload, no-any-return] # noqa: S603 - the page's own blocks
+            return subprocess.Popen(  # type: ignore[call-overload, no-any-return]  # as root it has three more arguments
                 command,
                 env=self.environment() | more,
                 cwd=self.home,
@@ -74,7 +74,7 @@ class Machine:
             )
 
     def processes(self) -> list[psutil.Process]:
-        """Return what still runs of what the page started: everything that has to do with the folder."""
+        """Return the running processes that the page started: all that have to do with the folder."""
         found = []
         for process in psutil.process_iter(["cmdline", "environ"]):
             told = [*(process.info["cmdline"] or []), (process.info["environ"] or {}).get("HOME", "")]
@@ -127,7 +127,7 @@ def test_the_page_leads_to_a_purchase_through_tls(machine: Machine) -> None:
     file.write_text(script())
     maildir = str(machine.home / "mail" / "Maildir")
     mailbox = ("-c", "aiosmtpd.handlers.Mailbox", maildir)
-    mail = subprocess.Popen([sys.executable, "-m", "aiosmtpd", "-n", "-l", f"127.0.0.1:{smtp}", *mailbox])  # noqa: S603 - argv is ours
+    mail = subprocess.Popen([sys.executable, "-m", "aiosmtpd", "-n", "-l", f"127.0.0.1:{smtp}", *mailbox])
     try:
         wait_until(lambda: Path(maildir, "new").exists(), "the mail server")
         code = machine.start(["bash", str(file)], log, **values).wait(560)
@@ -145,4 +145,4 @@ def test_the_page_leads_to_a_purchase_through_tls(machine: Machine) -> None:
     assert [process.cmdline() for process in machine.processes()] == [], "what was started is stopped"
     wallet = machine.home / "wallet"
     own = [path for path in wallet.rglob("*") if not path.is_symlink() and "venv" not in path.parts]
-    assert [path for path in own if path.stat().st_mode & 0o077] == [], "nothing is open to others"
+    assert [path for path in own if path.stat().st_mode & 0o077] == [], "no file is open to others"

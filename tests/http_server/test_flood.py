@@ -1,4 +1,4 @@
-"""A real server under what hostile clients send: it stays small, and serves whoever else asks."""
+"""A real server under what hostile clients send: it stays small, and continues to serve the others."""
 
 import asyncio
 import select
@@ -22,7 +22,7 @@ from tests.support.waiting import until
 
 MIB = 1024 * 1024
 GROWTH_MIB = 40
-"""What 600 connections and their buffers may take; one head of 100 MB alone took 100."""
+"""The most that 600 connections and their buffers may take; one head of 100 MB alone once took 100."""
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def test_a_header_of_100_mb_takes_no_memory_and_keeps_nobody_waiting(server: Ser
                 sent += 1_000_000
                 assert bystander.get("/health").status_code == 200
                 peak = max(peak, memory(server))
-        assert 1_000_000 < sent < 100_000_000, "it is thrown away for a while, and then cut off"
+        assert 1_000_000 < sent < 100_000_000, "the rest is discarded for a while, then the connection is closed"
         assert peak - before < GROWTH_MIB * MIB
         assert refused(server, "head_too_large") == refusals + 1
 
@@ -91,7 +91,7 @@ def test_silent_connections_half_heads_and_pipelines_take_no_memory(server: Serv
             assert bystander.get("/health").status_code == 200
         ahead = connect(server, crowd)
         ahead.settimeout(0.2)
-        with suppress(TimeoutError):  # its answers are not read, so that at last it is not read either
+        with suppress(TimeoutError):  # it does not read answers, so that finally it is not read either
             for _ in range(100):
                 ahead.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n" * 30_000)
         assert bystander.get("/health").status_code == 200
@@ -99,7 +99,7 @@ def test_silent_connections_half_heads_and_pipelines_take_no_memory(server: Serv
 
 
 def upload_of(token: str) -> bytes:
-    """A document's form that is sent up to the middle of its file."""
+    """Return a document's form, cut in the middle of its file."""
     named = 'Content-Disposition: form-data; name="{}"'
     fields = [f"{named.format(name)}\r\n\r\n{value}".encode() for name, value in FIELDS.items()]
     file = f'{named.format("file")}; filename="cnh.pdf"\r\n\r\n'.encode() + pdf(600_000)
@@ -111,12 +111,12 @@ def upload_of(token: str) -> bytes:
 
 
 def answered(clients: list[socket.socket]) -> list[socket.socket]:
-    """Return the connections on which something has come."""
+    """Return the connections on which something has arrived."""
     return select.select(clients, [], [], 0)[0]
 
 
 def trickles(client: socket.socket) -> bool:
-    """Send one more byte, and return whether the server still takes it."""
+    """Send one more byte, and return whether the server still accepts it."""
     try:
         client.send(b"x")
     except OSError:
@@ -126,14 +126,14 @@ def trickles(client: socket.socket) -> bool:
 
 @pytest.fixture
 def hasty(new_database: NewDatabase, endpoints: Endpoints, tmp_path: Path) -> Iterator[Server]:
-    """A server that waits for a head, and for each KiB of a body, for 2 s."""
+    """A server that waits 2 s for a head, and for each KiB of a body."""
     settings = {"database_url": new_database("hasty"), "redis_url": endpoints.redis_url, "log_level": "error"}
     with running_server(tmp_path, workers=1, head_timeout_seconds=2, **settings) as it:
         yield it
 
 
 def answers_to_health(server: Server, within: str) -> float:
-    """Return how many requests for `/health` were answered within so many seconds, by the server's own clock."""
+    """Return how many requests for `/health` were answered within so many seconds, by the server's clock."""
     name = f'carteira_http_request_seconds_bucket{{le="{within}",method="GET",route="/health"}} '
     text = httpx.get(server.url + "/metrics", timeout=20).text
     return sum(float(line.removeprefix(name)) for line in text.splitlines() if line.startswith(name))
@@ -141,9 +141,9 @@ def answers_to_health(server: Server, within: str) -> float:
 
 @pytest.mark.timeout(240)
 async def test_a_bystander_is_served_through_registrations_junk_codes_and_trickling_bodies(hasty: Server) -> None:
-    """At once: 40 registrations, 300 second factors that never were, and 38 bodies that come a byte at a time.
+    """At once: 40 registrations, 300 unknown second factors, and 38 bodies that arrive byte by byte.
 
-    Eight of them are files of one person, of which four are taken in at once; what came of them is not kept.
+    Eight of them are files of one person, of which four are accepted at once; nothing of them is stored.
     """
     limits = httpx.Limits(max_connections=120)
     with ExitStack() as crowd:

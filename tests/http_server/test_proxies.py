@@ -1,6 +1,6 @@
-"""Behind Debian's nginx and Caddy, without a prefix and with one, taken off or left on; skipped where they are not.
+"""Behind Debian's nginx and Caddy, with and without a prefix; skipped where they are not installed.
 
-What a client writes to mislead a proxy about where its request ends is tried through both.
+Both proxies are also tried with what a client writes to mislead a proxy about where its request ends.
 """
 
 import json
@@ -24,14 +24,15 @@ from tests.support.server import free_port, running_server
 from tests.support.waiting import wait_until
 
 LIMITS = 15
-"""The Redis database of these servers: here one fails to sign in so often that nobody could any more elsewhere."""
+"""The Redis database of these servers: one client fails to sign in here so often that it would block others elsewhere.
+"""
 
 CLIENT = "127.0.7.5"
-"""Where the client asks from: no proxy's address."""
+"""The client's address, which no proxy has."""
 SPOOFED = {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https", "Host": "evil.example"}
 
 PATH = "/usr/sbin:/usr/bin:/bin"
-"""Debian's nginx stands where the path of ordinary users does not lead."""
+"""Debian installs nginx outside of an ordinary user's `PATH`."""
 NGINX = """
 user root; daemon off; pid {folder}/nginx.pid; error_log {folder}/error.log;
 events {{}}
@@ -79,12 +80,12 @@ class Proxied:
     log: Path
 
     def handed_on(self) -> list[tuple[str, str]]:
-        """The methods and routes of what came through to the server."""
+        """Return the methods and routes of the requests that reached the server."""
         lines = [json.loads(line) for line in self.log.read_text().splitlines() if '"event":"request"' in line]
         return [(line["method"], line["route"]) for line in lines]
 
     def send(self, sent: bytes) -> bytes:
-        """Send bytes over a connection of their own; return what comes until it closes, or one answer if it stays."""
+        """Send bytes over a new connection; return the answer until it closes, or one answer if it stays open."""
         with socket.create_connection(("127.0.0.1", self.port), 20, source_address=(CLIENT, 0)) as raw:
             raw.sendall(sent)
             answer = b""
@@ -93,13 +94,13 @@ class Proxied:
             return answer
 
     def give_up(self, sent: bytes) -> None:
-        """Send bytes, and go."""
+        """Send bytes, and close the connection."""
         with socket.create_connection(("127.0.0.1", self.port), 20, source_address=(CLIENT, 0)) as raw:
             raw.sendall(sent)
 
 
 def is_whole(answer: bytes) -> bool:
-    """Tell whether an answer that leaves its connection open has come."""
+    """Return whether an answer on a connection that stays open is complete."""
     head, end, body = answer.partition(b"\r\n\r\n")
     length = re.search(rb"content-length: (\d+)", head.lower())
     return bool(end and length and b"connection: close" not in head.lower() and len(body) >= int(length[1]))
@@ -153,7 +154,7 @@ def proxied(
         upstream = int(server.url.rpartition(":")[2])
         log = (tmp_path / "proxy.log").open("wb")
         env = {"HOME": str(tmp_path), "PATH": PATH}
-        running = subprocess.Popen(  # noqa: S603 - argv is ours
+        running = subprocess.Popen(
             command(proxy, tmp_path, port, upstream, case), stdout=log, stderr=log, env=env, cwd=tmp_path
         )
         transport = httpx.HTTPTransport(local_address=CLIENT)
@@ -182,7 +183,7 @@ def test_people_are_themselves_and_links_lead_back(proxied: Proxied) -> None:
     assert signed_in.status_code == 200, signed_in.text
     headers = {"Authorization": f"Bearer {signed_in.json()['access_token']}"}
     (session,) = client.get("/auth/sessions", headers=headers | SPOOFED).json()["items"]
-    assert CLIENT.rpartition(".")[0] in str(session), "the client's network, neither the proxy's nor what it said"
+    assert CLIENT.rpartition(".")[0] in str(session), "the client's network, neither the proxy's nor the claimed one"
     assert "203.0.113" not in str(session)
     file = {"file": ("cnh.pdf", files.pdf(3_000_000), "application/pdf")}
     fields = {"document_type": "CNH", "document_number": "62472927637"}
@@ -221,7 +222,7 @@ def test_pages_and_what_they_load_are_under_the_prefix(proxied: Proxied) -> None
 def asked(
     path: bytes, *headers: bytes, body: bytes = b"", method: bytes = b"POST", host: bytes = b"evil.example"
 ) -> bytes:
-    """A request line by line; the connection ends with it, where it ends."""
+    """Return a request from its lines; the connection is closed where the request ends."""
     return b"\r\n".join((method + b" " + path + b" HTTP/1.1", b"Host: " + host, *headers, b"", body))
 
 
@@ -229,12 +230,12 @@ CLOSE = b"Connection: close"
 CHUNKED = b"Transfer-Encoding: chunked"
 FORM = b"Content-Type: application/x-www-form-urlencoded"
 SMUGGLED = b"PATCH /health HTTP/1.1\r\nHost: evil.example\r\n\r\n"
-"""What no request of a client's is: if the server is asked for it, a proxy and it do not agree where a request ends."""
+"""A request that no client sends: if it reaches the server, proxy and server disagree where a request ends."""
 LOGIN = b"username=529.982.247-25&password=Errada1errada"
 
 
 def games(prefix: bytes) -> dict[str, tuple[bytes, str]]:
-    """What is sent, and the statuses of an answer that is right."""
+    """What is sent, and the statuses of a correct answer."""
     login, health = prefix + b"/auth/login", prefix + b"/health"
     length = b"Content-Length: %d" % len(LOGIN)
     zero = b"0\r\n\r\n" + SMUGGLED
@@ -264,7 +265,7 @@ def games(prefix: bytes) -> dict[str, tuple[bytes, str]]:
         ),
         "a chunk that is larger than there is": (
             asked(login, FORM, CLOSE, CHUNKED, body=b"FFFFFFFFFFFFFFFFF\r\n" + zero),
-            "400 413 502",  # Caddy has begun to hand it on by then
+            "400 413 502",  # by then Caddy has begun to forward it
         ),
         "another protocol, with a body": (
             asked(

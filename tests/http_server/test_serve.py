@@ -1,4 +1,4 @@
-"""`carteira serve` takes connections fast, says why it cannot start, and leaves nothing behind."""
+"""`carteira serve` accepts connections fast, says why it cannot start, and leaves nothing behind."""
 
 import asyncio
 import socket
@@ -78,8 +78,8 @@ def test_each_process_gets_its_share_of_the_connections(
                 assert all(client.recv(65_536).startswith(b"HTTP/1.1 200 ") for client in clients)
                 shares = [connections(pid, psutil.CONN_ESTABLISHED) for pid in workers]
             assert sum(shares) == 64
-            assert min(shares) >= 8, "by chance it would be once in 10^9 runs"
-        with pytest.raises(CommandFailed, match="o endereço já está em uso"):  # another server does not join in
+            assert min(shares) >= 8, "by chance it would happen once in 10^9 runs"
+        with pytest.raises(CommandFailed, match="o endereço já está em uso"):  # another server cannot join
             check_address("127.0.0.1", address.port or 0, "PORT")
 
 

@@ -1,4 +1,4 @@
-"""The socket's bounds: what no client may do to the server, whatever it sends or does not send."""
+"""The socket's bounds: what no client may do to the server, whatever it sends or withholds."""
 
 import asyncio
 import random
@@ -26,7 +26,7 @@ def refused(reason: str) -> float:
 
 
 def buffered_by(server: Listening) -> int:
-    """Return how many bytes of requests that are not begun the server holds."""
+    """Return how many bytes the server holds of requests that have not begun."""
     return sum(connection.buffered for connection in server.state.connections if isinstance(connection, LaneProtocol))
 
 
@@ -40,7 +40,7 @@ CHUNKS = b"5\r\nhello\r\n6\r\n\r\n\r\nab\r\n0\r\n\r\n"
 
 
 async def test_requests_are_answered_however_they_are_cut() -> None:
-    """Bodies with blank lines in them, chunks, heads after heads: cut anywhere, they mean the same."""
+    """Bodies with blank lines, chunks, heads after heads: cut anywhere, they mean the same."""
     whole = (
         GET % b"a" + post(b"one\r\n\r\ntwo") + CHUNKED + CHUNKS + b"\r\n" + GET % b"b" + post(b"") + CHUNKED + CHUNKS
     )
@@ -66,7 +66,7 @@ async def test_requests_are_answered_however_they_are_cut() -> None:
 @pytest.mark.parametrize("name", [b"Upgrade:", b"UPGRADE :", b"upgrade:\t"])
 async def test_an_upgrade_is_ignored_and_no_body_is_lost(upgrade: bytes, name: bytes) -> None:
     headers = b"Connection: Upgrade, HTTP2-Settings\r\n" + name + upgrade + b"\r\nHTTP2-Settings: AAMAAABk"
-    if name == b"UPGRADE :":  # a blank before the colon is no header's name
+    if name == b"UPGRADE :":  # a blank before the colon makes it no header name
         headers = headers.replace(b" :", b":")
     asked = post(b"a body\nUpgrade: of its own\n", headers)
     chunked = CHUNKED.replace(b"Host: x", b"Host: x\r\n" + headers) + CHUNKS
@@ -127,7 +127,7 @@ async def test_an_endless_header_is_thrown_away_and_others_are_served() -> None:
         status, body = await answer
         assert (status, b'"code":"head_too_large"' in body) == (431, True)
         assert max(buffered) == 0
-        assert was_reset, "what is thrown away is bounded too"
+        assert was_reset, "the discarded bytes are bounded, too"
         attacker.close()
         bystander.close()
 
@@ -155,7 +155,7 @@ async def test_who_owes_something_and_does_not_send_it_is_closed(sent: bytes, re
 
 
 async def test_drops_win_no_time() -> None:
-    """A byte now and then is no head, and blank lines are nothing; a body must come in more than drops."""
+    """Single bytes make no head, and blank lines are nothing; a body has to arrive faster than in drops."""
     drips = {
         "head_timeout": (b"GET / HTTP/1.1\r\nX-A: ", b"a"),
         "silent": (b"", b"\r\n"),
@@ -207,7 +207,7 @@ async def test_an_idle_connection_ends_and_one_that_is_used_does_not() -> None:
     async with listening(SOON) as server:
         idle, used, early = await server.connect(), await server.connect(), await server.connect()
         assert (await idle.ask(GET % b"idle"))[0] == 200
-        # Answered before its body was there: the rest is read, and the connection waits for the next.
+        # Answered before its body arrived: the rest is read, and the connection waits for the next.
         assert (await early.ask(post(b"x" * 70_000, path=b"/unread")[:-10]))[0] == 200
         assert (await early.ask(b"x" * 10 + GET % b"next"))[0] == 200
         for _ in range(8):
@@ -219,7 +219,7 @@ async def test_an_idle_connection_ends_and_one_that_is_used_does_not() -> None:
 
 
 async def test_what_is_sent_ahead_is_held_and_not_begun() -> None:
-    """A pipeline of thousands makes one request at a time, in order, and its connection stops to be read."""
+    """A pipeline of thousands runs one request at a time, in order, and its connection is no longer read."""
     async with listening() as server:
         client = await server.connect()
         await client.send(GET % b"wait" + GET % b"next" * 20_000)
@@ -317,7 +317,7 @@ async def crowd(server: Listening, count: int) -> list[Client]:
 
 
 async def test_a_crowd_of_silent_and_half_heads_keeps_nobody_waiting() -> None:
-    """Counted by turns of the event loop: a bystander is answered in as many as without the crowd."""
+    """Counted in turns of the event loop: the other client waits no more of them than without the crowd."""
     loop = asyncio.get_running_loop()
 
     async def turns(client: Client) -> int:
@@ -346,12 +346,12 @@ async def test_a_crowd_of_silent_and_half_heads_keeps_nobody_waiting() -> None:
 
 
 DATA_SEGMENTS_IN = struct.Struct("@152xI")
-"""Where `tcp_info` of <linux/tcp.h> has how many segments with data came."""
+"""The offset in `tcp_info` of <linux/tcp.h> of the number of segments with data received."""
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="TCP_INFO as Linux has it")
 async def test_an_answer_is_one_write() -> None:
-    """Head and body go together: each write is a system call, and wakes the client."""
+    """Head and body are sent together: each write is a system call, and wakes the client."""
     async with listening() as server:
         client = await server.connect()
         for number in range(10):

@@ -16,10 +16,10 @@ GET = b"GET /health HTTP/1.1\r\nHost: x\r\n"
 
 @pytest.fixture
 async def port() -> AsyncIterator[int]:
-    """Where the state of a worker is served, to three connections at most."""
+    """The port that serves a worker's state, to three connections at most."""
     bound = bind("127.0.0.1", 0)
     status = WorkerStatus(bound, {}, metrics_token=None, bounds=Bounds(head_seconds=0.3, max_connections=3))
-    bound.listen()  # who connects before it serves waits
+    bound.listen()  # a client that connects before it serves waits
     serving = asyncio.create_task(status.serve())
     where: int = bound.getsockname()[1]
     yield where

@@ -1,4 +1,4 @@
-"""Applications of identity: on a database and a Valkey of these tests' own, each at an address of its own."""
+"""Applications of identity: with a database and a Valkey of these tests' own, each at its own address."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -26,7 +26,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def start_app(
     endpoints: Endpoints, identity_url: str, redis_url: str, home: Path
 ) -> AsyncIterator[Callable[..., Awaitable[RunningApp]]]:
-    """Start as many applications as a test needs, each like another process of one installation."""
+    """Return what starts an application; several are like the processes of one installation."""
     usual: dict[str, object] = {
         "database_url": identity_url,
         "redis_url": redis_url,

@@ -48,7 +48,7 @@ async def test_a_standing_that_was_cached_before_the_change_is_not_used_after_it
     await here.api.state.redis.flushdb()
     assert (await there.client.get("/users/me", headers=person.headers)).status_code == 200
     cached = there.api.state.identity.access._cache  # noqa: SLF001 - proves what the test is about
-    assert len(cached) == 1, "the change below must meet a cached standing"
+    assert len(cached) == 1, "the change below must find a cached standing"
     deleted = await here.client.delete(f"/users/{person.id}", headers=writer)
     assert deleted.status_code == 204
     assert (await there.client.get("/users/me", headers=person.headers)).status_code == 401
@@ -66,7 +66,7 @@ async def test_without_redis_every_request_reads_the_database(
         answer = await app.client.post("/auth/login", data={"username": "x@exemplo.com", "password": "Errada1"})
         assert answer.status_code == 401
     answer = await app.client.post("/auth/login", data={"username": "x@exemplo.com", "password": "Errada1"})
-    assert answer.status_code == 429, "the process counts for itself"
+    assert answer.status_code == 429, "the process counts by itself"
 
 
 async def test_an_operators_token_is_for_development_only(start_app: Callable[..., Awaitable[RunningApp]]) -> None:
@@ -166,6 +166,6 @@ async def test_a_demo_person_is_for_development_only(app: RunningApp, monkeypatc
     refused = await app.client.post("/auth/login", data=login)
     assert (refused.status_code, refused.json()["code"]) == (403, "demo_account")
     refreshed = await app.client.post("/auth/refresh", json={"refresh_token": tokens["refresh_token"]})
-    assert refreshed.status_code == 401, "nor does a session of development go on"
+    assert refreshed.status_code == 401, "a development session ends, too"
     real = await sign_in(await register(app))
     assert (await real.get("/users/me")).status_code == 200

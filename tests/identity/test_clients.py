@@ -46,7 +46,7 @@ def operator(app: RunningApp) -> Person:
 
 
 def refused(answer: httpx.Response, status: int, error: str) -> None:
-    """Insist on an error of RFC 6749, section 5.2, which is a problem of ours too."""
+    """Assert an error of RFC 6749, section 5.2, that is also a problem of ours."""
     assert (answer.status_code, answer.json()["error"], answer.json()["code"]) == (status, error, error), answer.text
     assert answer.headers["content-type"] == "application/json"
     assert answer.headers["cache-control"] == "no-store"
@@ -88,7 +88,7 @@ async def test_the_secret_is_shown_once_and_stored_as_a_hash(app: RunningApp, op
         assert machine.secret not in (await operator.get(path)).text
     async with app.database.transaction() as tx:
         for table in ("clients", "client_credentials", "audit_log"):
-            rows = await tx.execute(text(f"SELECT row::text FROM {table} row"))  # noqa: S608 - names of this test
+            rows = await tx.execute(text(f"SELECT row::text FROM {table} row"))
             assert not any(machine.secret in row or machine.secret.encode().hex() in row for (row,) in rows)
 
 
@@ -179,7 +179,7 @@ async def test_all_that_is_wrong_with_a_proof_is_one_answer(
     for answer in answers:
         refused(answer, 401, "invalid_client")
     assert all(body == bodies[0] for body in bodies)
-    assert len(compared) >= len(answers), "also for a client that there is not: every proof is compared, in even time"
+    assert len(compared) >= len(answers), "also for an unknown client: every proof is compared, in equal time"
     reasons = "SELECT array_agg(details ->> 'reason' ORDER BY id) FROM audit_log WHERE action = 'client_refused'"
     async with app.database.transaction() as tx:
         assert (await tx.scalar(text(reasons)))[-5:] == ["proof", "proof", "unknown", "network", "over"]
@@ -222,7 +222,7 @@ async def test_a_client_proves_itself_by_what_it_signs(
         assert answer.status_code == 200, answer.text
     signed = assertion(machine, key, algorithm, base)
     answers = await asyncio.gather(*(assert_token(app.client, signed) for _ in range(5)))
-    assert sorted(answer.status_code for answer in answers) == [200, 401, 401, 401, 401], "taken once"
+    assert sorted(answer.status_code for answer in answers) == [200, 401, 401, 401, 401], "accepted once"
 
 
 @pytest.fixture
@@ -354,7 +354,7 @@ async def test_a_client_that_is_revoked_has_tokens_no_more_in_every_process(
     refused(await ask_token(there.client, machine), 401, "invalid_client")
     assert (await operator.call("DELETE", f"/clients/{machine.id}")).status_code == 404
     shown = (await operator.get(f"/clients/{machine.id}")).json()
-    assert shown["revoked_at"] is not None, "the audit names it, so that it stays to be seen"
+    assert shown["revoked_at"] is not None, "the audit names it, so that it stays visible"
 
 
 async def test_claims_taken_from_a_client_are_gone_from_its_tokens_at_once(
@@ -390,7 +390,7 @@ async def test_rotation_leaves_two_secrets_valid_until_the_overlap_ends(
     monkeypatch.setattr(clock, "now", lambda: later)
     refused(await ask_token(app.client, machine), 401, "invalid_client")
     assert (await ask_token(app.client, fresh)).status_code == 200
-    assert (await old_hand.get("/users")).status_code == 401, "a token lives no longer than what it came of"
+    assert (await old_hand.get("/users")).status_code == 401, "a token lives no longer than the credential behind it"
     assert len((await operator.get(f"/clients/{machine.id}")).json()["credentials"]) == 1
 
 
@@ -472,7 +472,7 @@ async def test_nobody_hands_a_client_what_they_do_not_hold(app: RunningApp, oper
     assert len((await operator.get(path)).json()["credentials"]) == 1
     lessened = await manager.call("PUT", path + "/claims", json={"claims": wanted})
     assert (lessened.status_code, lessened.json()["claims"]) == (200, ["users:read"]), (
-        "to take away hands nobody anything"
+        "taking a claim away grants nothing"
     )
     assert (await manager.call("DELETE", path)).status_code == 204
 

@@ -1,4 +1,4 @@
-"""Contact points: who changes one, who is told, which recovers when, and how it is undone."""
+"""Contact points: who changes one, who is told, which of them recovers, and how a change is undone."""
 
 import asyncio
 import random
@@ -68,7 +68,7 @@ async def confirm_email(app: RunningApp, endpoints: Endpoints, address: str) -> 
 
 
 async def codes_go_to(app: RunningApp, endpoints: Endpoints, name: str, *addresses: str) -> list[str]:
-    """Ask for a code and return those of the addresses that something new came to."""
+    """Request a code and return the addresses that received a new message."""
     await app.work_off()
     before = {address: len(mail_to(endpoints.maildir, address)) for address in addresses}
     client = app.at(random_address())
@@ -114,11 +114,11 @@ async def test_a_stolen_session_takes_no_account_by_phone(app: RunningApp, endpo
     ]
     await app.work_off()
     seen = len(sms_to(app, PHONE))
-    assert len(sms_to(app, old)) == 1, "the old one is told"
+    assert len(sms_to(app, old)) == 1, "the former address is told"
     assert mail_to(endpoints.maildir, owner.email)[-1]["Subject"] == "Um contato da sua conta foi alterado"
     assert (await app.client.post("/password-recovery", json={"cpf": owner.cpf, "channel": "sms"})).status_code == 202
     await app.work_off()
-    assert len(sms_to(app, PHONE)) == seen, "no code goes to the new one"
+    assert len(sms_to(app, PHONE)) == seen, "the new address gets no code"
     assert "código" in sms_to(app, old)[-1]
 
 
@@ -144,7 +144,7 @@ async def test_a_changed_email_recovers_once_confirmed_and_the_wait_is_over(
     assert (await states_of(app, person))["email", new] == "confirmed"
     assert await codes_go_to(app, endpoints, person.email, new, person.email) == [person.email], "the wait goes on"
     clock.advance(WAIT + timedelta(seconds=1))
-    assert await codes_go_to(app, endpoints, person.email, new, person.email) == [], "nobody's name any more"
+    assert await codes_go_to(app, endpoints, person.email, new, person.email) == [], "no longer anybody's login"
     assert await codes_go_to(app, endpoints, new, new, person.email) == [new]
     assert ("email", person.email) not in await contacts_of(app, person)
 
@@ -167,7 +167,7 @@ async def test_not_me_undoes_the_change_and_ends_all_sessions(
     page = await app.client.get("/auth/contacts/undo", params={"token": token})
     assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert "form-action 'self'" in page.headers["content-security-policy"]
-    assert (await person.get("/users/me")).status_code == 200, "opening the page does nothing"
+    assert (await person.get("/users/me")).status_code == 200, "opening the page changes nothing"
     done = await act(app, "undo", token)
     assert done.status_code == 200
     assert "a senha foi anulada" in done.json()["detail"]
@@ -184,7 +184,7 @@ async def test_not_me_undoes_the_change_and_ends_all_sessions(
 async def test_not_me_takes_away_what_a_thief_added_to_sign_in_by(
     app: RunningApp, endpoints: Endpoints, person: Person
 ) -> None:
-    """Whoever changed it had a session and the password, and added passkeys before the change and behind it."""
+    """Whoever changed the address had a session and the password, and added passkeys before the change and after it."""
     old, before, behind = Authenticator(), Authenticator(), Authenticator()
     await add_passkey(app, person, old)
     clock.advance(WAIT + timedelta(minutes=1))
@@ -201,10 +201,10 @@ async def test_not_me_takes_away_what_a_thief_added_to_sign_in_by(
     assert (await enter(app, behind.get(await options_of(app)))).status_code == 401
     assert (await enter(app, old.get(await options_of(app)))).status_code == 200, "what was there long before stays"
     login = {"username": person.cpf, "password": person.password}
-    assert (await app.client.post("/auth/login", data=login)).status_code == 401, "the password fits no more"
+    assert (await app.client.post("/auth/login", data=login)).status_code == 401, "the password no longer works"
     async with app.database.transaction() as tx:
         left = text("SELECT count(*) FROM password_recoveries WHERE user_id = :id")
-        assert await tx.scalar(left, {"id": person.id}) == 0, "no code that was sent before resets it"
+        assert await tx.scalar(left, {"id": person.id}) == 0, "no earlier code resets it"
 
 
 async def test_not_me_is_over_after_the_wait(app: RunningApp, endpoints: Endpoints, person: Person) -> None:
@@ -297,7 +297,7 @@ async def test_a_code_confirms_the_contact_point_that_it_was_sent_to(
     verified = await app.client.post("/password-recovery/verify", json={"cpf": person.cpf, "code": code[0]})
     assert verified.status_code == 200
     contacts = await contacts_of(app, person)
-    assert contacts["email", new]["state"] == "unconfirmed", "the code never was there"
+    assert contacts["email", new]["state"] == "unconfirmed", "the code was never stored"
     assert contacts["email", person.email]["state"] == "former"
     async with app.database.transaction() as tx:
         confirmed = await tx.scalar(
@@ -370,7 +370,7 @@ async def test_the_wait_is_a_setting(start_app: Callable[..., Awaitable[RunningA
 
 @pytest.fixture
 def strict(app: RunningApp) -> RunningApp:
-    """The application, as careful as production with people whom operators change."""
+    """The application with production's rules for people whom operators change."""
     runtime = app.api.state.identity
     app.api.state.identity = replace(runtime, config=replace(runtime.config, development=False))
     return app

@@ -1,4 +1,4 @@
-"""Work that costs a core is bounded, and what one does with it keeps nobody else out."""
+"""Work that costs a core is bounded, and one client's work keeps nobody else out."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -29,7 +29,7 @@ async def junk(client: httpx.AsyncClient) -> httpx.Response:
 async def first(
     tried: Sequence[asyncio.Task[httpx.Response]], count: int
 ) -> tuple[list[httpx.Response], set[asyncio.Task[httpx.Response]]]:
-    """Return the first answers, so many, and what is still waited for."""
+    """Return the first answers, so many, and the tasks still running."""
     done: list[httpx.Response] = []
     waiting = set(tried)
     while len(done) < count:
@@ -57,7 +57,7 @@ async def test_so_many_at_once_so_many_wait_and_the_rest_is_told() -> None:
     tasks = [asyncio.ensure_future(work()) for _ in range(9)]
     await asyncio.sleep(0)
     gone = tasks.pop(3)
-    gone.cancel()  # who hangs up while waiting leaves the place to others
+    gone.cancel()  # a client that hangs up while waiting frees the place
     await asyncio.gather(gone, return_exceptions=True)
     tasks.append(asyncio.ensure_future(work()))
     await asyncio.sleep(0)
@@ -148,7 +148,7 @@ async def test_a_network_registers_so_many_in_an_hour(start_app: StartApp) -> No
 
 @pytest.mark.parametrize("genuine", [True, False])
 async def test_a_challenge_that_is_none_is_limited_like_one_that_is(app: RunningApp, *, genuine: bool) -> None:
-    """Else a wrong code would tell whether the password before it was right."""
+    """Otherwise a wrong code would reveal whether the password before it was right."""
     person = await sign_in(await register(app))
     await enrol(app, person)
     stranger = app.at(random_address())

@@ -1,4 +1,4 @@
-"""Two operators reset a lost second factor; neither is the person, and nobody resets who holds more."""
+"""Two operators reset a lost second factor; neither is the person, and nobody resets somebody with more claims."""
 
 import pytest
 from sqlalchemy import text
@@ -24,7 +24,7 @@ async def test_two_operators_reset_a_lost_factor(app: RunningApp, endpoints: End
     assert (await add_passkey(person, Authenticator())).status_code == 201
     maker, checker = app.person("users:write"), app.person("users:write")
     path = await proposed(person, maker)
-    assert (await person.get("/auth/passkeys")).status_code == 200, "nothing before it is approved"
+    assert (await person.get("/auth/passkeys")).status_code == 200, "nothing changes before it is approved"
     assert (await maker.post(path)).json()["code"] == "own_operation"
     themself = app.person("users:write", user_id=person.id)
     assert (await themself.post(path)).json()["code"] == "own_operation"
@@ -49,7 +49,7 @@ async def test_who_decides_sees_whom_it_is_about_and_to_ask_twice_asks_once(app:
     maker, other = app.person("users:write"), app.person("users:write")
     path = await proposed(person, maker)
     assert await proposed(person, maker) == path
-    assert await proposed(person, other) == path, "it waits already: who asks for it anew may approve it"
+    assert await proposed(person, other) == path, "it already waits: who asks for it again may approve it"
     seen = (await other.get(path.removesuffix("/approve"))).json()
     assert seen["about"] == [{"id": str(person.id), "name": "Maria Açucena da Silva"}]
     assert (await maker.get(path.removesuffix("/approve"))).json()["about"] is None
@@ -71,7 +71,7 @@ async def give_role(app: RunningApp, person: Person, description: str) -> None:
 
 
 async def let_write(app: RunningApp, maker: Person) -> None:
-    """Give somebody a role that brings `users:write` and nothing else."""
+    """Give a person a role that grants `users:write` and nothing else."""
     claims = (await app.operator().get("/claims", limit=100)).json()["items"]
     writes = next(item["id"] for item in claims if item["description"] == "users:write")
     added = await app.operator().post("/roles", {"description": f"cadastro {maker.id}", "claim_ids": [writes]})
@@ -97,7 +97,7 @@ async def test_of_who_came_to_hold_more_since_nothing_is_reset(app: RunningApp) 
     await give_role(app, person, "auditor")
     answer = await app.operator().post(path)
     assert (answer.status_code, answer.json()["reason"]["code"]) == (409, "claims_beyond_yours")
-    assert (await person.get("/users/me")).status_code == 200, "their sessions go on"
+    assert (await person.get("/users/me")).status_code == 200, "their sessions continue"
 
 
 async def test_what_was_asked_for_by_who_lost_the_claim_is_not_done(app: RunningApp) -> None:

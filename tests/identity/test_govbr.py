@@ -1,4 +1,4 @@
-"""gov.br sign-in against a provider that runs on a socket of its own: it proves the CPF that is its subject."""
+"""gov.br sign-in against a provider on a real socket: it proves the CPF that is its subject."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
@@ -44,14 +44,14 @@ async def browser(app: RunningApp) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def travel(browser: httpx.AsyncClient, provider: Provider, cpf: str, **changes: str) -> httpx.Response:
-    """Go to gov.br as the person of a CPF and come back."""
+    """Go to gov.br as the person with a CPF, and come back."""
     left = await browser.get("/auth/govbr/login")
     assert left.status_code == 302, left.text
     return await browser.get(provider.agree(str(left.headers["location"]), cpf, **changes))
 
 
 def known(provider: Provider, cpf: str | None = None, **claims: object) -> str:
-    """Have a gov.br account, of silver if nothing else is said; return its CPF."""
+    """Create a gov.br account, of level silver by default; return its CPF."""
     cpf = cpf or new_cpf()
     told = {"name": "Joana Prado", "email": f"joana.{cpf}@exemplo.com.br", "email_verified": True}
     provider.knows(cpf, **(told | SILVER | claims))
@@ -166,7 +166,7 @@ async def test_the_person_of_a_cpf_takes_it_from_who_only_typed_it(
     cpf = known(provider, squatter.cpf)
     offer = await offered(browser, provider, cpf)
     assert offer["cpf_held"] == "declared"
-    assert (await squatter.get("/users/me")).json()["cpf"] == cpf, "nothing moves before the person says so"
+    assert (await squatter.get("/users/me")).json()["cpf"] == cpf, "nothing moves before the person confirms"
     person = await signed_up(app, browser, offer["registration_token"])
     assert person.cpf == cpf
     left = (await squatter.get("/users/me")).json()
@@ -187,7 +187,9 @@ async def test_who_is_here_links_gov_br_and_is_proven(
     assert (await travel(browser, provider, person.cpf)).json()["user_id"] == str(person.id)
     withdrawn = await prover(app).call("DELETE", f"/users/{person.id}/cpf-proof")
     assert withdrawn.status_code == 204
-    assert "registration_token" in (await offered(browser, provider, person.cpf)), "that way in went with the proof"
+    assert "registration_token" in (await offered(browser, provider, person.cpf)), (
+        "this sign-in was removed with the proof"
+    )
 
 
 async def test_gov_br_corrects_a_cpf_that_was_typed_wrong_and_no_proven_one(

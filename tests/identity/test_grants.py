@@ -1,4 +1,4 @@
-"""`users:write` amounts to no claim but itself: nobody grants what they do not hold, whatever the route."""
+"""`users:write` implies no other claim: nobody grants what they do not hold, on any route."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -21,7 +21,7 @@ RESERVED = (403, "claim_reserved")
 
 async def ids_of(app: RunningApp, table: str) -> dict[str, int]:
     async with app.database.transaction() as tx:
-        rows = await tx.execute(text(f"SELECT description, id FROM {table}"))  # noqa: S608 - ours
+        rows = await tx.execute(text(f"SELECT description, id FROM {table}"))
         return {str(row[0]): int(row[1]) for row in rows}
 
 
@@ -36,7 +36,7 @@ async def role(app: RunningApp) -> dict[str, int]:
 
 
 async def with_claims(app: RunningApp, *claims: str) -> Person:
-    """Register somebody and give them claims, as who holds all would."""
+    """Register a person and give them claims, as an administrator would."""
     numbers = await ids_of(app, "claims")
     person = await register(app)
     answer = await app.operator().call(
@@ -55,7 +55,7 @@ async def with_role(app: RunningApp, role_id: int) -> Person:
 
 @pytest.fixture
 async def writer(app: RunningApp) -> Person:
-    """Somebody who holds `users:write` and nothing else."""
+    """A person who holds `users:write` and nothing else."""
     return await with_claims(app, "users:write")
 
 
@@ -79,9 +79,9 @@ async def test_users_write_gives_itself_nothing(app: RunningApp, writer: Person,
     assert await claims_of(app, writer) == {"users:write"}
     other = await register(app)
     given = await writer.call("PUT", f"/users/{other.id}/claims/{claim['users:write']}")
-    assert given.status_code == 200, "what one holds one may give"
+    assert given.status_code == 200, "a claim that one holds may be granted"
     given = await writer.call("PUT", f"/users/{other.id}/claims/{claim['reseller']}")
-    assert given.status_code == 200, "anybody may take this one on"
+    assert given.status_code == 200, "anybody may take this role"
 
 
 async def test_no_role_that_holds_more_is_given(app: RunningApp, writer: Person, role: dict[str, int]) -> None:
@@ -125,7 +125,7 @@ async def test_a_name_that_the_product_asks_for_is_nobodys_to_change(app: Runnin
         answer = await app.operator().call("PATCH", f"/claims/{claim[name]}", json={"description": f"x:{uuid4()}"})
         assert refused(answer) == (409, "claim_is_fixed")
     off = await app.operator().call("PATCH", f"/claims/{claim['users:write']}", json={"active": False})
-    assert refused(off) == (409, "claim_is_fixed"), "nobody could grant anything any more"
+    assert refused(off) == (409, "claim_is_fixed"), "otherwise nobody could grant anything any more"
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,9 @@ async def test_a_claim_of_ones_own_is_held_by_who_made_it(app: RunningApp, write
     assert refused(taken) == BEYOND
     path = f"/claims/{made.json()['id']}"
     assert (await writer.call("PATCH", path, json={"active": False})).status_code == 200
-    assert (await writer.call("PATCH", path, json={"active": True})).status_code == 200, "held, though it was off"
+    assert (await writer.call("PATCH", path, json={"active": True})).status_code == 200, (
+        "held, although the role was off"
+    )
     assert refused(await stranger.call("PATCH", path, json={"active": False})) == BEYOND
 
 
@@ -175,7 +177,9 @@ async def test_nobody_acts_on_who_holds_more(app: RunningApp, writer: Person, ro
         answer = await who.call(method, f"/users/{boss.id}{path}", json=body)
         assert refused(answer) == BEYOND, (method, path)
     assert (await boss.get("/users")).status_code == 200, "still there, still signed in"
-    assert (await writer.call("DELETE", f"/users/{boss.id}/sessions")).status_code == 204, "signing out takes nothing"
+    assert (await writer.call("DELETE", f"/users/{boss.id}/sessions")).status_code == 204, (
+        "signing out removes no claim"
+    )
 
 
 async def test_roles_are_seen_whole_changed_and_deleted(app: RunningApp, claim: dict[str, int]) -> None:
@@ -230,7 +234,7 @@ async def test_the_roles_that_the_product_asks_for_stay(app: RunningApp, role: d
 
 
 async def alone(app: RunningApp, role_id: int, people: int) -> list[Person]:
-    """Leave these administrators, and no other."""
+    """Leave only these administrators."""
     made = [await with_role(app, role_id) for _ in range(people)]
     async with app.database.transaction() as tx:
         await tx.execute(
@@ -343,4 +347,4 @@ async def test_grants_want_a_recent_sign_in(app: RunningApp, role: dict[str, int
     ):
         answer = await boss.call(method, path, json=body)
         assert refused(answer) == (403, "recent_sign_in_required"), (method, path)
-    assert (await boss.post("/users", new_person() | {"role_id": role["cidadão"]})).status_code == 201, "gives nothing"
+    assert (await boss.post("/users", new_person() | {"role_id": role["cidadão"]})).status_code == 201, "grants nothing"

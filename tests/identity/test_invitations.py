@@ -1,4 +1,4 @@
-"""An administrator is made by a link, once, with a second factor enrolled; until then the invited holds nothing."""
+"""A link makes an administrator, once, after they enrol a second factor; until then they hold nothing."""
 
 import asyncio
 import secrets
@@ -59,7 +59,7 @@ async def role_of(app: RunningApp, user_id: UUID) -> str:
 async def test_an_invited_administrator_has_a_second_factor(app: RunningApp) -> None:
     email = new_email()
     user_id, token = await invite(app, email)
-    assert await role_of(app, user_id) == "cidadão", "nothing before it is accepted"
+    assert await role_of(app, user_id) == "cidadão", "no claim before it is accepted"
     shown = (await start(app, token)).json()
     assert (shown["email"], shown["full_name"]) == (email, "Ana Pereira")
     done = await accept(app, token, code_of(shown["secret"]))

@@ -1,4 +1,4 @@
-"""Who asks is confirmed beside what is read: a session that ended in another process gets nothing, as before."""
+"""The session is checked while the data are read: one that ended in another process gets nothing, as before."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import cast
@@ -27,7 +27,7 @@ async def there(start_app: Start) -> RunningApp:
 
 @pytest.fixture
 async def known(here: RunningApp) -> Person:
-    """Somebody whom `here` remembers."""
+    """A person whose standing `here` has cached."""
     person = await sign_in(await register(here))
     assert (await person.get("/users/me")).status_code == 200
     return person
@@ -51,7 +51,7 @@ async def test_a_read_is_begun_by_what_is_remembered_and_answered_by_what_is_tru
     async with meanwhile(here, lambda: end(there, known)):
         answer = await known.get("/users/me")
     assert (answer.status_code, answer.json()["code"]) == (401, "session_over")
-    assert len(read) == 1, "the statement went beside the question"
+    assert len(read) == 1, "the statement was sent while the marks were read"
     assert known.email not in answer.text
 
 
@@ -60,7 +60,7 @@ async def test_a_refusal_is_confirmed_too(there: RunningApp, known: Person) -> N
     path = f"/users/{known.id}/role"
     answer = await there.client.put(path, json={"role_id": ADMINISTRATOR}, headers=there.bearer("*"))
     assert answer.status_code == 200
-    assert (await known.get("/roles")).status_code == 200, "what was given in another process counts at once"
+    assert (await known.get("/roles")).status_code == 200, "a claim granted in another process counts at once"
 
 
 async def test_no_look_is_recorded_for_who_is_not_there_any_more(
@@ -77,7 +77,7 @@ async def test_no_look_is_recorded_for_who_is_not_there_any_more(
 
 
 async def test_a_request_is_answered_again_once(here: RunningApp, known: Person) -> None:
-    """Redis does not answer the first question: what is remembered does not count, and PostgreSQL says who asks."""
+    """Redis does not answer the first read: the cached standing does not count, and PostgreSQL is read."""
     standings = cast("SessionStandings", here.api.state.identity.access)
     questions = standings._questions  # noqa: SLF001 - the very moment is the test's subject
     ask = questions._ask_all  # noqa: SLF001 - Redis goes away between two steps

@@ -31,7 +31,7 @@ SOURCE = ledger.system_account("test.identity.source")
 
 @pytest.fixture
 async def purse(app: RunningApp, person: Person) -> UUID:
-    """A ledger account of the person with R$ 10,00 in it."""
+    """A ledger account of the person's with R$ 10,00 in it."""
     async with app.database.transaction() as tx:
         await tx.execute(
             text(
@@ -84,7 +84,7 @@ async def test_nothing_of_an_erased_person_is_left_in_any_table(app: RunningApp,
             """)
         )
         for table in tables.all():
-            rows = (await tx.execute(text(f'SELECT row::text FROM "{table}" row'))).scalars()  # noqa: S608 - from the catalogue
+            rows = (await tx.execute(text(f'SELECT row::text FROM "{table}" row'))).scalars()
             for row in rows:
                 assert person.email not in row, table
                 assert person.cpf not in row, table
@@ -93,7 +93,7 @@ async def test_nothing_of_an_erased_person_is_left_in_any_table(app: RunningApp,
 
 
 async def waiting_for(app: RunningApp, person: Person, email: str) -> str:
-    """Have a change of a person's e-mail address wait, as production does; return the pending operation's id."""
+    """Request a change of e-mail address that waits, as in production; return the pending operation's id."""
     desk: Desk = app.api.state.desk
     what = by_operator.operation(app.api.state.identity.config, ())
     order = PersonChangeOrder(user_id=person.id, changes={"email": email})

@@ -1,4 +1,4 @@
-"""Passkeys with an authenticator in software; `tests/browser` does the same with a browser's own."""
+"""Passkeys with an authenticator in software; `tests/browser` tests the same with a browser's."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -158,7 +158,7 @@ async def test_a_counter_that_stays_at_nothing_is_fine(app: RunningApp, person: 
     device = Authenticator()
     await add(app, person, device)
     for _ in range(2):
-        device.count = -1  # synchronised passkeys tell 0 forever
+        device.count = -1  # synchronised passkeys always count 0
         assert (await enter(app, device.get(await options_of(app)))).status_code == 200
 
 
@@ -309,7 +309,7 @@ async def test_the_public_address_is_what_counts(start_app: Callable[..., Awaita
 
 
 async def use_up(app: RunningApp, *parts: object) -> None:
-    """Leave one try."""
+    """Use up all tries but one."""
     limiter = app.api.state.identity.limiter
     for _ in range(299):
         assert await limiter.count(RateLimit.of(PER_ADDRESS, *parts))

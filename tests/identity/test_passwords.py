@@ -1,4 +1,4 @@
-"""The rules of passwords, each at its border, without a server."""
+"""The rules for passwords, each at its boundary, without a server."""
 
 import hashlib
 from pathlib import Path
@@ -17,7 +17,7 @@ EASY = "Esta senha é fácil de adivinhar. Escolha outra."
 
 
 def cased(password: str) -> str:
-    """Turn the first letter into an upper-case one, as people do whom a rule makes."""
+    """Return the password with its first letter in upper case, as people do when a rule demands it."""
     at = next((place for place, sign in enumerate(password) if sign.isalpha()), 0)
     return password[:at] + password[at : at + 1].upper() + password[at + 1 :]
 

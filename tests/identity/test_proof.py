@@ -1,4 +1,4 @@
-"""Whose a CPF is: proven by an operator, moved to its person, claimed by two."""
+"""Whose a CPF is: proven by an operator, moved to its person, claimed by two people."""
 
 import asyncio
 from dataclasses import replace
@@ -15,7 +15,7 @@ from tests.support.people import Person, new_cpf, new_person, register, sign_in
 
 
 def prover(app: RunningApp) -> Person:
-    """An operator who sees people and their papers."""
+    """An operator who sees people and their identity papers."""
     return app.person("identity:prove", "users:cpf")
 
 
@@ -142,7 +142,7 @@ async def test_of_two_who_prove_one_cpf_nobody_is_moved(app: RunningApp) -> None
     assert [(case["claimant_id"], case["proven_by"]) for case in listed] == [(str(claimant.id), "operator")]
     assert (await claimant.get("/users/cpf-disputes")).status_code == 403
 
-    # The operator finds for the claimant: the one proof goes, and the other takes the CPF along.
+    # The operator decides for the claimant: one proof is removed, and the other moves the CPF.
     withdrawn = await operator.call("DELETE", f"/users/{holder.id}/cpf-proof")
     assert withdrawn.status_code == 204
     assert (await holder.get("/users/me")).json()["cpf_state"] == "declared"
@@ -198,7 +198,7 @@ async def test_many_who_prove_one_cpf_at_once_leave_one_with_it(app: RunningApp,
 
 @pytest.fixture
 def strict(app: RunningApp) -> RunningApp:
-    """The application, as careful as production with a CPF that moves."""
+    """The application with production's rules for a CPF that moves."""
     runtime = app.api.state.identity
     app.api.state.identity = replace(runtime, config=replace(runtime.config, development=False))
     return app
@@ -252,7 +252,7 @@ async def test_in_production_too_one_person_proves_what_moves_from_nobody(strict
 
 
 async def test_two_who_typed_each_others_cpf_and_prove_their_own_at_once(app: RunningApp) -> None:
-    """Each proof takes from the other's account what the other's takes from it: they lock in one order."""
+    """Each proof takes something from the other's account: they lock in one order."""
     operator = prover(app)
     for _ in range(5):
         one, other = await register(app), await register(app)

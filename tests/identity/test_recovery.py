@@ -42,7 +42,7 @@ async def test_recovery_by_email_to_the_end(app: RunningApp, endpoints: Endpoint
     assert code in body_of(mail, "html")
     assert "Olá, Maria." in body_of(mail, "plain")
     token = (await verify(app, code, email=person.email.upper())).json()["reset_token"]
-    assert (await verify(app, code, email=person.email)).status_code == 401, "one use"
+    assert (await verify(app, code, email=person.email)).status_code == 401, "it has one use"
     reset = "/password-recovery/reset"
     weak = await app.client.post(reset, json={"reset_token": token, "new_password": "fraca"})
     assert (weak.status_code, weak.json()["errors"][0]["field"]) == (422, "new_password")
@@ -67,7 +67,7 @@ async def reset(app: RunningApp, endpoints: Endpoints, person: Person, password:
 async def test_who_registered_with_anothers_address_keeps_no_way_in(
     app: RunningApp, endpoints: Endpoints, person: Person
 ) -> None:
-    """The first code that is used tells who reads the address; what was added before may be a stranger's."""
+    """The first code that is used shows who reads the address; what was added before may be a stranger's."""
     strangers = Authenticator()
     await add_passkey(app, person, strangers)
     await reset(app, endpoints, person, NEW)
@@ -77,7 +77,7 @@ async def test_who_registered_with_anothers_address_keeps_no_way_in(
     own = Authenticator()
     await add_passkey(app, person, own)
     await reset(app, endpoints, person, "Terceira3senha")
-    assert (await enter(app, own.get(await options_of(app)))).status_code == 200, "by then it is known whose it is"
+    assert (await enter(app, own.get(await options_of(app)))).status_code == 200, "by then the owner is known"
 
 
 async def test_recovery_by_sms(app: RunningApp, person: Person) -> None:
@@ -123,7 +123,7 @@ async def test_only_the_newest_code_counts(app: RunningApp, endpoints: Endpoints
 async def test_asking_is_limited_by_name_and_tells_nothing_of_who_has_it(
     app: RunningApp, endpoints: Endpoints, person: Person
 ) -> None:
-    """A known and an unknown pair of names get the same answers, and no answer links the two names of a person."""
+    """Known and unknown logins get the same answers, and no answer links two logins of one person."""
     body = new_person()
     pattern = []
     for email, cpf in ((person.email, person.cpf), (body["email"], body["cpf"])):
@@ -134,11 +134,11 @@ async def test_asking_is_limited_by_name_and_tells_nothing_of_who_has_it(
         pattern.append([answer.status_code for answer in answers])
     assert pattern[0] == pattern[1] == [202] * 5 + [429] * 2 + [202] * 5 + [429]
     await app.work_off()
-    assert len(mail_to(endpoints.maildir, person.email)) == 5, "a person gets five, whatever the names"
+    assert len(mail_to(endpoints.maildir, person.email)) == 5, "a person gets five, whichever logins are used"
 
 
 async def test_wrong_codes_cost_the_same_whoever_is_asked_for(app: RunningApp, person: Person) -> None:
-    """What is written for an unknown name is what is written for a known one: the same rows, the same tries."""
+    """An unknown login causes the same writes as a known one: the same rows, the same tries."""
     unknown = new_person()["email"]
     seen = []
     for name in (person.email, unknown):
@@ -168,19 +168,19 @@ async def test_others_guesses_shut_nobody_out(app: RunningApp, endpoints: Endpoi
     assert (await ask(app, cpf=person.cpf)).status_code == 202
     await app.work_off()
     first = body_of(mail_to(endpoints.maildir, person.email)[-1], "plain")
-    assert re.search(r"\b\d{8}\b", first) is None, "typed codes rest"
+    assert re.search(r"\b\d{8}\b", first) is None, "codes to be typed are paused"
     link = re.search(r"http://localhost:\d+(/auth/code\?code=([A-Za-z0-9_-]{22}))", first)
     assert link
     page = await app.client.get(link[1])
     assert (page.status_code, link[2] in page.text) == (200, True)
-    assert (await ask(app, app.at(random_address()), email=person.email)).status_code == 202, "somebody asks again"
+    assert (await ask(app, app.at(random_address()), email=person.email)).status_code == 202, "another request"
     await app.work_off()
     for _ in range(10):
         await verify(app, "00000000", email=person.email)
     stranger = await verify(app, link[2], email=new_person()["email"])
     assert stranger.status_code == 401
     answers = await asyncio.gather(*(verify(app, link[2], cpf=person.cpf) for _ in range(3)))
-    assert sorted(answer.status_code for answer in answers) == [200, 401, 401], "a newer request takes no link away"
+    assert sorted(answer.status_code for answer in answers) == [200, 401, 401], "a newer request revokes no link"
 
 
 async def test_wrong_codes_are_limited_by_network_but_links_are_not(app: RunningApp, person: Person) -> None:
@@ -191,7 +191,7 @@ async def test_wrong_codes_are_limited_by_network_but_links_are_not(app: Running
         return (await client.post("/password-recovery/verify", json=body)).status_code
 
     assert [await post("00000000") for _ in range(101)] == [401] * 100 + [429]
-    assert await post("a" * 22) == 401, "a link's code is looked at"
+    assert await post("a" * 22) == 401, "a link's code is still checked"
 
 
 @pytest.mark.parametrize("body", [{}, {"email": "x@exemplo.com", "cpf": "52998224725"}, {"email": "x"}, {"cpf": "1"}])

@@ -1,4 +1,4 @@
-"""The key that seals authenticators' secrets is rotated while people sign in; a rotation goes on where it stopped."""
+"""The key that seals authenticators' secrets is rotated while people sign in; a rotation resumes where it stopped."""
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -30,7 +30,7 @@ async def enrol(app: RunningApp) -> tuple[Person, str]:
 
 
 async def signs_in(app: RunningApp, person: Person, secret: str) -> bool:
-    """Tell whether a person signs in by password and a code of their authenticator."""
+    """Return whether a person can sign in with password and authenticator code."""
     clock.advance(timedelta(minutes=1))
     form = {"username": person.email, "password": PASSWORD}
     challenge = (await app.client.post("/auth/login", data=form)).json()["mfa_token"]
@@ -67,7 +67,7 @@ async def test_a_rotation_that_stopped_goes_on_and_people_sign_in_throughout(
     assert (done.active_key, after.on_former) == (ring.active.id, 0)
     assert after.on_active == before.on_active
     kept = ring.keys()
-    assert former in kept, "links that it sealed are still on their way"
+    assert former in kept, "links that it sealed are still in use"
     assert [await signs_in(app, *one) for one in people] == [True] * 3
     clock.advance(timedelta(days=32))
     assert (await identity.rotate_sealing_key(app.database, ring, add_key=False)).retired == [former.id]

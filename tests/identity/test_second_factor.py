@@ -1,4 +1,4 @@
-"""Claims wait for a second factor where it is required, and a session shows that its person is there by step-up."""
+"""Claims count only with a second factor where one is required, and step-up shows that the person is present."""
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -65,7 +65,7 @@ async def test_claims_wait_for_the_second_factor_which_may_be_enrolled_in_the_sa
     answer = await operator.get("/users")
     assert refused(answer) == REQUIRED
     assert answer.json()["enrol_at"] == "/auth/totp"
-    assert (await operator.get("/users/me")).status_code == 200, "one's own things are not held back"
+    assert (await operator.get("/users/me")).status_code == 200, "one's own things stay available"
     await enrol(operator)
     assert (await operator.get("/users")).status_code == 200
 
@@ -138,7 +138,7 @@ async def test_a_passkey_is_two_factors_and_a_password_alone_adds_no_other(app: 
     answer = await operator.get("/users")
     assert refused(answer) == REQUIRED
     assert answer.json()["show_at"] == "/auth/step-up"
-    assert refused(await operator.post("/auth/totp")) == REQUIRED, "a thief with the password would make their own"
+    assert refused(await operator.post("/auth/totp")) == REQUIRED, "a thief with the password would enrol their own"
     assert refused(await add_passkey(operator, Authenticator())) == REQUIRED
     tokens = await enter(app, device)
     by_key = Person(app.client, operator.id, {"Authorization": f"Bearer {tokens['access_token']}"})

@@ -78,7 +78,7 @@ def dotted(cpf: str) -> str:
 
 
 async def test_an_unknown_name_is_limited_like_a_known_one(app: RunningApp) -> None:
-    """Whatever the spelling; and no answer tells that an e-mail address and a CPF are one person's."""
+    """Whatever the spelling; and no answer reveals that an e-mail address and a CPF are one person's."""
     person, unknown = await register(app), new_person()
     pattern = []
     for email, cpf in ((person.email, person.cpf), (unknown["email"], unknown["cpf"])):
@@ -113,7 +113,7 @@ async def test_limits_hold_across_processes_and_bursts(start_app: Callable[..., 
         for index in range(24)
     ]
     statuses = [answer.status_code for answer in await asyncio.gather(*attempts)]
-    assert statuses.count(401) <= 10 + 4, "at most the guesses under way overshoot: two in each process"
+    assert statuses.count(401) <= 10 + 4, "at most the guesses in progress overshoot: two in each process"
     assert statuses.count(429) == 24 - statuses.count(401)
 
 
@@ -125,10 +125,12 @@ async def test_a_second_factor_gets_a_person_past_a_limit_that_others_used_up(ap
         assert (await login(app, person.cpf, "Errada123", http=stranger)).status_code == 401
     wrong = await login(app, person.cpf, "Errada123", http=stranger)
     right = await login(app, person.cpf, PASSWORD, http=elsewhere)
-    assert wrong.json()["mfa_required"] is right.json()["mfa_required"] is True, "the answer tells nothing"
+    assert wrong.json()["mfa_required"] is right.json()["mfa_required"] is True, "the answer reveals nothing"
     clock.advance(timedelta(seconds=60))
     body = {"mfa_token": wrong.json()["mfa_token"], "code": code_of(secret)}
-    assert (await stranger.post("/auth/mfa", json=body)).status_code == 401, "a right code saves no wrong password"
+    assert (await stranger.post("/auth/mfa", json=body)).status_code == 401, (
+        "a right code does not help a wrong password"
+    )
     body = {"mfa_token": right.json()["mfa_token"], "code": code_of(secret)}
     assert (await elsewhere.post("/auth/mfa", json=body)).status_code == 200
 
@@ -203,7 +205,7 @@ async def test_tabs_that_refresh_together_all_stay_signed_in(
     assert len(set(fresh)) == 8
     clock.advance(timedelta(seconds=30))
     again = await asyncio.gather(*(refresh(apps[index % 2], one) for index, one in enumerate(fresh)))
-    assert {answer.status_code for answer in again} == {200}, "each tab goes on with its own"
+    assert {answer.status_code for answer in again} == {200}, "each tab continues with its own token"
 
 
 @pytest.mark.parametrize("token", ["x", "a" * 200, "\x00"])
@@ -248,7 +250,9 @@ async def test_a_stolen_session_ends_no_others(app: RunningApp, person: Person) 
         answer = await app.client.delete(path, headers=person.headers)
         assert (answer.status_code, answer.json()["code"]) == (403, "recent_sign_in_required"), path
     assert (await app.client.get("/users/me", headers=other.headers)).status_code == 200
-    assert (await app.client.delete(paths[True], headers=person.headers)).status_code == 204, "their own they may leave"
+    assert (await app.client.delete(paths[True], headers=person.headers)).status_code == 204, (
+        "they may end their own session"
+    )
 
 
 async def test_a_stolen_session_takes_no_data_along(person: Person) -> None:

@@ -1,4 +1,4 @@
-"""Google and Meta sign-in against a provider that runs on a socket of its own."""
+"""Google and Meta sign-in against a provider on a real socket."""
 
 import asyncio
 import hmac
@@ -75,7 +75,7 @@ async def travel(browser: httpx.AsyncClient, provider: Provider, subject: str, n
 
 
 def somebody(provider: Provider, **claims: object) -> tuple[str, str]:
-    """Have an account at the provider; give its subject and e-mail."""
+    """Create an account at the provider; return its subject and e-mail."""
     subject = uuid4().hex
     email = f"joana.{subject}@gmail.com"
     provider.knows(subject, **({"name": "Joana Prado", "email": email, "email_verified": True} | claims))
@@ -139,7 +139,7 @@ async def test_pkce_and_nonce_are_checked(provider: Provider, browser: httpx.Asy
 async def test_another_persons_code_does_not_pass(
     app: RunningApp, provider: Provider, browser: httpx.AsyncClient
 ) -> None:
-    """An attacker's code, put into a victim's trip, fails for its PKCE challenge is another."""
+    """An attacker's code in a victim's flow fails, because its PKCE challenge is another."""
     theirs, _ = somebody(provider)
     async with app.at(random_address()) as attacker:
         stolen = parse_qs(urlsplit(provider.agree(await leave(attacker), theirs)).query)["code"][0]
@@ -159,7 +159,7 @@ async def test_a_state_is_of_one_browser_one_provider_and_one_use(
         assert (answer.status_code, answer.json()["code"]) == over
         await leave(stranger)
         answer = await stranger.get(back)
-        assert (answer.status_code, answer.json()["code"]) == over, "a cookie of another trip is no help"
+        assert (answer.status_code, answer.json()["code"]) == over, "a cookie of another flow does not help"
     answer = await browser.get(back.replace("/google/", "/meta/"))
     assert (answer.status_code, answer.json()["code"]) == over
     cookie = browser.cookies["carteira_social"]

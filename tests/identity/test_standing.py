@@ -1,4 +1,4 @@
-"""What goes on without PostgreSQL: a session that was seen, while Redis can tell that nothing has changed since."""
+"""What works without PostgreSQL: a known session, while Redis can tell that nothing has changed since."""
 
 import asyncio
 import time
@@ -44,7 +44,7 @@ def nowhere() -> PatientRedis:
 
 @asynccontextmanager
 async def away(app: RunningApp, url: str = NOWHERE) -> AsyncIterator[None]:
-    """Take PostgreSQL away from whoever asks what a session may; the route behind it goes on with its own."""
+    """Take PostgreSQL away from the reader of standings; the route behind it keeps its own."""
     its = access_of(app)
     there, nowhere = its._database, Database(url)  # noqa: SLF001 - one app of many tests is not stopped
     its._database = nowhere  # noqa: SLF001 - away for this app only
@@ -60,7 +60,7 @@ async def look(app: RunningApp, person: Person) -> int:
 
 
 def remembered(app: RunningApp, **changes: Any) -> None:  # noqa: ANN401 - a field's own type
-    """Change what the app remembers of the one session that it knows."""
+    """Change the app's cached standing of the one session that it knows."""
     cache = access_of(app)._cache  # noqa: SLF001 - proves what the test is about
     [(key, standing)] = cache.items()
     cache[key] = replace(standing, **changes)
@@ -192,7 +192,7 @@ async def test_marks_count_as_they_were_before_the_read(start_app: Start) -> Non
             await end_sessions(here, person)
 
     its._database = Interrupted(NOWHERE)  # noqa: SLF001 - away at the second statement
-    assert await look(there, person) == 200, "it was asked before the change"
+    assert await look(there, person) == 200, "it was read before the change"
     its._database = database  # noqa: SLF001 - and back
     async with away(there):
         assert await look(there, person) == 503

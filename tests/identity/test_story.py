@@ -1,4 +1,4 @@
-"""The whole life of a person over HTTP on a real socket, and what its logs must not hold."""
+"""The whole life of a person over HTTP on a real socket, and what its logs must not contain."""
 
 import asyncio
 import io
@@ -26,7 +26,7 @@ NEW = "Outra9senha"
 
 @pytest.fixture
 async def logged() -> AsyncIterator[io.StringIO]:
-    """Everything that is logged, as production would write it."""
+    """All log lines, as production would write them."""
     kept, root = io.StringIO(), logging.getLogger()
     handlers, level = root.handlers[:], root.level
     with redirect_stderr(kept):

@@ -1,4 +1,4 @@
-"""A suspended person signs in nowhere and every session of theirs is over at once; nothing of theirs moves."""
+"""A suspended person cannot sign in, all their sessions end at once, and none of their money moves."""
 
 from collections.abc import Awaitable, Callable
 
@@ -34,9 +34,9 @@ async def test_a_suspended_person_is_out_everywhere_at_once(
     entered = await here.client.post("/auth/login", data=login)
     assert (entered.status_code, entered.json()["code"]) == (403, "account_suspended")
     wrong = await here.client.post("/auth/login", data=login | {"password": "Errada123"})
-    assert wrong.json()["code"] == "wrong_credentials", "told only to who has the password"
+    assert wrong.json()["code"] == "wrong_credentials", "told only to a person with the password"
     assert (await here.person("users:suspend").call("DELETE", f"/users/{person.id}/suspension")).status_code == 204
-    assert (await here.client.get("/users/me", headers=person.headers)).status_code == 401, "it had ended"
+    assert (await here.client.get("/users/me", headers=person.headers)).status_code == 401, "the session had ended"
     assert (await sign_in(person)).tokens
 
 

@@ -218,11 +218,11 @@ async def test_change_to_a_taken_email_is_a_conflict_that_counts(app: RunningApp
     for _ in range(11):
         answer = await app.client.patch(f"/users/{person.id}", json={"email": other.email}, headers=person.headers)
         statuses.append((answer.status_code, answer.json()["code"]))
-    assert statuses == [(409, "email_taken")] * 10 + [(429, "too_many_requests")], "no way to look for people"
+    assert statuses == [(409, "email_taken")] * 10 + [(429, "too_many_requests")], "no way to search for people"
 
 
 def report_expression() -> Select[tuple[UUID, str, str, str, list[str]]]:
-    """Write the report as a SQLAlchemy expression; the product asks for it in SQL."""
+    """Return the report as a SQLAlchemy expression; the product writes it in SQL."""
     nothing = literal([], ARRAY(Text))
     claims = (
         select(func.coalesce(func.array_agg(aggregate_order_by(Claim.description, Claim.description)), nothing))

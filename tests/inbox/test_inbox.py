@@ -1,4 +1,4 @@
-"""What a person is told stands in one list, once each, newest first; nobody else reads it."""
+"""A person's notices are in one list, once each, newest first; nobody else reads it."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -133,10 +133,10 @@ async def test_what_was_read_stays_read_and_what_comes_is_new(app: RunningApp) -
     assert (await person.post("/inbox/read", {"until": beyond})).status_code == 204
     assert await unread(person) == 0
     await blocked_card(person)
-    assert await unread(person) == 1, "marking the end of time reads nothing that is yet to come"
+    assert await unread(person) == 1, "marking the last instant reads no future notice"
     older = "00000000-0000-7000-8000-000000000000"
     assert (await person.post("/inbox/read", {"until": older})).status_code == 204
-    assert await unread(person) == 1, "what was read is not unread again"
+    assert await unread(person) == 1, "a read notice does not become unread"
 
 
 async def test_news_of_last_month_count_as_read(app: RunningApp) -> None:
@@ -187,7 +187,7 @@ async def test_an_erased_person_leaves_no_mark(app: RunningApp) -> None:
 
 
 def test_every_topic_of_a_letter_is_a_notice() -> None:
-    """But what an operator asked for and somebody else decided, which is at `GET /pending`."""
+    """Except operations that an operator proposed and somebody else decided, which are at `GET /pending`."""
     assert set(TOPICS) - set(texts.EVENTS) == {"operations.decided"}
     emitted = {topic: keys for entry in REGISTRY for topic, keys in entry.emits.items()}
     assert all("user_id" in emitted[topic] for topic in texts.EVENTS)

@@ -6,7 +6,7 @@ import structlog
 
 @pytest.fixture(autouse=True, scope="session")
 def _plain_logs() -> Iterator[None]:
-    """Many of these tests make the server log an error: seconds each, if the trace were painted."""
+    """Write plain logs: many of these tests log an error, and formatting each trace takes seconds."""
     known = structlog.get_config()
     structlog.configure(processors=[structlog.processors.KeyValueRenderer()])
     yield

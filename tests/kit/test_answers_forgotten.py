@@ -1,4 +1,4 @@
-"""What is kept of an answer under an idempotency key: of money its numbers for good, of all else nothing in the end."""
+"""What is kept of an answer under an idempotency key: the numbers of money for good, everything else for a time."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Four eyes over HTTP: below a limit at once, above it once a second person has approved, and never in two ways."""
+"""Four eyes over HTTP: below a limit at once, above it after a second person approved, and never twice."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -144,7 +144,7 @@ async def ready(database: Database) -> Database:
 
 
 class Desk:
-    """One test's people: a maker and checkers, and what they ask for, told apart by its case."""
+    """One test's people: a maker and checkers, and their gifts, separated by case."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -276,7 +276,7 @@ async def test_who_gains_by_user_or_by_cpf_does_not_approve(case: Desk) -> None:
 
 
 async def test_who_has_come_to_gain_since_does_not_approve(case: Desk) -> None:
-    """What was written down is not all that counts: the verb tells who gains now."""
+    """The record does not decide alone: the verb says who gains now."""
     operation = await case.propose(cpf="52998224725")
     async with case.database.transaction() as tx:
         await tx.execute(text("UPDATE pending_operations SET gaining_cpfs = '{}' WHERE id = :id"), {"id": operation})
@@ -492,8 +492,8 @@ async def test_a_day_has_a_ceiling_for_what_was_done_and_what_waits(case: Desk) 
     assert (over.status_code, over.json()["code"], over.json()["left"]) == (409, "daily_ceiling_reached", 1_000)
     assert (await case.give(1_000)).status_code == 201
     assert (await case.give(1)).json()["left"] == 0
-    assert (await case.give(1, path="/other-gifts")).json()["left"] == 0, "one limit, whatever the kind"
-    assert (await case.decide(operation)).status_code == 200, "what waits has its place in the day"
+    assert (await case.give(1, path="/other-gifts")).json()["left"] == 0, "one limit for all kinds"
+    assert (await case.decide(operation)).status_code == 200, "a waiting operation counts in the day's total"
     assert await case.day() == DAILY
     clock.advance(timedelta(days=1))
     assert (await case.give(1)).status_code == 201
@@ -512,5 +512,5 @@ async def test_fifty_at_once_never_pass_the_ceiling(case: Desk) -> None:
     assert {answer.status_code for answer in answers} <= {201, 202, 409}
     assert {answer.json()["code"] for answer in answers if answer.status_code == 409} == {"daily_ceiling_reached"}
     assert counted <= DAILY
-    assert counted > DAILY - 300, "and what still fits is let through"
+    assert counted > DAILY - 300, "and what still fits is accepted"
     assert await case.day() == counted

@@ -1,4 +1,4 @@
-"""The audit's chain: what is changed behind its back is named, and what is old enough goes by whole blocks."""
+"""The audit's chain: changed rows are named, and old ones are deleted by whole blocks."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -35,7 +35,7 @@ async def seal(database: Database) -> None:
 
 
 async def record(database: Database, action: str, *, count: int = 3) -> None:
-    """Record some acts and looks, and seal them into blocks of their own."""
+    """Record some acts and looks, and seal them in blocks of their own."""
     async with database.transaction() as tx:
         for _ in range(count):
             await audit.record(tx, action, actor=uuid4(), subject=uuid4(), amount=1)
@@ -51,7 +51,7 @@ async def verify(database: Database, expected: tuple[int, bytes] | None = None) 
 
 
 async def tamper(database: Database, statement: str) -> None:
-    """Do what somebody does who owns the tables."""
+    """Change rows, as an owner of the tables can."""
     async with database.transaction() as tx:
         for table in ("audit_log", "audit_chain"):
             await tx.execute(text(f"ALTER TABLE {table} DISABLE TRIGGER USER"))

@@ -1,4 +1,4 @@
-"""Whose word counts about where a request comes from, and where links lead."""
+"""Which proxies are trusted about a request's origin, and where links lead."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from tests.support.app import settings_for
         ("10.0.0.0/8", "192.0.2.1", ["203.0.113.9"], "192.0.2.1"),
         ("10.0.0.0/8", "10.0.0.1", ["203.0.113.9"], "203.0.113.9"),
         ("10.0.0.0/8", "10.0.0.1", [], "10.0.0.1"),
-        # Who is behind the last proxy of ours is the client; what it says of itself is its own affair.
+        # The client is whoever is behind our last proxy; its own headers about itself do not count.
         ("10.0.0.0/8", "10.0.0.1", ["198.51.100.1, 203.0.113.9"], "203.0.113.9"),
         ("10.0.0.0/8", "10.0.0.1", ["198.51.100.1", "203.0.113.9, 10.1.1.1"], "203.0.113.9"),
         ("10.0.0.0/8,203.0.113.0/24", "10.0.0.1", ["198.51.100.1, 203.0.113.9"], "198.51.100.1"),

@@ -1,4 +1,4 @@
-"""One-time codes: what is sent, what is kept of it, how long it may be tried, and what guesses use up."""
+"""One-time codes: what is sent, what is stored, how long a code may be tried, and what guesses use up."""
 
 import asyncio
 from dataclasses import replace
@@ -86,16 +86,16 @@ async def test_after_ten_wrong_ones_typed_codes_rest_and_a_link_lets_the_person_
     bound_to, person = uuid7(), uuid7()
     before = await codes.draw(tx, bound_to, person=person)
     await use_up(tx, person)
-    assert not (await attempt(tx, kept(before, bound_to), before.code, person)).is_right, "typed codes rest"
+    assert not (await attempt(tx, kept(before, bound_to), before.code, person)).is_right, "codes to be typed are paused"
     link = await codes.draw(tx, bound_to, person=person)
     assert len(link.code) == 22
     for _ in range(20):
         assert not (await attempt(tx, kept(link, bound_to), "00000000", person)).is_right
         assert not (await attempt(tx, kept(link, bound_to), link.code[:-1] + "_", person)).tries
     assert (await attempt(tx, kept(link, bound_to, tries=5), link.code, person)).is_right, (
-        "guesses use nothing of it up"
+        "guesses use up none of its tries"
     )
-    assert codes.is_typed((await codes.draw(tx, bound_to, person=uuid7())).code), "others' go on"
+    assert codes.is_typed((await codes.draw(tx, bound_to, person=uuid7())).code), "other people's codes still work"
     clock.advance(timedelta(days=1))
     assert codes.is_typed((await codes.draw(tx, bound_to, person=person)).code), "until the next day"
 
@@ -111,7 +111,7 @@ async def test_guesses_at_once_over_many_codes_are_ten_in_all(database: Database
     person = uuid7()
 
     async def guess() -> int:
-        """Guess at a code of a request of its own; return how many tries it took."""
+        """Guess at a code of its own request; return how many tries it took."""
         async with database.transaction() as tx:
             bound_to = uuid7()
             fresh = OneTimeCode("12345678", sha256(f"{bound_to}:12345678".encode()).digest(), clock.now() + codes.TTL)

@@ -1,4 +1,4 @@
-"""A failure whose record must stay: what was written is committed, and only then is the error raised."""
+"""A failure with a record that must stay: what was written is committed, and then the error is raised."""
 
 from collections.abc import AsyncIterator
 from uuid import uuid4
@@ -77,7 +77,7 @@ async def test_what_was_written_is_there_when_the_error_arrives(failures: Databa
 
 
 async def test_the_error_that_is_carried_is_raised_as_it_is(failures: Database) -> None:
-    """Not taken for the database's own, though an OSError of the driver would mean that it is down."""
+    """It is not taken for the database's own, though an OSError of the driver would mean that the database is down."""
     error = ConnectionError("somebody else's")
 
     async def work() -> None:
@@ -108,7 +108,7 @@ async def test_an_answer_over_http_comes_after_the_commit(client: httpx.AsyncCli
     answer = await client.post("/failures/4")
     assert (answer.status_code, answer.json()["detail"]) == (409, "Fica registrado.")
     assert await is_there(failures, 4)
-    again = await client.post("/failures/4")  # the statement is well; the commit is not
+    again = await client.post("/failures/4")  # the statement succeeds; the commit does not
     assert (again.status_code, again.json()["code"]) == (500, "internal_error")
 
 

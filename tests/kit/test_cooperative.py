@@ -1,4 +1,4 @@
-"""Long work in pieces: everything in its order, the loop's other work in between, JSON as if written whole."""
+"""Long work in pieces: everything in order, other work of the loop in between, and the same JSON as in one piece."""
 
 import asyncio
 from uuid import uuid4

@@ -1,4 +1,4 @@
-"""CSV of every import becomes raw lines; the title of a column alone says what its cells are."""
+"""The CSV of every import becomes raw lines; only a column's title decides what its cells are."""
 
 import csv
 import io

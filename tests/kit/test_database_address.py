@@ -1,4 +1,4 @@
-"""`DATABASE_URL` is read once, as libpq reads it; what not every driver can do is refused by name."""
+"""`DATABASE_URL` is read once, as libpq reads it; an option that a driver cannot honour is refused by name."""
 
 from pathlib import Path
 

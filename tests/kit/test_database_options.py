@@ -1,4 +1,4 @@
-"""Every driver does what the options of `DATABASE_URL` say, on real servers with TLS and a Unix socket."""
+"""Every driver honours the options of `DATABASE_URL`, on real servers with TLS and a Unix socket."""
 
 import asyncio
 import os
@@ -56,7 +56,7 @@ class Server:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))  # a socket's path is short
+    folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))  # a socket's path must be short
     folder.chmod(0o777)  # the server may run as another user
     settings = {"unix_socket_directories": str(folder), "fsync": "off"}
     with EmbeddedServers(folder / "home", redis=False, aws=False, postgres_settings=settings) as servers:
@@ -72,7 +72,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 @pytest.fixture(scope="module")
 def tls(server: Server, authority: Authority) -> Iterator[Bouncer]:
-    """PgBouncer, which takes nothing but TLS: the wheel's PostgreSQL is built without."""
+    """PgBouncer, which accepts TLS only: the wheel's PostgreSQL is built without."""
     files = (*authority.issue("server", host="localhost"), authority.root)
     with running_pgbouncer(
         server.endpoints.database_url, {"client_tls_sslmode": "require", **SERVED_BY}, files=files
@@ -103,7 +103,7 @@ async def by_queue(url: str, question: str) -> str:
 
 
 async def by_program(url: str, question: str) -> str:
-    """psql stands for all of PostgreSQL's own programs."""
+    """psql stands for all of PostgreSQL's programs."""
     done = await asyncio.create_subprocess_exec(
         str(find_psql()),
         "-XAtqc",
@@ -130,7 +130,7 @@ WAYS = pytest.mark.parametrize("ask", [by_session, by_lean, by_queue, by_program
 DRIVERS = pytest.mark.parametrize("ask", [by_session, by_lean, by_queue, by_migration])
 """Without PostgreSQL's programs: the wheel's are built without TLS."""
 AT_ONCE = pytest.mark.parametrize("ask", [by_session, by_lean, by_migration])
-"""Without the queue too: psycopg's pool tries for half a minute before it fails."""
+"""Without the queue: psycopg's pool retries for half a minute before it fails."""
 FAILS = (DatabaseDown, psycopg.OperationalError)
 READS_ONLY = "-c default_transaction_read_only=on"
 
@@ -178,7 +178,7 @@ async def test_a_server_without_tls_is_refused_where_it_is_demanded(server: Serv
 
 @AT_ONCE
 async def test_the_clients_certificate_is_shown(server: Server, authority: Authority, ask: Ask) -> None:
-    # PgBouncer wants the certificate's name to be the user's.
+    # PgBouncer requires that the certificate's name is the user's.
     certificate, key = authority.issue(SERVICE)
     files = (*authority.issue("server", host="localhost"), authority.root)
     with running_pgbouncer(
@@ -211,7 +211,7 @@ async def test_the_first_host_that_answers(server: Server, ask: Ask) -> None:
 
 @WAYS
 async def test_a_host_that_is_silent_has_its_time_and_no_more(server: Server, ask: Ask) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:  # it takes connections, and says nothing
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # it accepts connections and never answers
         hosts = f"127.0.0.1:{silent.getsockname()[1]},localhost:{server.port}"
         many = f"postgresql://{SERVICE}:{server.password}@{hosts}/carteira?connect_timeout=2"
         assert await ask(many, "SELECT 1") == "1"

@@ -1,4 +1,4 @@
-"""A database that nobody is to be served from is named: by readiness, by the gate, and before anything starts."""
+"""A database that must not be served from is reported: by readiness, by the gate, and before a start."""
 
 import asyncio
 import re
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture
 def empty(endpoints: Endpoints) -> Iterator[str]:
-    """A database that nobody has migrated."""
+    """A database without the migrations."""
     with psycopg.connect(endpoints.superuser_url, autocommit=True) as connection:
         connection.execute("DROP DATABASE IF EXISTS test_state_empty WITH (FORCE)")
         connection.execute("CREATE DATABASE test_state_empty OWNER carteira")
@@ -44,14 +44,14 @@ def empty(endpoints: Endpoints) -> Iterator[str]:
 
 
 def at_revision(owner: str, revision: str, said: str | None) -> None:
-    """Have a database say that another release migrated it."""
+    """Make a database say that another release migrated it."""
     with psycopg.connect(owner, autocommit=True) as connection:
         connection.execute("UPDATE alembic_version SET version_num = %s", (revision,))
         connection.execute(sql.SQL("COMMENT ON TABLE alembic_version IS {}").format(sql.Literal(said)))
 
 
 async def reason_of(url: str, *, may_own: bool = True) -> str | None:
-    """Look at a database; the gate says the same, and lets nobody through."""
+    """Check a database; the gate gives the same reason, and lets no request through."""
     async with open_database(url) as database, watched(database, may_own=may_own) as watch:
         with suppress(NotReady):
             assert await watch.ready() is True

@@ -1,4 +1,4 @@
-"""What every request passes: request ids, limits on size and time, errors that become problems, access."""
+"""What applies to every request: request ids, limits on size and time, errors that become problems, access."""
 
 import asyncio
 import json
@@ -92,7 +92,7 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
 
 
 def problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
-    """Insist on a problem of the house."""
+    """Assert that an answer is a problem of ours."""
     assert response.headers["content-type"] == "application/problem+json"
     body: dict[str, Any] = response.json()
     assert (response.status_code, body["status"], body["code"]) == (status, status, code)

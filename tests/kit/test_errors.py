@@ -1,4 +1,4 @@
-"""Errors that nobody expected are events: known again by a fingerprint, told by Sentry's protocol without values."""
+"""Unexpected errors are events, identified by a fingerprint, and sent by Sentry's protocol without values."""
 
 import json
 import logging
@@ -54,11 +54,11 @@ def test_an_error_is_known_again_by_its_kind_and_where_it_came_through() -> None
         errors.fingerprint((errors.Cause(name, "builtins", where),))
         for name, where in (("E", frames), ("E", moved), ("E", elsewhere), ("F", frames))
     )
-    assert same == lines, "neither lines nor other people's code make it another"
+    assert same == lines, "neither lines nor other people's code change it"
     assert len({same, place, kind}) == 3
-    assert known(caught(fail)) == known(caught(other)), "tests are no code of the product's"
+    assert known(caught(fail)) == known(caught(other)), "tests are not the product's code"
     assert known(caught(fail)) != known(caught(fail, 0))
-    assert known(caused_by(caught(fail))) != known(caused_by(caught(fail, 0))), "its cause counts"
+    assert known(caused_by(caught(fail))) != known(caused_by(caught(fail, 0))), "the cause counts"
 
 
 def test_what_is_logged_as_an_error_is_told_once_and_warnings_are_not() -> None:

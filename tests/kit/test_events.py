@@ -1,4 +1,4 @@
-"""Followers read in commit order, every row once, and none is skipped, whatever is still open."""
+"""Followers read in commit order, every row once, and skip none, whatever transactions are open."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -22,7 +22,7 @@ async def own(new_database: NewDatabase) -> AsyncIterator[Database]:
 
 
 class Reader:
-    """A follower that keeps what it is handed."""
+    """A follower that keeps what it is given."""
 
     def __init__(self, *, batch: int = 500) -> None:
         self.seen: list[str] = []
@@ -82,7 +82,7 @@ async def test_a_transaction_still_open_is_waited_for_and_not_skipped(own: Datab
     async with own.transaction() as slow:
         await emit(slow, "test", {"name": "slow"})
         await publish(own, "quick")
-        assert await reader.read(own, at_once=True) == 0  # what came behind it waits, or it would be passed by
+        assert await reader.read(own, at_once=True) == 0  # later events wait, or the earlier one would be skipped
         async with own.transaction() as nested, nested.begin_nested():
             await emit(nested, "test", {"name": "in a savepoint"})
     assert await reader.read(own) == 3
@@ -155,7 +155,7 @@ async def test_what_nobody_wants_is_passed_over_and_what_comes_once_somebody_doe
     assert (await reader.read(own), await reader.waiting(own)) == (0, 0)
 
     async def nobody_yet(_tx: Tx) -> bool:
-        """Answer for before somebody came, whose first event is written before the place moves."""
+        """Answer for a follower that does not exist yet, and whose first event is written before its place moves."""
         await publish(own, "c")
         return False
 

@@ -1,4 +1,4 @@
-"""JSON of which money is read: a number's own text, and nothing that is not JSON."""
+"""JSON with amounts of money: the reader keeps a number's text, and refuses what is not JSON."""
 
 import pytest
 

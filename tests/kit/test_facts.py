@@ -1,4 +1,4 @@
-"""Facts of storage, outbound calls and security leave as the problems that the one table names."""
+"""Facts of storage, outbound calls and security become the problems that the one table names."""
 
 import httpx
 import pytest

@@ -1,4 +1,4 @@
-"""Questions asked together have each their own answer, and none that is older than the question."""
+"""Questions asked together each get their own answer, and none that is older than the question."""
 
 import asyncio
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from carteira.kit.ops.gathered import Gathered
 
 
 class Trips:
-    """Answers each question with itself and the number of its trip, when it is let."""
+    """Answers each question with itself and the number of its trip, when it is released."""
 
     def __init__(self) -> None:
         self.asked: list[list[str]] = []
@@ -29,7 +29,7 @@ class Trips:
 
 
 async def turn() -> None:
-    """Let everybody else have their turns of the loop."""
+    """Let all other tasks have their turns of the loop."""
     for _ in range(5):
         await asyncio.sleep(0)
 

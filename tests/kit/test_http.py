@@ -1,4 +1,4 @@
-"""The client for other people's services, against a server on a socket that behaves badly."""
+"""The client for external services, against a server on a socket that behaves badly."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Idempotency keys over HTTP: the first answer again, and the work done once."""
+"""Idempotency keys over HTTP: the first answer is repeated, and the work is done once."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -70,7 +70,7 @@ async def times(database: Database, note: str) -> int:
 
 
 class Asker:
-    """Asks with one key, which is also the note, unless told otherwise."""
+    """Sends requests with one key, which is also the note, unless told otherwise."""
 
     def __init__(self, client: httpx.AsyncClient, database: Database) -> None:
         self.client = client
@@ -134,7 +134,7 @@ async def test_a_refusal_is_an_answer_and_its_work_is_undone(asker: Asker) -> No
 async def test_what_did_not_come_to_an_answer_leaves_no_record(asker: Asker, end: str, status: int) -> None:
     assert (await asker.ask(end=end)).status_code == status
     assert await asker.done() == 0
-    first = await asker.ask()  # the same key, another body: free to be used
+    first = await asker.ask()  # the same key with another body: free to be used
     assert (first.status_code, REPLAYED in first.headers) == (201, False)
 
 

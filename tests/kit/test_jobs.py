@@ -1,4 +1,4 @@
-"""Jobs keep their names, outlive the worker that ran them, and are counted."""
+"""Jobs keep their names, survive the worker that ran them, and are counted."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -33,7 +33,7 @@ def test_a_second_application_knows_the_jobs_by_the_same_names() -> None:
 
 
 async def _begin(url: str, task: str, *, silent: float, attempts: int = 0, queueing_lock: str | None = None) -> None:
-    """Leave a job behind as a worker does that was last heard of `silent` seconds ago."""
+    """Leave a job behind as a worker does that was last seen `silent` seconds ago."""
     connection = await asyncpg.connect(url)
     worker_id = await connection.fetchval(
         "INSERT INTO procrastinate_workers (last_heartbeat) VALUES ($1) RETURNING id",
@@ -58,7 +58,7 @@ async def _jobs(database: Database) -> list[tuple[str, str]]:
 
 @pytest.fixture
 async def queue(new_database: NewDatabase) -> AsyncIterator[tuple[App, Database, str]]:
-    """A queue of its own."""
+    """Return a queue of its own."""
     url = new_database("jobs")
     app = App(connector=PsycopgConnector(conninfo=url, min_size=1, max_size=2))
     async with open_database(url, 2) as database, app.open_async():
@@ -105,7 +105,7 @@ async def test_what_becomes_of_a_job_is_counted_and_logged(queue: tuple[App, Dat
 
     @app.task(name="kit:good")
     async def good() -> None:
-        """Do well."""
+        """Succeed."""
 
     @app.task(name="kit:bad")
     async def bad() -> None:
@@ -137,8 +137,8 @@ async def test_jobs_that_were_given_up_are_listed_run_again_and_dropped(queue: t
         assert await jobs.drop(tx, given_up[-1].id)
         assert not await jobs.drop(tx, given_up[-1].id)
         assert await jobs.retry(tx, given_up[0].id) == 1
-        assert await jobs.retry(tx, given_up[0].id) == 0, "it waits already"
-        assert await jobs.retry(tx, None) == 2, "of two equal ones the newer is run"
+        assert await jobs.retry(tx, given_up[0].id) == 0, "it is waiting already"
+        assert await jobs.retry(tx, None) == 2, "of two equal jobs the newer runs"
     assert await _jobs(database) == [("alone", "todo"), ("sweep", "todo")]
     async with database.transaction() as tx:
         state = await jobs.queue_state(tx)

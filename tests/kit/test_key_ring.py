@@ -1,4 +1,4 @@
-"""Rings of keys: several in one file, the last one active, and files of older releases."""
+"""Key rings: several keys in one file, the last one active, and files of older releases."""
 
 import multiprocessing
 import secrets
@@ -82,7 +82,7 @@ def test_a_key_that_waits_is_not_retired_and_does_not_age(tmp_path: Path) -> Non
     kept = ring.keys()
     assert [key.id for key in kept] == [waiting.id, second.id]
     assert ring.add().created_at == clock.now()
-    assert ring.retire() == [], "it was replaced just now"
+    assert ring.retire() == [], "the file was replaced just now"
 
 
 def test_while_a_file_is_written_over_the_keys_that_it_had_go_on(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_while_a_file_is_written_over_the_keys_that_it_had_go_on(tmp_path: Path)
         assert ring.keys() == keys
         with pytest.raises(KeyFileUnreadable):
             ring.add()
-        assert path.read_bytes() == part, "what cannot be read is not written over"
+        assert path.read_bytes() == part, "an unreadable file is not overwritten"
     path.write_bytes(whole)
     assert ring.add() == KeyRing(path).active
 

@@ -1,4 +1,4 @@
-"""A lean route answers what FastAPI would: bodies, headers and paths that are right, and each wrong one."""
+"""A lean route gives FastAPI's answers: for correct bodies, headers and paths, and for each wrong one."""
 
 from collections.abc import AsyncIterator
 from typing import Annotated
@@ -19,7 +19,7 @@ router = APIRouter(route_class=JsonRoute, dependencies=[public("a test's")])
 
 
 class Coin(BaseModel):
-    """What the routes are sent."""
+    """The routes' body."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
     amount: int

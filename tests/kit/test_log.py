@@ -1,4 +1,4 @@
-"""Nothing personal and nothing secret leaves in a log line, whoever logged it and however."""
+"""No log line contains personal data or secrets, whoever logs it and however."""
 
 import io
 import json
@@ -96,13 +96,13 @@ async def test_a_failed_statement_does_not_tell_its_values(form: str, database: 
                 await tx.execute(insert, {"id": number, "address": f"{address}\n{address}", "age": age})
 
     with logging_as(form) as output:
-        for rows in ([(1, 0)], [(1, 5), (2, 5)]):  # a check tells the whole row, a unique key its value
+        for rows in ([(1, 0)], [(1, 5), (2, 5)]):  # a check's error shows the whole row, a unique key's its value
             with pytest.raises(DBAPIError) as caught:
                 await fill(rows)
             structlog.get_logger("test").error("failed", exc_info=caught.value)
             structlog.get_logger("test").error("failed", error=str(caught.value))
     assert leaks(output.getvalue()) == []
-    assert "people_age_check" in output.getvalue(), "the failure itself is told"
+    assert "people_age_check" in output.getvalue(), "the failure itself is logged"
     assert "people_address_key" in output.getvalue()
 
 

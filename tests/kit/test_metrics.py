@@ -1,4 +1,4 @@
-"""What is told to the metrics now and then is what would have been told at once."""
+"""Metrics that are written now and then get the values that they would have got at once."""
 
 import asyncio
 import math
@@ -37,7 +37,7 @@ async def test_a_tally_says_what_single_observations_say() -> None:
         tally.add(labels, seconds)
         if number % 70 == 0:
             await asyncio.sleep(TELL_SECONDS * 2)
-    assert text_of(later) != text_of(at_once), "it is not yet time"
+    assert text_of(later) != text_of(at_once), "not due yet"
     await until(lambda: text_of(later) == text_of(at_once), "the tally is told")
     total = later.get_sample_value("answer_seconds_sum")
     assert total is not None

@@ -1,4 +1,4 @@
-"""What is told of a store of objects that fails."""
+"""How errors of an object store are reported."""
 
 import errno
 import os

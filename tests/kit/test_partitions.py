@@ -1,4 +1,4 @@
-"""Months are made ahead by who may make nothing; each partition keeps what its table keeps; no row is without one."""
+"""Months are created ahead for a role that may create nothing; each partition keeps its table's rules."""
 
 from collections.abc import AsyncIterator
 
@@ -100,7 +100,7 @@ async def test_rows_are_deleted_no_earlier_in_partitions(database: Database, own
     with psycopg.connect(owner, autocommit=True) as connection:
         for table in ("audit_log", "audit_log_before"):
             with pytest.raises(psycopg.Error) as refused:
-                connection.execute(f"DELETE FROM {table}".encode())  # noqa: S608 - our names
+                connection.execute(f"DELETE FROM {table}".encode())
             assert refused.value.sqlstate == "CA101"
 
 
@@ -156,7 +156,7 @@ async def test_only_what_has_partitions_is_given_any(database: Database) -> None
 
 
 async def test_who_posts_opens_the_newest_partitions_alone(url: str, endpoints: Endpoints) -> None:
-    """Of the others nothing is opened, however many there are: once statements are planned no index is locked."""
+    """The others are not opened, however many there are: once statements are planned, no index of theirs is locked."""
     async with open_database(as_service(endpoints, url), pool_size=1) as database:
         async with database.transaction() as tx:
             await open_system_accounts(tx)

@@ -1,4 +1,4 @@
-"""`?from=` and `?to=`: what a day and an instant mean, and that pages of a period hold what is in it, once."""
+"""`?from=` and `?to=`: what a day and an instant mean, and that the pages of a period have its rows once each."""
 
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
@@ -56,7 +56,7 @@ async def oldest(asked: PageRequest[UUID] = page_of(BY_ID, oldest_first=True)) -
         ("", Period()),
         ("from=2026-10-01", Period(since=datetime(2026, 10, 1, 3, tzinfo=UTC))),
         ("to=2026-10-31", Period(until=datetime(2026, 11, 1, 3, tzinfo=UTC))),
-        ("to=2018-11-03", Period(until=datetime(2018, 11, 4, 3, tzinfo=UTC))),  # a day whose midnight never was
+        ("to=2018-11-03", Period(until=datetime(2018, 11, 4, 3, tzinfo=UTC))),  # a day whose midnight did not exist
         ("from=2026-10-01T12:00:00-03:00", Period(since=datetime(2026, 10, 1, 15, tzinfo=UTC))),
         ("to=2026-10-01T12:00:00Z", Period(until=datetime(2026, 10, 1, 12, tzinfo=UTC))),
     ],

@@ -1,4 +1,4 @@
-"""Positions go on where ids do not: looked at by each new connection, raised under a lock, never lowered."""
+"""Positions continue where transaction ids do not: checked by new connections, raised under a lock, never lowered."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -17,7 +17,7 @@ from carteira.kit.values.ids import uuid7
 from tests.support.databases import NewDatabase, open_database
 
 AHEAD = 1_000_000
-"""How far an event lies ahead of the cluster's ids, as one does that came from a cluster with higher ids."""
+"""How far an event is ahead of the cluster's ids, as one from a cluster with higher ids is."""
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def url(new_database: NewDatabase) -> str:
 
 @pytest.fixture
 async def plain(url: str) -> AsyncIterator[asyncpg.Connection]:
-    """A connection that looks at nothing."""
+    """A connection without the check."""
     connection = await asyncpg.connect(url)
     yield connection
     await connection.close()
@@ -35,7 +35,7 @@ async def plain(url: str) -> AsyncIterator[asyncpg.Connection]:
 
 @asynccontextmanager
 async def connections(url: str, number: int) -> AsyncIterator[list[asyncpg.Connection]]:
-    """Open connections that look at nothing, and cut them off when the block ends."""
+    """Open connections without the check, and close them when the block ends."""
     opened = [await asyncpg.connect(url) for _ in range(number)]
     try:
         yield opened
@@ -45,7 +45,7 @@ async def connections(url: str, number: int) -> AsyncIterator[list[asyncpg.Conne
 
 
 async def foreign_event(connection: asyncpg.Connection, ahead: int = AHEAD) -> int:
-    """Write an event as a restore brings it, and return its position."""
+    """Write an event as a restore does, and return its position."""
     position: int = await connection.fetchval(
         "INSERT INTO events (id, xid, topic, payload)"
         " VALUES ($1, pg_current_xact_id()::text::bigint + $2, 'test.foreign', '{}') RETURNING xid",
@@ -109,7 +109,7 @@ async def test_servers_that_find_it_at_once_raise_it_once(url: str, plain: async
 
 
 async def test_a_raise_waits_for_writers_and_lets_none_begin(url: str, plain: asyncpg.Connection) -> None:
-    """Whoever has written under the old offset is over before it is raised; whoever waited writes under the new one."""
+    """Writers under the old offset end before it is raised; writers that waited use the new one."""
     async with connections(url, 3) as (before, waiting, raising), asyncio.timeout(30):
         writing = before.transaction()
         await writing.start()
@@ -147,7 +147,7 @@ async def test_transactions_that_were_open_before_write_above_all_that_is_stored
     url: str, plain: asyncpg.Connection
 ) -> None:
     async with connections(url, 1) as (old,), old.transaction():
-        await old.fetchval("SELECT pg_current_xact_id()")  # its id is lower than whatever comes next
+        await old.fetchval("SELECT pg_current_xact_id()")  # its id is lower than all that follow
         for _ in range(20):
             await plain.fetchval("SELECT pg_current_xact_id()")
         foreign = await foreign_event(plain)
@@ -156,7 +156,7 @@ async def test_transactions_that_were_open_before_write_above_all_that_is_stored
 
 
 async def test_a_follower_hears_all_that_is_written_around_a_raise(url: str, plain: asyncpg.Connection) -> None:
-    """Writers, a follower and a raise at once, on the database as a restore leaves it."""
+    """Writers, a follower and a raise run at once, on the database as a restore leaves it."""
     heard: list[str] = []
 
     async def hear(_tx: object, rows: object) -> None:
@@ -186,7 +186,7 @@ async def test_a_follower_hears_all_that_is_written_around_a_raise(url: str, pla
                     await outbox.follow(tx, follower)
 
         async def again() -> None:
-            """What lies ahead appears, and the offset is raised, while all the others go on."""
+            """An event ahead appears and the offset is raised while all the others continue."""
             for number in range(5):
                 await foreign_event(plain, AHEAD * (number + 2))
                 await plain.fetchval("SELECT position_raise()")
@@ -200,7 +200,7 @@ async def test_a_follower_hears_all_that_is_written_around_a_raise(url: str, pla
 async def test_a_connection_that_was_open_before_writes_nothing_until_it_was_looked_at(
     url: str, plain: asyncpg.Connection
 ) -> None:
-    """The database is restored in place under connections that lie idle in both pools."""
+    """The database is restored in place under connections that are idle in both pools."""
     async with open_database(url, pool_size=2) as database:
         async with database.transaction() as tx:
             await outbox.emit(tx, "test.before", {})
@@ -224,7 +224,7 @@ async def test_a_connection_that_was_open_before_writes_nothing_until_it_was_loo
 
 
 async def test_without_its_row_nobody_connects(url: str, plain: asyncpg.Connection) -> None:
-    """A restore is under way: `positions` is there, its row not yet."""
+    """During a restore `positions` exists before its row does."""
     await plain.execute("DELETE FROM positions")
     async with open_database(url, pool_size=1) as database:
         with pytest.raises(DatabaseDown):
@@ -243,7 +243,7 @@ async def test_a_database_without_positions_is_left_alone(url: str, plain: async
 
 
 def test_every_column_that_keeps_a_position_is_looked_at(new_database: NewDatabase) -> None:
-    """By default, or under one of the names that such a column has."""
+    """Columns count by their default, or by one of the names that such a column has."""
     with psycopg.connect(new_database("positions_columns")) as connection:
         columns = connection.execute("""
             SELECT c.relname, a.attname FROM pg_attribute a

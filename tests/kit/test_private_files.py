@@ -1,4 +1,4 @@
-"""Files that only their owner may read: made whole or not at all, and never over another's."""
+"""Files that only their owner may read: written whole or not at all, and never over an existing one."""
 
 import errno
 import os
@@ -58,7 +58,7 @@ def test_only_its_owner_reads_a_file_and_enters_its_folder(
     assert path.read_bytes() == b"secret"
     assert mode(path) == 0o600
     assert mode(path.parent) == 0o700
-    assert names_in(path.parent) == ["key"], "nothing lies beside it"
+    assert names_in(path.parent) == ["key"], "no file is left beside it"
 
 
 def test_a_file_that_is_there_is_left_as_it_is(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_replacing_takes_another_file_so_that_a_reader_keeps_the_whole_old_one(t
 def test_of_many_processes_that_race_one_creates_the_file_and_nothing_is_mixed(tmp_path: Path) -> None:
     path = tmp_path / "key"
     racers = [
-        subprocess.Popen(  # noqa: S603 - argv is ours
+        subprocess.Popen(
             [sys.executable, "-c", RACE, str(path), name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         for name in "abcd"
@@ -106,7 +106,7 @@ def test_a_process_that_dies_while_it_writes_leaves_no_half_file(verb: str, tmp_
     path = tmp_path / "key"
     if verb == "replace_private_file":
         path.write_bytes(b"old")
-    died = subprocess.run([sys.executable, "-c", DEATH, verb, str(path)], check=False)  # noqa: S603 - argv is ours
+    died = subprocess.run([sys.executable, "-c", DEATH, verb, str(path)], check=False)
     assert died.returncode == -signal.SIGKILL
     assert (path.read_bytes() if path.exists() else None) == (None if verb == "create_private_file" else b"old")
     assert all(mode(left) == 0o600 for left in tmp_path.iterdir() if left != path)

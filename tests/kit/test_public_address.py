@@ -1,4 +1,4 @@
-"""What answers say to browsers, and where links lead whatever a request calls the server."""
+"""Headers for browsers, and the address that links start with, whatever host a request names."""
 
 import base64
 import hashlib
@@ -61,7 +61,7 @@ async def test_links_lead_to_the_public_address_whatever_the_request_calls_it(
                 headers={"Host": "evil.example", "X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "http"},
             )
             assert answer.json()["url"].startswith(f"{PUBLIC}/carteira/documents/")
-        # The prefix may be on or off, and is no way around what a path's rules are.
+        # A prefix, present or not, must not bypass the rules for a path.
         for prefix in ("", "/carteira"):
             assert (await app.client.get(f"{prefix}/documents")).status_code == 401
             assert (await app.client.get(f"{prefix}/health")).status_code == 200

@@ -1,4 +1,4 @@
-"""One reader for each thing that people type and paste: however it is grouped, a right value stays right."""
+"""One reader for each thing that people type and paste: a correct value is accepted however it is grouped."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
@@ -31,7 +31,7 @@ separators = st.sampled_from(["", *UNSEEN, *DASHES, ".", "/", ". ", " - "])
 
 
 def sprinkled(value: str) -> st.SearchStrategy[str]:
-    """Draw a value with separators wherever they fall."""
+    """Draw a value with separators at random places."""
     gaps = st.lists(separators, min_size=len(value) + 1, max_size=len(value) + 1)
     return gaps.map(lambda between: between[0] + "".join(map("".join, zip(value, between[1:], strict=True))))
 
@@ -213,7 +213,7 @@ def test_whatever_is_typed_is_read_or_refused_in_words(read: Callable[[str], obj
 
 
 class Looked(str):  # noqa: SLOT000 - it counts
-    """A text that counts how many of its signs somebody looks at, one by one."""
+    """A text that counts how many of its characters are read, one by one."""
 
     signs = 0
 
@@ -230,7 +230,7 @@ class Looked(str):  # noqa: SLOT000 - it counts
 @pytest.mark.parametrize("read", READERS)
 @pytest.mark.parametrize("sign", ["1", "\u00a0", "\u200b", "５", "О", "\ufdfa"])
 def test_what_nobody_types_is_refused_unread(read: Callable[[str], object], sign: str) -> None:
-    """A body has room for a million signs: they are looked at no further than somebody could have typed."""
+    """A body has room for a million characters: no more are read than a person could have typed."""
     text = Looked("529" + sign * 10_000)
     with pytest.raises(ValueError, match=r"."):
         read(text)

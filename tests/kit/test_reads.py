@@ -1,4 +1,4 @@
-"""A read is one trip, says what a transaction would say, and outlives the connection that it found dead."""
+"""A read is one trip, sees what a transaction would see, and survives a connection that turns out dead."""
 
 import pytest
 from sqlalchemy import Integer, Text, bindparam, func, literal, select, text

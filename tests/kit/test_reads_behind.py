@@ -1,4 +1,4 @@
-"""What may be some seconds old is asked of a replica, and of the leader while that is away or late."""
+"""A replica answers reads that may be some seconds old; the leader does while the replica is away or late."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -46,7 +46,7 @@ async def test_the_replica_answers_and_what_it_is_asked_cannot_write(books: Data
     async with books.transaction() as tx:
         assert not await is_replica(tx)
     async with books.reading() as tx:
-        assert not await is_replica(tx), "what may not be old is the leader's"
+        assert not await is_replica(tx), "a read that may not be old goes to the leader"
 
     async def wrong(tx: Tx) -> object:
         return await tx.scalar(text("SELECT 1 / 0"))

@@ -1,4 +1,4 @@
-"""The patient Redis client: away is None, and is not asked again for a while; limits go on without it."""
+"""The Redis client returns None while Redis is away, and pauses before it tries again; limits work without it."""
 
 import asyncio
 from collections.abc import AsyncIterator

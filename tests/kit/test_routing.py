@@ -77,7 +77,7 @@ def test_the_index_finds_every_route_of_the_product(database_url: str, tmp_path:
     assert len(routes) > 200
     for route in routes:
         path = route.path_format.replace("{", "").replace("}", "")
-        assert first_segment(path) == first_segment(route.path_format), f"{path} has no place in the index"
+        assert first_segment(path) == first_segment(route.path_format), f"{path} is missing from the index"
         for method in route.methods or ():
             scope: Scope = {"type": "http", "path": path, "method": method, "headers": []}
             first = next(each for each in routes if each.matches(scope)[0] == Match.FULL)

@@ -1,4 +1,4 @@
-"""Redis by Sentinel: one reading of the address, and a master that dies under its clients."""
+"""Redis by Sentinel: one way to read the address, and a master that dies while clients use it."""
 
 import asyncio
 from collections.abc import Iterator
@@ -91,7 +91,7 @@ async def test_a_master_that_dies_is_replaced_under_its_clients(redises: Redises
         assert await patient.ask(lambda redis: redis.get("kept")) is None, "it is away"
         await until_answered(patient)
         assert redises.master() == NODES[1]
-        assert await client.set("kept", "2"), "and it takes writes"
+        assert await client.set("kept", "2"), "and it accepts writes"
         assert [await Limiter(client).count(limit) for _ in range(PER_RECOVERY.amount)].count(True) == (
             PER_RECOVERY.amount - 1
         ), "what was counted still counts"
@@ -105,7 +105,7 @@ async def test_a_master_that_dies_is_replaced_under_its_clients(redises: Redises
 
 
 async def until_answered(patient: PatientRedis) -> None:
-    """Ask again and again until it is answered; the client itself makes us wait."""
+    """Repeat until it is answered; the client itself waits between tries."""
     async with asyncio.timeout(30):
         while await patient.ask(lambda redis: redis.get("kept"), even_if_away=True) != b"1":
             continue

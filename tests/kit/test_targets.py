@@ -1,4 +1,4 @@
-"""Which addresses are called, however they are written, and that a call goes where it was judged to go."""
+"""Which addresses may be called, in any spelling, and that a call goes to the address that was checked."""
 
 import asyncio
 from ipaddress import ip_address

@@ -1,4 +1,4 @@
-"""Traces in one process: what is drawn, what is linked, and that nothing is imported or made where they are off."""
+"""Traces in one process: what is sampled, what is linked, and that nothing is imported or made where they are off."""
 
 import asyncio
 import subprocess
@@ -47,7 +47,7 @@ with tracing.root("a", "server") as root, tracing.span("b") as part:
 names = {"opentelemetry.sdk.trace", "opentelemetry.exporter", "grpc", "sentry_sdk", "google.protobuf"}
 print(sorted(name for name in sys.modules if name in names))
 """
-    done = subprocess.run(  # noqa: S603 - argv is ours
+    done = subprocess.run(
         [sys.executable, "-c", code], env={"PYTHONPATH": str(ROOT / "src")}, capture_output=True, text=True, check=False
     )
     assert (done.stdout, done.returncode) == ("[]\n", 0), done.stderr
@@ -65,7 +65,7 @@ async def test_parts_hang_on_what_they_are_parts_of_and_tell_the_kind_of_an_erro
         assert tracing.current() is None
     root, failed, refused = (named(receiver, name) for name in ("root", "failed", "refused"))
     assert told == (made.hex, root.id) == (root.trace, made.hex[16:])
-    assert root.attributes == {"who": "[cpf]", "n": "1"}, "scrubbed, whoever set it"
+    assert root.attributes == {"who": "[cpf]", "n": "1"}, "scrubbed, whatever set it"
     assert (failed.parent, failed.failed, failed.attributes) == (root.id, True, {"error.type": "LookupError"})
     assert (refused.parent, refused.failed) == (root.id, False), "a verb's refusal is an answer"
     texts = "".join(receiver.texts)
@@ -111,7 +111,7 @@ async def test_what_is_done_for_several_is_in_the_first_ones_trace_and_linked_wi
             tracing.end(span)
     batch, one, two = (named(receiver, name) for name in ("batch", "first", "second"))
     assert (batch.trace, batch.parent, batch.links) == (one.trace, one.id, ((two.trace, two.id),))
-    assert two.links == ((batch.trace, batch.id),), "whoever looks at the second finds what was done"
+    assert two.links == ((batch.trace, batch.id),), "the second trace links to the one that did the work"
 
 
 async def test_a_trip_for_several_is_of_none_of_them_alone(receiver: Receiver) -> None:
@@ -133,7 +133,7 @@ async def test_a_trip_for_several_is_of_none_of_them_alone(receiver: Receiver) -
         let.set()
         assert [await first, await second, await third] == [1, 2, 3]
     trips = {span.trace for span in receiver.named("trip")}
-    assert trips == {named(receiver, name).trace for name in ("first", "second")}, "not two in the first one's"
+    assert trips == {named(receiver, name).trace for name in ("first", "second")}, "not two in the first one's trace"
 
 
 async def test_statements_are_parts_whoever_sends_them_and_tell_no_values(
@@ -158,7 +158,7 @@ async def test_statements_are_parts_whoever_sends_them_and_tell_no_values(
     assert {span.attributes["db.system.name"] for span in parts} == {"postgresql"}
     assert by_name["SELECT nothing_there"].attributes["error.type"] == "UndefinedTableError"
     assert "segredo" not in "".join(receiver.texts)
-    assert len(parts) == len(receiver.spans) - 1, "what is asked outside of a trace makes none"
+    assert len(parts) == len(receiver.spans) - 1, "a call outside of a trace makes none"
 
 
 async def test_redis_commands_and_pipelines_are_parts_and_tell_no_keys(

@@ -1,4 +1,4 @@
-"""One request, one transaction, committed before the answer leaves; and what happens when it cannot be."""
+"""One request, one transaction, committed before the answer is sent; and the cases in which it cannot be."""
 
 import asyncio
 import socket
@@ -29,7 +29,7 @@ SLOT = 7_246_777
 
 @router.post("/places/{number}", status_code=201, dependencies=anyone)
 async def add_place(number: int, tx: TxDep) -> int:
-    """Insert a row whose uniqueness is checked at the commit only; numbers over 100 are then refused."""
+    """Insert a row whose uniqueness is checked only at the commit; numbers over 100 are then refused."""
     await tx.execute(text("INSERT INTO tx_places VALUES (:number)"), {"number": number})
     if number > 100:
         raise Conflict
@@ -61,7 +61,7 @@ async def client(database: Database, _places: None) -> AsyncIterator[httpx.Async
 async def test_an_answer_is_sent_after_its_commit_only(client: httpx.AsyncClient, database: Database) -> None:
     assert (await client.post("/places/1")).status_code == 201
     assert await numbers(database) == [1]
-    failed = await client.post("/places/1")  # every statement was well; the commit is not
+    failed = await client.post("/places/1")  # every statement succeeds; the commit does not
     assert (failed.status_code, failed.json()["code"]) == (500, "internal_error")
     assert "tx_places" not in failed.text
     assert (await client.post("/places/101")).status_code == 409
@@ -76,7 +76,7 @@ async def test_a_text_that_the_database_cannot_hold_is_invalid_input(client: htt
 @pytest.fixture
 def closed_port() -> Iterator[int]:
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # bound and not listening: nobody else gets it, nobody answers
+        taken.bind(("127.0.0.1", 0))  # bound but not listening: no other process gets it, nothing answers
         yield taken.getsockname()[1]
 
 
@@ -143,7 +143,7 @@ async def test_a_lean_connection_that_is_lost_is_in_doubt_and_the_next_one_works
 
 
 async def test_a_lean_connection_that_was_ended_between_two_statements_is_not_used_again(database: Database) -> None:
-    """What PostgreSQL says last, read at the wrong moment, leaves the driver in the midst of an operation."""
+    """PostgreSQL's last message, read at the wrong moment, leaves the driver in the middle of an operation."""
     first = await _backend(database)
 
     async def meet_it() -> None:
@@ -198,7 +198,7 @@ async def test_a_lock_that_is_not_to_be_had_is_a_conflict(database: Database) ->
 
 
 async def test_two_that_wait_for_each_other_are_told_so(database: Database) -> None:
-    """A deadlock cannot happen among accounts, which are locked in order; elsewhere one side gives way."""
+    """A deadlock cannot happen among accounts, which are locked in order; elsewhere one side is rolled back."""
     take = text("SELECT pg_advisory_xact_lock(:slot)")
     both_have_one = asyncio.Barrier(2)
 

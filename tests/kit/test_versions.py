@@ -1,4 +1,4 @@
-"""A client names the version that it was written for, and is told which one answers."""
+"""A client names the version that it was written for, and the answer names the version that served it."""
 
 import pytest
 from fastapi import APIRouter

@@ -1,4 +1,4 @@
-"""Who writes what is followed wakes the followers after its commit, and no more often than they can use."""
+"""A writer to a followed table wakes the followers after its commit, no more often than they can use."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -20,7 +20,7 @@ from tests.support.waiting import until
 
 
 class Sent:
-    """Counts what is sent; holds it up until it may go."""
+    """Counts what is sent; holds it back until it may go."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -41,7 +41,7 @@ async def sent(database: Database) -> AsyncIterator[Sent]:
 
 
 async def rung(database: Database, sent: Sent) -> int:
-    """Return how often it was rung since the last time, at most once for all."""
+    """Return how often it was woken since the last call, at most once for all."""
     wakes = database.wakes
     await until(lambda: wakes._sending is None or wakes._sending.done(), "all is sent")  # noqa: SLF001 - no end is told
     count, sent.count = sent.count, 0
@@ -87,7 +87,7 @@ async def test_what_is_followed_wakes_after_its_commit_and_what_is_not_does_not(
 async def test_what_is_written_while_a_wake_is_on_its_way_takes_one_more() -> None:
     sent, wakes = Sent(), Wakes()
     wakes.ring()
-    assert sent.count == 0, "there is nobody to wake"
+    assert sent.count == 0, "no follower listens"
     wakes.publish = sent
     sent.may_go.clear()
     wakes.ring()
@@ -122,7 +122,7 @@ async def test_wakes_are_heard_also_after_the_connection_was_lost(endpoints: End
             woken.clear()
             await publisher(client)()
             await asyncio.wait_for(woken.wait(), 30)
-            await client.client_kill_filter(_type="pubsub")  # who else listens begins again too
+            await client.client_kill_filter(_type="pubsub")  # the other listeners start again, too
             await until(lambda: not listener.hears, "it noticed")
     listening.cancel()
     await asyncio.gather(listening, return_exceptions=True)
@@ -135,7 +135,7 @@ async def test_nobody_is_woken_while_redis_is_away() -> None:
     listening = asyncio.create_task(listener.listen())
     async with connect("redis://127.0.0.1:1") as nowhere:
         await publisher(nowhere)()
-    await asyncio.wait_for(woken.wait(), 30)  # to look, since nobody will tell
+    await asyncio.wait_for(woken.wait(), 30)  # to poll, since nothing will wake it
     assert not listener.hears
     listening.cancel()
     await asyncio.gather(listening, return_exceptions=True)

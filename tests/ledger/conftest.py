@@ -10,7 +10,7 @@ from tests.support.ledger import open_system_accounts
 
 @pytest.fixture
 async def own(new_database: NewDatabase) -> AsyncIterator[Database]:
-    """A fresh database for one test that commits, and what it leaves behind is its own."""
+    """A fresh database for one test that commits; what the test leaves stays there."""
     async with open_database(new_database("own"), pool_size=8) as database:
         async with database.transaction() as tx:
             await open_system_accounts(tx)
@@ -19,7 +19,7 @@ async def own(new_database: NewDatabase) -> AsyncIterator[Database]:
 
 @pytest.fixture(scope="session")
 async def ledger_database(new_database: NewDatabase) -> AsyncIterator[Database]:
-    """The ledger's tests' own database, where no other module leaves anything behind."""
+    """The ledger's tests' own database, which no other module writes to."""
     async with open_database(new_database("ledger"), pool_size=8) as database:
         async with database.transaction() as tx:
             await open_system_accounts(tx)

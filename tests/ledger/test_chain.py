@@ -22,7 +22,7 @@ FUNDING = ledger.system_account("benefits.funding")
 
 @pytest.fixture
 async def sealed(new_database: NewDatabase) -> AsyncIterator[Database]:
-    """A database of its own with 25 entries in three blocks, and two that are not sealed yet."""
+    """A database with 25 entries in three blocks, and two that are not sealed yet."""
     database = Database(new_database("chain"), pool_size=2)
     async with database.transaction() as tx:
         account = await ledger.open_account(tx, "test.wallet", holder_id=uuid4())

@@ -1,4 +1,4 @@
-"""The database trusts no one: raw SQL, past every verb, is refused too."""
+"""The database refuses wrong rows also from raw SQL that bypasses every verb."""
 
 from collections.abc import Sequence
 from uuid import UUID, uuid4
@@ -31,7 +31,7 @@ POSTINGS = """
 """
 WHOLE = f"WITH entry AS ({ENTRY}) {POSTINGS}"
 Line = tuple[UUID, int, int | None, int | None]
-"""Account, amount, version and balance behind it."""
+"""Account, amount, version and the balance after it."""
 
 
 async def refused(tx: Tx, sqlstate: str, statement: str, **values: object) -> None:
@@ -61,7 +61,7 @@ async def version_of(tx: Tx, wallet: UUID) -> int:
 @pytest.mark.parametrize("change", ["balance = -1", "held = 101", "held = -1", "balance = balance - 101"])
 async def test_a_customer_never_has_less_than_nothing(ledger_tx: Tx, change: str) -> None:
     wallet = await open_wallet(ledger_tx, 100)
-    await refused(ledger_tx, CHECK_VIOLATION, f"UPDATE ledger_accounts SET {change} WHERE id = :id", id=wallet)  # noqa: S608 - constants
+    await refused(ledger_tx, CHECK_VIOLATION, f"UPDATE ledger_accounts SET {change} WHERE id = :id", id=wallet)
 
 
 @pytest.mark.parametrize(

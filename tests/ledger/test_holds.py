@@ -109,7 +109,7 @@ async def test_holds_expire_at_their_instant_and_not_before(ledger_tx: Tx) -> No
     clock.advance(HOUR - timedelta(microseconds=1))
     assert await ledger.expire_holds(ledger_tx) == 0
     clock.advance(timedelta(microseconds=1))
-    with pytest.raises(ledger.HoldNotActive):  # the job has not come by yet, and it is too late all the same
+    with pytest.raises(ledger.HoldNotActive):  # the job has not run yet, and it is too late all the same
         await ledger.capture(ledger_tx, held, target=SHOP, kind="test.capture", actor=TESTER)
     assert await ledger.expire_holds(ledger_tx) == 1
     assert await state(ledger_tx, wallet) == (100, 20)
@@ -141,5 +141,5 @@ async def test_unknown_holds_and_accounts_are_not_found(ledger_tx: Tx) -> None:
         await ledger.capture(ledger_tx, uuid4(), target=SHOP, kind="test.capture", actor=TESTER)
     with pytest.raises(ledger.AccountNotFound):
         await ledger.hold(ledger_tx, uuid4(), 1, ttl=HOUR)
-    with pytest.raises(ledger.AccountNotFound):  # the operator's accounts have nothing to set aside
+    with pytest.raises(ledger.AccountNotFound):  # the operator's accounts cannot hold money
         await ledger.hold(ledger_tx, SHOP, 1, ttl=HOUR)

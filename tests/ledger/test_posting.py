@@ -1,4 +1,4 @@
-"""Opening accounts and posting entries: what moves, what is refused, and what a key does."""
+"""Opening accounts and posting entries: movements, refusals, and the effect of a key."""
 
 from datetime import timedelta
 from uuid import uuid4

@@ -1,4 +1,4 @@
-"""Balances now and then, statements page by page, the roll-up, and the reconciliation that finds tampering."""
+"""Present and past balances, statements page by page, the roll-up, and the reconciliation that finds tampering."""
 
 import asyncio
 import itertools
@@ -51,7 +51,7 @@ async def test_a_system_account_has_balances_then_too(ledger_tx: Tx) -> None:
 async def test_a_statement_read_page_by_page_misses_and_repeats_nothing(ledger_tx: Tx, limit: int) -> None:
     one, two = await open_wallet(ledger_tx, 1_000), await open_wallet(ledger_tx, 1_000)
     book = await ledger.lock(ledger_tx, [one, two])
-    for index in range(6):  # one instant for them all
+    for index in range(6):  # one instant for all of them
         book.post(ledger.transfer("test.gift", source=one, target=two, amount=index + 1))
     await ledger.write(ledger_tx, book, actor=TESTER)
     for index in range(5):
@@ -104,7 +104,7 @@ async def test_the_roll_up_misses_nothing_of_transactions_still_open(own: Databa
         assert (await rolled_up(at_once=True), await shop()) == (
             0,
             10,
-        )  # what came behind it waits with it
+        )  # later rows wait with it
     assert await shop() == 11
     assert (await rolled_up(), await shop()) == (11, 11)
     assert (await rolled_up(), await shop()) == (11, 11)
@@ -136,7 +136,7 @@ async def test_roll_ups_at_once_while_money_moves_add_nothing_twice(own: Databas
 
 @pytest.fixture
 async def wallet(own: Database) -> UUID:
-    """A wallet with 500 in it, after three entries, with 50 held; rolled up in between."""
+    """A wallet with 500 in it, after three entries, with 50 on hold; rolled up in between."""
     async with own.transaction() as tx:
         wallet = await open_wallet(tx, 1_000)
         await ledger.post(tx, purchase(wallet, 300), actor=TESTER)
@@ -151,7 +151,7 @@ async def wallet(own: Database) -> UUID:
 
 @asynccontextmanager
 async def a_thief(own: Database, endpoints: Endpoints) -> AsyncIterator[psycopg.Connection]:
-    """The superuser, whom no trigger stops."""
+    """Act as the superuser, whom no trigger stops."""
     url = endpoints.superuser_url.rpartition("/")[0] + f"/{own.engine.url.database}"
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("SET session_replication_role = replica")
@@ -166,7 +166,7 @@ async def test_an_honest_ledger_reconciles(own: Database, wallet: UUID) -> None:
         assert await balance_of(tx, wallet) == 500
 
 
-THEFTS = {  # what is done, and what is named; in a tail that is not rolled up, a system account is what its lines say
+THEFTS = {  # the change, and what is reported; before a roll-up, a system account's balance is the sum of its postings
     "UPDATE ledger_accounts SET balance = balance + 1 WHERE id = %(wallet)s": {"account"},
     "UPDATE ledger_accounts SET balance = balance + 1 WHERE id = %(shop)s": {"shop"},
     "UPDATE ledger_accounts SET rolled_up_to = 0 WHERE id = %(shop)s": {"shop"},

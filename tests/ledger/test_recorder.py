@@ -1,4 +1,4 @@
-"""Rows of another module's own go with a book, and holders are looked up in another module's own table."""
+"""Rows of another module are written together with a book, and holders are looked up in another module's table."""
 
 from collections.abc import AsyncIterator
 from typing import NamedTuple
@@ -34,7 +34,10 @@ HOLDERS = ledger.Holders("test_holders", name="name", holder_id="who")
 
 @pytest.fixture(scope="module")
 async def _notes(ledger_database: Database) -> AsyncIterator[None]:
-    """What a module would have: a table, its composite type and a guard. Committed, since statements are kept."""
+    """Create what a module would have: a table, its composite type and a guard.
+
+    Committed, since statements are prepared.
+    """
     async with ledger_database.transaction() as tx:
         for statement in (
             "CREATE TABLE test_notes (id bigint GENERATED ALWAYS AS IDENTITY, said text, number integer, xid bigint)",

@@ -1,4 +1,4 @@
-"""Reversal: an entry is undone by a new one, once."""
+"""Reversal: a new entry undoes an entry, once."""
 
 from uuid import uuid4
 

@@ -1,4 +1,4 @@
-"""The ledger over HTTP: accounts for their owner or an operator, and rubbish for nobody."""
+"""The ledger over HTTP: accounts for their owner or an operator, and 422 for malformed requests."""
 
 import base64
 from collections.abc import AsyncIterator

@@ -1,7 +1,7 @@
-"""Every alert fires when what it is about happens, in the documented layout: Prometheus, a server, a worker.
+"""Every alert fires when its cause occurs, in the documented layout: Prometheus, a server, a worker.
 
-The rules are those of `deploy/monitoring/`, with their times made short. Faults are real but for one: that a request
-leaves no row in the audit would be an error in the code, so that its counter is recorded.
+The rules are those of `deploy/monitoring/`, with shortened times. All faults are real except one: a request that leaves
+no row in the audit would be an error in the code, so the test increments its counter.
 """
 
 import re
@@ -41,11 +41,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 Act = Callable[[], object]
-"""Goes on with a fault while the alert is waited for."""
+"""Continues a fault while the test waits for the alert."""
 
 
 def done() -> None:
-    """Nothing goes on: it has happened."""
+    """Do nothing more: it has happened."""
 
 
 def slow_purchases(world: World) -> Act:
@@ -59,7 +59,7 @@ def slow_purchases(world: World) -> Act:
         with psycopg.connect(url) as connection, ThreadPoolExecutor(4) as pool:
             connection.execute(held, [account])
             answers = list(pool.map(world.buy, [account] * 4))
-        assert answers == ["07"] * 4, "its account stays locked for longer than a request waits"
+        assert answers == ["07"] * 4, "the account stays locked for longer than a request waits"
 
     return ask
 
@@ -101,7 +101,7 @@ def old_operation(world: World) -> Act:
 
 
 def many_events(world: World) -> Act:
-    """Have another session keep a follower's place while events come; it does so to the end."""
+    """Hold a follower's place in another session while events arrive, to the end."""
     url = on_server(world.servers.endpoints.superuser_url, "carteira")
     connection = psycopg.connect(url)
     world.stack.callback(connection.close)
@@ -122,7 +122,7 @@ def insert_events(world: World, *ids: UUID) -> None:
 
 
 def late_job(world: World) -> Act:
-    """Have a job wait for another with the same lock, under a worker that will say for an hour that it lives."""
+    """Make a job wait for another with the same lock, under a worker whose heartbeat is an hour ahead."""
     world.sql(
         "INSERT INTO procrastinate_workers (last_heartbeat) VALUES (now() + interval '1 hour')",
         """INSERT INTO procrastinate_jobs (queue_name, task_name, status, lock, worker_id)
@@ -194,7 +194,7 @@ def unverified_audit(world: World) -> Act:
 
 
 def missing_audit(world: World) -> Act:
-    """Record what a server tells after the first such request: a series that was not there before."""
+    """Record what a server reports after the first such request: a series that did not exist before."""
     world.recorded.append('carteira_audit_missing_total{route="/benefits/accounts"} 1.0')
     return done
 
@@ -267,7 +267,7 @@ def as_before(_world: World) -> Act:
 
 
 FRESH = {"LedgerNeverChecked": as_before, "AuditNeverVerified": as_before}
-"""What is so before the first night."""
+"""The state before the first night."""
 CAUSES: dict[str, Callable[[World], Act]] = {
     "AuthorizerLatencyBurnsFast": slow_purchases,
     "AuthorizerLatencyBurnsSlowly": slow_purchases,
@@ -302,9 +302,9 @@ CAUSES: dict[str, Callable[[World], Act]] = {
     "WorkerDown": worker_stops,
     "CarteiraDown": server_stops,
 }
-"""The alerts in the order in which their causes bear each other."""
+"""The alerts in an order in which their causes do not disturb each other."""
 BURNING = {alert for alert in CAUSES if "Burns" in alert}
-"""Both of a pair fire at once where days are seconds, and account for what the causes before did."""
+"""Both alerts of a pair fire at once where days are seconds, and count what the earlier causes did."""
 
 
 def fires(world: World, alert: str, go_on: Act) -> bool:

@@ -1,4 +1,4 @@
-"""Every query of every dashboard returns data, of a real Prometheus that scrapes the running product."""
+"""Every query of every dashboard returns data from a real Prometheus that scrapes the running product."""
 
 import math
 import re
@@ -20,13 +20,13 @@ from tools.dashboards import DASHBOARDS
 
 QUERIES = sorted({query for dashboard in DASHBOARDS for panel in dashboard.panels for query, _ in panel.queries})
 NOT_COUNTED_HERE = {
-    "carteira_client_tokens_total",  # there is no machine
+    "carteira_client_tokens_total",  # no machine is measured
     "carteira_cpf_proofs_total",  # nor gov.br
-    "carteira_errors_total",  # nothing goes wrong
+    "carteira_errors_total",  # nothing fails
     "carteira_messages_left_out_total",  # only in staging
-    "carteira_work_turned_away_total",  # nobody floods it
+    "carteira_work_turned_away_total",  # no load is shed
 }
-"""What has no series yet where nothing of the kind has happened."""
+"""Metrics that have no series until an event of their kind happens."""
 pytestmark = [
     pytest.mark.integration,
     pytest.mark.timeout(180),
@@ -46,7 +46,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 def happen(world: World) -> None:
-    """Do a little of everything that a dashboard tells of."""
+    """Do a little of everything that a dashboard shows."""
     client, account = world.client, world.account(10_000)
     answers = [world.buy(account), world.buy(account, "500.00"), world.buy("nobody")]
     assert answers == ["00", "51", "07"]

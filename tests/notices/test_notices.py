@@ -1,4 +1,4 @@
-"""What happens in the modules reaches people by e-mail: once, in Portuguese, and nobody who is gone."""
+"""Events of the modules reach people by e-mail: once, in Portuguese, and never an erased person."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -36,7 +36,7 @@ async def app(notices_url: str, endpoints: Endpoints, tmp_path: Path) -> AsyncIt
 
 
 async def check_payloads(app: RunningApp) -> None:
-    """Compare what was emitted with what the registry tells of each topic."""
+    """Compare emitted events with the registry's description of each topic."""
     told = [KIT_EMITS, *(entry.emits for entry in REGISTRY)]
     keys = {topic: sorted(payload) for emits in told for topic, payload in emits.items()}
     async with app.database.transaction() as tx:
@@ -83,7 +83,7 @@ async def test_a_cancelled_card_is_told_of_once(app: RunningApp, endpoints: Endp
 
 
 async def told(app: RunningApp, endpoints: Endpoints, email: str) -> dict[str, str]:
-    """Give what a person was told so far: the text of each e-mail by its subject."""
+    """Return what a person was told so far: each e-mail's text by its subject."""
     await app.work_off()
     return {str(mail["Subject"]): parts_of(mail)[0] for mail in mail_to(endpoints.maildir, email)}
 
@@ -180,7 +180,7 @@ async def test_what_an_operator_decides_about_a_document_is_told(app: RunningApp
     assert set(letters) == {"Um documento seu foi conferido", "Um documento seu foi recusado"}
     assert "Motivo: A foto está ilegível\n" in letters["Um documento seu foi recusado"]
     accesses = (await person.get("/users/me/accesses")).json()["items"]
-    assert accesses == []  # deciding is an act, and shows in the audit; looking was not asked for
+    assert accesses == []  # a decision is an act and shows in the audit; no look was recorded
     await operator.get("/documents/reviews", state="refused", limit=100)
     seen = (await person.get("/users/me/accesses")).json()["items"]
     assert [(item["action"], item["what"]) for item in seen] == [("document_listed", "Um documento seu, em uma lista")]

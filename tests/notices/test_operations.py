@@ -1,4 +1,4 @@
-"""What waits for a second person reaches those who may approve it, and its maker what became of it."""
+"""Pending operations are announced to those who may approve them, and their outcome to their maker."""
 
 import re
 from collections.abc import AsyncIterator
@@ -42,7 +42,7 @@ async def app(notices_url: str, endpoints: Endpoints, tmp_path: Path) -> AsyncIt
 
 
 async def holder(app: RunningApp, *claims: str) -> Person:
-    """Return a person whom these claims were granted."""
+    """Return a person with these claims, granted."""
     person, operator = await register(app), app.operator()
     known = {one["description"]: one["id"] for one in (await operator.get("/claims", limit=100)).json()["items"]}
     given = {"claim_ids": [known[claim] for claim in claims]}
@@ -87,7 +87,7 @@ async def propose(maker: Person, account: str, amount: int = LIMIT + 1) -> str:
 
 
 async def told(app: RunningApp, endpoints: Endpoints, person: Person, subject: str) -> list[str]:
-    """Return the letters of a subject that somebody got so far, once the worker has done its rounds."""
+    """Return the e-mails with a subject that a person got so far, once the worker has worked everything off."""
     async with app.database.transaction() as tx:
         await jobs.defer(tx, "notices:tell_approvers", timestamp=0)
     for _ in range(2):
@@ -152,4 +152,4 @@ async def test_makers_are_told_what_became_of_it(app: RunningApp, endpoints: End
     assert f"recusada por {NAME}, e nada foi feito: Creditar R$ 100,02 em CASH da conta {account}." in whole
     assert "Motivo: Sem pedido\n" in whole
     assert "Ninguém decidiu a tempo" in whole
-    assert "100,03" not in whole, "what a maker took back is no news to them"
+    assert "100,03" not in whole, "a maker is not told of their own withdrawal"

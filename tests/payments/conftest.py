@@ -41,7 +41,7 @@ async def app(settings: Settings) -> AsyncIterator[RunningApp]:
 
 @pytest.fixture
 async def wallet(app: RunningApp, stand_in: StandIn) -> AsyncIterator[Wallet]:
-    """The product and its provider, which is well; in the end both books agree, account by account."""
+    """The product and a well-behaved provider; in the end both books agree, account by account."""
     stand_in.behave()
     wallet = Wallet(app, stand_in)
     yield wallet

@@ -1,4 +1,4 @@
-"""The BR Code against published examples, and against a reader and a checksum of another make."""
+"""The BR Code against published examples, and against an independent reader and checksum."""
 
 import re
 from io import BytesIO
@@ -16,12 +16,12 @@ EXAMPLES = {
     "dynamic": "00020101021226700014br.gov.bcb.pix2548pix.example.com/8b3da2f39a4140d1a91abd93113bd441"
     "5204000053039865802BR5913Fulano de Tal6008BRASILIA62070503***630464E4",
 }
-"""Of the Central Bank's manual."""
+"""Examples from the Central Bank's manual."""
 LOCATIONS = st.from_regex(re.compile(r"[a-z0-9.-]{1,20}(/[A-Za-z0-9]{1,16}){1,3}", re.ASCII), fullmatch=True)
 
 
 def bitwise(text: str) -> str:
-    """CRC-16/CCITT-FALSE as the standard tells it: a bit at a time, polynomial 1021, from FFFF."""
+    """Return CRC-16/CCITT-FALSE as the standard defines it: bit by bit, polynomial 1021, from FFFF."""
     register = 0xFFFF
     for byte in text.encode():
         for place in range(7, -1, -1):
@@ -33,7 +33,7 @@ def bitwise(text: str) -> str:
 
 
 def fields_of(text: str) -> list[tuple[str, str]]:
-    """Read fields by one regular expression a field, in their order."""
+    """Return the fields in order, each read by a regular expression."""
     found, place = [], 0
     while place < len(text):
         head = re.compile(r"(\d\d)(\d\d)").match(text, place)
@@ -62,7 +62,7 @@ def test_published_examples_are_read(name: str) -> None:
 def test_what_is_written_another_reader_reads(location: str, name: str, city: str) -> None:
     try:
         code = brcode.dynamic(location, name="Ana " + name, city="São " + city)
-    except brcode.InvalidBrCode:  # a control sign in a name
+    except brcode.InvalidBrCode:  # a control character in a name
         return
     assert bitwise(code[:-4]) == code[-4:]
     fields = fields_of(code)

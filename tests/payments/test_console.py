@@ -1,4 +1,4 @@
-"""Pix at an operator's desk: a charge's life, what waits to be returned, and the day against the provider's list."""
+"""Pix on an operator's desk: a charge's life, returns that wait, and the day compared with the provider's list."""
 
 import re
 from datetime import timedelta
@@ -75,12 +75,12 @@ async def test_what_waits_to_be_returned_is_returned_once_by_who_reads_first_wha
         panel = await auditor.get(f"{RECEIVED}/{e2eid}")
         assert "O valor não era o da cobrança: não foi creditado." in panel.text
         assert "que o provedor não devolveu" in panel.text
-        assert f"{RECEIVED}/{e2eid}/devolver" not in panel.links, "an auditor looks on"
+        assert f"{RECEIVED}/{e2eid}/devolver" not in panel.links, "an auditor only reads"
         action = f"{RECEIVED}/{e2eid}/devolver"
         assert action in (await desk.get(f"{RECEIVED}/{e2eid}")).links
         asked = await desk.get(action)
         assert "O dinheiro está à parte, e volta à conta de onde o Pix veio." in asked.text
-        assert asked.form(action).fields["amount"] == "19,99", "all that is left"
+        assert asked.form(action).fields["amount"] == "19,99", "everything that remains"
         for typed, status in (
             ({"reason": ""}, 422),
             ({"reason": "x", "amount": "muito"}, 422),

@@ -1,4 +1,4 @@
-"""A charge's life where it may be cut off or looked at: a process that dies, a provider that is down, a page."""
+"""A charge's life at the points where it may be interrupted: a process dies, the provider is down, a page is opened."""
 
 import hashlib
 import hmac
@@ -25,7 +25,7 @@ from tests.support.people import Person, new_cpf, register
 
 
 class _Killed(BaseException):
-    """What ends a transaction as a process does that dies: nothing of it is kept."""
+    """Ends a transaction as a dying process does: nothing of it is stored."""
 
 
 @asynccontextmanager
@@ -37,7 +37,7 @@ async def _dying(database: Database) -> AsyncIterator[Tx]:
 
 
 async def _write_down(wallet: Wallet, me: Person) -> UUID:
-    """Write a charge down, and die before the provider is asked."""
+    """Store a charge, and die before the provider is called."""
     wallet.stand_in.behave(api="unavailable")
     made = await wallet.charge(me)
     wallet.stand_in.behave()
@@ -50,30 +50,30 @@ async def test_a_process_may_die_between_any_two_steps(wallet: Wallet) -> None:
     charge_id = await _write_down(wallet, me)
     async with database.transaction() as tx:
         row = await tx.get_one(Charge, charge_id)
-    async with payments.asking() as provider:  # made there, and dead before it is kept
+    async with payments.asking() as provider:  # created there, and killed before it is stored
         assert await charges.make(provider, row, payments) is not None
     assert await wallet.state(me, {"id": charge_id}) == "creating"
     clock.set(clock.now() + timedelta(minutes=1))
     await wallet.poll()
-    assert await wallet.state(me, {"id": charge_id}) == "active", "asked for again, it is the one that is there"
+    assert await wallet.state(me, {"id": charge_id}) == "active", "a repeated request finds the existing one"
     e2eid = wallet.stand_in.pay(charge_id.hex, tell=False)
     async with payments.asking() as provider:
         pix = await provider.payment(e2eid)
     assert pix is not None
-    async with _dying(database) as tx:  # credited, and dead before it is committed
+    async with _dying(database) as tx:  # credited, and killed before the commit
         assert await receiving.take(tx, payments, pix, "polling")
     assert await wallet.balance(me) == 0
     for _ in range(2):
         await wallet.poll()
     assert await wallet.balance(me) == 2_000
     order = returns.ReturnOrder(e2eid=e2eid, amount=500, reason="engano")
-    async with _dying(database) as tx:  # a return that is asked for, and dead before it is committed
+    async with _dying(database) as tx:  # a return is requested, and killed before the commit
         await returns.ask(tx, payments, order, Act(returns.SENDER))
     assert await wallet.balance(me) == 2_000
-    async with database.transaction() as tx:  # asked for, and dead before the provider is
+    async with database.transaction() as tx:  # requested, and killed before the call to the provider
         made = await returns.ask(tx, payments, order, Act(returns.SENDER))
         return_id = made.id
-    async with payments.asking() as provider:  # done there, and dead before it is kept
+    async with payments.asking() as provider:  # done there, and killed before it is stored
         assert (await provider.give_back(e2eid, return_id.hex, 500)).status == "DEVOLVIDO"
     for _ in range(2):
         await wallet.poll()

@@ -1,4 +1,4 @@
-"""The client of a payment provider: exact when it is well, a clear error in time when it is not; by mutual TLS."""
+"""The client of a payment provider, over mutual TLS: exact when the provider is well, a clear error when it is not."""
 
 import asyncio
 import gc
@@ -71,7 +71,9 @@ async def test_a_charge_is_made_paid_and_returned(stand_in: StandIn) -> None:
         made = await provider.charge(txid, 1_050, seconds=600, text="Recarga")
         assert (made.txid, made.amount, made.status) == (txid, 1_050, "ATIVA")
         assert made.location.startswith(stand_in.pages.removeprefix("http://"))
-        assert await provider.charge(txid, 1_050, seconds=600, text="Recarga") == made, "asked again: the same one"
+        assert await provider.charge(txid, 1_050, seconds=600, text="Recarga") == made, (
+            "a repeated request gets the same one"
+        )
         e2eid = stand_in.pay(txid)
         paid = await provider.payment(e2eid)
         assert paid is not None
@@ -79,7 +81,7 @@ async def test_a_charge_is_made_paid_and_returned(stand_in: StandIn) -> None:
         assert paid in await listed(provider)
         back = await provider.give_back(e2eid, "d1", 50)
         assert (back.id, back.amount, back.status) == ("d1", 50, "DEVOLVIDO")
-        assert await provider.give_back(e2eid, "d1", 50) == back, "asked again: the same one"
+        assert await provider.give_back(e2eid, "d1", 50) == back, "a repeated request gets the same one"
         with pytest.raises(ProviderRefused, match="PixDevolucaoInvalida"):
             await provider.give_back(e2eid, "d2", 1_001)
         assert (await provider.payment(e2eid)).returns == (back,)  # type: ignore[union-attr] # it is there
@@ -105,7 +107,7 @@ async def test_whatever_is_wrong_is_down_and_in_time(stand_in: StandIn, mode: An
                 await provider.charge(new_txid(), 100, seconds=600, text="x")
             with pytest.raises(PaymentProviderDown):
                 await listed(provider)
-    gc.collect()  # asyncio leaves a connection whose handshake is cut off to the collector, which closes it
+    gc.collect()  # asyncio leaves a connection whose handshake was cut off to the garbage collector, which closes it
 
 
 async def test_a_failure_that_passes_is_not_seen(stand_in: StandIn) -> None:
@@ -186,7 +188,7 @@ def test_a_payment_is_read() -> None:
 async def test_one_payment_of_the_list_that_cannot_be_read_hides_no_other(
     stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who pays writes a text that comes with the payment, and a provider may cut a sign of it in two."""
+    """A payment carries a text that its payer wrote, and a provider may cut one of its characters in two."""
     odd, cut, plain = (stand_in.pay(amount=amount) for amount in (101, 102, 103))
     told = SandboxPayment.told
 
@@ -208,7 +210,7 @@ async def test_one_payment_of_the_list_that_cannot_be_read_hides_no_other(
 
 
 def _in_escapes(content: object, status: int = 200, **_more: object) -> Response:
-    """Answer JSON as providers do that write half of a surrogate pair as an escape."""
+    """Answer JSON as some providers do, with half of a surrogate pair as an escape."""
     return Response(json.dumps(content), status, media_type="application/json")
 
 

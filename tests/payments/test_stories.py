@@ -1,4 +1,4 @@
-"""From a code to a balance, and what else becomes of a payment: over HTTP, with a provider on real sockets."""
+"""From a code to a balance, and the other outcomes of a payment: over HTTP, with a provider on real sockets."""
 
 import asyncio
 import hashlib
@@ -125,7 +125,7 @@ async def test_what_comes_to_another_key_of_the_account_is_left_alone(
     with monkeypatch.context() as patch:
         patch.setattr(SandboxPayment, "told", lambda payment: told(payment) | {"chave": "financas@prefeitura.example"})
         row = await reconciliation.compare(wallet.app.database, wallet.payments, clock.today())
-        assert row.missing_here == 1, "the one that names a charge: keys change"
+        assert row.missing_here == 1, "only the key of a charge counts: keys change"
         await wallet.poll()
         assert await wallet.balance(me) == 2_000
         reader = wallet.app.person("payments:read")
@@ -205,7 +205,9 @@ async def test_the_providers_call_is_heard_by_mutual_tls_alone(wallet: Wallet) -
                 await stranger.post(f"{url}/pix", json=forged)
         trusting.load_cert_chain(certificates.teller.certificate, certificates.teller.key)
         async with httpx.AsyncClient(verify=trusting, trust_env=False) as teller:
-            assert (await teller.post(f"{url}/pix", json=forged)).status_code == 200, "a hint that leads nowhere"
+            assert (await teller.post(f"{url}/pix", json=forged)).status_code == 200, (
+                "a hint without a payment behind it"
+            )
             for body in (b"", b"[]", b'{"pix": 1}', b'{"pix": [{"endToEndId": "x"}]}', b'{"pix": [], "pix": []}'):
                 assert (await teller.post(f"{url}/any/pix", content=body)).status_code == 422
             assert (await teller.get(f"{url}/pix")).status_code == 405
@@ -317,7 +319,7 @@ async def test_a_refused_charge_is_told_and_stays_refused(wallet: Wallet) -> Non
     answer = await me.post(
         "/payments/charges", {"purpose": "transport_recharge", "amount": 100, "card_number": await wallet.card(me)}
     )
-    assert answer.status_code == 201, "403 says something of us, not of the charge: it is tried again"
+    assert answer.status_code == 201, "403 concerns our access, not the charge: it is retried"
     assert answer.json()["state"] == "creating"
 
 
@@ -329,7 +331,7 @@ async def test_a_day_agrees_and_what_does_not_is_named(wallet: Wallet) -> None:
     await reconciliation.compare(wallet.app.database, wallet.payments, today)
     found = (await auditor.get(f"/payments/days/{today}")).json()["differences"]
     assert found == [{"e2eid": e2eid, "kind": "missing_here", "here": None, "there": 2_000}]
-    assert await wallet.balance(me) == 2_000, "and taken on the spot"
+    assert await wallet.balance(me) == 2_000, "and accepted at once"
     row = await reconciliation.compare(wallet.app.database, wallet.payments, today)
     assert (row.missing_here, row.missing_there, row.amount_differs) == (0, 0, 0)
     assert (row.received_here, row.returned_here) == (row.received_there, row.returned_there)
@@ -351,7 +353,7 @@ async def test_a_day_agrees_and_what_does_not_is_named(wallet: Wallet) -> None:
 
 
 async def _move(wallet: Wallet, e2eid: str, days: int) -> None:
-    """Have it be written down that a payment was made on another day."""
+    """Record that a payment was made on another day."""
     query = text("UPDATE payments_received SET paid_at = paid_at + make_interval(days => :days) WHERE e2eid = :e2eid")
     async with wallet.app.database.transaction() as tx:
         await tx.execute(query, {"e2eid": e2eid, "days": days})

@@ -1,4 +1,4 @@
-"""What banks take back by themselves (MED): found by call, list and sweep, booked once; what was spent is a loss."""
+"""Returns by banks themselves (MED): found by call, list and sweep, booked once; what was spent is a loss."""
 
 from datetime import timedelta
 from typing import Any
@@ -18,7 +18,7 @@ SEEN = {"X-Client-Verify": "SUCCESS"}
 
 
 async def told(wallet: Wallet, e2eid: str) -> None:
-    """Have the provider call of a payment of which something was returned, and do what it leaves to be done."""
+    """Make the provider announce a payment with a partial return, and run the job that this leaves."""
     content = {"pix": [{"endToEndId": e2eid, "devolucoes": [{"id": "x"}]}, {"endToEndId": e2eid}]}
     answer = await wallet.app.at("192.0.2.7").post("/payments/provider/pix", json=content, headers=SEEN)
     assert answer.status_code == 204, answer.text
@@ -32,18 +32,18 @@ async def by_list(wallet: Wallet, _e2eid: str) -> None:
 async def by_sweep(wallet: Wallet, e2eid: str) -> None:
     await _move(wallet, e2eid, -60)
     await wallet.poll()
-    assert (await wallet.received(e2eid))["returns"] == [], "the list of every half minute does not go back so far"
+    assert (await wallet.received(e2eid))["returns"] == [], "the half-minute list does not go back so far"
     await receiving.sweep_returns(wallet.app.database, wallet.payments)
 
 
 async def by_day(wallet: Wallet, _e2eid: str) -> None:
     row = await reconciliation.compare(wallet.app.database, wallet.payments, clock.today())
-    assert row.amount_differs == 1, "and it is told"
+    assert row.amount_differs == 1, "and it is an event"
     assert (await reconciliation.compare(wallet.app.database, wallet.payments, clock.today())).amount_differs == 0
 
 
 async def _move(wallet: Wallet, e2eid: str, days: int) -> None:
-    """Have a payment be one of another day, here and at the provider."""
+    """Move a payment to another day, here and at the provider."""
     wallet.stand_in.move(e2eid, days)
     query = text("UPDATE payments_received SET paid_at = paid_at + make_interval(days => :days) WHERE e2eid = :e2eid")
     async with wallet.app.database.transaction() as tx:

@@ -1,4 +1,4 @@
-"""What becomes of charges and payments is told of, once, with what the registry says that is told."""
+"""Outcomes of charges and payments are emitted once, with the payload that the registry describes."""
 
 from datetime import timedelta
 from typing import Any
@@ -17,7 +17,7 @@ KEYS = {topic: set(keys) for entry in REGISTRY for topic, keys in entry.emits.it
 
 
 async def told(wallet: Wallet, since: UUID, charge: dict[str, Any] | None = None) -> list[dict[str, Any]]:
-    """Give what was told since an id, oldest first: of a charge, or of what is no charge's."""
+    """Return the events since an id, oldest first: a charge's, or those without a charge."""
     query = text(
         "SELECT topic, payload FROM events WHERE id > :since AND payload ->> 'charge_id' IS NOT DISTINCT FROM :charge"
         " AND topic LIKE 'payments.%' ORDER BY id"
@@ -82,7 +82,7 @@ async def test_a_charge_that_expires_is_told_of_once_and_after_the_list_was_read
     last = clock.now() + timedelta(minutes=29)
     clock.set(clock.now() + timedelta(minutes=32))
     await charges.tell_expired(wallet.app.database)
-    assert await told(wallet, since, charge) == [], "a payment of the last moment may not be found yet"
+    assert await told(wallet, since, charge) == [], "a payment at the last moment may not be found yet"
     wallet.stand_in.pay(txid(in_time), paid_at=last.isoformat())
     await wallet.poll()
     await wallet.poll()

@@ -1,4 +1,4 @@
-"""A product that is paid by Pix, with its stand-in provider; what tests ask of both."""
+"""A product that is paid by Pix, with its stand-in provider, and what the tests do with both."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -63,7 +63,7 @@ class Wallet:
         return found
 
     async def check_books(self) -> None:
-        """What lies at the provider, and what waits there, is the same in the ledger, in our tables and in its own."""
+        """Assert that the money at the provider, settled and waiting, is the same in the ledger and in our tables."""
         await self.poll()
         told = (await self.app.person("payments:read").get("/payments/account")).json()
         async with self.app.database.transaction() as tx:

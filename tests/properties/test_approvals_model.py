@@ -1,4 +1,4 @@
-"""Whatever operators ask for, approve, refuse or leave, in whatever order and over days, no day passes its ceiling."""
+"""Whatever operators propose, approve, refuse or leave, in any order and over days, no day exceeds its ceiling."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
@@ -41,7 +41,7 @@ PEOPLE = [Principal(uuid4(), frozenset({CLAIM})) for _ in range(5)]
 makers = st.integers(0, 1)
 people = st.integers(0, 4)
 picks = st.integers(0, 3)
-"""Which operation is meant, from the newest back."""
+"""Which operation is meant, counted back from the newest."""
 steps = st.one_of(
     st.tuples(st.just("ask"), makers, st.integers(1, 100) | st.integers(101, 200), people),
     st.tuples(st.just("approve"), people, picks, st.sampled_from(["well", "well", "less", "more", "not"])),
@@ -60,7 +60,7 @@ class Order(BaseModel):
 
 @dataclass
 class Asked:
-    """An operation that waits, or did, as the model knows it."""
+    """An operation that waits, or waited, as the model knows it."""
 
     id: UUID
     maker: int
@@ -73,14 +73,14 @@ class Asked:
 
 @dataclass
 class Model:
-    """What a child would write down: each operation, what each day counts, what has moved."""
+    """The simplest record: each operation, each day's total, what has moved."""
 
     tx: Tx
     asked: list[Asked] = field(default_factory=list)
     days: Counter[tuple[int, date]] = field(default_factory=Counter)
     moved: int = 0
     given: list[int] = field(default_factory=list)
-    """What the verb gave."""
+    """Record what the verb returned."""
     fate: str = "well"
 
     def __post_init__(self) -> None:

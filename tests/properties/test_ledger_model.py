@@ -1,4 +1,4 @@
-"""Whatever is done to the ledger, in whatever order, it agrees with a model that a child could check."""
+"""Whatever is done to the ledger, in any order, it agrees with the simplest model."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from tests.support.ledger import SHOP, TESTER, TOP_UP, open_system_accounts
 
 T = TypeVar("T")
 Line = tuple[UUID, int]
-"""An account and the amount that it gets or gives."""
+"""An account and a signed amount."""
 
 WALLETS = 3
 wallets = st.integers(0, WALLETS - 1)
@@ -64,7 +64,7 @@ class Entry:
 
 
 class Run:
-    """One sequence of operations, each done to the ledger and to the model, which says beforehand how it must end."""
+    """One sequence of operations, each done to the ledger and to the model, which predicts its outcome."""
 
     def __init__(self, database: Database, accounts: Sequence[UUID], balances: dict[UUID, int]) -> None:
         self.database = database
@@ -85,7 +85,7 @@ class Run:
         return None
 
     async def attempt(self, expected: type[Problem] | None, verb: Callable[[Tx], Awaitable[T]]) -> T | None:
-        """Call a verb in a transaction of its own; it must be refused just so, or not at all."""
+        """Call a verb in its own transaction; it must fail exactly as predicted, or succeed."""
         if expected is None:
             async with self.database.transaction() as tx:
                 return await verb(tx)
@@ -174,7 +174,7 @@ class Run:
         await self.attempt(None, ledger.roll_up)
 
     async def compare(self) -> None:
-        """Every balance now, and what is held."""
+        """Compare every present balance and hold."""
         async with self.database.transaction() as tx:
             for account, balance in self.balances.items():
                 view = await ledger.account(tx, account)
@@ -184,7 +184,7 @@ class Run:
         self.seen.append((now, dict(self.balances)))
 
     async def look_back(self) -> None:
-        """Every statement, every balance that was, and the ledger's own proof."""
+        """Compare every statement and past balance, and run the ledger's own proof."""
         async with self.database.transaction() as tx:
             for wallet in self.wallets:
                 mine = [(entry.id, amount) for entry in self.entries for who, amount in entry.lines if who == wallet]
@@ -212,7 +212,7 @@ async def test_the_ledger_agrees_with_the_model(
 ) -> None:
     clock.set(datetime.fromisoformat("2027-03-03T12:00:00Z"))
     async with model_database.transaction() as tx:
-        await ledger.expire_holds(tx)  # those of the examples before this one, however late they end
+        await ledger.expire_holds(tx)  # those of earlier examples, however late they end
     clock.set(datetime.fromisoformat("2027-03-01T12:00:00Z"))
     async with model_database.transaction() as tx:
         opened = [await ledger.open_account(tx, "test.wallet", holder_id=uuid4()) for _ in range(WALLETS)]

@@ -19,7 +19,7 @@ def stand_in() -> Iterator[tuple[Sandbox, str]]:
 
 @pytest.fixture
 def sandbox(stand_in: tuple[Sandbox, str]) -> Iterator[Sandbox]:
-    """The external service's stand-in, well at the beginning and the end of each test."""
+    """The stand-in for the external service, well-behaved at the start and the end of each test."""
     stand_in[0].recover()
     yield stand_in[0]
     stand_in[0].recover()
@@ -46,14 +46,14 @@ def settings(
 
 @pytest.fixture(scope="session")
 async def app(settings: Settings) -> AsyncIterator[RunningApp]:
-    """An application that the tests share; each uses months and people of its own."""
+    """An application that the tests share; each test uses months and people of its own."""
     async with running_app(settings) as app:
         yield app
 
 
 @pytest.fixture
 async def own_app(settings: Settings, new_database: NewDatabase) -> AsyncIterator[RunningApp]:
-    """An application on a fresh database, for what is the same for everybody; its ledger reconciles in the end."""
+    """An application on a fresh database, for settings that apply to everybody; its ledger reconciles in the end."""
     fresh = settings.model_copy(update={"database_url": SecretStr(new_database("own_app")), "database_pool_size": 16})
     async with running_app(fresh) as app:
         yield app

@@ -1,4 +1,4 @@
-"""Corrections of a closed month: the next close takes them in, and not a centavo is lost or made on the way."""
+"""Adjustments of a closed month: the next close includes them, and no centavo is lost or made."""
 
 import asyncio
 import random
@@ -37,7 +37,7 @@ async def own(me: Buyer) -> list[dict[str, Any]]:
 
 
 async def seller_with(app: RunningApp, *earned: tuple[date, int]) -> Buyer:
-    """Return a reseller who bought, in each month, what earns so many centavos."""
+    """Return a reseller whose purchases earn, in each month, so many centavos."""
     me = await new_reseller(app)
     for month, cashback in earned:
         await approved_purchase(app, me, cashback * 10, month)
@@ -51,7 +51,7 @@ async def test_the_next_close_takes_an_adjustment_in_and_the_closed_month_stays(
     less = await adjust(own_app, me, MAY, -300)
     more = await adjust(own_app, me, MAY, 50)
     assert (less["status"], less["amount"], less["taken_in"], less["cpf"][:4]) == ("waiting", -300, 0, "***.")
-    assert await me.balance() == 1_000, "what is somebody's already is left alone"
+    assert await me.balance() == 1_000, "what already belongs to somebody is left alone"
     closed = await close(own_app, JUNE)
     assert (closed["cashback_amount"], closed["adjustment_amount"]) == (2_000, -250)
     assert await me.balance() == 1_000 + 2_000 - 250
@@ -69,7 +69,7 @@ async def test_the_next_close_takes_an_adjustment_in_and_the_closed_month_stays(
     assert [(part["month"], part["amount"]) for part in told[more["id"]]["parts"]] == [("2026-06", 50)]
     assert told[less["id"]]["parts"][0]["entry_id"] == lines[0]["entry_id"]
     assert told[less["id"]]["reason"] == "Nota lançada errada"
-    assert await close(own_app, JUNE) == closed, "closed again, it takes nothing in"
+    assert await close(own_app, JUNE) == closed, "closed again, it includes nothing"
     assert await me.balance() == 2_750
 
 
@@ -81,14 +81,14 @@ async def test_what_a_month_does_not_cover_waits_for_the_next(own_app: RunningAp
     assert await me.balance() == 900
     late = await new_operator(own_app).post(f"{PATH}/{owing['id']}/undo")
     assert (late.status_code, late.json()["code"]) == (409, "adjustment_settled")
-    assert (await close(own_app, JUNE))["adjustment_amount"] == 0, "nothing was bought in it"
+    assert (await close(own_app, JUNE))["adjustment_amount"] == 0, "it has no purchases"
     assert (await close(own_app, JULY))["adjustment_amount"] == -500
     assert await me.balance() == 900 + 500
     (one,) = await own(me)
     assert [(part["month"], part["amount"]) for part in one["parts"]] == [("2026-05", -200), ("2026-07", -500)]
     async with own_app.database.transaction() as tx:
         told = await tx.scalars(sql("SELECT payload->>'month' FROM events WHERE topic = 'resellers.cashback_credited'"))
-        assert sorted(told) == ["2026-04", "2026-07"], "of a month that left nothing to credit nobody is told"
+        assert sorted(told) == ["2026-04", "2026-07"], "a month without a credit tells nobody"
 
 
 async def test_what_is_owed_is_credited_to_who_bought_nothing_since(own_app: RunningApp) -> None:
@@ -155,7 +155,7 @@ async def test_two_operators_together_take_back_no_more_than_a_month_gave(own_ap
 
 
 async def test_what_others_count_on_is_not_undone(own_app: RunningApp) -> None:
-    """A month that gave ten is owed five hundred, and takes back five hundred and ten: none of them goes alone."""
+    """A month that gave ten is owed five hundred, and takes back five hundred and ten: neither can be undone alone."""
     me = await seller_with(own_app, (MAY, 10), (JUNE, 2_000))
     await close(own_app, MAY)
     owed = await adjust(own_app, me, MAY, 500)
@@ -170,7 +170,7 @@ async def test_what_others_count_on_is_not_undone(own_app: RunningApp) -> None:
 
 
 async def test_closing_booking_and_undoing_at_once_neither_lose_nor_make_a_centavo(own_app: RunningApp) -> None:
-    """Whatever comes first: what was taken in is in the balance, the rest waits or is undone."""
+    """In any order: what a close included is in the balance, the rest waits or is undone."""
     people = [await seller_with(own_app, (APRIL, 1_000), (MAY, 700), (JUNE, 900)) for _ in range(3)]
     await close(own_app, APRIL)
     chance = random.Random(7)

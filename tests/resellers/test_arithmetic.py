@@ -1,4 +1,4 @@
-"""The promise of money, to the centavo."""
+"""The arithmetic of cashback, to the centavo."""
 
 from decimal import ROUND_HALF_EVEN, Decimal
 
@@ -53,7 +53,7 @@ def test_the_parts_add_up_to_the_whole_and_none_is_more_than_a_centavo_off(purch
     split = parts(month, purchases)
     assert sum(split) == month.amount
     for amount, part in zip(purchases, split, strict=True):
-        assert abs(part * 100 - amount * month.percentage) <= 150  # its own rounding, and the whole's
+        assert abs(part * 100 - amount * month.percentage) <= 150  # each one's rounding, and the total's
 
 
 @given(st.lists(amounts, min_size=1, max_size=20), amounts)

@@ -1,4 +1,4 @@
-"""Purchases from CSV: each line has its own fate."""
+"""Purchases from CSV: each line is accepted or refused on its own."""
 
 import asyncio
 from collections.abc import Iterable

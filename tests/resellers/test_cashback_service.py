@@ -1,4 +1,4 @@
-"""The external service: exact when it is well, a clear 503 within the budget of time when it is not."""
+"""The external service: exact results when it is well, a clear 503 within the time budget when it is not."""
 
 import asyncio
 import socket
@@ -34,7 +34,7 @@ KEYS = "carteira:cashback_service:*"
 
 @pytest.fixture
 async def redis(redis_url: str) -> AsyncIterator[Redis]:
-    """Redis without what other tests of the service left."""
+    """Redis without the keys that other tests of the service left."""
     async with Redis.from_url(redis_url) as redis:
         await forget(redis)
         yield redis
@@ -51,7 +51,7 @@ def metric(name: str, **labels: str) -> float:
 
 
 class Moved:
-    """How far metrics have moved since this was made."""
+    """How far metrics have moved since this object was made."""
 
     def __init__(self, *metrics: tuple[str, dict[str, str]]) -> None:
         self.metrics = metrics
@@ -164,7 +164,7 @@ async def test_an_answer_is_remembered_for_a_while_and_by_all_workers(
         assert (sandbox.requests[cpf], moved.by()) == (1, [2])
         (key,) = [key for key in await redis.keys(KEYS) if b":credit:" in key]
         assert 0 < await redis.pttl(key) <= 30_000
-        await redis.set(key, "12x")  # what nobody of ours wrote is not believed
+        await redis.set(key, "12x")  # a value that this product did not write is not trusted
         assert await one.credit(cpf) == 123
     async with service_at(stand_in[1], redis, token="another") as other:
         await fails(other, cpf)  # a cache under another token is not shared: this one is refused
@@ -188,7 +188,7 @@ async def test_the_breaker_opens_and_closes_as_its_metrics_say(
         assert (moved.by(), metric(gauge)) == ([1, 0, 0], 1)
         for service in (one, two):
             assert (await fails(service, cpf)).headers["Retry-After"] == "10"
-        assert sandbox.requests[cpf] == 3, "held back: nothing was asked"
+        assert sandbox.requests[cpf] == 3, "the breaker is open: the service is not called"
 
         clock.advance(timedelta(seconds=10))
         await fails(two, cpf)  # the probe fails
@@ -219,7 +219,7 @@ async def test_what_concerns_one_cpf_does_not_open_the_breaker(
 
 @pytest.fixture
 def deaf_port() -> Iterator[int]:
-    """A port that takes connections and never says a word."""
+    """A port that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield listener.getsockname()[1]
 

@@ -1,4 +1,4 @@
-"""Random lives of purchases against a plain model: every figure that a person sees, after every step."""
+"""Random sequences of purchases against a plain model: after every step, every figure that a person sees."""
 
 import random
 from dataclasses import dataclass, field
@@ -30,7 +30,7 @@ class Bought:
 
 @dataclass
 class Model:
-    """What should be."""
+    """The expected state."""
 
     purchases: dict[str, Bought] = field(default_factory=dict)
     closed: dict[date, int] = field(default_factory=dict)
@@ -47,7 +47,7 @@ class Model:
 
 
 class Life:
-    """One reseller's, with an operator, step by step."""
+    """One reseller with an operator, step by step."""
 
     def __init__(self, me: Buyer, operator: Buyer, chance: random.Random) -> None:
         self.me, self.operator, self.chance = me, operator, chance

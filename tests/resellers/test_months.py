@@ -1,4 +1,4 @@
-"""Months: what they earn while open, that they close once, and the rules that change from one to the next."""
+"""Months: what they earn while open, that they close once, and the rules that change between them."""
 
 import asyncio
 from datetime import UTC, date, datetime, timedelta
@@ -114,7 +114,7 @@ async def test_two_operators_close_one_month_at_once_and_each_reseller_is_credit
 
 
 async def test_registering_and_closing_at_once_never_loses_a_purchase(own_app: RunningApp) -> None:
-    """Whatever gets in before the close is in its total; what comes after it is refused."""
+    """A purchase before the close is in its total; one after it is refused."""
     month = date(2026, 4, 1)
     me, operator = await new_reseller(own_app), new_operator(own_app)
     await operator.submit("/cashback/auto-approvals", json={"cpf": me.cpf, "valid_from": text(month)})
@@ -143,7 +143,7 @@ async def test_a_close_killed_in_the_middle_leaves_nothing_and_is_run_again(
     async def die(*_: object) -> None:
         raise _Killed
 
-    monkeypatch.setattr(outbox, "emit", die)  # the last step, with every credit written
+    monkeypatch.setattr(outbox, "emit", die)  # the last step, when every credit is written
     with pytest.raises(_Killed):
         async with own_app.database.transaction() as tx:
             await months.close(tx, month, actor=TESTER)
@@ -176,7 +176,7 @@ async def test_a_close_whose_connection_is_killed_leaves_nothing(own_app: Runnin
 
 
 async def test_the_database_refuses_a_second_credit_for_a_month(own_app: RunningApp) -> None:
-    """Even if somebody opens a closed month again by hand, nobody is credited twice."""
+    """Even if a closed month is opened again by hand, nobody is credited twice."""
     month = date(2026, 5, 1)
     me = await new_reseller(own_app)
     await approved_purchase(own_app, me, 10_000, month)

@@ -1,4 +1,4 @@
-"""What is held about a person: given to them whole, and erased when nothing is owed (LGPD)."""
+"""A person's data: exported whole, and erased when nothing is owed (LGPD)."""
 
 import asyncio
 import json
@@ -66,11 +66,11 @@ async def test_a_person_is_erased_when_nothing_is_owed(own_app: RunningApp) -> N
     assert [approval["cpf"] for approval in approvals] == [me.cpf], "an operator's, and the CPF was not proven"
     async with own_app.database.transaction() as tx:
         for table in ("resellers", "resellers_purchases", "resellers_closings"):
-            rows = (await tx.execute(sql(f"SELECT to_jsonb(t)::text FROM {table} t"))).scalars()  # noqa: S608 - named here
+            rows = (await tx.execute(sql(f"SELECT to_jsonb(t)::text FROM {table} t"))).scalars()
             assert not [row for row in rows if me.cpf in row]
         assert await tx.scalar(sql("SELECT count(*) FROM resellers WHERE user_id IS NULL AND cpf IS NULL")) == 1
         assert await tx.scalar(sql("SELECT count(*) FROM ledger_accounts WHERE owner_id IS NOT NULL")) == 0
-    again = await new_reseller(own_app, me.cpf)  # who comes back begins anew
+    again = await new_reseller(own_app, me.cpf)  # who comes back starts without a history
     assert (await again.read("/purchases"))["items"] == []
 
 

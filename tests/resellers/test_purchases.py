@@ -126,7 +126,7 @@ async def test_whose_cpf_it_may_be(app: RunningApp) -> None:
 async def test_the_cpf_of_the_specification_starts_approved(own_app: RunningApp) -> None:
     me, operator = await new_reseller(own_app, AUTO_APPROVED), new_operator(own_app)
     month = date(2026, 3, 1)
-    assert await operator.read("/cashback/auto-approvals") == [], "nobody is on the list but in the demo data"
+    assert await operator.read("/cashback/auto-approvals") == [], "the list is empty outside of the demo data"
     async with own_app.database.transaction() as tx:
         await resellers.seed(tx, me.id)
         await resellers.seed(tx, me.id)

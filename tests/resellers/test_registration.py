@@ -1,4 +1,4 @@
-"""Becoming a reseller, with identity as it is: no operator's token, but people who register and sign in."""
+"""Becoming a reseller with the real identity module: people who register and sign in, without an operator's token."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -20,7 +20,7 @@ PASSWORD = "Girassol7amarelo"
 
 @pytest.fixture(scope="module")
 async def app(settings: Settings, new_database: NewDatabase) -> AsyncIterator[RunningApp]:
-    """A server with a database of its own."""
+    """A server with its own database."""
     fresh = settings.model_copy(update={"database_url": SecretStr(new_database("app"))})
     async with running_app(fresh) as app:
         yield app

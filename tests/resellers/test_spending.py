@@ -1,4 +1,4 @@
-"""Cashback pays for a purchase, and comes back with it: once, whatever happens to the purchase."""
+"""Cashback pays for a purchase, and is returned once, whatever becomes of the purchase."""
 
 import asyncio
 from datetime import timedelta
@@ -70,9 +70,9 @@ async def test_editing_changes_keeps_or_gives_back_what_is_spent(rich: Buyer) ->
         (4_000, {}, 200, 4_000),  # kept
         (999, {}, 422, 4_000),  # less than was paid with cashback
         (4_000, {"cashback_to_spend": 4_000}, 200, 1_000),
-        (5_001, {"cashback_to_spend": 5_001}, 400, 1_000),  # what comes back is not enough
+        (5_001, {"cashback_to_spend": 5_001}, 400, 1_000),  # what is returned is not enough
         (4_000, {"cashback_to_spend": 4_001}, 422, 1_000),
-        (5_000, {"cashback_to_spend": 5_000}, 200, 0),  # with what comes back
+        (5_000, {"cashback_to_spend": 5_000}, 200, 0),  # with what is returned
         (700, {"cashback_to_spend": 700}, 200, 4_300),
         (700, {"cashback_to_spend": 0}, 200, 5_000),
         (1, {}, 200, 5_000),

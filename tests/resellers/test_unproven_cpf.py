@@ -1,4 +1,4 @@
-"""What a CPF that was only typed earns where `UNPROVEN_CPF=refuse`: nothing from outside, and nothing is lost."""
+"""What an unproven CPF earns with `UNPROVEN_CPF=refuse`: nothing from outside, and nothing is lost."""
 
 from collections.abc import AsyncIterator
 from datetime import date
@@ -21,13 +21,13 @@ async def strict_app(settings: Settings) -> AsyncIterator[RunningApp]:
 
 
 def new_reseller_body(cpf: str | None = None) -> dict[str, str]:
-    """The body of a registration as a reseller."""
+    """Return the body of a reseller's registration."""
     body = {name: value for name, value in new_person().items() if name not in {"birth_date", "phone"}}
     return body | ({"cpf": cpf} if cpf else {})
 
 
 async def registered(app: RunningApp) -> Buyer:
-    """A reseller who registered with a CPF that nobody has proven."""
+    """A reseller with a CPF that nobody has proven."""
     body = new_reseller_body()
     answer = await app.client.post("/resellers", json=body)
     assert answer.status_code == 201, answer.text
@@ -79,7 +79,7 @@ async def test_accumulated_cashback_is_of_who_proved_the_cpf(strict_app: Running
     refused = await me.get("/cashback/accumulated")
     assert (refused.status_code, refused.json()["code"]) == (403, "cpf_not_proven")
     assert (await me.get("/cashback/accumulated", cpf=me.cpf)).status_code == 403
-    assert sandbox.requests.total() == 0, "the service was not asked"
+    assert sandbox.requests.total() == 0, "the service was not called"
     await prove(strict_app, me)
     assert (await me.read("/cashback/accumulated"))["cpf"] == me.cpf
 
@@ -114,7 +114,7 @@ def test_production_refuses_unless_it_says_otherwise(settings: Settings) -> None
 
 async def test_a_reseller_whose_cpf_changed_long_ago_is_not_in_the_way(app: RunningApp) -> None:
     behind, rightful = await registered(app), await registered(app)
-    async with app.database.transaction() as tx:  # as releases that followed no change left it
+    async with app.database.transaction() as tx:  # as older releases left it, which followed no change of a CPF
         await tx.execute(sql("UPDATE users SET cpf = NULL WHERE id = :id"), {"id": behind.id})
     rightful.cpf = behind.cpf
     await prove(app, rightful)
@@ -137,4 +137,4 @@ async def test_who_proves_a_cpf_gets_it_and_the_former_reseller_keeps_what_they_
     assert (await squatter.get("/cashback/accumulated")).json()["code"] == "no_cpf"
     assert (await rightful.buy(1_000, date(2026, 6, 1)))["cpf"] == squatter.cpf
     listed = (await new_operator(app).read(f"/purchases?cpf={rightful.cpf}"))["items"]
-    assert len(listed) == 1, "only what the CPF's person bought"
+    assert len(listed) == 1, "only what the CPF's owner bought"

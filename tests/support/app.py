@@ -1,4 +1,4 @@
-"""The whole application in this process, over real servers: the one way in which tests start it."""
+"""The whole application in this process, over real servers: all tests start it this way."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -43,7 +43,7 @@ class RunningApp:
         return client_of(self.application, address=address)
 
     def token(self, *claims: str, user_id: UUID | None = None) -> str:
-        """Sign a developer's token with these claims."""
+        """Return a developer's token with these claims."""
         return tokens.sign(
             access_key(self.settings),
             subject=str(user_id or uuid4()),
@@ -65,7 +65,7 @@ class RunningApp:
         return self.person("*")
 
     async def work_off(self) -> None:
-        """Do what the worker does: let the followers read what is new, and run the jobs that wait."""
+        """Do the worker's work: let the followers read what is new, and run the jobs that wait."""
         await pass_horizon(self.database)
         modules = modules_of(self.settings)
         for module in modules:
@@ -91,13 +91,13 @@ def jobs_app(url: str, blueprints: Mapping[str, Blueprint]) -> App:
 
 
 def settings_for(home: Path, **values: object) -> Settings:
-    """Return settings that no `.env` changes; without a Redis, unless one is given."""
+    """Return settings that no `.env` changes, without a Redis unless one is given."""
     return Settings(_env_file=None, **{"carteira_home": home, "redis_url": None} | values)  # type: ignore[arg-type] # settings of any kind
 
 
 @asynccontextmanager
 async def running_app(settings: Settings) -> AsyncIterator[RunningApp]:
-    """Run an application for as long as the block lasts."""
+    """Run an application until the end of the block."""
     application = create_app(settings)
     async with (
         application.api.router.lifespan_context(application.api),

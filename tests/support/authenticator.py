@@ -1,4 +1,4 @@
-"""An authenticator in software (WebAuthn, section 6): one ES256 key per credential, and every lie that a test needs."""
+"""An authenticator in software (WebAuthn, section 6): one ES256 key per credential, and every lie that tests need."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Benefit accounts and card purchases: over HTTP, and past it in transactions that commit."""
+"""Benefit accounts and card purchases: over HTTP, and in transactions of their own that commit."""
 
 import json
 import time
@@ -29,7 +29,7 @@ def processor_token(key: OctKey, *, algorithm: str = "HS256", **claims: object) 
 
 
 def purchase(account: str, reais: str = "10.00", mcc: str = OTHER, **more: object) -> bytes:
-    """Write a request by hand, so that the amount's text is exactly what a test says."""
+    """Return a request's text, so that the amount stands exactly as a test writes it."""
     fields = {"account": account, "mcc": mcc, "merchant": "LOJA DA MARIA   SAO PAULO BR"} | more
     return (json.dumps(fields)[:-1] + f', "totalAmount": {reais}}}').encode()
 
@@ -64,7 +64,7 @@ async def open_account(books: Database, **balances: int) -> str:
 
 
 async def insert_accounts(tx: Tx, references: Sequence[str], categories: Sequence[str]) -> None:
-    """Open many accounts in two statements; the ids of their ledger accounts are in no order."""
+    """Open many accounts in two statements; the ids of their ledger accounts are in random order."""
     ids = [uuid4() for _ in references]
     await tx.execute(
         text(

@@ -1,4 +1,4 @@
-"""What the browser's tests share."""
+"""What the browser tests share."""
 
 from typing import Any
 
@@ -21,5 +21,5 @@ _AT_REST = """new Promise(done => requestAnimationFrame(() => requestAnimationFr
 
 
 async def at_rest(page: Page) -> None:
-    """Wait until the page has been painted and no colour is on its way to another."""
+    """Wait until the page has been painted and no colour transition is running."""
     await page.evaluate(_AT_REST)

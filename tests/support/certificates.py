@@ -1,4 +1,4 @@
-"""An authority of certificates for the tests, and what it signs."""
+"""A certificate authority for the tests, and the certificates that it signs."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -21,7 +21,7 @@ class Authority:
         self.root = self._write("root", self._sign(self._name, self._key.public_key(), is_root=True))
 
     def issue(self, name: str, host: str = "") -> tuple[Path, Path]:
-        """Write a certificate for a common name, and for a host if one is given, and its key; return both files."""
+        """Write a certificate for a common name, with its key, and for a host if one is given; return both files."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         certificate = self._write(name, self._sign(subject, key.public_key(), host=host))

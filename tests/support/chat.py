@@ -1,4 +1,4 @@
-"""The chatbot: people who talk to it, and what it says to everybody."""
+"""The chatbot: people who talk to it, and its general answers."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""A stand-in of clamd: its protocol over a real socket; what holds the EICAR test file is marked."""
+"""A stand-in for clamd: its protocol over a real socket. It reports files that hold the EICAR test file."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -14,12 +14,12 @@ class Clamd:
     """A running stand-in, and what it has seen."""
 
     max_stream: int
-    """Beyond it the stream is refused, as clamd's `StreamMaxLength` does."""
+    """The stream's limit in bytes; a longer one is refused, as clamd's `StreamMaxLength` does."""
     url: str = ""
     silent: bool = False
-    """It takes everything and says nothing."""
+    """Whether it reads everything and never answers."""
     scanned: list[int] = field(default_factory=list)
-    """Bytes of each stream that ended."""
+    """The bytes of each stream that ended."""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -51,7 +51,7 @@ class Clamd:
 
 @asynccontextmanager
 async def running_clamd(socket: Path | None = None, max_stream: int = 25 * 1024 * 1024) -> AsyncIterator[Clamd]:
-    """Run a stand-in on a port of its own, or on a Unix socket."""
+    """Run a stand-in on its own port, or on a Unix socket."""
     clamd = Clamd(max_stream=max_stream)
     if socket is not None:
         server = await asyncio.start_unix_server(clamd.serve, socket)

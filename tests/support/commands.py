@@ -1,6 +1,6 @@
-"""Commands of `carteira`, each in a process of its own, forked from one that has imported the product.
+"""Commands of `carteira`, each in its own process, forked from one that has imported the product.
 
-That is how `carteira run` starts its processes; a command that starts plainly imports for more than a second.
+`carteira run` starts its processes the same way; a command started plainly imports for more than a second.
 """
 
 import atexit
@@ -19,7 +19,7 @@ SECONDS = 120
 
 @cache
 def _importer() -> ForkServer:
-    """Start the process that the commands of this process are forked from."""
+    """Start the process that this process's commands are forked from."""
     server = ForkServer([sys.executable, "-m", "tests.support.preloaded_command"])
     atexit.register(server.close)
     return server
@@ -32,7 +32,7 @@ def run_command(
     cwd: Path | None = None,
     columns: int | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end, in its home or in another folder, and return what it said.
+    """Run a command to its end, in its home or in another folder, and return its output.
 
     Raises:
         subprocess.TimeoutExpired: it takes more than two minutes.

@@ -1,4 +1,4 @@
-"""The server's protocol on a port of its own in this process, with small bounds, before an application that echoes."""
+"""The server's protocol on a port in this process, with small bounds, before an application that echoes."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -18,7 +18,7 @@ from tests.support.waiting import until
 
 @dataclass
 class Echo:
-    """An application that answers with the method, path and body that it got; it waits where it is told to."""
+    """An application that answers with the method, path and body of the request; it waits where told to."""
 
     seen: list[str] = field(default_factory=list)
     go: asyncio.Event = field(default_factory=asyncio.Event)
@@ -107,7 +107,7 @@ class Client:
 
 @asynccontextmanager
 async def listening(bounds: Bounds | None = None) -> AsyncIterator[Listening]:
-    """Listen for as long as the block lasts."""
+    """Listen until the end of the block."""
     echo = Echo()
     application = Application(FastAPI(), echo, {}, bounds)
     config = uvicorn.Config(application, ws="none", lifespan="off", log_config=None, proxy_headers=False)

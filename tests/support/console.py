@@ -1,4 +1,4 @@
-"""Operators before the console: people with a role, signed in at a browser without scripts."""
+"""Operators at the console: people with a role, signed in at a browser without scripts."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,7 +9,7 @@ from tests.support.people import Person, register
 
 
 async def operator_of(app: RunningApp, role: str, **changes: str) -> Person:
-    """Register somebody and give them a role that ships; the citizen's takes what they had."""
+    """Register a person and give them a role that ships; the citizen's role removes what they had."""
     person = await register(app, **changes)
     maker = app.operator()
     roles = (await maker.get("/roles", limit=100)).json()["items"]
@@ -21,7 +21,7 @@ async def operator_of(app: RunningApp, role: str, **changes: str) -> Person:
 
 @asynccontextmanager
 async def desk_of(app: RunningApp, role: str, **changes: str) -> AsyncIterator[PlainBrowser]:
-    """Open a browser at which somebody of a role is signed in."""
+    """Open a browser at which a person of a role is signed in."""
     person = await operator_of(app, role, **changes)
     browser = PlainBrowser(app)
     await browser.sign_in(person)

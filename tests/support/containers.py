@@ -1,7 +1,7 @@
-"""Podman with a storage of its own, and Docker Compose over its socket: images are built and run as on any machine.
+"""Podman with its own storage, and Docker Compose over its socket: images are built and run as on any machine.
 
-No registry of images is reached here: the base is Debian by mmdebstrap, and `tests/deploy/standins` makes the servers
-that compose.yaml names. Without systemd nobody runs health checks, so that a thread does.
+No image registry is reachable here: the base is Debian by mmdebstrap, and `tests/deploy/standins` makes the servers
+that compose.yaml names. Health checks need systemd; without it a thread runs them.
 """
 
 import os
@@ -21,7 +21,7 @@ from tests.support.waiting import wait_until
 
 TOOLS = Path(sys.prefix) / "deploy" / "bin"
 STORAGE = Path(sys.prefix) / "containers"
-# The same each time, since podman writes it down beside its images.
+# The same name each time, since podman records it beside its images.
 RUN = Path(tempfile.gettempdir()) / f"carteira-containers-{sha256(str(STORAGE).encode()).hexdigest()[:8]}"
 STANDINS = ROOT / "tests" / "deploy" / "standins"
 BASE = "localhost/carteira-base:bookworm-3"
@@ -31,9 +31,9 @@ MIRRORS = (
 )
 PACKAGES = "python3,python3-venv,ca-certificates,usr-is-merged"
 MERGED = "--hook-dir=/usr/share/mmdebstrap/hooks/maybe-merged-usr"
-"""Else `usrmerge` is installed, and Perl with it."""
+"""Otherwise `usrmerge` is installed, and Perl with it."""
 UNREAD = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*")
-"""What Debian's slim images leave out too."""
+"""Files that Debian's slim images omit, too."""
 NEEDED = ("podman", "runc", "mmdebstrap", "iptables", "catatonit")
 CERTIFICATES = ("/etc/ssl/certs", "/usr/share/ca-certificates", "/usr/local/share/ca-certificates")
 MISSING = [
@@ -67,7 +67,7 @@ class Podman:
     environment: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Write its configuration: no limit is raised, as a container may not here, and runc runs."""
+        """Write its configuration: no limit is raised, as a container may not do so here, and runc runs."""
         (self.folder / "containers.conf").write_text(
             "[containers]\n"
             'default_ulimits = ["nofile=10000:10000", "nproc=4096:4096"]\n'
@@ -94,9 +94,9 @@ class Podman:
         }
 
     def __call__(self, *arguments: str, seconds: float = 120, check: bool = True) -> str:
-        """Run `podman` with arguments; return what it prints."""
-        done = subprocess.run(  # noqa: S603 - arguments are ours
-            ["podman", *arguments],  # noqa: S607 - the system's
+        """Run `podman` with arguments; return its output."""
+        done = subprocess.run(
+            ["podman", *arguments],
             env=self.environment,
             capture_output=True,
             text=True,
@@ -109,11 +109,11 @@ class Podman:
         return done.stdout.strip()
 
     def has(self, image: str) -> bool:
-        """Tell whether an image is there."""
+        """Return whether an image exists."""
         return bool(self("images", "--quiet", image))
 
     def make_base(self) -> None:
-        """Make the base image of Debian's packages, unless it is there."""
+        """Make the base image of Debian's packages, unless it exists."""
         if self.has(BASE):
             return
         tar = self.folder / "base.tar"
@@ -128,17 +128,17 @@ class Podman:
             "bookworm",
             str(tar),
         ]
-        subprocess.run([*command, *MIRRORS], check=True, timeout=600)  # noqa: S603 - arguments are ours
+        subprocess.run([*command, *MIRRORS], check=True, timeout=600)
         self("import", str(tar), BASE, seconds=300)
         tar.unlink()
 
     def make_images(self) -> None:
         """Build both images as `make image` does."""
         self.make_base()
-        subprocess.run(["make", "-s", "image"], cwd=ROOT, env=self.environment, check=True, timeout=900)  # noqa: S607 - the system's
+        subprocess.run(["make", "-s", "image"], cwd=ROOT, env=self.environment, check=True, timeout=900)
 
     def make_standins(self, *names: str) -> None:
-        """Build what stands in for the images of compose.yaml."""
+        """Build the stand-ins for the images of compose.yaml."""
         arguments = ("--build-arg", f"BASE={BASE}", "--build-arg", "TRIAL=localhost/carteira")
         for name in names or STANDIN_IMAGES:
             target = ("--target", name, "-t", f"localhost/standin-{name}")
@@ -152,14 +152,14 @@ class Podman:
             stop.wait(0.5)
 
     def remove_all(self) -> None:
-        """End and remove what runs; images stay, so that the next run builds what changed alone."""
+        """Stop and remove all containers; images stay, so that the next run builds only what changed."""
         self("rm", "--all", "--force", "--time", "5", "--volumes", check=False)
         self("volume", "prune", "--force", check=False)
         self("network", "prune", "--force", check=False)
 
 
 def build_flags() -> list[str]:
-    """Return how an image is built here: with this machine's network, authorities and mirrors, none of them kept."""
+    """Return the flags for a build here: with this machine's network, authorities and mirrors, none of them kept."""
     flags = ["--network=host", f"--build-arg=BASE={BASE}"]
     flags += [f"--volume={folder}:{folder}:ro" for folder in CERTIFICATES if Path(folder).is_dir()]
     if Path("/etc/pip.conf").exists():
@@ -171,12 +171,12 @@ def build_flags() -> list[str]:
 
 @contextmanager
 def running_podman() -> Iterator[Podman]:
-    """Run podman's service, and health checks, until the end of the block; then nothing of it runs."""
+    """Run podman's service and health checks until the end of the block; then stop all of it."""
     folder = Path(tempfile.mkdtemp(prefix="carteira-podman-"))
     podman = Podman(folder)
     socket, stop = folder / "podman.sock", threading.Event()
-    service = subprocess.Popen(  # noqa: S603 - arguments are ours
-        ["podman", "system", "service", "--time=0", f"unix://{socket}"],  # noqa: S607 - the system's
+    service = subprocess.Popen(
+        ["podman", "system", "service", "--time=0", f"unix://{socket}"],
         env=podman.environment,
         stderr=subprocess.DEVNULL,
     )

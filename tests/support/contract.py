@@ -1,4 +1,4 @@
-"""The contract of the whole application, made once a process: several files read it as they are collected."""
+"""The contract of the whole application, made once a process, since several files read it at collection."""
 
 from functools import cache
 from typing import Any

@@ -1,4 +1,4 @@
-"""Credit: analysts, and whole examples of each base."""
+"""Credit: analysts, and complete examples of each base."""
 
 import json
 from datetime import date
@@ -61,7 +61,7 @@ async def fill_bases(analyst: Person, cpf: str, base_a: dict[str, Any] | None = 
 
 
 async def store_model(database: Database, name: str, points: int) -> str:
-    """Store a model that gives everybody so many points more or less than the one that ships; return its version."""
+    """Store a model that adds so many points to, or takes them from, everybody's score; return its version."""
     content = json.loads(shipped_text())
     changed = {"base_points": content["base_points"] + points, "model_version": f"scorecard-{name}{points}"}
     values: dict[str, Any] = {

@@ -13,7 +13,7 @@ from carteira.kit.db.session import CurrentSession
 from tests.support.servers import TEMPLATE
 
 NewDatabase = Callable[[str], str]
-"""Makes a fresh database in the place of one of its name, and returns its URL as its owner, who may prepare a test."""
+"""Makes a fresh database in place of one of the same name, and returns its URL as the owner, who may prepare a test."""
 
 
 def on_server(url: str, database: str) -> str:
@@ -58,7 +58,7 @@ def databases(endpoints: Endpoints, worker_id: str) -> Iterator[NewDatabase]:
 
 @asynccontextmanager
 async def open_database(url: str, pool_size: int) -> AsyncIterator[Database]:
-    """Open a database for as long as the block lasts."""
+    """Open a database until the end of the block."""
     database = Database(url, pool_size=pool_size)
     try:
         yield database

@@ -1,4 +1,4 @@
-"""Documents: uploads, downloads, and what lies in the storage."""
+"""Documents: uploads, downloads, and the bytes in the storage."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from tests.support import files
 from tests.support.people import Person
 
 StoredBytes = Callable[[], list[bytes]]
-"""Returns what lies in the storage."""
+"""Returns the bytes in the storage."""
 
 FIELDS = {"document_type": "CNH", "document_number": "62472927637"}
 FILE_PART = b'Content-Disposition: form-data; name="file"; filename="a.pdf"\r\n\r\n' + files.pdf(600_000)

@@ -1,7 +1,7 @@
-"""A rotation of keys that dies at a point of its own choosing: `kill -9`, after a statement, at a commit, at a file.
+"""A rotation of keys that dies at a chosen point: `kill -9`, after a statement, at a commit, at a file.
 
 `python -m tests.support.doomed_rotation identity|tokens FILE [DATABASE_URL]`. The process reads from its input at which
-point the next rotation shall die (0: at none) and whether it draws a key (`new`) or goes on (`old`), and writes how it
+point the next rotation dies (0: at none) and whether it draws a key (`new`) or resumes (`old`), and writes how it
 ended: 0, or -9.
 """
 

@@ -1,8 +1,8 @@
-"""A worker that dies at a point of its own choosing: `kill -9`, before or after a step of its work.
+"""A worker that dies at a chosen point: `kill -9`, before or after a step of its work.
 
 Points are after each statement, before each commit, around the queue's own taking and finishing of a job, around each
-letter, and before each file that is renamed or removed. The process reads from its input at which point the next worker
-shall die (0: at none), and which followers it runs, and writes how that one ended: 0, or -9.
+e-mail, and before each file is renamed or removed. The process reads from its input at which point the next worker dies
+(0: at none) and which followers it runs, and writes how that worker ended: 0, or -9.
 """
 
 import asyncio
@@ -49,7 +49,7 @@ class Points:
 
 
 async def work(settings: Settings, modules: list[Module], fatal: int, names: set[str]) -> None:
-    """Do what the worker does until nothing is left: jobs, followers, and the jobs that those brought about."""
+    """Do the worker's work until nothing is left: jobs, followers, and the jobs that those deferred."""
     points = Points(fatal)
     database = Database(settings.database(), pool_size=2)
     for name in ("after_cursor_execute", "commit"):
@@ -113,7 +113,7 @@ def _surround(owner: object, name: str, points: Points) -> None:
 
 def main() -> None:
     settings = settings_for(Path(sys.argv[1]), **orjson.loads(sys.argv[2]))
-    log.configure(level="info", form="json")  # to standard error: the output is for answers
+    log.configure(level="info", form="json")  # to standard error: standard output carries the answers
     modules = modules_of(settings)
     for line in sys.stdin:
         child = os.fork()

@@ -1,4 +1,4 @@
-"""Clients that keep on through faults, what they know of their requests, and the faults."""
+"""Clients that continue through faults, their record of their requests, and the faults."""
 
 import asyncio
 import os
@@ -30,7 +30,7 @@ CLIENTS = 16
 
 @dataclass
 class Journal:
-    """What clients know: each request that they sent by its id, and its answer, or that there was none."""
+    """The clients' record: each request by its id, and its answer, or None if there was none."""
 
     requests: dict[str, bytes] = field(default_factory=dict)
     answers: dict[str, str] = field(default_factory=dict)
@@ -46,7 +46,7 @@ class Journal:
 
 
 def post(server: Server, path: str, body: bytes, token: str, key: str) -> bytes:
-    """Write a POST under an `Idempotency-Key`."""
+    """Return a POST with an `Idempotency-Key`, as bytes."""
     host = server.url.removeprefix("http://")
     return (
         f"POST {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\nIdempotency-Key: {key}\r\n"
@@ -56,7 +56,7 @@ def post(server: Server, path: str, body: bytes, token: str, key: str) -> bytes:
 
 @dataclass
 class Passenger:
-    """Somebody signed in, with a transport card."""
+    """A signed-in person with a transport card."""
 
     token: str
     card: str
@@ -80,7 +80,7 @@ async def passengers(server: Server, count: int, recharged: int) -> list[Passeng
 
 
 async def moved(books: Database, cards: list[str]) -> tuple[int, int]:
-    """Return what is on cards, and how often their money has moved since the recharge of `passengers`."""
+    """Return the cards' balances, and how often their money has moved since the recharge of `passengers`."""
     left = text("""
         SELECT sum(account.balance)::bigint, sum(account.version)::bigint
         FROM transport_cards card JOIN ledger_accounts account ON account.id = card.account_id
@@ -92,7 +92,7 @@ async def moved(books: Database, cards: list[str]) -> tuple[int, int]:
 
 
 class Clients:
-    """Clients that go on through everything: a lost connection is opened again, its request is not repeated."""
+    """Clients that continue through everything: they reconnect when a connection is lost, and do not repeat."""
 
     def __init__(self, server: Server, approval: str) -> None:
         self.server = server
@@ -100,11 +100,11 @@ class Clients:
         self.stop = asyncio.Event()
 
     def request(self, number: int, key: str) -> bytes:
-        """Write a client's next request, whose id is `key`."""
+        """Return a client's next request, whose id is `key`."""
         raise NotImplementedError
 
     def code(self, status: int, body: bytes) -> str | None:
-        """Read an answer; None: it leaves open what became of the request."""
+        """Return an answer's code; None if it leaves open what became of the request."""
         raise NotImplementedError
 
     async def ask(self, connection: Connection, key: str) -> str | None:
@@ -114,7 +114,7 @@ class Clients:
         return code
 
     async def turn(self, connection: Connection, number: int) -> None:
-        """Do what a client does again and again."""
+        """Do what a client does in a loop."""
         key = f"tx-{uuid4()}"
         self.journal.requests[key] = self.request(number, key)
         await self.ask(connection, key)

@@ -1,4 +1,4 @@
-"""Small whole files of each kind, and broken ones, made byte by byte."""
+"""Small whole files of each kind, and broken ones, built byte by byte."""
 
 import io
 import os
@@ -107,4 +107,4 @@ def zip_bomb() -> bytes:
 ELF = b"\x7fELF\x02\x01\x01" + b"\0" * 500
 EXE = b"MZ\x90\0" + b"\0" * 500
 EICAR = rb"X5O!P%@AP[4\PZX54(P^)7CC)7}$EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
-"""The file by which scanners are tried: harmless, and marked by every one."""
+"""The standard test file for scanners: harmless, and reported by every one."""

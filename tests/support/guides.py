@@ -1,8 +1,8 @@
-"""Shell blocks of the documentation, and the shell that runs those of a page in order, as a reader pastes them.
+"""Shell blocks of the documentation, and the shell that runs a page's blocks in order, as a reader pastes them.
 
-A block that is run says so in its first line, with the HTTP errors that it is there to show: ```` ```sh run 409 ````.
-One that is not says why in a comment above it, or for a whole page in one comment. A block of output after one that is
-run is compared with it where its first line says `printed`; `…` stands for anything.
+The first line of a block that runs says so, with the HTTP errors that it demonstrates: ```` ```sh run 409 ````. A block
+that does not run gives its reason in a comment above, or in one comment for the whole page. Where an output block's
+first line says `printed`, it is compared with the output of the block before; `…` stands for anything.
 """
 
 import re
@@ -37,16 +37,16 @@ wait $MAKE; CODE=$?
 kill $READER 2>/dev/null
 exit $CODE
 """
-"""Runs the product until our end of its input is closed, as it is when a test is killed."""
+"""Runs the product until this process's end of the pipe closes, as it does when a test is killed."""
 _BLOCK = "== block"
 _ANSWER = re.compile(r"^== HTTP (\d+) (.*)$", re.MULTILINE)
 _CURLRC = 'write-out = "%{stderr}\\n== HTTP %{http_code} %{method} %{url_effective}\\n"\nmax-time = 120\n'
-"""A page's own `-w` takes its place: the page shows the status itself then."""
+"""A page's own `-w` replaces it: such a page prints the status itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A fenced block: where it begins, its language, the words beside it, and why it is not run if it says so."""
+    """A fenced block: its position, its language, the words after it, and the reason why it does not run, if any."""
 
     line: int
     language: str
@@ -68,14 +68,14 @@ class Block:
 
 
 def translated_pages() -> dict[Path, Path]:
-    """Map each text in Portuguese to the English one that it says the same as."""
+    """Return each Portuguese text with the English one that it translates."""
     texts = [page for page in sorted(TRANSLATIONS.rglob("*.md")) if page != TRANSLATIONS / "index.md"]
     pages = {page: ROOT / "docs" / page.relative_to(TRANSLATIONS) for page in texts}
     return {ROOT / "README.pt-BR.md": ROOT / "README.md"} | pages
 
 
 def pages_with_blocks() -> list[Path]:
-    """List README and the pages of `docs/` that hold shell blocks, but no translations: those are compared."""
+    """Return README and the pages of `docs/` with shell blocks, without translations, which are compared instead."""
     pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
     translated = translated_pages()
     return [page for page in pages if page not in translated and any(block.is_shell for block in blocks_of(page))]
@@ -102,7 +102,7 @@ def blocks_of(page: Path) -> list[Block]:
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Somebody in a checkout in which `make run` runs: the folder they stand in, and what their shell knows."""
+    """A reader in a checkout in which `make run` runs: their folder, and their shell's environment."""
 
     folder: Path
     environment: dict[str, str]
@@ -118,8 +118,8 @@ class Reader:
         separated = (f"printf '\\n{_BLOCK}\\n' | tee /dev/stderr\n{block.text}" for block in ours)
         script = self.folder / "page.sh"
         script.write_text("set -eo pipefail\n" + "".join(separated))
-        done = subprocess.run(  # noqa: S603 - the page's own blocks
-            ["bash", str(script)],  # noqa: S607 - the system's
+        done = subprocess.run(
+            ["bash", str(script)],
             cwd=self.folder,
             env=self.environment,
             stdin=subprocess.DEVNULL,
@@ -143,7 +143,7 @@ class Reader:
 
 
 def _unlike(blocks: list[Block], errors: list[str]) -> Iterator[str]:
-    """Say of each block which errors came in place of those that it announces."""
+    """Return for each block the errors that differ from those it announces."""
     for block, text in zip(blocks, errors, strict=False):
         came = [(status, what) for status, what in _ANSWER.findall(text) if int(status) >= 400]
         expected = list(block.words[1:])
@@ -151,7 +151,7 @@ def _unlike(blocks: list[Block], errors: list[str]) -> Iterator[str]:
 
 
 def _unprinted(blocks: list[Block], printed: dict[int, str]) -> Iterator[tuple[int, str]]:
-    """List the blocks of output that the block before them did not print; blanks do not matter."""
+    """Return the output blocks that the block before them did not print; whitespace does not count."""
     before = ""
     for block in blocks:
         if block.is_run:
@@ -161,7 +161,7 @@ def _unprinted(blocks: list[Block], printed: dict[int, str]) -> Iterator[tuple[i
 
 
 def _holds(text: str, parts: list[str]) -> bool:
-    """Tell whether a text has these parts, one after the other, whatever blanks are in it and between them."""
+    """Return whether a text has these parts, one after the other, whatever whitespace lies within and between."""
     left = "".join(text.split())
     for part in ("".join(part.split()) for part in parts if part.strip()):
         _, found, left = left.partition(part)
@@ -172,7 +172,7 @@ def _holds(text: str, parts: list[str]) -> bool:
 
 @contextmanager
 def product() -> Iterator[Reader]:
-    """Run `make run` on fresh demo data in a folder of its own, and stop it as its supervisor is stopped.
+    """Run `make run` on fresh demo data in its own folder, and stop it as its supervisor is stopped.
 
     Raises:
         AssertionError: It does not start, or something of it outlives it.
@@ -188,12 +188,12 @@ def product() -> Iterator[Reader]:
 
 @contextmanager
 def _running(folder: Path) -> Iterator[dict[str, str]]:
-    """Run the product, and return what the shell of a reader has to know of it."""
+    """Run the product, and return the environment that a reader's shell needs."""
     log = folder / "make.log"
     environment = _environment(folder) | {"PORT": str(free_port()), "CARTEIRA_HOME": str(folder / "home")}
     with log.open("ab") as out:
-        shell = subprocess.Popen(  # noqa: S603 - argv is ours
-            ["bash", "-c", _WHILE_WE_LIVE],  # noqa: S607 - the system's
+        shell = subprocess.Popen(
+            ["bash", "-c", _WHILE_WE_LIVE],
             cwd=ROOT,
             env=environment,
             stdin=subprocess.PIPE,
@@ -241,5 +241,5 @@ def _reader(folder: Path, environment: dict[str, str]) -> Reader:
 
 
 def missing_tools() -> list[str]:
-    """Name what a reader needs and this machine lacks."""
+    """Return the tools that a reader needs and this machine lacks."""
     return [name for name in ("bash", "curl", "make", "python3") if not shutil.which(name)]

@@ -1,7 +1,7 @@
-"""Passwords that cost a test nothing: Argon2 as ever, with a thousandth of its work.
+"""Cheap passwords for tests: Argon2 with a thousandth of its work.
 
-A registration and a sign-in cost half a second of processor as the product hashes; the tests do thousands of them.
-Servers that run in processes of their own hash as the product does.
+With the product's parameters a registration and a sign-in take half a second of processor time, and the tests do
+thousands of them. Servers in processes of their own hash as the product does.
 """
 
 from pwdlib import PasswordHash

@@ -1,4 +1,4 @@
-"""The horizon below which followers read: it is the whole server's, so other workers' transactions hold it back."""
+"""The horizon below which followers read is the whole server's: transactions of other test workers hold it back."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ from carteira.kit.db.engine import Database
 
 
 async def pass_horizon(database: Database) -> None:
-    """Wait until every transaction that began before now, in any database of the server, is over."""
+    """Wait until every transaction that began before now, in any database of the server, has ended."""
     async with database.transaction() as tx:
         mine = await tx.scalar(text("SELECT pg_current_xact_id()::text::bigint"))
     passed = text("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint > :mine")

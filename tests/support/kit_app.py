@@ -1,4 +1,4 @@
-"""A small server out of the kit's parts, as `app.create_app` puts them together."""
+"""A small server made of the kit's parts, as `app.create_app` puts them together."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -17,7 +17,7 @@ from carteira.kit.web.approvals import Desk, People
 from carteira.kit.web.problems import NotAuthenticated
 
 SIGNED_IN: dict[UUID, SignIn] = {}
-"""What the sessions of some have shown; everybody else has a token of no session."""
+"""What the sessions of some people have shown; everybody else has a token without a session."""
 
 
 async def authenticate(_request: Request, token: str) -> Principal:
@@ -51,7 +51,7 @@ async def _nameless(_tx: Tx, _user_ids: object) -> dict[UUID, str]:
 
 
 def desk_without_limits() -> Desk:
-    """Return a desk at which nothing waits."""
+    """Return a desk without limits, at which nothing waits."""
     people = People(_nobody, _acting, _nameless)
     return Desk(
         [], [], lasts=timedelta(hours=1), people=people, digests=lambda cpf: [cpf.encode()], sealer=new_sealer()

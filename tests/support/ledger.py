@@ -1,4 +1,4 @@
-"""What the tests of the ledger share: the operator's accounts of the tests, and money that comes from there."""
+"""What the ledger's tests share: the operator's accounts of the tests, and money from there."""
 
 from uuid import UUID, uuid4
 
@@ -17,7 +17,7 @@ TESTER = Actor("command", "tests")
 
 
 async def open_system_accounts(tx: Tx) -> None:
-    """Open the operator's accounts, as the migrations of modules do for theirs."""
+    """Open the operator's accounts, as the modules' migrations do for theirs."""
     await tx.execute(
         text("""
         INSERT INTO ledger_accounts (id, kind, is_system, may_go_negative)
@@ -40,12 +40,12 @@ async def open_wallet(tx: Tx, balance: int = 0, *, owner_id: UUID | None = None)
 
 
 def purchase(wallet: UUID, amount: int, *, key: str | None = None) -> ledger.NewEntry:
-    """Make an entry that spends."""
+    """Return an entry that spends."""
     return ledger.transfer("test.purchase", source=wallet, target=SHOP, amount=amount, key=key)
 
 
 async def balance_of(tx: Tx, account_id: UUID) -> int:
-    """Look a balance up."""
+    """Return a balance."""
     return (await ledger.account(tx, account_id)).balance
 
 
@@ -59,7 +59,7 @@ async def verified(database: Database, **expected: tuple[int, bytes]) -> ledger.
 
 
 def overwrite(endpoints: Endpoints, database: Database, *statements: str, **values: object) -> None:
-    """Write behind the ledger's back: as a superuser with the triggers off."""
+    """Write past the ledger: as a superuser with the triggers off."""
     url = endpoints.superuser_url.rpartition("/")[0] + "/" + str(database.engine.url.database)
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("SET session_replication_role = replica")

@@ -1,4 +1,4 @@
-"""Clients (machines): made by an operator, with a token at once or by their own request."""
+"""Clients (machines): registered by an operator, with a token at once or by their own request."""
 
 import time
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Machine:
 
 
 async def new_machine(operator: Person, *claims: str, **fields: object) -> Machine:
-    """Have an operator make a client."""
+    """Have an operator register a client."""
     body = {"name": "ERP da Padaria Central", "claims": list(claims), **fields}
     made = await operator.post("/clients", body)
     assert made.status_code == 201, made.text
@@ -37,24 +37,24 @@ async def new_machine(operator: Person, *claims: str, **fields: object) -> Machi
 
 
 async def ask_token(client: httpx.AsyncClient, machine: Machine, **form: str) -> httpx.Response:
-    """Ask for a token with the secret in HTTP Basic."""
+    """Request a token with the secret in HTTP Basic."""
     return await client.post(TOKEN, data=FORM | form, auth=(str(machine.id), machine.secret))
 
 
 async def acting(client: httpx.AsyncClient, machine: Machine, **form: str) -> Person:
-    """Return who makes the client's requests, with a token of its own."""
+    """Return an HTTP client that sends the machine's requests with its own token."""
     answer = await ask_token(client, machine, **form)
     assert answer.status_code == 200, answer.text
     return Person(client, machine.id, {"Authorization": f"Bearer {answer.json()['access_token']}"})
 
 
 async def new_acting(operator: Person, *claims: str, **fields: object) -> Person:
-    """Have an operator make a client, and return who makes its requests."""
+    """Have an operator register a client, and return what sends its requests."""
     return await acting(operator.client, await new_machine(operator, *claims, **fields))
 
 
 def assertion(machine: Machine, key: OKPKey | ECKey | RSAKey, algorithm: str, audience: Any, **changes: Any) -> str:  # noqa: ANN401 - any JSON
-    """Sign an assertion (RFC 7523); a claim changed to None is left out."""
+    """Return a signed assertion (RFC 7523); a claim changed to None is left out."""
     now = int(time.time())
     content = {
         "iss": str(machine.id),
@@ -66,12 +66,12 @@ def assertion(machine: Machine, key: OKPKey | ECKey | RSAKey, algorithm: str, au
     } | changes
     content = {name: value for name, value in content.items() if value is not None}
     with catch_warnings():
-        simplefilter("ignore", SecurityWarning)  # of the old name of Ed25519, which many clients still write
+        simplefilter("ignore", SecurityWarning)  # under the former name of Ed25519, which many clients still write
         return jwt.encode({"alg": algorithm}, content, key, algorithms=[algorithm])
 
 
 async def assert_token(client: httpx.AsyncClient, signed: str, **form: str) -> httpx.Response:
-    """Ask for a token with an assertion."""
+    """Request a token with an assertion."""
     return await client.post(
         TOKEN, data=FORM | {"client_assertion_type": ASSERTION_TYPE, "client_assertion": signed} | form
     )

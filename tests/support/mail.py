@@ -1,4 +1,4 @@
-"""The mail that came, and what it says."""
+"""The e-mails that were delivered, and what they say."""
 
 import re
 from email import message_from_bytes, policy
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def mail_to(maildir: str, address: str) -> list[EmailMessage]:
-    """Return the e-mails that came for an address, oldest first."""
+    """Return the e-mails delivered to an address, oldest first."""
     found = []
     for file in sorted(Path(maildir, "new").iterdir(), key=lambda path: path.stat().st_mtime_ns):
         message = message_from_bytes(file.read_bytes(), policy=policy.default)

@@ -1,4 +1,4 @@
-"""The moment between a request's question whether its session still holds, and the answer."""
+"""The moment between a request's read of the session's marks and its answer."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -10,7 +10,7 @@ from tests.support.app import RunningApp
 
 @asynccontextmanager
 async def meanwhile(app: RunningApp, change: Callable[[], Awaitable[object]]) -> AsyncIterator[list[str]]:
-    """Have something happen between the next request's first question for marks and its answer."""
+    """Run something between the next request's first read of the marks and its answer."""
     questions = cast("SessionStandings", app.api.state.identity.access)._questions  # noqa: SLF001 - the very moment matters
     ask, happened = questions._ask_all, list[str]()  # noqa: SLF001 - to put it back
 
@@ -22,4 +22,4 @@ async def meanwhile(app: RunningApp, change: Callable[[], Awaitable[object]]) ->
 
     questions._ask_all = ask_late  # type: ignore[assignment] # noqa: SLF001 - a method of this object only
     yield happened
-    assert happened, "nobody asked for marks"
+    assert happened, "no request read the marks"

@@ -1,4 +1,4 @@
-"""Every route that moves a person's money by itself, and how it is asked for once more."""
+"""Every route that moves a person's money by itself, and how to call it once more."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from tests.support.things import Things
 
 @dataclass(frozen=True)
 class MoneyMove:
-    """A route, who asks for it (the person, or an operator), and what is asked for."""
+    """A route, who calls it (the person, or an operator), and with which body."""
 
     route: str
     by_operator: bool
     body: Callable[[Things], object]
 
     async def ask(self, who: Person, things: Things) -> httpx.Response:
-        """Ask for it once, under a key of its own."""
+        """Call it once, under a key of its own."""
         method, path = self.route.split(" ")
         return await who.call(
             method, path.format(**things), json=self.body(things), headers={"Idempotency-Key": str(uuid4())}

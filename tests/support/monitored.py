@@ -24,7 +24,7 @@ TOKEN = "a-token-of-prometheus"
 
 @dataclass
 class World:
-    """What runs."""
+    """The running processes."""
 
     servers: EmbeddedServers
     server: Server
@@ -35,10 +35,10 @@ class World:
     operator: dict[str, str]
     stack: ExitStack
     told: Told | None
-    """Whom Alertmanager told of which alerts; None if it is not installed."""
+    """The receivers that Alertmanager notified, with the alerts; None if it is not installed."""
 
     def sql(self, *statements: str, **values: object) -> None:
-        """Run statements as nobody but the owner of the machine can: without triggers."""
+        """Run statements as only the machine's owner can: without triggers."""
         url = on_server(self.servers.endpoints.superuser_url, "carteira")
         with psycopg.connect(url) as connection:
             connection.execute("SET session_replication_role = replica")
@@ -69,7 +69,7 @@ class World:
 
 @contextmanager
 def monitored(home: Path, modules: str) -> Iterator[World]:
-    """Run it for as long as the block lasts."""
+    """Run it until the end of the block."""
     with ExitStack() as stack:
         servers = stack.enter_context(EmbeddedServers(home / "embedded", aws=False))
         prepare(servers.endpoints)

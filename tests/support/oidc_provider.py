@@ -1,6 +1,6 @@
-"""A provider on a real socket: `oidc-provider-mock`, and the check of PKCE that it leaves out.
+"""A provider on a real socket: `oidc-provider-mock`, and the check of PKCE that it lacks.
 
-Run as a process of its own (`python -m tests.identity.provider`); it tells its port on standard output.
+Run as its own process (`python -m tests.support.oidc_provider`); it prints its port to standard output.
 """
 
 import base64
@@ -22,7 +22,7 @@ Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 class Strict:
-    """Checks PKCE (RFC 7636, section 4.6) around a provider, and tells at `/seen` what it was asked."""
+    """Checks PKCE (RFC 7636, section 4.6) around a provider, and reports the requests that it received at `/seen`."""
 
     def __init__(self, app: Wsgi) -> None:
         self._app = app
@@ -34,7 +34,7 @@ class Strict:
         if environ["PATH_INFO"] == "/seen":
             start_response("200 OK", [("Content-Type", "application/json")])
             return [json.dumps(self._seen).encode()]
-        # Whoever asks at an issuer of this name is told of the one whose document it is.
+        # An issuer of this name serves another issuer's document.
         environ["PATH_INFO"] = environ["PATH_INFO"].removeprefix("/another")
         if environ["PATH_INFO"].startswith("/confiabilidades/"):
             return self._levels_of(environ, start_response)
@@ -59,7 +59,7 @@ class Strict:
         return self._app(environ, start)
 
     def _levels_of(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        """Say, as gov.br's API does, which levels an account has reached; a PUT has it reach some."""
+        """Answer, as gov.br's API does, which levels an account has reached; a PUT sets them."""
         cpf = environ["PATH_INFO"].split("/")[4]
         if environ["REQUEST_METHOD"] == "PUT":
             self._levels[cpf] = json.loads(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"])))
@@ -76,23 +76,23 @@ class Strict:
 
 @dataclass
 class Provider:
-    """A running provider, and the person before it."""
+    """A running provider, and the person in front of it."""
 
     url: str
     process: subprocess.Popen[bytes]
 
     def knows(self, subject: str, **claims: object) -> None:
-        """Have an account."""
+        """Create an account."""
         answer = httpx.put(f"{self.url}/users/{subject}", json=claims)
         assert answer.status_code == 204, answer.text
 
     def reached(self, cpf: str, *levels: str) -> None:
-        """Have gov.br's API tell the levels of an account."""
+        """Set the levels that gov.br's API reports for an account."""
         answer = httpx.put(f"{self.url}/confiabilidades/v3/contas/{cpf}/niveis", json=list(levels))
         assert answer.status_code == 200, answer.text
 
     def agree(self, address: str, subject: str, **changes: str) -> str:
-        """Sign in there and give where the browser is sent back to."""
+        """Sign in there and return where the browser is sent back to."""
         parts = urlsplit(address)
         query = urlencode(dict(parse_qsl(parts.query)) | changes)
         answer = httpx.post(urlunsplit(parts._replace(query=query)), data={"sub": subject})
@@ -100,11 +100,11 @@ class Provider:
         return str(answer.headers["location"])
 
     def refuse(self, address: str) -> str:
-        """Say no there."""
+        """Decline there; return where the browser is sent back to."""
         return str(httpx.post(address, data={"action": "deny"}).headers["location"])
 
     def seen(self) -> list[dict[str, str]]:
-        """What it was asked."""
+        """Return the requests that it received."""
         requests: list[dict[str, str]] = httpx.get(f"{self.url}/seen").json()
         return requests
 
@@ -113,9 +113,7 @@ class Provider:
 def running_provider() -> Iterator[Provider]:
     command = [sys.executable, "-W", "ignore", "-m", "tests.support.oidc_provider"]
     root = Path(__file__).parents[2]
-    with subprocess.Popen(  # noqa: S603 - argv is ours
-        command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    ) as process:
+    with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         try:
             assert process.stdout is not None
             yield Provider(f"http://127.0.0.1:{int(process.stdout.readline())}", process)
@@ -124,7 +122,7 @@ def running_provider() -> Iterator[Provider]:
 
 
 def main() -> None:
-    """Serve until told to stop."""
+    """Serve until it is stopped."""
     import oidc_provider_mock  # noqa: PLC0415 - in the process of the provider only
     from werkzeug.serving import make_server  # noqa: PLC0415 - in the process of the provider only
 

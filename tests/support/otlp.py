@@ -1,4 +1,4 @@
-"""A receiver of traces, over OTLP's two ways: it stands in for Jaeger, Elastic APM or a collector."""
+"""A receiver of traces over both of OTLP's protocols: it stands in for Jaeger, Elastic APM or a collector."""
 
 import gzip
 import json
@@ -22,7 +22,7 @@ KINDS = {1: "internal", 2: "server", 3: "client", 4: "producer", 5: "consumer"}
 
 @dataclass(frozen=True)
 class Seen:
-    """A span that came."""
+    """A span that was received."""
 
     name: str
     kind: str
@@ -39,7 +39,7 @@ class Seen:
 
 @dataclass
 class Receiver:
-    """What came, whole: spans, headers, and all texts as they were sent."""
+    """Everything that was received: spans, headers, and all bodies as they were sent."""
 
     spans: list[Seen] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
@@ -78,7 +78,7 @@ class Receiver:
         return [span for span in self.spans if span.trace == trace]
 
     def named(self, name: str) -> list[Seen]:
-        """Return the spans of a name."""
+        """Return the spans with a name."""
         return [span for span in self.spans if span.name == name]
 
 
@@ -98,7 +98,7 @@ class _Service(trace_service_pb2_grpc.TraceServiceServicer):
 
 @contextmanager
 def receiving() -> Iterator[Receiver]:
-    """Take traces for as long as the block lasts."""
+    """Receive traces until the end of the block."""
     receiver = Receiver()
 
     class Handler(BaseHTTPRequestHandler):
@@ -114,7 +114,7 @@ def receiving() -> Iterator[Receiver]:
             self.end_headers()
 
         def log_message(self, *_args: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     pool = ThreadPoolExecutor(2)
     server = grpc.server(pool)

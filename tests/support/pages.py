@@ -1,4 +1,4 @@
-"""A browser without scripts: it keeps cookies, reads forms out of pages and sends them as a person would."""
+"""A browser without scripts: it keeps cookies, reads forms from pages and sends them as a person would."""
 
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
@@ -12,7 +12,7 @@ from tests.support.people import PASSWORD, Person, random_address
 
 @dataclass
 class SentForm:
-    """A form of a page: where it goes, its fields as they were drawn, and its buttons."""
+    """A form of a page: its address, its fields with the values shown, and its buttons."""
 
     action: str
     method: str
@@ -72,7 +72,7 @@ class Shown:
 
     @property
     def text(self) -> str:
-        """What the page says, with single blanks."""
+        """The page's text, with single blanks."""
         return " ".join("".join(self._reader.text).replace("\xa0", " ").split())
 
     @property
@@ -88,7 +88,7 @@ class Shown:
         return self._reader.forms
 
     def form(self, action: str) -> SentForm:
-        """Give the form that goes to an address."""
+        """Return the form that goes to an address."""
         return next(form for form in self.forms if form.action.partition("?")[0] == action)
 
 
@@ -103,23 +103,23 @@ class PlainBrowser:
         return Shown(await self.client.get(path))
 
     async def open(self, path: str) -> Shown:
-        """Open a page and follow where it leads."""
+        """Open a page and follow its redirects."""
         return Shown(await self.client.get(path, follow_redirects=True))
 
     async def send(self, page: Shown, action: str, _button: tuple[str, str] | None = None, **typed: str) -> Shown:
-        """Fill in a page's form and send it; the answer is not followed."""
+        """Fill in a page's form and send it, without following the answer's redirect."""
         form = page.form(action)
         fields = form.fields | typed | (dict([_button]) if _button else {})
         headers = {"Referer": str(page.answer.url)}
         return Shown(await self.client.post(form.action, data=fields, headers=headers))
 
     async def follow(self, shown: Shown) -> Shown:
-        """Go where an answer leads."""
+        """Follow an answer's redirect."""
         assert shown.status == 303, (shown.status, shown.text)
         return await self.open(shown.answer.headers["location"])
 
     async def sign_in(self, person: Person, password: str = PASSWORD, **more: str) -> Shown:
-        """Sign a registered person in by the page; give where it leads."""
+        """Sign a registered person in at the page; return where it leads."""
         page = await self.open("/app/entrar")
         sent = await self.send(
             page, "/app/entrar", None, username=person.cpf or person.email, password=password, **more

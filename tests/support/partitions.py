@@ -9,14 +9,14 @@ from carteira.kit.values.ids import first_uuid7
 
 
 def month(ahead: int) -> datetime:
-    """The first instant of a month, so many after this one."""
+    """Return the first instant of the month that lies so many months after this one."""
     now = datetime.now(UTC)
     years, months = divmod(now.month - 1 + ahead, 12)
     return datetime(now.year + years, months + 1, 1, tzinfo=UTC)
 
 
 def take_months_away(owner: str, table: str, begins: datetime) -> None:
-    """Leave a table as if nobody had made months for long: its last partition begins at an instant."""
+    """Leave a table as if no months had been made for long: its last partition begins at an instant."""
     with psycopg.connect(owner) as connection:
         connection.execute("SET timezone = 'UTC'")
         parts = connection.execute(

@@ -32,7 +32,7 @@ ADDRESSES = ("127.0.27.2", "127.0.27.3", "127.0.27.4")
 PASSWORD = "senha-do-postgresql"
 START_SECONDS = 90.0
 WAL_BYTES = 384 * 1024 * 1024
-"""Of the small disk that a machine's log lies on, where it may be filled."""
+"""Size of the small disk that holds a machine's log, where a test may fill it."""
 MISSING = [
     *([] if shutil.which("etcd", path=PATH) else ["etcd (apt-get install etcd-server)"]),
     *([] if (LIBRARY / "patroni").is_dir() else ["Patroni (tests/support/patroni.lock)"]),
@@ -41,7 +41,7 @@ MISSING = [
 
 @dataclass(frozen=True)
 class Ports:
-    """The ports, the same on each machine."""
+    """The ports, equal on each machine."""
 
     etcd: int = field(default_factory=free_port)
     peer: int = field(default_factory=free_port)
@@ -50,7 +50,7 @@ class Ports:
 
 
 class Machine:
-    """One of the three: its etcd, its Patroni and its PostgreSQL."""
+    """One of the three machines: its etcd, its Patroni and its PostgreSQL."""
 
     def __init__(self, folder: Path, address: str, ports: Ports, run_as: process.RunAs) -> None:
         self.folder = folder
@@ -116,11 +116,11 @@ class Machine:
         self.start_patroni()
 
     def postgres_pids(self) -> list[int]:
-        """Every process of this machine's PostgreSQL."""
+        """Return every process of this machine's PostgreSQL."""
         return process.pids_working_in(self.data, "postgres")
 
     def kill_postgres(self) -> None:
-        """End PostgreSQL as a crash would."""
+        """Kill PostgreSQL, as a crash would."""
         while pids := self.postgres_pids():
             for pid in pids:
                 process.signal_pid(pid, signal.SIGKILL)
@@ -129,7 +129,7 @@ class Machine:
         _kill(self.etcd)
 
     def kill(self) -> None:
-        """End everything on this machine at once, as a power failure would."""
+        """Kill everything on this machine at once, as a power failure would."""
         _kill(self.patroni)
         self.kill_postgres()
         _kill(self.etcd)
@@ -139,11 +139,11 @@ class Machine:
         for running in (self.patroni, self.etcd):
             if running is not None:
                 running.send_signal(number)
-        for pid in [*self.postgres_pids(), *self.postgres_pids()]:  # once more: one may have been made meanwhile
+        for pid in [*self.postgres_pids(), *self.postgres_pids()]:  # once more: a process may have started meanwhile
             process.signal_pid(pid, number)
 
     def log(self) -> str:
-        """Return the ends of its logs."""
+        """Return the last lines of its logs."""
         ends = [f"{file}:\n{file.read_text()[-3000:]}" for file in sorted(self.folder.glob("*.log"))]
         return "\n".join(ends)
 
@@ -178,7 +178,7 @@ class Trio:
         return self.url("carteira")
 
     def members(self) -> list[dict[str, Any]]:
-        """Return what one of the Patronis tells of all of them; nothing while none answers."""
+        """Return what one of the Patronis reports about all of them; nothing while none answers."""
         for address in self.machines:
             with contextlib.suppress(httpx.TransportError, ValueError, KeyError):
                 answer = httpx.get(f"http://{address}:{self.ports.api}/cluster", timeout=2)
@@ -199,16 +199,16 @@ class Trio:
         return [self.machines[member["host"]] for member in members if member["role"] != "leader"]
 
     def told_by(self, machine: Machine) -> dict[str, Any]:
-        """Return what a machine's Patroni tells of its own PostgreSQL; nothing while it does not answer."""
+        """Return what a machine's Patroni reports about its own PostgreSQL; nothing while it does not answer."""
         with contextlib.suppress(httpx.TransportError, ValueError):
             told: dict[str, Any] = httpx.get(f"http://{machine.address}:{self.ports.api}/patroni", timeout=2).json()
             return told
         return {}
 
     def is_whole(self) -> bool:
-        """Tell whether all three are there and in step, one of them synchronously, and etcd has its majority.
+        """Return whether all three run in step, one of them synchronously, and etcd has its majority.
 
-        Each is asked itself: what others tell of one that died or stood still may be from before.
+        Each machine is asked itself: what others report about one that died or stood still may be out of date.
         """
         told = [self.told_by(machine) for machine in self.machines.values()]
         leaders = [one for one in told if one.get("role") == "primary" and one["state"] == "running"]
@@ -225,7 +225,7 @@ class Trio:
         )
 
     def etcd_status(self, address: str) -> dict[str, Any] | None:
-        """Return what an etcd tells of itself; None if it does not answer."""
+        """Return what an etcd reports about itself; None if it does not answer."""
         with contextlib.suppress(httpx.TransportError, ValueError):
             asked = httpx.post(f"http://{address}:{self.ports.etcd}/v3/maintenance/status", json={}, timeout=2)
             if asked.status_code == 200:
@@ -263,18 +263,18 @@ class Trio:
 
 @contextmanager
 def small_disk(folder: Path) -> Iterator[None]:
-    """Have a folder be a disk of its own, small enough to be filled (as root)."""
+    """Make a folder a disk of its own, small enough to be filled (as root)."""
     command = ["mount", "-t", "tmpfs", "-o", f"size={WAL_BYTES}", "carteira-test", str(folder)]
-    subprocess.run(command, check=True, env={"PATH": PATH})  # noqa: S603 - arguments are ours
+    subprocess.run(command, check=True, env={"PATH": PATH})
     try:
         yield
     finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True, env={"PATH": PATH})  # noqa: S603, S607 - ours
+        subprocess.run(["umount", "--lazy", str(folder)], check=True, env={"PATH": PATH})
 
 
 @contextmanager
 def running_trio(folder: Path) -> Iterator[Trio]:
-    """Run the three machines until the end of the block, however it ends; then nothing of them runs."""
+    """Run the three machines until the end of the block, however it ends; then stop everything."""
     ports = Ports()
     run_as: process.RunAs = "same"
     if os.geteuid() == 0:

@@ -20,7 +20,7 @@ _numbers = itertools.count(secrets.randbelow(800_000_000) + 100_000_000)
 
 @dataclass
 class Person:
-    """Somebody with an access token, and the requests that they make."""
+    """A person with an access token, who sends requests."""
 
     client: httpx.AsyncClient
     id: UUID
@@ -53,7 +53,7 @@ def new_cpf() -> str:
 
 
 def random_address() -> str:
-    """Return an IPv4 address, so that limits by address are counted for each test on its own."""
+    """Return a random IPv4 address, so that limits by address count for each test on its own."""
     return f"10.{random.randrange(256)}.{random.randrange(256)}.{random.randrange(1, 255)}"
 
 
@@ -71,7 +71,7 @@ def new_person() -> dict[str, str]:
 
 
 async def register(app: "RunningApp", **changes: str) -> Person:
-    """Register a person; a developer's token without claims speaks for them until they sign in."""
+    """Register a person; until they sign in, their requests carry a developer's token without claims."""
     body = new_person() | changes
     answer = await app.client.post("/users/register", json=body)
     assert answer.status_code == 201, answer.text
@@ -80,7 +80,7 @@ async def register(app: "RunningApp", **changes: str) -> Person:
 
 
 async def sign_in(person: Person, client: httpx.AsyncClient | None = None) -> Person:
-    """Sign a registered person in; from then on their session's token speaks for them."""
+    """Sign a registered person in; from then on their requests carry the session's token."""
     login = {"username": person.cpf or person.email, "password": person.password}
     answer = await (client or person.client).post("/auth/login", data=login)
     assert answer.status_code == 200, answer.text

@@ -1,4 +1,4 @@
-"""Debian's PgBouncer in front of a PostgreSQL server; tests behind it are skipped where it is not installed."""
+"""Debian's PgBouncer in front of a PostgreSQL server; tests that need it are skipped where it is not installed."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ from tests.support.server import free_port
 from tests.support.waiting import wait_until
 
 PATH = "/usr/sbin:/usr/bin:/bin"
-"""Debian's stands where the path of ordinary users does not lead."""
+"""Debian installs it outside of an ordinary user's `PATH`."""
 CONFIGURATION = """
 [databases]
 * = host={server.name} port={server.port}
@@ -43,7 +43,7 @@ class Bouncer:
     behind: DatabaseAddress
 
     def url(self, host: str = "localhost", **options: object) -> str:
-        """Return the address of the database behind it."""
+        """Return the database's address through the bouncer."""
         query = "&".join(f"{name}={quote(str(value))}" for name, value in options.items())
         user = f"{self.behind.user}:{self.behind.options['password']}"
         return f"postgresql://{user}@{host}:{self.port}/{self.behind.database}?{query}".rstrip("?")
@@ -53,7 +53,7 @@ class Bouncer:
 def running_pgbouncer(
     url: str, settings: Mapping[str, object] = MappingProxyType({}), *, files: tuple[Path, ...] = ()
 ) -> Iterator[Bouncer]:
-    """Run a PgBouncer with the settings given before the server of an address; it may read the files given.
+    """Run a PgBouncer with these settings in front of the server of an address; it may read the files given.
 
     Settings name a file by its name alone, after `{folder}/`.
     """
@@ -73,7 +73,7 @@ def running_pgbouncer(
     if as_nobody:
         for path in (folder, *folder.iterdir()):
             shutil.chown(path, "nobody")
-    process = subprocess.Popen(  # noqa: S603 - argv is ours
+    process = subprocess.Popen(
         [program, "--quiet", *as_nobody, str(folder / "configuration")], stderr=subprocess.DEVNULL
     )
     try:

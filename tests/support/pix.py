@@ -1,4 +1,4 @@
-"""The stand-in payment provider on real ports, by mutual TLS, in a thread of its own; told over HTTP what to do."""
+"""The stand-in payment provider on real ports, with mutual TLS, in a thread of its own; tests steer it over HTTP."""
 
 import asyncio
 import socket
@@ -22,7 +22,7 @@ from carteira.payments.sandbox_books import Books
 
 @dataclass(frozen=True)
 class StandIn:
-    """Where a stand-in is; it is told what to do on its pages' address."""
+    """The addresses of a stand-in; tests steer it at its pages' address."""
 
     url: str
     pages: str
@@ -30,7 +30,7 @@ class StandIn:
     books: Path
 
     def settings(self, **more: object) -> dict[str, object]:
-        """Return the settings of a product that is paid by it."""
+        """Return the settings of a product that uses it."""
         ours = self.certificates.ours
         return {
             "pix_url": f"{self.url}/v2",
@@ -44,7 +44,7 @@ class StandIn:
         } | more
 
     def config(self, **more: Any) -> ProviderConfig:  # noqa: ANN401 - any of its fields
-        """Return what a client of it is told."""
+        """Return the configuration of a client that calls it."""
         given: dict[str, Any] = {
             "url": f"{self.url}/v2",
             "token_url": f"{self.url}/oauth/token",
@@ -61,21 +61,21 @@ class StandIn:
         return ProviderConfig(**(given | more))
 
     def behave(self, **how: object) -> None:
-        """Have it be so until it is told otherwise; nothing named: well."""
+        """Set its behaviour until the next call; without arguments it behaves well."""
         self._told("PUT", "/sandbox/behaviour", json=how)
 
     def pay(self, txid: str | None = None, **how: object) -> str:
-        """Have a payment come in; return its end-to-end id."""
+        """Make a payment arrive; return its end-to-end id."""
         given = {"txid": txid, **how} if txid else how
         e2eid: str = self._told("POST", "/sandbox/payments", json=given).json()["endToEndId"]
         return e2eid
 
     def take_back(self, e2eid: str, amount: int, **how: object) -> None:
-        """Have the payer's bank return some of a payment by itself."""
+        """Make the payer's bank return a part of a payment by itself."""
         self._told("POST", "/sandbox/returns", json={"e2eid": e2eid, "amount": amount, **how})
 
     def move(self, e2eid: str, days: int) -> None:
-        """Have a payment be one of another day."""
+        """Move a payment to another day."""
         with closing(sqlite3.connect(self.books)) as books, books:
             (paid_at,) = books.execute("SELECT paid_at FROM payments WHERE e2eid = ?", (e2eid,)).fetchone()
             moved = datetime.fromisoformat(paid_at) + timedelta(days=days)
@@ -83,7 +83,7 @@ class StandIn:
             books.execute("UPDATE payments SET paid_at = ? WHERE e2eid = ?", (written, e2eid))
 
     def account(self) -> dict[str, int]:
-        """Return what came in, went back, and is there."""
+        """Return what arrived, what went back, and the balance."""
         told: dict[str, int] = self._told("GET", "/sandbox/account").json()
         return told
 
@@ -95,7 +95,7 @@ class StandIn:
 
 @contextmanager
 def standing_in(folder: Path, certificates: SandboxCertificates | None = None) -> Iterator[StandIn]:
-    """Run a stand-in whose books lie in a folder, for as long as the block lasts."""
+    """Run a stand-in that keeps its books in a folder, until the end of the block."""
     made = certificates or make_certificates(folder / "certificates")
     with socket.create_server(("127.0.0.1", 0)) as api, socket.create_server(("127.0.0.1", 0)) as pages:
         ports = [listener.getsockname()[1] for listener in (api, pages)]

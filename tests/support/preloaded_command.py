@@ -1,4 +1,4 @@
-"""The process that imports the product and forks commands of it: see `commands`."""
+"""The process that imports the product and forks commands from itself: see `commands`."""
 
 import importlib
 import os
@@ -13,7 +13,7 @@ NAMES = ("carteira.app", "carteira.cli.commands", "carteira.worker", "carteira.d
 
 
 def main() -> None:
-    """Import, then be each command that is asked for, in its folder, with its output in files."""
+    """Import the product, then run each requested command in its folder, with its output in files."""
     garbage.rest_while_starting()
     channel = socket.socket(fileno=int(sys.argv[1]))
     for name in NAMES:
@@ -21,9 +21,9 @@ def main() -> None:
     from carteira.app import modules_of  # noqa: PLC0415 - imported by now
     from carteira.settings import Settings  # noqa: PLC0415 - imported by now
 
-    with suppress(ValueError):  # what is wrong with the settings is told by each command
+    with suppress(ValueError):  # each command reports faulty settings itself
         modules_of(Settings())
-    garbage.collect_from_now_on()  # else each command would copy every page of the import by a collection
+    garbage.collect_from_now_on()  # else a garbage collection would make each command copy every page of the import
     folder, out, err, *words = fork_when_asked(channel)
     os.chdir(folder)
     for number, path in ((1, out), (2, err)):

@@ -1,4 +1,4 @@
-"""A real Prometheus that scrapes what stands in `deploy/monitoring/`, with its times made short."""
+"""A real Prometheus with the configuration of `deploy/monitoring/`, with its times shortened."""
 
 import json
 import re
@@ -20,7 +20,7 @@ from tests.support.waiting import wait_until
 MONITORING = ROOT / "deploy" / "monitoring"
 WINDOWS = {"5m": "10s", "15m": "60s", "30m": "15s", "1h": "20s", "2h": "25s", "6h": "30s", "1d": "35s", "3d": "40s"}
 Told = dict[str, set[str]]
-"""The alerts that each receiver was told of."""
+"""The alerts that each receiver was notified of."""
 
 
 class Prometheus:
@@ -46,13 +46,13 @@ class Prometheus:
 
 
 def shortened(rules: str) -> str:
-    """Return rules that look back for seconds in place of minutes and wait for 1 s; their thresholds stay."""
+    """Return rules that look back for seconds in place of minutes and wait for 1 s; the thresholds stay."""
     rules = re.sub(r"^(\s+for:) \w+$", r"\1 1s", rules, flags=re.MULTILINE)
     return re.sub(r"(\[|offset )(\d+[mhd])\b", lambda window: window[1] + WINDOWS[window[2]], rules)
 
 
 def _configuration(folder: Path, targets: Mapping[str, int], token: str, alertmanager: int) -> Path:
-    """Write the documented configuration with these ports, and its comments on the token taken up."""
+    """Write the documented configuration with these ports, and with its optional token switched on."""
     text = (MONITORING / "prometheus.yml").read_text()
     text = re.sub(r"^    # (.*)$", r"    \1", text, flags=re.MULTILINE)
     (folder / "token").write_text(token)
@@ -78,7 +78,7 @@ def is_installed() -> bool:
 def running_prometheus(
     folder: Path, targets: Mapping[str, int], *, token: str, alertmanager: int
 ) -> Iterator[Prometheus]:
-    """Run Prometheus over jobs' ports for as long as the block lasts."""
+    """Run Prometheus over these jobs' ports until the end of the block."""
     port = free_port()
     command = [
         "prometheus",
@@ -88,7 +88,7 @@ def running_prometheus(
         "--log.level=warn",
     ]
     with (folder / "prometheus.log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)  # noqa: S603 - argv is ours
+        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
         try:
             url = f"http://127.0.0.1:{port}"
             wait_until(lambda: _is_ready(url, process, folder), "Prometheus answers")
@@ -108,7 +108,7 @@ def _is_ready(url: str, process: subprocess.Popen[bytes], folder: Path) -> bool:
 
 @contextmanager
 def running_alertmanager(folder: Path) -> Iterator[tuple[int, Told | None]]:
-    """Run Alertmanager by the documented configuration, and take what it tells; None where it is not installed."""
+    """Run Alertmanager with the documented configuration and keep its notifications; None where it is not installed."""
     port = free_port()
     if shutil.which("prometheus-alertmanager") is None:
         yield port, None
@@ -124,7 +124,7 @@ def running_alertmanager(folder: Path) -> Iterator[tuple[int, Told | None]]:
             self.end_headers()
 
         def log_message(self, *_args: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -142,7 +142,7 @@ def running_alertmanager(folder: Path) -> Iterator[tuple[int, Told | None]]:
             "--log.level=warn",
         ]
         with (folder / "alertmanager.log").open("wb") as log:
-            process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)  # noqa: S603 - argv is ours
+            process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
             try:
                 yield port, told
             finally:
@@ -167,7 +167,7 @@ def recorded_metrics() -> Iterator[tuple[int, list[str]]]:
             self.wfile.write(body)
 
         def log_message(self, *_args: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)

@@ -1,4 +1,4 @@
-"""A receiver of webhooks: a real HTTP server on loopback, which answers as it is told and keeps what came."""
+"""A receiver of webhooks: a real HTTP server on loopback, which answers as configured and keeps what it received."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -11,7 +11,7 @@ from standardwebhooks.webhooks import Webhook
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A request that came."""
+    """A request that was received."""
 
     target: str
     headers: Mapping[str, str]
@@ -27,14 +27,14 @@ class Received:
         return content
 
     def verified(self, secret: str) -> dict[str, object]:
-        """Verify the signature by the standard's own library, and return what is told."""
+        """Verify the signature with the standard's own library, and return the payload."""
         content: dict[str, object] = Webhook(secret).verify(self.body, dict(self.headers))
         return content
 
 
 @dataclass
 class Receiver:
-    """A server at `url`; `answer` gives the status line and further head of an answer, or None to say nothing."""
+    """A server at `url`; `answer` is the status line and further head of its answer, or None for no answer."""
 
     url: str
     port: int
@@ -42,17 +42,17 @@ class Receiver:
     answer: Callable[[Received], str | None] = lambda _request: "204 No Content"
 
     def of(self, event: str) -> list[Received]:
-        """Return what came of one kind of event."""
+        """Return what was received for one kind of event."""
         return [one for one in self.requests if one.told["type"] == event]
 
     def forget(self) -> None:
-        """Forget what came."""
+        """Forget what was received."""
         self.requests.clear()
 
 
 @asynccontextmanager
 async def receiving() -> AsyncIterator[Receiver]:
-    """Run a receiver for as long as the block lasts."""
+    """Run a receiver until the end of the block."""
     receiver = Receiver("", 0)
     open_ones: set[asyncio.StreamWriter] = set()
 

@@ -1,4 +1,4 @@
-"""Resellers, purchases, months of a test's own, and the stand-in of the external service on a real port."""
+"""Resellers, purchases, months for single tests, and the stand-in for the external service on a real port."""
 
 import socket
 import threading
@@ -24,7 +24,7 @@ _months = iter([date(2001 + number // 6, number % 6 * 2 + 1, 1) for number in ra
 
 
 def new_month() -> date:
-    """Give a past month that no other test of this process touches, nor the month after it."""
+    """Return a past month that no other test of this process uses, nor the month after it."""
     return next(_months)
 
 
@@ -37,13 +37,13 @@ class Buyer(Person):
     """A person who registers purchases, or decides on them."""
 
     async def read(self, path: str) -> Any:  # noqa: ANN401 - any JSON
-        """Return what is at a path."""
+        """Return the JSON at a path."""
         response = await self.get(path)
         assert response.status_code == 200, response.text
         return response.json()
 
     async def submit(self, path: str, **more: Any) -> Any:  # noqa: ANN401 - any JSON
-        """Post something that is accepted; return the answer."""
+        """Post a body that must be accepted; return the answer."""
         response = await self.call("POST", path, **more)
         assert response.status_code in {200, 201}, response.text
         return response.json()
@@ -77,7 +77,7 @@ async def new_reseller(app: RunningApp, cpf: str | None = None, *claims: str) ->
 
 
 def new_operator(app: RunningApp) -> Buyer:
-    """Return somebody who sees, registers and decides on everybody's purchases."""
+    """Return a person who sees, registers and decides on everybody's purchases."""
     return buyer(app, "purchases:read", "purchases:write", "purchases:approve")
 
 
@@ -88,7 +88,7 @@ async def approved_purchase(app: RunningApp, person: Buyer, amount: int, on: dat
 
 
 async def give_cashback(app: RunningApp, person: Buyer, amount: int) -> None:
-    """Let a reseller earn an amount: ten times as much bought in a month of its own, which is closed."""
+    """Let a reseller earn an amount: they sell ten times as much in a month of their own, which is closed."""
     month = new_month()
     assert amount <= 10_000, "within the first tier"
     await approved_purchase(app, person, amount * 10, month)
@@ -97,7 +97,7 @@ async def give_cashback(app: RunningApp, person: Buyer, amount: int) -> None:
 
 @contextmanager
 def standing_in() -> Iterator[tuple[Sandbox, str]]:
-    """Serve a stand-in of the external service on a real port; connections wait in the socket until it is up."""
+    """Serve a stand-in for the external service on a real port; connections wait in the socket until it is up."""
     sandbox = Sandbox(token="the-token")
     server = sandbox_server(sandbox)
     with socket.create_server(("127.0.0.1", 0)) as listener:

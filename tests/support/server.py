@@ -26,7 +26,7 @@ class Server:
     env: dict[str, str]
     log: Path
     program: str = sys.executable
-    """The Python that runs it."""
+    """Return the Python that runs it."""
     process: subprocess.Popen[bytes] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -35,12 +35,12 @@ class Server:
     def restart(self) -> None:
         """Start the processes (again), on the same port."""
         with self.log.open("ab") as out:
-            self.process = subprocess.Popen(  # noqa: S603 - argv is ours
+            self.process = subprocess.Popen(
                 [self.program, "-m", "carteira", "serve"], env=self.env, stdout=out, stderr=out, cwd=self.home
             )
 
     def workers(self) -> list[int]:
-        """The server's own processes that answer requests."""
+        """Return the server's processes that answer requests."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
         return [pid for pid in map(int, children) if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
@@ -53,7 +53,7 @@ def free_port() -> int:
 
 
 def clean_environment(home: Path, **settings: object) -> dict[str, str]:
-    """The environment less what would change the product, with the settings given."""
+    """Return the environment without anything that would change the product, plus the settings given."""
     kept = {
         name: value
         for name, value in os.environ.items()

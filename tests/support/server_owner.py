@@ -24,7 +24,7 @@ from tests.support.servers import TEMPLATE, endpoints_file, locked, owner_lock, 
 
 @contextmanager
 def chosen_postgresql(which: str | None) -> Iterator[None]:
-    """Have the embedded PostgreSQL be the wheel's, or that of the major version before (`former`)."""
+    """Make the embedded PostgreSQL the wheel's, or that of the former major version (`former`)."""
     if which is None:
         yield
         return
@@ -36,8 +36,8 @@ def chosen_postgresql(which: str | None) -> Iterator[None]:
 
 
 def own(folder: Path) -> None:
-    """Run the servers until the test run is over."""
-    # The suite is about rules, not about disks; the tests of faults start servers of their own that sync.
+    """Run the servers until the test run ends."""
+    # The suite tests rules, not disks; the tests of faults start servers of their own that sync.
     settings = {"fsync": "off", "full_page_writes": "off", "max_connections": "300"}
     with (
         run_lock(folder).open() as run,
@@ -58,6 +58,6 @@ def own(folder: Path) -> None:
 
 if __name__ == "__main__":
     where = Path(sys.argv[1])
-    if owner_lock(where).exists():  # else the run is over already
+    if owner_lock(where).exists():  # else the run has already ended
         with locked(owner_lock(where)):
             own(where)

@@ -25,7 +25,7 @@ TEMPLATE = "carteira_template"
 
 @contextmanager
 def locked(path: Path) -> Iterator[IO[str]]:
-    """Hold a file's lock for as long as the block lasts."""
+    """Hold a file's lock until the end of the block."""
     with path.open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield file
@@ -55,7 +55,7 @@ def servers_folder() -> Iterator[Path]:
 
 
 def shared_endpoints(folder: Path) -> Endpoints:
-    """Return where the run's servers are; the first caller of all processes starts them."""
+    """Return the addresses of the run's servers; the first caller among all processes starts them."""
     with locked(folder / "start.lock"):
         if not endpoints_file(folder).exists():
             _start(folder)
@@ -63,7 +63,7 @@ def shared_endpoints(folder: Path) -> Endpoints:
 
 
 def _start(folder: Path) -> None:
-    """Start the owner and wait until it is ready; it is nobody's child to wait for, since it outlives this process."""
+    """Start the owner and wait until it is ready. It is not waited for as a child, since it outlives this process."""
     log = folder / "owner.log"
     reading, writing = os.pipe()
     with log.open("a") as errors:

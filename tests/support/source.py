@@ -1,4 +1,4 @@
-"""Where the house stands, and what belongs to it."""
+"""Which files belong to the repository."""
 
 import ast
 import subprocess
@@ -10,9 +10,9 @@ SOURCE = ROOT / "src" / "carteira"
 
 
 def files_of_the_house() -> list[Path]:
-    """List what git holds or would take, with what it cannot read left out."""
+    """Return the files that git tracks or would add, without those that it cannot read."""
     listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],  # noqa: S607 - the developer's own git
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
         cwd=ROOT,
         check=True,
         capture_output=True,

@@ -1,4 +1,4 @@
-"""One of everything that a person owns, and of what operators have, by the names under which paths know it."""
+"""One of each thing that a person owns and that operators have, by the name of its path parameter."""
 
 import secrets
 from uuid import uuid4
@@ -31,7 +31,7 @@ async def sign_in_demo(app: RunningApp, who: Demo) -> Person:
 
 
 async def things_of(app: RunningApp, maria: Person) -> Things:
-    """Make one of everything that Maria, of the demo data, owns."""
+    """Make one of each thing that Maria, of the demo data, owns."""
     operator = app.operator()
     processor = {"authorization": f"Bearer {processor_token(_secret(app))}"}
     await app.client.post(AUTHORIZER, content=purchase("123", "1.00"), headers=processor)
@@ -79,7 +79,7 @@ async def things_of(app: RunningApp, maria: Person) -> Things:
         "credential_id": str(uuid4()),
         "employer_id": str(FIRST_EMPLOYER),
         "member_id": str(demo.PERSON_ID),
-        # What is the operators': a stranger lacks the claim, whatever is named.
+        # What belongs to operators: a stranger lacks the claim, whatever the id.
         "claim_id": "1",
         "role_id": "1",
         "category": "FOOD",

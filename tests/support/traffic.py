@@ -1,4 +1,4 @@
-"""Rows in every table that is followed, followers that hear of them, and the proofs of what goes by their order."""
+"""Rows in every followed table, followers that read them, and checks of what depends on their order."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ FOLLOWED: tuple[FromClause, ...] = tuple(
 
 
 async def write(database: Database) -> None:
-    """Write into each of the tables, in transactions of its own each."""
+    """Write into each of the tables, in one transaction each."""
     async with database.transaction() as tx:
         await outbox.emit(tx, "test.traffic", {}, {})
     async with database.transaction() as tx:
@@ -56,19 +56,19 @@ async def write(database: Database) -> None:
 
 
 async def written(database: Database) -> dict[str, set[UUID]]:
-    """Return the ids of what stands in the followed tables."""
+    """Return the ids of the rows in the followed tables."""
     async with database.transaction() as tx:
         return {str(table): set(await tx.scalars(select(table.c.id))) for table in FOLLOWED}
 
 
 @dataclass
 class Ears:
-    """A follower of each table, and what they have heard; in a restored database they go on from their places."""
+    """A follower of each table, and what they have read; in a restored database they resume at their positions."""
 
     heard: defaultdict[str, list[UUID]] = field(default_factory=lambda: defaultdict(list))
 
     async def listen(self, database: Database) -> None:
-        """Hear all there is, and have both chains seal and the operator's accounts rolled up."""
+        """Read everything, and have both chains seal and the operator's accounts rolled up."""
         await pass_horizon(database)
         for follower in (*map(self._follower, FOLLOWED), chain.follower, audit_chain.follower):
             handled = 1
@@ -85,15 +85,15 @@ class Ears:
         return Follower(f"test.{table}", table, hear, batch=3)
 
     async def assert_all_heard(self, database: Database) -> None:
-        """Assert that they have heard of each row that stands there once."""
+        """Assert that they have read each row once."""
         for table, ids in (await written(database)).items():
             assert sorted(self.heard[table]) == sorted(ids), table
 
 
 async def proven(database: Database, ledger_head: Head | None = None, audit_head: Head | None = None) -> Heads:
-    """Prove that both chains are whole, sealed to the end, and pass through heads that were noted; that money adds up.
+    """Assert that both chains verify, are sealed to the end and contain the heads given, and that the money adds up.
 
-    Return the heads that they have now.
+    Return the chains' present heads.
     """
     async with database.transaction() as tx:
         async for sealed in ledger.verify(tx, expected=ledger_head):
@@ -110,6 +110,6 @@ async def proven(database: Database, ledger_head: Head | None = None, audit_head
 
 
 async def offset(database: Database) -> int:
-    """Return how far positions are ahead of the cluster's ids."""
+    """Return how far positions are ahead of the cluster's transaction ids."""
     async with database.transaction() as tx:
         return await tx.scalar(text("SELECT xid_offset FROM positions")) or 0

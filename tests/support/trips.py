@@ -1,6 +1,6 @@
-"""Counts the trips of a request to PostgreSQL and Redis, at the drivers: whatever is sent and waited for is one.
+"""Counts a request's trips to PostgreSQL and Redis at the drivers: whatever is sent and waited for is a trip.
 
-What wakes followers is sent for all requests of a twentieth of a second, and nobody waits for it: it is none.
+What wakes followers is sent once for all requests of 50 ms and nobody waits for it, so it does not count.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ _SENDS = {"bind", "bind_execute", "bind_execute_many", "copy_in", "copy_out", "e
 
 @dataclass
 class Trips:
-    """What was sent, in its order."""
+    """What was sent, in order."""
 
     postgres: list[str] = field(default_factory=list)
     redis: list[str] = field(default_factory=list)
@@ -30,7 +30,7 @@ _counted: ContextVar[Trips | None] = ContextVar("counted_trips", default=None)
 
 
 class _Protocol:
-    """The driver's protocol, with whatever it sends for a request counted."""
+    """The driver's protocol, which counts whatever it sends for a request."""
 
     def __init__(self, protocol: Any) -> None:  # noqa: ANN401 - asyncpg has no types
         self._protocol = protocol
@@ -50,7 +50,7 @@ class _Protocol:
 
 
 def count_trips(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the trips of all connections counted that are opened from now on, within `counted`."""
+    """Count the trips of all connections that are opened from now on, within `counted`."""
     connect, send = asyncpg.connect, AbstractConnection.send_packed_command
 
     async def counting_connect(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - as asyncpg's
@@ -70,7 +70,7 @@ def count_trips(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextmanager
 def counted() -> Iterator[Trips]:
-    """Count what is sent within the block, also by the tasks that it begins."""
+    """Count what is sent within the block, also by tasks that it starts."""
     trips = Trips()
     token = _counted.set(trips)
     try:

@@ -1,4 +1,4 @@
-"""Waiting for a condition that nothing announces: asked again and again, never for longer than a limit."""
+"""Wait for a condition that nothing announces: poll it, up to a limit."""
 
 import asyncio
 import time
@@ -20,7 +20,7 @@ def wait_until(condition: Callable[[], bool], what: str, limit_seconds: float = 
 
 
 async def until(condition: Callable[[], bool], what: str, limit_seconds: float = LIMIT_SECONDS) -> None:
-    """Wait while the event loop goes on.
+    """Wait while the event loop runs.
 
     Raises:
         AssertionError: The condition does not become true in time.

@@ -1,4 +1,4 @@
-"""Webhooks in tests: clients that have one, and what happens to be told."""
+"""Webhooks in tests: clients that have an endpoint, and events to deliver."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,7 +17,7 @@ KEEPS = ("webhooks:read", "webhooks:write")
 
 @dataclass
 class Hook:
-    """An endpoint of a client's, and its secret."""
+    """A client's endpoint, and its secret."""
 
     client: Person
     id: str
@@ -39,19 +39,19 @@ class Hook:
 
 
 async def new_hook(operator: Person, url: str, *events: str, claims: tuple[str, ...] = ("benefits:read",)) -> Hook:
-    """Have a new client make an endpoint of its own."""
+    """Have a new client create an endpoint."""
     return await add_hook(await new_acting(operator, *claims, *KEEPS), url, *events)
 
 
 async def add_hook(client: Person, url: str, *events: str) -> Hook:
-    """Have a client make an endpoint."""
+    """Have a client create an endpoint."""
     made = await client.post(WEBHOOKS, {"url": url, "events": list(events)})
     assert made.status_code == 201, made.text
     return Hook(client, made.json()["id"], made.json()["secret"])
 
 
 async def open_account(operator: Person, **fields: object) -> str:
-    """Have something happen: an account is opened. Return its reference."""
+    """Cause an event: open an account. Return its reference."""
     reference = f"w-{uuid4()}"
     whose = {} if "user_id" in fields else {"cpf": new_cpf()}
     opening = {"account": reference, "balances": {"FOOD": 10_000, "CASH": 10_000}} | whose | fields
@@ -61,14 +61,14 @@ async def open_account(operator: Person, **fields: object) -> str:
 
 
 async def pass_time(app: RunningApp, by: timedelta = timedelta(minutes=10)) -> None:
-    """Have what waits be due, as if time had passed: pauses, leases and retries."""
+    """Make due what waits, as if time had passed: pauses, leases and retries."""
     async with app.database.transaction() as tx:
         for statement in _PASS:
             await tx.execute(statement, {"by": by})
 
 
 _PASS = tuple(
-    text(f"UPDATE {table} SET {column} = {column} - CAST(:by AS interval) WHERE {column} IS NOT NULL")  # noqa: S608 - constants
+    text(f"UPDATE {table} SET {column} = {column} - CAST(:by AS interval) WHERE {column} IS NOT NULL")
     for table, column in (
         ("webhook_deliveries", "next_attempt_at"),
         ("webhook_endpoints", "paused_until"),

@@ -25,7 +25,7 @@ class Worker:
             self.process = subprocess.Popen([sys.executable, "-m", "carteira", "worker"], env=env, stderr=out, cwd=home)
 
     def get(self, path: str, **headers: str) -> httpx.Response | None:
-        """Ask it, if it listens already."""
+        """Return the answer to a GET; None if it does not listen yet."""
         assert self.process.poll() is None, self.log.read_text()
         try:
             return httpx.get(f"http://{self.host}:{self.port}{path}", headers=headers)
@@ -33,7 +33,7 @@ class Worker:
             return None
 
     def text(self, path: str, **headers: str) -> str:
-        """Return what it answers; nothing while it does not listen."""
+        """Return the answer's text; empty while it does not listen."""
         answer = self.get(path, **headers)
         return "" if answer is None else answer.text
 
@@ -43,13 +43,13 @@ class Worker:
         return self.process.wait(30)
 
     def lines(self) -> list[dict[str, object]]:
-        """Return what it logged."""
+        """Return its log lines."""
         return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
 
 
 @contextmanager
 def running_worker(home: Path, **settings: object) -> Iterator[Worker]:
-    """Run a worker for as long as the block lasts, and kill it then if it still runs."""
+    """Run a worker until the end of the block, and kill it then if it still runs."""
     worker = Worker(home, **settings)
     try:
         yield worker

@@ -1,4 +1,4 @@
-"""One trace from a request to what it caused: of a real server and a real worker, to a receiver of OTLP's two ways."""
+"""One trace from a request to its effects, by a real server and worker, to a receiver of both OTLP protocols."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -28,7 +28,7 @@ FAST = {"OTEL_BSP_SCHEDULE_DELAY": "100"}
 
 @dataclass
 class Stage:
-    """A server that sends its traces over HTTP as to Elastic APM, and a worker that does over gRPC as to Jaeger."""
+    """A server that sends its traces over HTTP, as to Elastic APM, and a worker that uses gRPC, as to Jaeger."""
 
     receiver: Receiver
     server: Server
@@ -37,7 +37,7 @@ class Stage:
     operator: dict[str, str]
 
     def trace(self, trace: str, what: Callable[[list[Seen]], bool]) -> list[Seen]:
-        """Return the spans of a trace, once it has what it is to have."""
+        """Return the spans of a trace, once it has the expected ones."""
         wait_until(lambda: what(self.receiver.of(trace)), "the trace arrives")
         return self.receiver.of(trace)
 
@@ -49,7 +49,7 @@ class Stage:
         return reference
 
     def person(self) -> dict[str, str]:
-        """Register somebody, and return the headers that speak for them."""
+        """Register a person, and return the headers of their requests."""
         registered = self.client.post("/users/register", json=new_person())
         key = tokens.load_or_create_key(self.server.home / "keys" / "access-token.pem")
         token = tokens.sign(key, subject=registered.json()["id"], ttl_seconds=600, claims={"claims": []})
@@ -90,7 +90,7 @@ def names(spans: list[Seen], kind: str) -> list[str]:
 
 
 def is_whole(spans: list[Seen]) -> bool:
-    """Tell whether each span's parent is in the trace, but for its one root's."""
+    """Return whether each span's parent is in the trace, except its one root's."""
     ids = {span.id for span in spans}
     return [span.parent in ids for span in spans].count(False) == 1
 
@@ -118,7 +118,7 @@ def test_the_trace_of_a_recharge_goes_on_in_who_follows_its_event(stage: Stage) 
     own = stage.person()
     card = stage.client.post("/transport-cards", json={}, headers=own).json()["card_number"]
     followers = {"follower credit.transit", "follower notices"}
-    for _ in range(2):  # the first one opens its account, beside the lane; together they would be followed together
+    for _ in range(2):  # the first event opens the account alone; both together would be followed in one round
         answer = stage.client.post(f"/transport-cards/{card}/recharge", json={"amount": 500}, headers=own)
         assert answer.status_code == 200, answer.text
         trace = answer.headers["x-request-id"].replace("-", "")
@@ -156,7 +156,7 @@ def test_a_document_goes_to_s3_and_comes_from_there(stage: Stage) -> None:
     link = stage.client.post(f"/documents/{answer.json()['id']}/link", headers=own).json()["url"]
     trace = stage.client.get(link).headers["x-request-id"].replace("-", "")
     spans = stage.trace(trace, lambda found: "GET segment" in names(found, "client") and is_whole(found))
-    assert link.rpartition("/")[2] not in str(spans), "a link is a secret"
+    assert link.rpartition("/")[2] not in str(spans), "a link contains a secret"
 
 
 def test_mail_dynamodb_and_redis_are_parts_of_what_they_are_asked_in(stage: Stage) -> None:

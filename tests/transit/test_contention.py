@@ -1,4 +1,4 @@
-"""Everything at once on one person's cards: nobody deadlocks, nothing is lost, nothing below zero."""
+"""Concurrent requests on one person's cards: no deadlock, nothing lost, no balance below zero."""
 
 import asyncio
 import random

@@ -50,7 +50,7 @@ async def debt(person: Person) -> int:
 
 
 async def proven(app: RunningApp) -> None:
-    """The ledger adds up, and what riders owe is what the receivable is short of."""
+    """Check that the ledger balances, and that the riders' debts equal the receivable's deficit."""
     async with app.database.transaction() as tx:
         assert (await ledger.reconcile(tx)).differences == []
     async with app.database.transaction() as tx:
@@ -92,7 +92,7 @@ async def test_the_same_id_with_other_content_moves_nothing(app: RunningApp) -> 
 
 
 async def test_a_batch_sent_twice_shuffled_and_half_in_parallel_counts_once(app: RunningApp) -> None:
-    people = [await card_with(app, 3000) for _ in range(4)]  # six rides and a part of a seventh each
+    people = [await card_with(app, 3000) for _ in range(4)]  # six rides and part of a seventh for each
     poor, poor_number = await card_with(app, 500)
     buses = [app.person("transit:validate") for _ in range(4)]
     rides = [
@@ -279,7 +279,7 @@ async def test_a_ride_that_was_paid_later_is_not_reversed(app: RunningApp) -> No
 
 
 async def test_a_key_that_the_lane_answered_is_answered_again_where_a_ride_is_owed(app: RunningApp) -> None:
-    """Both ways know the same request by the same key: the second goes the ordinary one."""
+    """Both routes find the request by the same key: the second goes the ordinary way."""
     person, number = await card_with(app, 100)
     bus = app.person("transit:validate")
     first = await person.post(f"/transport-cards/{number}/recharge", {"amount": 50}, key="once")

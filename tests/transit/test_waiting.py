@@ -1,4 +1,4 @@
-"""Taps with an impossible clock are kept, charge nothing, and wait for an operator; validators poll denied cards."""
+"""Taps with an impossible time are stored, charge nothing, and wait for an operator; validators poll denied cards."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -26,7 +26,7 @@ async def waiting_of(operator: Person, number: str) -> list[dict[str, Any]]:
 
 
 async def one_that_waits(app: RunningApp, coins: int) -> tuple[Person, str, dict[str, Any], Person]:
-    """Give a person, their card, the tap that waits and an operator who decides."""
+    """Return a person, their card, the waiting tap and an operator who decides."""
     person, number = await card_with(app, coins)
     await send(app.person("transit:validate"), [tap(number, tapped_at="1970-01-01T00:00:00Z")])
     operator = app.person("transit:review")

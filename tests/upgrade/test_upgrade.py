@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 PATH = "/usr/sbin:/usr/bin:/bin"
 STOP_SECONDS = 60
 LOADED = 200
-"""Requests between two steps, at least."""
+"""The least number of requests between two steps."""
 NGINX = """
 user root; daemon off; pid {folder}/nginx.pid; error_log {folder}/error.log;
 events {{}}
@@ -65,8 +65,8 @@ def source_of(commit: str, folder: Path) -> Path:
     Raises:
         AssertionError: the repository does not have it.
     """
-    made = subprocess.run(  # noqa: S603 - argv is ours
-        ["git", "-C", str(ROOT), "archive", commit, "src", "migrations"],  # noqa: S607 - the developer's git
+    made = subprocess.run(
+        ["git", "-C", str(ROOT), "archive", commit, "src", "migrations"],
         capture_output=True,
         check=False,
     )
@@ -77,7 +77,7 @@ def source_of(commit: str, folder: Path) -> Path:
 
 
 class Proxy:
-    """nginx before the servers; who is taken out is asked no more."""
+    """nginx in front of the servers; a server that was taken out gets no more requests."""
 
     def __init__(self, folder: Path, ports: list[int]) -> None:
         self.folder = folder
@@ -95,10 +95,10 @@ class Proxy:
         return ["nginx", "-p", str(self.folder), "-c", str(self.folder / "nginx.conf"), "-e", errors, *more]
 
     def take_out(self, out: int | None) -> None:
-        """Ask a server no more (None: ask all), and wait until what it was asked is answered."""
+        """Send a server no more requests (None: use all), and wait until its open ones are answered."""
         before = self.workers()
         self.write(out)
-        subprocess.run(self.command("-s", "reload"), check=True, env={"PATH": PATH})  # noqa: S603 - argv is ours
+        subprocess.run(self.command("-s", "reload"), check=True, env={"PATH": PATH})
         wait_until(lambda: not before & self.workers(), "nginx's former processes are gone")
 
     def workers(self) -> set[str]:
@@ -111,7 +111,7 @@ def proxied(folder: Path, ports: list[int]) -> Iterator[Proxy]:
     folder.mkdir()
     proxy = Proxy(folder, ports)
     proxy.write()
-    running = subprocess.Popen(proxy.command(), env={"HOME": str(folder), "PATH": PATH}, cwd=folder)  # noqa: S603 - argv is ours
+    running = subprocess.Popen(proxy.command(), env={"HOME": str(folder), "PATH": PATH}, cwd=folder)
     try:
         wait_until(lambda: (folder / "nginx.pid").exists() and answers(proxy.url), "nginx answers")
         yield proxy
@@ -128,7 +128,7 @@ def answers(url: str) -> bool:
 
 
 class Load:
-    """Requests, one after the other in each of several threads, and what was not answered as it should be."""
+    """Requests, one after the other in each of several threads, and the answers that were wrong."""
 
     def __init__(self, url: str, asks: list[Callable[[httpx.Client], httpx.Response]]) -> None:
         self.url = url
@@ -138,7 +138,7 @@ class Load:
         self._threads = [threading.Thread(target=self._go_on, args=(number, ask)) for number, ask in enumerate(asks)]
 
     def _go_on(self, number: int, ask: Callable[[httpx.Client], httpx.Response]) -> None:
-        # nginx closes idle connections as it is told of another upstream: who keeps one may meet that.
+        # nginx closes idle connections when its upstreams change: a client that keeps one may find it closed.
         with httpx.Client(base_url=self.url, timeout=30, headers={"Connection": "close"}) as client:
             while not self._stop.is_set():
                 try:
@@ -151,7 +151,7 @@ class Load:
                 self.done[number] += 1
 
     def go_on(self) -> None:
-        """Wait until each thread has asked some more."""
+        """Wait until each thread has sent some more."""
         before = dict(self.done)
         wait_until(
             lambda: all(self.done[n] >= before.get(n, 0) + LOADED // 4 for n in range(len(self._threads))),
@@ -172,7 +172,7 @@ class Load:
 
 
 class Release:
-    """A release's processes on the servers of the test."""
+    """A release's processes on the test's servers."""
 
     def __init__(self, source: Path, home: Path, endpoints: Endpoints) -> None:
         self.env = clean_environment(
@@ -187,7 +187,7 @@ class Release:
         self.home = home
 
     def run(self, *arguments: str) -> None:
-        done = subprocess.run(  # noqa: S603 - argv is ours
+        done = subprocess.run(
             [sys.executable, "-m", "carteira", *arguments],
             env=self.env,
             cwd=self.home,
@@ -220,7 +220,7 @@ def end(servers: dict[int, Server]) -> None:
 
 
 def asks_of(url: str) -> list[Callable[[httpx.Client], httpx.Response]]:
-    """Register a person, open an account and return what is asked all the time."""
+    """Register a person and open an account; return the requests of the load."""
     person = new_person()
     with httpx.Client(base_url=url, timeout=30) as client:
         assert client.post("/users/register", json=person).status_code == 201
@@ -240,7 +240,7 @@ def asks_of(url: str) -> list[Callable[[httpx.Client], httpx.Response]]:
 
 
 def open_account(url: str, home: Path) -> None:
-    """Open the account that is bought from, as a developer's token may."""
+    """Open the account that is bought from, with a developer's token."""
     key = tokens.load_or_create_key(home / "keys" / "access-token.pem")
     token = tokens.sign(key, subject=str(uuid4()), ttl_seconds=600, claims={"claims": ["*"]})
     body = {"account": "up", "user_id": str(uuid4()), "balances": {"CASH": 100_000_000}}

@@ -1,4 +1,4 @@
-"""Benefits: pockets and where they pay, what did not pass, and making an account one's own; without scripts."""
+"""Benefits: categories and where they pay, refused purchases, and claiming an account; without scripts."""
 
 import re
 from uuid import uuid4
@@ -15,7 +15,7 @@ HOSTILE = "<script>alert(1)</script>"
 
 
 async def unclaimed(app: RunningApp, cpf: str | None) -> tuple[str, str]:
-    """Open an account that is nobody's yet; return its reference and its contact."""
+    """Open an account that has no person yet; return its reference and its contact."""
     reference, contact = f"e-{uuid4()}", f"{uuid4().hex}@empresa.com.br"
     body: dict[str, object] = {"account": reference, "contact": contact, "balances": {"FOOD": 7711}}
     answer = await app.operator().post("/benefits/accounts", body | ({"cpf": cpf} if cpf else {}))
@@ -24,7 +24,7 @@ async def unclaimed(app: RunningApp, cpf: str | None) -> tuple[str, str]:
 
 
 async def invited(app: RunningApp, endpoints: Endpoints, cpf: str) -> str:
-    """Invite to an account; return the path of the letter's link."""
+    """Invite to an account; return the path of the e-mail's link."""
     reference, contact = await unclaimed(app, cpf)
     answer = await app.operator().post(f"/benefits/accounts/{reference}/invite")
     assert answer.status_code == 202, answer.text

@@ -1,4 +1,4 @@
-"""The assistant as a page: options are buttons, what is said stays text, and a message sent twice acts once."""
+"""The assistant as a page: options are buttons, messages stay text, and a message sent twice acts once."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Documents: keeping, changing, showing and deleting them, as forms without scripts."""
+"""Documents: storing, changing, showing and deleting them, by forms without scripts."""
 
 from contextlib import ExitStack
 from datetime import timedelta
@@ -31,7 +31,7 @@ async def person(app: RunningApp, browser: PlainBrowser) -> Person:
 async def send(
     browser: PlainBrowser, path: str = NEW, file: tuple[str, bytes, str] | None = PDF, **typed: str
 ) -> Shown:
-    """Fill in a form with a file as a browser does: without one it sends an empty part."""
+    """Fill in a form with a file as a browser does: without a file it sends an empty part."""
     page = await browser.open(path)
     fields = page.form(path).fields
     fields.pop("file", None)
@@ -55,7 +55,7 @@ def id_on(page: Shown) -> str:
 
 
 async def count(app: RunningApp) -> tuple[int, int]:
-    """How many documents and files there are."""
+    """Return how many documents and files there are."""
     query = text("SELECT (SELECT count(*) FROM documents), (SELECT count(*) FROM document_versions)")
     async with app.database.transaction() as tx:
         kept, with_files = (await tx.execute(query)).one()

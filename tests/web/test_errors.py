@@ -1,4 +1,4 @@
-"""Errors are pages for people and problems for clients; nothing of a page is kept by anybody."""
+"""Errors are pages for people and problems for clients; no cache stores any part of a page."""
 
 import re
 

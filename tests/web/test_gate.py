@@ -90,7 +90,7 @@ async def test_a_wrong_pair_is_told_without_telling_which_half(app: RunningApp, 
 
 @pytest.fixture
 def hashes(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """What Argon2 is run for, counted: it is what a sign-in costs."""
+    """Count the runs of Argon2: they are the cost of a sign-in."""
     counted: Counter[str] = Counter()
     verify, make = Argon2Hasher.verify, Argon2Hasher.hash
 

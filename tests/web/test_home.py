@@ -1,4 +1,4 @@
-"""The home: balances by purpose, the last movements of all products, and what did not pass."""
+"""The home page: balances by purpose, the last movements of all products, and refused purchases."""
 
 import pytest
 from sqlalchemy import event

@@ -1,4 +1,4 @@
-"""The page of notices: what is new says so, what was shown is read, what somebody else wrote stays text."""
+"""The page of notices: new ones are marked, shown ones are read, other people's texts stay text."""
 
 from uuid import uuid4
 

@@ -1,4 +1,4 @@
-"""My data and my access as pages: who looked, consents, contacts, devices, the second factor, and the way out."""
+"""My data and my access as pages: looks, consents, contacts, devices, the second factor, and erasure."""
 
 import json
 from datetime import timedelta
@@ -32,7 +32,7 @@ def twenty_minutes_later() -> None:
 
 
 async def confirm(browser: PlainBrowser, shown: Shown) -> Shown:
-    """Confirm by the password where a page leads to that, and go back."""
+    """Confirm by password where a page asks for it, and go back."""
     assert shown.answer.headers["location"].startswith(CONFIRM), shown.text
     page = await browser.follow(shown)
     return await browser.send(page, CONFIRM, password=PASSWORD)
@@ -155,7 +155,7 @@ async def test_a_contact_is_changed_told_and_confirmed(
     new = f"nova.{person.email}"
     done = await browser.follow(await browser.send(page, "/app/dados/contato/email", email=new))
     assert "Contato trocado." in done.text
-    assert person.email in done.text, "the former one is shown while it recovers"
+    assert person.email in done.text, "the former address is shown while it can recover the account"
     assert "Anterior" in done.text
     await app.work_off()
     assert mail_to(endpoints.maildir, person.email)
@@ -194,7 +194,7 @@ async def test_a_second_step_is_turned_on_asked_for_and_turned_off(browser: Plai
     secret = page.answer.text.partition('id="secret">')[2].partition("<")[0]
     wrong = await browser.send(page, f"{here}/ligar", code="000000")
     assert wrong.status == 422
-    assert secret in wrong.answer.text, "what was scanned is good still"
+    assert secret in wrong.answer.text, "the scanned secret is still valid"
     shown = await browser.send(wrong, f"{here}/ligar", code=pyotp.TOTP(secret).now())
     assert "Guarde estes códigos" in shown.text
     codes = [text.partition("<")[0] for text in shown.answer.text.split('<code class="wrap">')[1:]]

@@ -1,4 +1,4 @@
-"""A browser's session: its cookie, who may send its forms, its end, and what a shared computer is left with."""
+"""A browser's session: its cookie, where its forms may come from, its end, and what remains on a shared computer."""
 
 import re
 from datetime import timedelta
@@ -202,7 +202,7 @@ async def test_no_kind_of_form_is_taken_without_its_token_from_who_is_signed_in(
         answer = await browser.client.post(
             address, data={"message": "oi"}, files={"x": ("a.txt", b"x", "text/plain")}, headers=as_a_client
         )
-        if not any(address.startswith(under) for under in UPLOADS):  # those ask first whose document it is
+        if not any(address.startswith(under) for under in UPLOADS):  # those check first whose document it is
             assert answer.json()["code"] == "form_not_ours", route.path
         tried += 1
     assert tried > 40

@@ -20,7 +20,7 @@ from tests.web.test_home import buy
 
 @pytest.fixture
 async def person(app: RunningApp, browser: PlainBrowser) -> Person:
-    """Somebody signed in, with three purchases and one that did not pass."""
+    """A signed-in person with three purchases and one refusal."""
     person = await register(app)
     account = await open_benefit_account(app.operator(), user_id=person.id, FOOD=50000, MEAL=3250, CASH=100)
     for reais, mcc, merchant, code in (
@@ -45,8 +45,8 @@ async def test_a_month_is_listed_with_what_came_and_went(browser: PlainBrowser) 
         ("Livre", "1,00", "0,50"),
     ):
         assert re.search(rf"{pocket}\S* ?[a-zç]+ Entrou\+ R\$ {came}Saiu− R\$ {went}", shown.text), shown.text
-    assert "533,50" not in shown.text, "pockets are never added up"
-    assert "100,14" not in shown.text, "pockets are never added up"
+    assert "533,50" not in shown.text, "categories are never added up"
+    assert "100,14" not in shown.text, "categories are never added up"
     assert "Faltaram R$ 18,40 no saldo de Refeição." in shown.text
 
 
@@ -114,7 +114,7 @@ async def test_days_are_chosen_freely(browser: PlainBrowser) -> None:
     assert f'filename="extrato-{today}-a-{today}.csv"' in answer.headers["content-disposition"]
     assert answer.text.count("\r\n") == 2
     alone = await browser.get(f"/app/extrato?de={today}&ate={today}&saldo=refeicao")
-    assert "+ R$ 20,50" in alone.text.split("Hoje")[1][:20], "a day of one pocket is added up"
+    assert "+ R$ 20,50" in alone.text.split("Hoje")[1][:20], "a day of one category is added up"
 
 
 @pytest.mark.usefixtures("person")

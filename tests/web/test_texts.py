@@ -1,4 +1,4 @@
-"""The privacy notice and the terms: the product's, or the installation's own, shown as they stand."""
+"""The privacy notice and the terms: the product's or the installation's own, shown unchanged."""
 
 from pathlib import Path
 

@@ -190,7 +190,7 @@ async def test_hidden_balances_stay_hidden(browser: PlainBrowser, person: Person
 async def paying(
     new_database: NewDatabase, endpoints: Endpoints, redis_url: str, tmp_path: Path
 ) -> AsyncIterator[RunningApp]:
-    """A city where a recharge is paid for, and documents are off."""
+    """A city where a recharge has to be paid for, and documents are off."""
     settings = settings_for(
         tmp_path,
         database_url=new_database("paying"),

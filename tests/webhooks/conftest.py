@@ -38,7 +38,7 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 @pytest.fixture(autouse=True)
 async def _nobody_else_is_told(app: RunningApp) -> AsyncIterator[None]:
-    """Leave no endpoint that the next test would tell of what happens there."""
+    """Remove the endpoints that would receive the next test's events."""
     yield
     async with app.database.transaction() as tx:
         await tx.execute(text("DELETE FROM procrastinate_jobs WHERE task_name = 'webhooks:deliver'"))

@@ -1,4 +1,4 @@
-"""What happens is told to whom it may be, signed, at least once, whatever the endpoint does."""
+"""Events are delivered to those who may read them, signed, at least once, whatever the endpoint does."""
 
 import socket
 from datetime import UTC, datetime, timedelta
@@ -73,7 +73,7 @@ async def test_a_client_is_told_what_it_may_read_now_and_of_its_own_employers(
     assert [one.verified(hook.secret)["data"]["account"] for one in receiver.requests] == [theirs]  # type: ignore[index] # JSON
     receiver.forget()
 
-    # What waits is judged again as it is sent.
+    # A waiting delivery is checked again when it is sent.
     receiver.answer = lambda _request: "500 Internal Server Error"
     await open_account(operator, employer_id=a)
     await app.work_off()
@@ -89,7 +89,7 @@ async def test_a_client_is_told_what_it_may_read_now_and_of_its_own_employers(
 async def test_what_an_endpoint_asks_for_no_more_is_neither_told_nor_replayed(
     app: RunningApp, operator: Person, receiver: Receiver
 ) -> None:
-    """Who may not read the events that it was told of before could else lead the endpoint home and have them again."""
+    """A client that may no longer read events could otherwise move its endpoint and have old events sent again."""
     machine = await new_machine(operator, "benefits:read", "users:read", *KEEPS)
     hook = await add_hook(await acting(operator.client, machine), receiver.url, OPENED, REGISTERED)
     await open_account(operator)
@@ -281,7 +281,7 @@ async def test_two_secrets_are_valid_while_one_takes_the_place_of_the_other(
 async def test_a_name_that_leads_home_is_refused_and_each_try_asks_again(
     app: RunningApp, operator: Person, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The name is public as it is given; by the time it is called it leads to this machine, then to a receiver."""
+    """When it is stored the name resolves to a public address; at the call to this machine, then to a receiver."""
     leads_to = ["127.0.0.2"]
     asked: list[str] = []
 
@@ -295,7 +295,7 @@ async def test_a_name_that_leads_home_is_refused_and_each_try_asks_again(
     await open_account(operator)
     await app.work_off()
     assert [one["last_error"] for one in await hook.deliveries()] == ["name"]
-    leads_to[:] = ["127.0.0.1", "127.0.0.2"]  # one good one does not make the other good
+    leads_to[:] = ["127.0.0.1", "127.0.0.2"]  # one good address does not make the other good
     await pass_time(app)
     await app.work_off()
     assert not receiver.requests

@@ -1,4 +1,4 @@
-"""The example of the how-to verifies what the product sends, and nothing else."""
+"""The how-to's example verifies what the product sends, and nothing else."""
 
 import re
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""Endpoints are kept by their clients and by who may read what they are told, and lead to no place of ours."""
+"""Endpoints are managed by their clients and by those who may read their events, and never point into our network."""
 
 from datetime import timedelta
 from uuid import uuid4

@@ -1,4 +1,4 @@
-"""Real workers: endpoints that hang keep no place from others, and a worker that is killed loses nothing."""
+"""Real workers: hanging endpoints do not block others, and a killed worker loses nothing."""
 
 from sqlalchemy import text
 
@@ -12,7 +12,7 @@ from tests.support.worker import running_worker
 
 OPENED = "benefits.account_opened"
 HANG = 6
-"""More than the worker's places for other jobs."""
+"""More endpoints than the worker has places for other jobs."""
 
 
 def hangs(_request: Received) -> str | None:
@@ -58,7 +58,7 @@ async def test_endpoints_that_hang_delay_nobody_and_a_worker_that_is_killed_lose
 
 
 async def _until_no_job_waits(app: RunningApp) -> None:
-    """Wait until the worker has done all jobs that are no deliveries."""
+    """Wait until the worker has done all jobs but deliveries."""
     query = text("SELECT count(*) FROM procrastinate_jobs WHERE queue_name = 'default' AND status <> 'failed'")
     left = 1
     while left:

@@ -1,4 +1,4 @@
-"""What operators do on the console: two at once, an act in words before it, and what is personal in no address."""
+"""What operators do on the console: concurrent acts, a confirmation before each, no personal data in addresses."""
 
 from uuid import uuid4
 
@@ -17,7 +17,7 @@ from tests.support.resellers import approved_purchase, new_month, new_operator, 
 
 
 async def marked(browser: PlainBrowser, act: str, *ids: str) -> Shown:
-    """Mark rows and press a button; the answer asks whether one is sure."""
+    """Mark rows and press a button; the answer asks for confirmation."""
     page = await browser.get("/console/compras")
     token = page.form("/console/compras/reprovar").fields["csrf"]
     answer = await browser.client.post(f"/console/compras/{act}", data={"csrf": token, "id": list(ids)})
@@ -25,7 +25,7 @@ async def marked(browser: PlainBrowser, act: str, *ids: str) -> Shown:
 
 
 async def sure(browser: PlainBrowser, asked: Shown, action: str, *ids: str, **typed: str) -> Shown:
-    """Confirm an act that was asked about."""
+    """Confirm an act."""
     fields = asked.form(action).fields | typed | {"id": list(ids)}
     return Shown(await browser.client.post(action, data=fields))
 
@@ -321,7 +321,7 @@ async def test_of_two_who_decide_on_a_document_the_second_is_told_who_did(app: R
         desk_of(app, "atendente", full_name="Ivo Sampaio") as ivo,
     ):
         hers, his = await joana.get(f"{path}/conferir"), await ivo.get(f"{path}/recusar")
-        assert (await joana.send(hers, f"{path}/conferir")).status == 422, "what was compared is to be said"
+        assert (await joana.send(hers, f"{path}/conferir")).status == 422, "the operator has to state what was compared"
         done = await joana.send(hers, f"{path}/conferir", None, words="Foto e nome com a pessoa")
         assert done.status == 303
         late = await ivo.send(his, f"{path}/recusar", None, words="A foto está ilegível")

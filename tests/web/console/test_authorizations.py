@@ -1,4 +1,4 @@
-"""Decisions on the console: filters in the address, pages, why, and the CSV; without scripts."""
+"""Decisions on the console: filters in the address, pages, reasons, and the CSV; without scripts."""
 
 import csv
 import io
@@ -25,7 +25,7 @@ async def holder(app: RunningApp) -> Person:
 
 @pytest.fixture(scope="module")
 async def account(app: RunningApp, holder: Person) -> str:
-    """An account with a refusal for want of balance, one for a broken MCC, and 55 purchases."""
+    """An account with a refusal for lack of balance, one for a malformed MCC, and 55 purchases."""
     reference = await open_benefit_account(app.operator(), user_id=holder.id, FOOD=1_000_000, MEAL=3_250, CASH=0)
     asked = [purchase(reference, "10.00", "5411", merchant=f"MERCADO {number:02d}") for number in range(55)]
     asked += [purchase(reference, "38.90", "5811", merchant=HOSTILE), purchase(reference, "5.00", "58A1")]
@@ -66,7 +66,7 @@ async def test_the_panel_draws_how_long_answers_took(desk: PlainBrowser, account
     panel = await desk.get("/console")
     _, _, drawn = panel.answer.text.partition('id="h-lat"')
     assert "<svg" in drawn.partition("</figure>")[0]
-    assert " ms</td>" in drawn, f"the answers of {account} took some time"
+    assert " ms</td>" in drawn, f"the answers of {account} took longer than expected"
 
 
 async def test_what_is_wrong_with_a_filter_is_said_at_it(desk: PlainBrowser, account: str) -> None:
@@ -75,7 +75,9 @@ async def test_what_is_wrong_with_a_filter_is_said_at_it(desk: PlainBrowser, acc
     for told in ("Uma conta tem letras", "Escolha uma das opções.", "Escreva um dia", "não tem: cor"):
         assert told in wrong.text
     assert (await desk.get(f"{HOME}?conta={account}&depois=nada")).status == 404
-    assert "Nada com esses filtros" in (await desk.get(f"{HOME}?conta={uuid4()}")).text, "an account that there is not"
+    assert "Nada com esses filtros" in (await desk.get(f"{HOME}?conta={uuid4()}")).text, (
+        "an account that does not exist"
+    )
 
 
 async def test_a_decision_tells_how_it_came_about_and_the_person_sees_the_look(
@@ -83,7 +85,7 @@ async def test_a_decision_tells_how_it_came_about_and_the_person_sees_the_look(
 ) -> None:
     found = await desk.get(f"{HOME}?conta={account}&resposta=51")
     assert HOSTILE in found.text
-    assert HOSTILE not in found.answer.text, "what a shop calls itself stays text"
+    assert HOSTILE not in found.answer.text, "a merchant's name stays text"
     shown = await desk.get(next(link for link in found.links if link.startswith(f"{HOME}/")))
     for told in ("Faltaram R$ 6,40", "Refeição tinha R$ 32,50", "Respondemos 51", "Zulmira Quaresma"):
         assert told in shown.text

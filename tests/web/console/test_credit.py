@@ -1,4 +1,4 @@
-"""The credit desk's records: what became of people, by form, from a CSV and by the API, and who looked at a CPF."""
+"""The credit desk's records: outcomes of loans, by form, CSV and API, and who looked at a CPF."""
 
 from carteira.credit.score import shipped
 from tests.support.app import RunningApp
@@ -82,5 +82,5 @@ async def test_a_model_is_put_in_force_by_two_and_gone_back_from_by_one(app: Run
         done = await berta.follow(await berta.send(await berta.get(back), back, None, reason="Pior na prática"))
         assert "está em vigor." in done.text
     async with desk_of(app, "auditor") as browser:
-        assert f"{path}/escolher" not in (await browser.get(path)).links, "who only reads has nothing to press"
+        assert f"{path}/escolher" not in (await browser.get(path)).links, "a reader sees no buttons"
         assert (await browser.get("/console/modelos/nenhum")).status == 404

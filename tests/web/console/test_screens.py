@@ -1,4 +1,4 @@
-"""What the console's further screens do: secrets shown once, files and schedules, rules with their effect, topics."""
+"""The console's other screens: secrets shown once, files and schedules, rules with their effect, topics."""
 
 import re
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from tests.support.resellers import new_month, new_reseller
 
 
 async def send_several(browser: PlainBrowser, page: Shown, action: str, fields: Mapping[str, object]) -> Shown:
-    """Send a form in which one name comes several times."""
+    """Send a form in which one name occurs several times."""
     form = page.form(action)
     return Shown(await browser.client.post(form.action, data={**form.fields, **fields}))
 
@@ -116,7 +116,7 @@ async def test_somebody_is_added_with_a_password_that_is_shown_once(app: Running
         assert again.status == 409
         assert password not in again.answer.text
     answer = await app.client.post("/auth/login", data={"username": email, "password": password})
-    assert answer.status_code in {200, 403}, "the password is right; another has to be chosen first"
+    assert answer.status_code in {200, 403}, "the password is right; a new one has to be chosen first"
 
 
 async def test_a_file_of_accounts_is_checked_and_sent_once(app: RunningApp) -> None:
@@ -232,7 +232,7 @@ async def test_a_lost_card_is_blocked_at_the_counter_and_its_person_sees_who_loo
         assert here in found.links
         assert here in (await browser.get(f"/console/cartoes?pessoa={person.id}")).links
         hidden = await browser.get(f"/console/cartoes?cartao={card['card_number']}")
-        assert here not in hidden.links, "a number in an address finds nothing"
+        assert here not in hidden.links, "a card's number in an address finds nothing"
         blocked = await browser.send(await browser.get(f"{here}/bloquear"), f"{here}/bloquear")
         assert "Cartão bloqueado." in (await browser.follow(blocked)).text
         assert here in (await browser.get("/console/cartoes")).links

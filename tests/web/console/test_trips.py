@@ -1,4 +1,4 @@
-"""How often each screen of the console travels to PostgreSQL: three times at most, or it says why."""
+"""How many trips each screen of the console makes to PostgreSQL: three at most, or with a reason."""
 
 from carteira.identity.roles.shipped import ADMINISTRATOR
 from carteira.web.console.screens import GROUPS
@@ -9,19 +9,22 @@ from tests.support.trips import counted
 
 MOST = 3
 ASKS = 4
-"""Who asks is read of PostgreSQL once in a while, and Redis is not asked each time: the fewest trips count."""
+"""How often each screen is opened. Standings are read again at times: the fewest trips count."""
 EXCEPTIONS = {
     "/console": 12,
     "/console/contas": 5,
     "/console/compras": 5,
     "/console/meses": 4,
 }
-"""Screens that travel more often where there is something to show, and how often at most: the panel, whose parts are
-asked for side by side, and lists that the API reads by the same verbs (`tests/house/test_trips.py` says why)."""
+"""Screens that make more trips where there is something to show, and their maximum.
+
+They are the panel, which reads its parts concurrently, and lists that use the API's verbs (`tests/house/test_trips.py`
+gives the reasons).
+"""
 
 
 async def fewest(browser: PlainBrowser, path: str) -> list[str]:
-    """Open a screen a few times; give the fewest trips, without those that prepare a statement, once a connection."""
+    """Open a screen a few times; return the fewest trips, without those that prepare a statement once a connection."""
     best: list[str] | None = None
     for _ in range(ASKS):
         with counted() as trips:

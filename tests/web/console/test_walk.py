@@ -1,4 +1,4 @@
-"""Each address of the console as a stranger, a citizen and each role that ships: who may, and what others are told."""
+"""Each address of the console as a stranger, a citizen and each role that ships: access, and the refusals of others."""
 
 import re
 from uuid import uuid4
@@ -17,11 +17,11 @@ from tests.support.console import desk_of
 from tests.support.pages import PlainBrowser, Shown
 
 ENDLESS = live.PATH
-"""What answers for as long as it is open: tests/browser/test_console.py watches it."""
+"""Addresses that stream for as long as they are open: tests/browser/test_console.py tests them."""
 
 
 def screens_of(app: RunningApp) -> list[tuple[str, str, frozenset[str]]]:
-    """Give each method and address under the console, with the claims that it demands."""
+    """Return each method and address under the console, with the claims that it demands."""
     return [
         (method, route.path or "", frozenset(claim for one in _claims(route) for claim in one.claims))
         for route in iter_route_contexts(app.api.routes)
@@ -84,5 +84,5 @@ async def test_a_role_finds_what_its_claims_open_and_nothing_else(app: RunningAp
         hidden = {one.path for one in drawn if one.claim and role != ADMINISTRATOR and one.claim not in ROLES[role]}
         home = await browser.open(HOME)
         assert home.status == 200
-        assert not hidden & set(home.links), "what a role may not see is not in its pages"
+        assert not hidden & set(home.links), "a role's pages link to nothing that it may not see"
         assert {one.path for one in drawn} - hidden <= set(home.links)
