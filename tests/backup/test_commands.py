@@ -63,7 +63,7 @@ def test_key_files_travel_in_one_and_never_over_others(tmp_path: Path) -> None:
     [
         ({"backup_url": "file:///b"}, "BACKUP_RECIPIENTS precisa ser definida com BACKUP_URL"),
         ({"erasure_journal_url": "file:///b"}, "BACKUP_RECIPIENTS precisa ser definida com ERASURE_JOURNAL_URL"),
-        ({"backup_url": "ftp://b", "backup_recipients": "KEY"}, "deve ser file:///pasta ou s3://balde/prefixo"),
+        ({"backup_url": "ftp://b", "backup_recipients": "KEY"}, "deve ser file:///pasta ou s3://bucket/prefixo"),
         ({"backup_recipients": "age1nope"}, "não é uma chave pública age"),
         (
             {"backup_url": "file:///b", "erasure_journal_url": "file:///b", "backup_recipients": "KEY"},

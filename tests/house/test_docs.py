@@ -150,3 +150,19 @@ def shape_of(page: Path) -> dict[str, list[str]]:
 @pytest.mark.parametrize("translated", TRANSLATED, ids=name_of)
 def test_a_translation_keeps_step(translated: Path) -> None:
     assert shape_of(translated) == shape_of(TRANSLATED[translated])
+
+
+COMMENT = re.compile(r"(?:^|\s)# (.*[a-z].*)$", re.MULTILINE)
+SAID_ALIKE = re.compile(r"\d+ (blocos|lançamentos)\b.*|[a-z_]+(, [a-z_]+)*")
+"""What the product prints, in Portuguese on both pages, and names of fields."""
+
+
+def comments_of(page: Path) -> set[str]:
+    blocks = re.findall(r"^ *```.*?^ *```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    return {comment for block in blocks for comment in COMMENT.findall(block)}
+
+
+@pytest.mark.parametrize("translated", TRANSLATED, ids=name_of)
+def test_comments_of_commands_are_translated_too(translated: Path) -> None:
+    left = comments_of(translated) & comments_of(TRANSLATED[translated])
+    assert not [comment for comment in left if not SAID_ALIKE.fullmatch(comment)]

@@ -44,7 +44,7 @@ async def check(
     if config.documents is not None:
         faults += await _missing(config, manifest)
     if (await log_of(config.place, manifest)).gap:
-        faults.append("falta um pedaço do log do PostgreSQL: um restore para antes dele")
+        faults.append("falta um pedaço do log do PostgreSQL: uma restauração para antes dele")
     return faults
 
 

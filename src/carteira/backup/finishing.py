@@ -87,7 +87,7 @@ async def bring_back_base_b(
     if part is None or config.credit is None:
         return
     if not again and not await credit.is_empty(config.credit):
-        raise BackupFailed(f"a tabela {config.credit.table} da base B não está vazia (--again continua um restore)")
+        raise BackupFailed(f"a tabela {config.credit.table} da base B não está vazia (--again retoma uma restauração)")
     loop = asyncio.get_running_loop()
     async with credit.feeding(config.credit) as feed:
 

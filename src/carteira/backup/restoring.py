@@ -100,7 +100,7 @@ def lay_down(  # noqa: PLR0913 - what, from where, to where
     """
     mark = folder.with_name(f".{folder.name}.restoring")
     if folder.exists() and any(folder.iterdir()) and not mark.exists():
-        raise BackupFailed(f"{folder} não está vazia: um restore só vai para uma pasta vazia")
+        raise BackupFailed(f"{folder} não está vazia: uma restauração só vai para uma pasta vazia")
     part = manifest.parts.get(BASE)
     if part is None:
         raise BackupFailed(f"o backup {manifest.id} não tem uma cópia física do PostgreSQL")

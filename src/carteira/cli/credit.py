@@ -104,7 +104,7 @@ def train(
     ] = None,
     store: Annotated[bool, typer.Option("--store", help="Guarda o modelo como versão, a escolher no console.")] = False,
 ) -> None:
-    """Treina o score e mostra o que foi medido em pessoas que ele não viu."""
+    """Treina a pontuação e mostra os resultados em pessoas que ela não viu."""
     from carteira import credit
 
     if scorecard is None and not store:
@@ -114,7 +114,7 @@ def train(
         if scorecard is not None:
             scorecard.write_text(trained.text)
     except (credit.TooFewPeople, credit.MissingLibrary, OSError) as error:
-        fail(f"o score não pôde ser treinado: {error}")
+        fail(f"a pontuação não pôde ser treinada: {error}")
     where = f"; modelo em {scorecard}" if scorecard is not None else ""
     out.print(f"{trained.people} pessoas; {trained.card.model_version}{where}", highlight=False, soft_wrap=True)
     out.print(json.dumps(trained.measures, indent=2, ensure_ascii=False, default=str), highlight=False)

@@ -75,7 +75,7 @@ def home(  # noqa: PLR0913 - what, to where
     mark = folder.with_name(f".{folder.name}.carteira-restore")
     again = mark.exists()
     if is_home(folder) and not again:
-        fail(f"{folder} não está vazia: um restore só vai para uma pasta vazia.")
+        fail(f"{folder} não está vazia: uma restauração só vai para uma pasta vazia.")
     there = settings.model_copy(update={"carteira_home": folder})
     plan = _planned(settings, key, _Asked(set_id, until, form, keys, unsigned))
     _confirm([f"uma pasta nova: {folder}"], plan, yes=yes)
@@ -231,7 +231,7 @@ def _planned(settings: Settings, key: "PrivateKey", asked: _Asked) -> Plan:
     from carteira.backup import place, restoring, signing
 
     if settings.environment == "production" and settings.erasure_journal_url is None:
-        fail("ERASURE_JOURNAL_URL não está definida: sem o diário, um restore desfaria eliminações de pessoas.")
+        fail("ERASURE_JOURNAL_URL não está definida: sem o diário, uma restauração desfaria eliminações de pessoas.")
     config = backup_config(settings)
 
     async def find() -> "tuple[Manifest, Log]":
@@ -277,7 +277,7 @@ def _insist_on_empty(conninfo: str, where: str) -> None:
     query = "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')"
     with psycopg.connect(conninfo) as connection:
         if connection.execute(query).fetchone() != (0,):
-            fail(f"o banco de dados em {where} não está vazio: um restore só vai para um banco vazio.")
+            fail(f"o banco de dados em {where} não está vazio: uma restauração só vai para um banco vazio.")
 
 
 def _whole(settings: Settings, key: "PrivateKey", folder: Path, plan: Plan, intents: Intents) -> "Restored":

@@ -199,7 +199,7 @@ def _load_dump(config: BackupConfig, manifest: Manifest, key: PrivateKey, folder
         address = DatabaseAddress.parse(servers.endpoints.superuser_url.rpartition("/")[0] + f"/{DATABASE}")
         with psycopg.connect(address.conninfo, autocommit=True) as connection:
             if connection.execute("SELECT FROM pg_class WHERE relname = 'alembic_version'").fetchone() is not None:
-                raise BackupFailed(f"{folder} não está vazia: um restore só vai para uma pasta vazia")
+                raise BackupFailed(f"{folder} não está vazia: uma restauração só vai para uma pasta vazia")
             if manifest.owner != OWNER:
                 connection.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(manifest.owner)))
         restoring.load_dump(config, manifest, key, Programs(address), tell("dump"))

@@ -23,7 +23,7 @@ async def look(settings: Settings) -> AsyncIterator[Diagnosis]:
         return
     open_journal = erasure_journal(settings)
     if open_journal is None:
-        advice = "sem ele, um restore desfaz eliminações de pessoas"
+        advice = "sem ele, uma restauração desfaz eliminações de pessoas"
         yield warn(AREA, "ERASURE_JOURNAL_URL não está definida", advice)
     else:
         await open_journal().entries()

@@ -41,8 +41,8 @@ _HOW = {
     "sms_url": "o https:// do provedor de SMS",
     "public_url": "o https:// em que as pessoas chegam à Carteira",
     "trusted_proxies": "as redes dos seus proxies, ou none",
-    "documents_url": "file:///pasta ou s3://balde/prefixo",
-    "erasure_journal_url": "file:///pasta ou s3://balde/prefixo, longe do banco de dados",
+    "documents_url": "file:///pasta ou s3://bucket/prefixo",
+    "erasure_journal_url": "file:///pasta ou s3://bucket/prefixo, longe do banco de dados",
     "malware_scan": "required, com CLAMD_URL, ou off",
     "recharge_without_payment": "true ou false: se recarregar um cartão de transporte dispensa pagamento",
 }

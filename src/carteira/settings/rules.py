@@ -80,7 +80,7 @@ def storage(text: str) -> str:
     is_folder = parts.scheme == "file" and parts.path.startswith("/") and not parts.netloc
     is_bucket = parts.scheme == "s3" and bool(parts.netloc)
     if not (is_folder or is_bucket) or parts.query or parts.fragment:
-        raise ValueError("deve ser file:///pasta ou s3://balde/prefixo")
+        raise ValueError("deve ser file:///pasta ou s3://bucket/prefixo")
     return text
 
 
