@@ -67,7 +67,7 @@ def test_the_walk_sees_a_lenient_field() -> None:
 def test_nothing_but_the_readers_reads_days_out_of_texts(word: str) -> None:
     """The exceptions read text that our own code wrote, or that is not a date typed by a person."""
     known = {
-        "date.fromisoformat(": {"credit/base_b.py", "inbox/texts.py", "kit/web/versions.py", "notices/letters.py"},
+        "date.fromisoformat(": {"credit/base_b.py", "inbox/texts.py", "kit/web/versions.py", "notices/emails.py"},
         "strptime(": {"backup/place.py"},
         "isdecimal(": {"kit/web/idempotency.py", "schema.py"},
         "AwareDatetime": {"kit/values/days.py"},

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from standardwebhooks.webhooks import WebhookVerificationError
 
 from carteira.kit.outbound import targets
-from carteira.webhooks import CATALOG, service, upkeep
+from carteira.webhooks import CATALOG, maintenance, service
 from tests.support.app import RunningApp
 from tests.support.benefits import AUTHORIZER, processor_headers, purchase
 from tests.support.machines import acting, new_acting, new_machine
@@ -324,16 +324,16 @@ async def test_what_piles_up_disables_its_endpoint_and_what_is_old_is_forgotten(
     for _ in range(3):
         await open_account(operator)
     await app.work_off()
-    monkeypatch.setattr(upkeep, "MOST_WAITING", 2)
+    monkeypatch.setattr(maintenance, "MOST_WAITING", 2)
     async with app.database.transaction() as tx:
-        await upkeep.disable_overrun(tx)
+        await maintenance.disable_overrun(tx)
     await app.work_off()
     assert (await hook.shown())["disabled_by"] == "overrun"
     assert [one["state"] for one in await hook.deliveries()] == ["dead"] * 3
     async with app.database.transaction() as tx:
-        assert await upkeep.forget_old(tx, timedelta(days=1)) == 0
+        assert await maintenance.forget_old(tx, timedelta(days=1)) == 0
     async with app.database.transaction() as tx:
-        assert await upkeep.forget_old(tx, timedelta(days=-1)) >= 3
+        assert await maintenance.forget_old(tx, timedelta(days=-1)) >= 3
     assert await hook.deliveries() == []
 
 
@@ -346,8 +346,8 @@ async def test_what_no_run_has_come_for_is_taken_up(app: RunningApp, operator: P
         await tx.execute(text("DELETE FROM procrastinate_jobs WHERE task_name = 'webhooks:deliver'"))
     await pass_time(app)
     async with app.database.transaction() as tx:
-        await upkeep.observe(tx)
-        await upkeep.take_up(tx)
+        await maintenance.observe(tx)
+        await maintenance.take_up(tx)
     await app.work_off()
     assert len(receiver.requests) == 2
 

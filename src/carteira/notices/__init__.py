@@ -22,8 +22,8 @@ from carteira.kit.db.session import Tx
 from carteira.kit.module import Module
 from carteira.kit.outbound.mail import Mailer
 from carteira.kit.values.clock import clock
-from carteira.notices import letters
-from carteira.notices.letters import Addressed, Told
+from carteira.notices import emails
+from carteira.notices.emails import Addressed, Told
 from carteira.notices.operations import Approvers, of_decided, of_waiting
 
 __all__ = ["STALE", "TOPICS", "module"]
@@ -33,17 +33,17 @@ _RETRY = RetryStrategy(max_attempts=8, exponential_wait=3)
 
 Write = Callable[[Tx, Told], Awaitable[Addressed | None]]
 TOPICS: dict[str, tuple[str, Write]] = {
-    "documents.expiring": ("tell_document_expiring", letters.of_document),
-    "documents.refused": ("tell_document_refused", letters.of_refused_document),
-    "documents.reviewed": ("tell_document_reviewed", letters.of_reviewed_document),
+    "documents.expiring": ("tell_document_expiring", emails.of_document),
+    "documents.refused": ("tell_document_refused", emails.of_refused_document),
+    "documents.reviewed": ("tell_document_reviewed", emails.of_reviewed_document),
     "operations.decided": ("tell_operation_decided", of_decided),
-    "payments.returned": ("tell_payment_returned", letters.of_returned_payment),
-    "resellers.cashback_credited": ("tell_cashback_credited", letters.of_cashback),
-    "resellers.purchase_approved": ("tell_purchase_approved", letters.of_decided_purchase),
-    "resellers.purchase_rejected": ("tell_purchase_rejected", letters.of_decided_purchase),
-    "transit.card_blocked": ("tell_card_blocked", letters.of_blocked_card),
-    "transit.card_cancelled": ("tell_card_cancelled", letters.of_cancelled_card),
-    "transit.card_unblocked": ("tell_card_unblocked", letters.of_unblocked_card),
+    "payments.returned": ("tell_payment_returned", emails.of_returned_payment),
+    "resellers.cashback_credited": ("tell_cashback_credited", emails.of_cashback),
+    "resellers.purchase_approved": ("tell_purchase_approved", emails.of_decided_purchase),
+    "resellers.purchase_rejected": ("tell_purchase_rejected", emails.of_decided_purchase),
+    "transit.card_blocked": ("tell_card_blocked", emails.of_blocked_card),
+    "transit.card_cancelled": ("tell_card_cancelled", emails.of_cancelled_card),
+    "transit.card_unblocked": ("tell_card_unblocked", emails.of_unblocked_card),
 }
 """The topics with notices: each one's job, and the function that writes its e-mail."""
 

@@ -16,7 +16,7 @@ from carteira.kit.security import approvals
 from carteira.kit.security.approvals import PendingOperation
 from carteira.kit.values.clock import SAO_PAULO
 from carteira.kit.web.access import Bindings
-from carteira.notices.letters import Addressed, Told
+from carteira.notices.emails import Addressed, Told
 
 LISTED = 20
 """Operations that one e-mail lists; of the others it says how many they are."""

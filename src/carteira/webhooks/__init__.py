@@ -69,9 +69,9 @@ def module(config: WebhookConfig, sources: Sequence[HappeningSource]) -> Module:
     from carteira.webhooks.delivering import Sender
     from carteira.webhooks.fanning import fan_out, wanted
     from carteira.webhooks.jobs import make_blueprint
+    from carteira.webhooks.maintenance import observe
     from carteira.webhooks.routes import router
     from carteira.webhooks.service import Keeping
-    from carteira.webhooks.upkeep import observe
 
     def sender_of(database: Database) -> Sender:
         return Sender(database, config.targets, config.sealer, config.standing)

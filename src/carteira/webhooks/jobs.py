@@ -8,7 +8,7 @@ from procrastinate import Blueprint, JobContext
 
 from carteira.kit.db import jobs
 from carteira.kit.db.engine import Database
-from carteira.webhooks import upkeep
+from carteira.webhooks import maintenance
 from carteira.webhooks.delivering import Sender, deliver
 
 SenderOf = Callable[[Database], Sender]
@@ -29,8 +29,8 @@ def make_blueprint(sender_of: SenderOf, *, kept: timedelta) -> Blueprint:
         """Queue stuck deliveries again, and disable endpoints with too many waiting ones."""
         database: Database = context.additional_context["database"]
         async with database.transaction() as tx:
-            await upkeep.disable_overrun(tx)
-            await upkeep.take_up(tx)
+            await maintenance.disable_overrun(tx)
+            await maintenance.take_up(tx)
 
     @blueprint.periodic(cron="50 6 * * *")
     @blueprint.task(name="forget_old", queueing_lock="webhooks.forget_old", pass_context=True)
@@ -39,7 +39,7 @@ def make_blueprint(sender_of: SenderOf, *, kept: timedelta) -> Blueprint:
         database: Database = context.additional_context["database"]
         while True:
             async with database.transaction() as tx:
-                if await upkeep.forget_old(tx, kept) == 0:
+                if await maintenance.forget_old(tx, kept) == 0:
                     return
 
     return blueprint
