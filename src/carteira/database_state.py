@@ -133,9 +133,9 @@ class DatabaseWatch:
     def _tell(self, reason: str | None) -> None:
         if reason != self._database.gate.reason:
             if reason is None:
-                log.info("database is well")
+                log.info("database usable")
             else:
-                log.warning("database cannot be used", reason=reason)
+                log.warning("database not usable", reason=reason)
         self._database.gate.reason = reason
 
     def _drop(self) -> None:

@@ -142,9 +142,9 @@ class _Rounds:
             try:
                 await self._go_round()
             except DatabaseDown:
-                logger.warning("worker waits for the database")
+                logger.warning("database unavailable, worker waits")
             except Exception:
-                logger.exception("round failed")
+                logger.exception("worker round failed")
             await _pause(stop, ROUND_SECONDS)
 
     async def _go_round(self) -> None:
@@ -186,7 +186,7 @@ async def _work_off(
             async with app.open_async():
                 await _run_queue(app, stop, {"database": database, "settings": settings})
         except Exception as error:  # noqa: BLE001 - the queue begins again whatever it was
-            logger.warning("queue interrupted", error=type(error).__name__)
+            logger.warning("job queue interrupted", error=type(error).__name__)
             await _pause(stop, DOWN_SECONDS)
 
 
@@ -264,9 +264,9 @@ class _Following:
                     self._ready[follower.name].set()
                 seconds = HELD_UP_SECONDS if is_held_up else HEARING_SECONDS if self.is_hearing() else DEAF_SECONDS
             except DatabaseDown:
-                logger.info("followers wait for the database")
+                logger.info("database unavailable, followers wait")
             except Exception:
-                logger.exception("look failed")
+                logger.exception("follower poll failed")
             await _pause(stop, LEAST_SECONDS)
             await _pause(stop, seconds, self._woken)
 

@@ -115,7 +115,7 @@ async def test_what_postgresql_let_go_of_is_told_of_and_gone_on_after(
         async with archiving(settings, tmp_path / "two"):
             last = await asyncio.to_thread(switch, running, 1)
             await until(lambda: there(settings, f"{last}*"), "the log goes on after the gap")
-    assert "log has a gap: make a backup" in {line["event"] for line in lines}
+    assert "log has a gap, new backup needed" in {line["event"] for line in lines}
     log = await copied(settings, running, first)
     assert (log.gap, log.last is not None and log.last < last) == (True, True)
     assert not (await copied(settings, running, last)).gap

@@ -26,7 +26,7 @@ from tests.support.ledger import open_system_accounts
 from tests.support.traffic import Ears, Heads, offset, proven, write, written
 
 pytestmark = [pytest.mark.integration]
-LOOKED = "positions looked at after a restore"
+LOOKED = "positions checked after a restore"
 SPENT = 20_000
 """The number of past transactions of the first cluster; the second one has none."""
 

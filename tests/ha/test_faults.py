@@ -45,18 +45,8 @@ class Fault:
     """What happens, and for how long purchases may stand still because of it.
 
     Attributes:
-
-    strike: Makes it happen; returns what an operator does about it afterwards.
-
-    most_seconds: The longest time without an approval that is accepted.
-
-    is_felt: Whether some purchases are answered `07` meanwhile.
-
-    clients_leave: Whether clients leave a server that does not answer for `PATIENCE_SECONDS`.
-
-    Attributes:
-        strike: Has it happen; returns what an operator does about it in the end.
-        most_seconds: The longest time without an approval that is taken.
+        strike: Makes it happen; returns what an operator does about it afterwards.
+        most_seconds: The longest time without an approval that is accepted.
         is_felt: Whether some purchases are answered `07` meanwhile.
         clients_leave: Whether clients leave a server that does not answer for `PATIENCE_SECONDS`.
     """

@@ -62,7 +62,7 @@ class Machine:
         """Start a command as the user, in its own session."""
         identity = {"user": self.user, "group": self.group, "extra_groups": []} if os.getuid() == 0 else {}
         with log.open("ab") as out:
-            return subprocess.Popen(  # type: ignore[call-overload, no-any-return]  # as root it has three more arguments
+            return subprocess.Popen(  # type: ignore[call-overload, no-any-return] # three more arguments as root
                 command,
                 env=self.environment() | more,
                 cwd=self.home,

@@ -83,7 +83,7 @@ async def test_a_known_session_goes_on_and_one_line_says_when_it_begins_and_ends
             assert [await look(app, person) for _ in range(2)] == [200] * 2
     assert served_stale() - before == 6
     told = [line["event"] for line in lines if line["event"].startswith("database ")]
-    assert told == ["database away: known sessions go on", "database back: sessions read from it again"] * 2
+    assert told == ["database unavailable, cached standings used", "database available, standings read again"] * 2
 
 
 async def end_sessions(here: RunningApp, person: Person) -> None:

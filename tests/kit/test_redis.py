@@ -43,7 +43,7 @@ async def test_who_is_away_is_left_alone_for_a_while(nowhere: Redis) -> None:
     with capture_logs() as lines:
         assert [await redis.ask(ask) for _ in range(3)] == [None] * 3
     assert len(asked) == 1
-    assert [line["event"] for line in lines] == ["redis away"]
+    assert [line["event"] for line in lines] == ["redis unavailable"]
     assert await redis.ask(ask, even_if_away=True) is None
     assert len(asked) == 2
 

@@ -42,7 +42,9 @@ class Kept:
                     self._write(path, known)
                 return known
         except OSError as error:
-            log.warning("what the assistant learns cannot be kept", folder=str(self.folder), error=str(error))
+            log.warning(
+                "assistant vectors not stored", folder=str(self.folder), error=type(error).__name__, detail=str(error)
+            )
         return known if known is not None else learn()
 
     @contextmanager
@@ -69,6 +71,6 @@ def _read(path: Path) -> Matrix | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, EOFError) as error:
-        log.warning("what the assistant learnt cannot be read and is learnt anew", error=str(error))
+        log.warning("assistant vectors not read, computed again", error=type(error).__name__, detail=str(error))
         return None
     return matrix

@@ -142,7 +142,7 @@ class ModelCache:
         try:
             return embedding.encoder()
         except (ImportError, OSError, ValueError) as error:
-            log.warning("no sentence encoder; words only", error=type(error).__name__)
+            log.warning("no sentence encoder, words alone used", error=type(error).__name__)
             self._wants_vectors = False
             return None
 
@@ -152,6 +152,6 @@ class ModelCache:
             try:
                 await self.ready(database)
             except EXPECTED as error:
-                log.warning("assistant not ready yet", error=problem_of(error).code)
+                log.warning("assistant not ready", error=problem_of(error).code)
                 await asyncio.sleep(DOWN_SECONDS)
         log.info("assistant ready", topics=len(self._mind.topics), vectors=self.has_vectors)

@@ -25,7 +25,7 @@ _NAMES = {
 
 
 def of_keys(settings: Settings) -> list[web.HouseAge]:
-    """Return how old the active key of each ring is, and what is wrong with its file."""
+    """Return the age of each ring's active key, and what is wrong with its file."""
     found = []
     for ring in key_rings.rings_on(settings):
         what, path = _NAMES[ring.name], ring.path(settings)
@@ -48,7 +48,7 @@ def of_keys(settings: Settings) -> list[web.HouseAge]:
 
 
 async def of_backup(settings: Settings, config: BackupConfig) -> web.HouseAge:
-    """Return the age of the newest complete backup; or that the place does not answer."""
+    """Return the age of the newest complete backup, or that the place does not answer."""
     what = "Backup inteiro mais novo"
     if settings.backup_url is None:
         is_fine = settings.environment == "development"

@@ -24,7 +24,7 @@ async def check(
         ObjectsDown: the place does not answer.
     """
     faults = []
-    if manifest.signature:  # older ones have none, which a restore reports
+    if manifest.signature:  # older backups have none, which a restore reports
         try:
             signing.insist(manifest, await asyncio.to_thread(signing.ring_of, config.settings))
         except BackupFailed as failed:

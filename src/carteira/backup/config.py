@@ -21,13 +21,13 @@ class BackupConfig:
 
     settings: Settings
     credit: credit.CreditConfig | None
-    """Of base B; None: the module is off."""
+    """The settings of base B; None: the module is off."""
     opened: ObjectStore | None = None
-    """The place, if the settings do not name it."""
+    """The place, for callers whose settings do not name it."""
 
     @cached_property
     def place(self) -> ObjectStore:
-        """Where backups lie.
+        """The place of the backups.
 
         Raises:
             BackupFailed: it is not said.
@@ -36,7 +36,7 @@ class BackupConfig:
 
     @cached_property
     def documents(self) -> ObjectStore | None:
-        """Where documents lie; None: the module is off."""
+        """The documents' storage; None: the module is off."""
         if "documents" not in self.settings.modules:
             return None
         url = self.settings.documents_url or documents.folder_in(self.settings.carteira_home).as_uri()
@@ -56,7 +56,7 @@ class BackupConfig:
 
     @cached_property
     def address(self) -> DatabaseAddress:
-        """PostgreSQL, as the role that makes backups."""
+        """PostgreSQL's address, as the role that makes backups."""
         url = self.settings.backup_database_url
         if url is None:
             raise BackupFailed("BACKUP_DATABASE_URL não está definida (um usuário com REPLICATION que lê tudo)")

@@ -1,4 +1,4 @@
-"""Copying documents' segments between their storage and the place: they are sealed, and each is put once for all."""
+"""Copies documents' segments between their storage and the place: sealed, and once for all backups."""
 
 import asyncio
 import gzip
@@ -97,7 +97,7 @@ async def _copy(  # noqa: PLR0913 - from where to where, all by name
 
 
 def is_segment(name: str) -> bool:
-    """Return whether an object is a segment of a version, and not somebody else's file."""
+    """Return whether an object is a segment of a version, and not an unknown file."""
     folder, _, segment = name.partition("/")
     try:
         return UUID(hex=folder).hex == folder and segment.isdigit()

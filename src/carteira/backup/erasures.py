@@ -14,7 +14,7 @@ _ACTOR = Actor("command", "erasures apply")
 
 @dataclass(frozen=True, slots=True)
 class MoneyLeft:
-    """An erased person's balance in the restored state, in centavos, which has no owner any more."""
+    """The balance of an erased person in the restored state, in centavos; it has no owner any more."""
 
     user_id: UUID
     account_id: UUID
@@ -25,11 +25,11 @@ class MoneyLeft:
 
 @dataclass
 class ErasedAgain:
-    """What erasing again did."""
+    """The result of erasing again."""
 
     erased: int = 0
     absent: int = 0
-    """People who were erased before, or not registered yet."""
+    """People who had been erased before, or were not registered yet."""
     money: list[MoneyLeft] = field(default_factory=list)
 
 
@@ -68,6 +68,6 @@ def confirmed_of(entries: Sequence[identity.JournalEntry]) -> list[identity.Jour
 
 
 def open_of(entries: Sequence[identity.JournalEntry]) -> list[identity.JournalEntry]:
-    """Return the entries that may not have been committed, of people without a confirmed one."""
+    """Return the entries that may not have been committed, of people without a confirmed entry."""
     certain = {entry.user_id for entry in confirmed_of(entries)}
     return [entry for entry in entries if not entry.confirmed and entry.user_id not in certain]

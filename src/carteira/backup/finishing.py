@@ -1,4 +1,4 @@
-"""Restores all that is not PostgreSQL, after PostgreSQL, and verifies the whole."""
+"""Restores everything but PostgreSQL, after PostgreSQL, and verifies the whole."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -27,7 +27,7 @@ from carteira.kit.security.hash_chain import ChainVerification
 REBUILT = "credit."
 """The prefix of the names of base C's followers."""
 OPENED = 200
-"""How many documents are opened as a test."""
+"""The number of documents that are opened as a test."""
 
 
 @dataclass
@@ -106,7 +106,7 @@ async def begin_base_c_again(database: Database) -> None:
 
 
 async def catch_up(database: Database, followers: Sequence[Follower], tell: Callable[[int], None]) -> int:
-    """Run each follower to its end; return how many rows that was."""
+    """Run each follower to its end; return the number of rows."""
     rows = 0
     for follower in followers:
         while True:
@@ -120,7 +120,7 @@ async def catch_up(database: Database, followers: Sequence[Follower], tell: Call
 
 
 async def prove(config: BackupConfig, database: Database, manifest: Manifest, restored: Restored) -> None:
-    """Reconcile the ledger, verify the chains past the heads of the backup, and open documents."""
+    """Reconcile the ledger, verify the chains beyond the backup's heads, and open documents."""
     async with database.transaction() as tx:
         reconciled = await ledger.reconcile(tx)
     restored.entries = reconciled.entries

@@ -1,4 +1,4 @@
-"""The nightly backup, in a process of its own, since compressing and encrypting would delay the worker."""
+"""The nightly backup, in a process of its own, since compression and encryption would delay the worker."""
 
 import asyncio
 import sys
@@ -33,7 +33,7 @@ async def make(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - p
     try:
         _, said = await making.communicate()
     except asyncio.CancelledError:
-        making.terminate()  # the next one continues from its complete parts
+        making.terminate()  # the next run continues from its complete parts
         await making.wait()
         raise
     if making.returncode:

@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 
 
 def tell_nobody(_step: str) -> Progress:
-    """Report no step to anybody."""
+    """Return a callback that reports no progress."""
     return no_progress
 
 
@@ -92,7 +92,7 @@ async def _begun(config: BackupConfig, connection: psycopg.Connection) -> Manife
         if entry.name.endswith(f"/{UNFINISHED}") and clock.now() - entry.modified_at < RESUMED_WITHIN:
             manifest = Manifest.from_json(await config.place.get(entry.name))
             if manifest.system_id == system_id and manifest.parts:
-                log.info("backup goes on", id=manifest.id, parts=[*manifest.parts])
+                log.info("backup continued", id=manifest.id, parts=[*manifest.parts])
                 return manifest
     manifest = Manifest(
         id=place.new_id(),
@@ -121,7 +121,7 @@ _HEADS = {
 
 
 def _segment_now(connection: psycopg.Connection) -> str | None:
-    """Return the log's present segment; a replica cannot tell, and has the primary's log."""
+    """Return the log's present segment; a replica cannot, and has the primary's log."""
     query = "SELECT CASE WHEN NOT pg_is_in_recovery() THEN pg_walfile_name(pg_current_wal_lsn()) END"
     name = _one(connection, query)
     return None if name is None else str(name)

@@ -1,8 +1,8 @@
-"""The place of the backups, and what lies where in it.
+"""The place of the backups, and its layout.
 
-sets/<instant>/manifest.json            a backup that is whole; what is not named in one does not count
+sets/<instant>/manifest.json            a complete backup; what its manifest does not name does not count
 sets/<instant>/<part>/0000, 0001, …     its streams: gzip, then age, cut into pieces
-objects/<version>/<segment>             documents' segments, sealed as they lie in their storage; once for all backups
+objects/<version>/<segment>             documents' segments, sealed as in their storage; shared by all backups
 wal/<cluster>/<segment>, ….partial      PostgreSQL's log, each file gzip and age
 """
 
@@ -29,7 +29,7 @@ _NAME = "%Y%m%dT%H%M%S%fZ"
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A piece of a stream as it lies in the place."""
+    """A piece of a stream, as the place stores it."""
 
     name: str
     size: int
@@ -42,7 +42,7 @@ class Part:
 
     pieces: list[Piece]
     clear_bytes: int
-    """Its size before it was compressed."""
+    """Its size in bytes before compression."""
 
     @property
     def size(self) -> int:
@@ -52,7 +52,7 @@ class Part:
 
 @dataclass
 class Manifest:
-    """What a backup consists of."""
+    """The contents of a backup."""
 
     id: str
     began_at: str
@@ -63,52 +63,52 @@ class Manifest:
     postgresql: str
     """The server's version."""
     database: str
-    """The database's name, and its owner's."""
+    """The names of the database and of its owner."""
     owner: str
     system_id: str
-    """What the cluster is known by."""
+    """The cluster's identifier."""
     first_wal: str | None
-    """The segment of the log that a restore begins with; none without a physical part."""
+    """The segment of the log at which a restore begins; none without a physical part."""
     segment_bytes: int = 16 << 20
-    """How large the segments of the log are."""
+    """The size of the log's segments, in bytes."""
     last_wal: str | None = None
-    """The segment that the physical part itself ends in: up to there it has its own log."""
+    """The segment in which the physical part ends; it brings its own log up to there."""
     parts: dict[str, Part] = field(default_factory=dict)
     base_b_at: str | None = None
-    """The instant up to which base B is whole in it."""
+    """The instant up to which base B is complete."""
     objects: int = 0
     objects_bytes: int = 0
     heads: dict[str, str] = field(default_factory=dict)
-    """The heads of the chains just before, as `verify --expect` takes them."""
+    """The heads of the chains just before the backup, as `verify --expect` takes them."""
     objects_sha256: str = ""
     """The hash of the list of documents; none without documents."""
     signed_by: str = ""
-    """The id of the key that it is signed under."""
+    """The id of the key that signed it."""
     signature: str = ""
     format: int = FORMAT
 
     @property
     def size(self) -> int:
-        """Its own size in the place, in bytes, documents and log apart."""
+        """Its own size in the place in bytes, without documents and log."""
         return sum(part.size for part in self.parts.values())
 
     @property
     def made_at(self) -> datetime:
-        """When it was whole."""
+        """When it was completed."""
         return datetime.fromisoformat(self.ended_at)
 
     def to_json(self) -> bytes:
-        """Return its file."""
+        """Return its file's content."""
         return orjson.dumps(asdict(self), option=orjson.OPT_INDENT_2)
 
     def signed_content(self) -> bytes:
-        """Return what is signed: all but the signature, in an order of its own."""
+        """Return the signed content: everything but the signature, in a canonical order."""
         told = {name: value for name, value in asdict(self).items() if name != "signature"}
         return orjson.dumps(told, option=orjson.OPT_SORT_KEYS)
 
     @classmethod
     def from_json(cls, content: bytes) -> "Manifest":
-        """Read its file.
+        """Parse its file.
 
         Raises:
             BackupDamaged: it is none, or of a later release.
@@ -132,12 +132,12 @@ def new_id() -> str:
 
 
 def began_at(set_id: str) -> datetime:
-    """Return when a backup began, by its name."""
+    """Return the instant at which a backup began, from its name."""
     return datetime.strptime(set_id, _NAME).replace(tzinfo=UTC)
 
 
 async def manifests(store: ObjectStore) -> list[Manifest]:
-    """Return the backups that are whole, oldest first.
+    """Return the complete backups, oldest first.
 
     Raises:
         ObjectsDown: the place does not answer.
@@ -160,12 +160,12 @@ async def manifest_of(store: ObjectStore, set_id: str | None) -> Manifest:
 
 
 def log_name(system_id: str, name: str) -> str:
-    """Return where a file of a cluster's log lies: other clusters have files of the same names."""
+    """Return the path of a file of a cluster's log; other clusters have files of the same names."""
     return f"{WAL}/{system_id}/{name}"
 
 
 async def segments(store: ObjectStore, system_id: str) -> dict[str, ObjectEntry]:
-    """Return the segments of a cluster's log by name, a last one that is not whole as `<segment>.partial`."""
+    """Return the segments of a cluster's log by name, an incomplete last one as `<segment>.partial`."""
     return {entry.name.rpartition("/")[2]: entry async for entry in store.entries(f"{WAL}/{system_id}/")}
 
 
@@ -175,7 +175,7 @@ async def stored_objects(store: ObjectStore) -> dict[str, int]:
 
 
 class PieceWriter:
-    """Cuts a stream into pieces and stores them, in a thread that waits."""
+    """Cuts a stream into pieces and stores them; for use in a thread, since it blocks."""
 
     def __init__(self, store: ObjectStore, folder: str, piece_bytes: int = PIECE_BYTES) -> None:
         self._store = store
@@ -185,14 +185,14 @@ class PieceWriter:
         self.pieces: list[Piece] = []
 
     def write(self, content: bytes) -> None:
-        """Take more of the stream. Raises as `ObjectStore.put_now`."""
+        """Write more of the stream. Raises as `ObjectStore.put_now`."""
         self._buffer += content
         while len(self._buffer) >= self._piece_bytes:
             self._store_piece(bytes(self._buffer[: self._piece_bytes]))
             del self._buffer[: self._piece_bytes]
 
     def end(self) -> None:
-        """Store what is left."""
+        """Store the rest."""
         if self._buffer or not self.pieces:
             self._store_piece(bytes(self._buffer))
             self._buffer.clear()
@@ -204,7 +204,7 @@ class PieceWriter:
 
 
 class PieceReader:
-    """Reads a stream from its pieces, each compared with its hash before any of it is used; in a thread that waits."""
+    """Reads a stream from its pieces, and checks each one's hash before using it; for a thread, since it blocks."""
 
     def __init__(self, store: ObjectStore, pieces: Sequence[Piece], tell: Callable[[int], None] | None = None) -> None:
         self._store = store
@@ -231,7 +231,7 @@ class PieceReader:
 
 
 def checked(store: ObjectStore, piece: Piece) -> bytes:
-    """Return a piece whose hash is right.
+    """Return a piece after checking its hash.
 
     Raises:
         BackupDamaged: it is missing or was changed.
@@ -260,10 +260,10 @@ def logged(store: ObjectStore, system_id: str, name: str) -> bytes:
 
 
 def is_recent(at: datetime, days: int) -> bool:
-    """Return whether an instant lies within the days for which backups are kept."""
+    """Return whether an instant is within the retention of backups."""
     return at > clock.now() - timedelta(days=days)
 
 
 def too_old(set_id: str, days: int) -> bool:
-    """Return whether a backup began before the days for which backups are kept."""
+    """Return whether a backup began before the retention of backups."""
     return not is_recent(began_at(set_id), days)

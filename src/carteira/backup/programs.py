@@ -1,4 +1,4 @@
-"""PostgreSQL's own programs: where they are, and how they are run without a password on a command line."""
+"""PostgreSQL's own programs: where they are, and how to run them without a password on the command line."""
 
 import os
 import shutil
@@ -23,9 +23,9 @@ class Programs:
     folder: Path | None = None
 
     def find(self, name: str) -> str:
-        """Return the path of a program: of the folder that is set, of the local servers, or of `PATH`.
+        """Return the path of a program: in the configured folder, among the local servers' programs, or in `PATH`.
 
-        The local servers' are built without TLS.
+        The local servers' programs are built without TLS.
 
         Raises:
             BackupFailed: it is nowhere.
@@ -38,13 +38,13 @@ class Programs:
         raise BackupFailed(f"{name} não foi encontrado: instale os programas do PostgreSQL, ou defina BACKUP_PROGRAMS")
 
     def environment(self) -> dict[str, str]:
-        """Return the environment by which a program finds the server."""
+        """Return the environment in which a program finds the server."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
         return kept | {"LC_ALL": "C.UTF-8"} | self.address.variables
 
     @contextmanager
     def reading(self, name: str, *arguments: str) -> Iterator[IO[bytes]]:
-        """Run a program for as long as its output is read.
+        """Run a program while its output is read.
 
         Raises:
             BackupFailed: it fails; the text is what it said.
@@ -90,7 +90,7 @@ class Programs:
                 write(pipe.write)
                 pipe.close()
             except BrokenPipeError:
-                running.wait()  # it says itself why it went
+                running.wait()  # it reports itself why it ended
             except BaseException:
                 running.kill()
                 running.wait()

@@ -41,7 +41,7 @@ class Log:
 
 
 async def log_of(store: ObjectStore, manifest: Manifest) -> Log:
-    """Find the log that follows a backup without a gap."""
+    """Return the log that follows a backup without a gap."""
     there = await place.segments(store, manifest.system_id)
     histories = [name for name in there if name.endswith(".history")]
     if manifest.first_wal is None:
@@ -69,7 +69,7 @@ def _log(found: list[str], partial: set[str], histories: list[str], there: dict[
 
 
 def _follows(former: str, name: str, segment_bytes: int) -> bool:
-    """Return whether a segment is the next one, on its timeline or at the turn of another."""
+    """Return whether a segment is the next one, on the same timeline or where another begins."""
     a, b = _number(former, segment_bytes), _number(name, segment_bytes)
     return b == a + 1 if former[:8] == name[:8] else b in {a, a + 1}
 
@@ -141,7 +141,7 @@ def _is_inside(name: str) -> bool:
 def decrypted_into(
     store: ObjectStore, part: Part, key: PrivateKey, take: Callable[[IO[bytes]], None], progress: Progress
 ) -> None:
-    """Decrypt a part in a thread of its own while `take` reads it; in a thread that waits.
+    """Decrypt a part in a thread while `take` reads it; for use in a thread, since it blocks.
 
     Raises:
         BackupDamaged: it is missing, was changed, or does not open with this key. What was taken must not be used.
@@ -160,7 +160,7 @@ def decrypted_into(
             try:
                 key.decrypt_stream(PieceReader(store, part.pieces, tell), pipe.write)
             except BrokenPipeError:
-                return  # `take` failed, and says why
+                return  # `take` failed, and gives the reason
             except BaseException as error:  # noqa: BLE001 - raised where it is awaited
                 failures.append(error)
 
@@ -185,7 +185,7 @@ def decrypted_into(
 def _fetch_log(  # noqa: PLR0913, PLR0917 - whose log, from where to where
     store: ObjectStore, system_id: str, key: PrivateKey, folder: Path, names: Sequence[str], progress: Progress
 ) -> None:
-    """Fetch missing files of the log; each is complete or absent."""
+    """Fetch missing files of the log; each is stored whole or not at all."""
     folder.mkdir(mode=0o700, exist_ok=True)
     for number, name in enumerate(names, 1):
         target = folder / name.removesuffix(".partial")
@@ -202,7 +202,7 @@ def _fetch_log(  # noqa: PLR0913, PLR0917 - whose log, from where to where
 
 
 def _say_how(folder: Path, until: datetime | None) -> None:
-    """Write the settings and the signal file for PostgreSQL's recovery."""
+    """Write the settings and the signal file of PostgreSQL's recovery."""
     settings = {"restore_command": f"cp {LOG_FOLDER}/%f %p", "recovery_target_timeline": "latest"}
     if until is not None:
         settings |= {"recovery_target_time": until.isoformat(), "recovery_target_action": "promote"}
@@ -215,7 +215,7 @@ def _say_how(folder: Path, until: datetime | None) -> None:
 def load_dump(
     config: BackupConfig, manifest: Manifest, key: PrivateKey, programs: Programs, progress: Progress = no_progress
 ) -> None:
-    """Restore the dump into an empty database, in one transaction; in a thread that waits.
+    """Restore the dump into an empty database, in one transaction; for use in a thread, since it blocks.
 
     Raises:
         BackupFailed: the backup has no dump, or PostgreSQL refuses.

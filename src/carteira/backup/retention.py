@@ -1,4 +1,4 @@
-"""What goes once it is older than backups are kept: whole backups, and the log and documents that no other needs."""
+"""Removes what is older than the retention: whole backups, and the log and documents that no other backup needs."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ _SEGMENT_DIGITS = 24
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """What went."""
+    """What was removed."""
 
     backups: int
     segments: int
@@ -21,7 +21,7 @@ class Pruned:
 
 
 async def prune(config: BackupConfig) -> Pruned:
-    """Remove what is too old. The newest whole backup always stays, with all that it needs.
+    """Remove what is too old. The newest complete backup always stays, with everything that it needs.
 
     Raises:
         ObjectsDown: the place does not answer. Run it again, and it goes on.
@@ -34,7 +34,7 @@ async def prune(config: BackupConfig) -> Pruned:
     unfinished = {name.split("/")[1] for name in names if name.endswith(f"/{UNFINISHED}")}
     ids |= {set_id for set_id in unfinished if not place.too_old(set_id, 1)}
     old = [name for name in names if name.split("/")[1] not in ids]
-    # The manifest first: what is not whole is nobody's backup.
+    # The manifest first: an incomplete backup counts as none.
     await store.remove([name for name in old if name.endswith(place.MANIFEST)])
     await store.remove(old)
     segments = await _prune_log(config, kept)
@@ -43,7 +43,7 @@ async def prune(config: BackupConfig) -> Pruned:
 
 
 async def _prune_log(config: BackupConfig, kept: list[Manifest]) -> int:
-    """Remove what lies before the first segment that a kept backup of its cluster begins with."""
+    """Remove the log before the first segment at which a kept backup of its cluster begins."""
     firsts: dict[str, str] = {}
     for one in kept:
         if one.first_wal is not None:
@@ -52,7 +52,7 @@ async def _prune_log(config: BackupConfig, kept: list[Manifest]) -> int:
     async for entry in config.place.entries(f"{WAL}/"):
         _, system_id, name = entry.name.split("/")
         first = firsts.get(system_id)
-        if first is None:  # of a cluster that is gone, or whose first backup is yet to come
+        if first is None:  # of a cluster that is gone, or whose first backup is still to come
             is_old = not place.is_recent(entry.modified_at, config.settings.backup_days)
         else:
             is_old = name[:_SEGMENT_DIGITS] < first and not name.endswith(".history")
@@ -63,14 +63,14 @@ async def _prune_log(config: BackupConfig, kept: list[Manifest]) -> int:
 
 
 async def _prune_objects(config: BackupConfig, ids: list[str]) -> int:
-    """Remove documents' segments that no kept backup names; what came since the newest one stays."""
+    """Remove documents' segments that no kept backup names; those newer than the newest backup stay."""
     if not ids:
         return 0
     needed: set[str] = set()
     try:
         for set_id in ids:
             needed |= copying.from_list(await config.place.get(f"{SETS}/{set_id}/{copying.LIST}")).keys()
-    except FileNotFoundError:  # of a time when documents were off
+    except FileNotFoundError:  # from a time when documents were off
         return 0
     newest = place.began_at(max(ids))
     old = [

@@ -25,7 +25,7 @@ _INFO = b"carteira backup manifest"
 
 
 def sign(manifest: Manifest, settings: Settings) -> None:
-    """Sign a manifest that is complete.
+    """Sign a complete manifest.
 
     Raises:
         BackupFailed: the ring's file is not there.
@@ -55,7 +55,7 @@ def insist(manifest: Manifest, ring: Iterable[RingKey]) -> None:
 
 
 def ring_in(packed: bytes, key: PrivateKey, settings: Settings) -> tuple[RingKey, ...]:
-    """Return the keys that sign out of the file of `carteira backup keys`, which `key` opens.
+    """Return the signing keys from the file of `carteira backup keys`, which `key` opens.
 
     Raises:
         BackupDamaged: it does not open.
@@ -69,7 +69,7 @@ def ring_in(packed: bytes, key: PrivateKey, settings: Settings) -> tuple[RingKey
 
 
 def ring_of(settings: Settings, *, create: bool = False) -> tuple[RingKey, ...]:
-    """Return the keys that sign, of the installation's file.
+    """Return the signing keys from the installation's file.
 
     Raises:
         BackupFailed: it is not there.

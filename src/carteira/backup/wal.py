@@ -1,8 +1,8 @@
-"""PostgreSQL's log, received as it is written and copied into the place: what a disaster may take is what is not there.
+"""PostgreSQL's log, received as it is written and copied into the place: a disaster loses only what is not there yet.
 
-`pg_receivewal` receives it by a replication slot, which one worker at a time holds and which keeps for it what it has
-not received. Each whole segment goes into the place at the next turn, the one that is being written as
-`<segment>.partial`, over and over. New documents are copied at the same turns.
+`pg_receivewal` receives it through a replication slot, which one worker at a time holds and in which PostgreSQL keeps
+what has not been received. Each complete segment is copied into the place in the next round; the current one is copied
+again in each round, as `<segment>.partial`. The same rounds copy new documents.
 """
 
 import asyncio
@@ -28,10 +28,10 @@ from carteira.kit.values.clock import clock
 SLOT = "carteira_backup"
 PARTIAL = ".partial"
 OVERLAP = timedelta(minutes=5)
-"""How long an upload's transaction may take: its row tells an instant from before its commit."""
+"""The longest an upload's transaction may take: its row has an instant from before its commit."""
 AGAIN_SECONDS = 5.0
 BUSY_SECONDS = 10.0
-"""Between two looks whether the worker that receives is gone."""
+"""The seconds between two checks whether the worker that receives the log is gone."""
 _SEGMENT = re.compile(r"[0-9A-F]{24}(\.partial)?|[0-9A-F]{8}\.history")
 _GONE = "has already been removed"
 
@@ -49,14 +49,14 @@ class Archiver:
         self._config = config
         self._database = database
         self._copied: dict[str, tuple[int, int]] = {}
-        """The files that are in the place as they are here: size and time of change."""
+        """The files that the place has as they are here, by size and time of change."""
         self._documents_since: datetime | None = None
         self._system_id = ""
         self._has_gap = False
-        """Whether PostgreSQL has let go of what follows the newest segment of the place."""
+        """Whether PostgreSQL has deleted the log that follows the newest segment in the place."""
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Go on until told to stop, whatever fails meanwhile."""
+        """Archive until asked to stop, whatever fails meanwhile."""
         metrics.kept.set(1)
         metrics.log_kept.set(int(self._config.is_physical))
         while not stop.is_set():
@@ -69,13 +69,13 @@ class Archiver:
             except AnotherReceives:
                 seconds = BUSY_SECONDS
             except (BackupFailed, ObjectsDown, DatabaseDown, OSError, psycopg.Error) as error:
-                log.warning("log is not archived", error=type(error).__name__, reason=str(error)[:500])
+                log.warning("log not archived", error=type(error).__name__, detail=str(error)[:500])
             except Exception:
-                log.exception("log is not archived")
+                log.exception("log not archived")
             await _pause(stop, seconds)
 
     async def _receive(self, stop: asyncio.Event) -> None:
-        """Run `pg_receivewal` while its files are copied, until stopped or until it ends.
+        """Run `pg_receivewal` and copy its files, until asked to stop or until it ends.
 
         Raises:
             AnotherReceives: another worker does.
@@ -88,7 +88,7 @@ class Archiver:
         program = self._config.programs.find("pg_receivewal")
         receiving = await asyncio.create_subprocess_exec(
             *(program, f"--directory={folder}", f"--slot={SLOT}", "--synchronous", "--no-loop", "--no-password"),
-            "--status-interval=1",  # as often as it looks whether it is to end, too
+            "--status-interval=1",  # as often as it checks whether it should end
             env=self._config.programs.environment(),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
@@ -108,11 +108,11 @@ class Archiver:
         if not stop.is_set():
             if _GONE in text:
                 self._has_gap = True
-                log.error("log has a gap: make a backup", reason=text[-500:])
+                log.error("log has a gap, new backup needed", detail=text[-500:])
             raise BackupFailed(f"pg_receivewal: {text[-500:]}")
 
     async def _begin(self, folder: Path, segment_bytes: int) -> None:
-        """Make the receiver begin after the newest segment in the place, whoever copied it."""
+        """Make the receiver begin after the newest segment in the place, whichever worker copied it."""
         await self._copy_log(folder)
         for path in await asyncio.to_thread(lambda: [*folder.iterdir()]):
             path.unlink()
@@ -122,7 +122,7 @@ class Archiver:
         if whole and not self._has_gap:
             newest = folder / max(whole)
             with newest.open("wb") as file:
-                os.truncate(file.fileno(), segment_bytes)  # it looks at the name and the size
+                os.truncate(file.fileno(), segment_bytes)  # it reads the name and the size
             self._copied[newest.name] = _state(newest)
 
     async def _turns(self, stop: asyncio.Event, receiving: asyncio.subprocess.Process | None) -> None:
@@ -136,11 +136,11 @@ class Archiver:
             await _pause(stop, self._config.settings.backup_wal_seconds, receiving)
 
     async def _copy_log(self, folder: Path) -> None:
-        """Copy what is new; what is whole and in the place is removed here, but for the newest."""
+        """Copy what is new; complete segments that are in the place are removed here, except the newest."""
         paths = await asyncio.to_thread(_segments_in, folder)
         whole = [path for path in paths if path.suffix == ""]
         for path in paths:
-            with suppress(FileNotFoundError):  # it became whole meanwhile, and is so at the next turn
+            with suppress(FileNotFoundError):  # it became complete meanwhile, and is copied as such in the next round
                 await self._copy(path)
             if path in whole:
                 await self._config.place.remove([place.log_name(self._system_id, f"{path.name}{PARTIAL}")])
@@ -185,9 +185,9 @@ def _segments_in(folder: Path) -> list[Path]:
 
 
 def _see_to_slot(config: BackupConfig, has_gap: bool) -> tuple[str, int]:  # noqa: FBT001 - for a thread
-    """Make the slot unless it is there; return what the cluster is known by, and the bytes of a segment.
+    """Create the slot if needed; return the cluster's identifier, and the bytes of a segment.
 
-    After a gap it is made anew: the receiver that asked for what is gone may have set it back there.
+    After a gap the slot is created again: a receiver that asked for a deleted segment may have moved it back.
 
     Raises:
         AnotherReceives: somebody holds the slot.
@@ -221,7 +221,7 @@ def _state(path: Path) -> tuple[int, int]:
 
 
 async def _pause(stop: asyncio.Event, seconds: float, receiving: asyncio.subprocess.Process | None = None) -> None:
-    """Wait a while, or less if told to stop or if the receiver ends."""
+    """Wait a while, or less if asked to stop or if the receiver ends."""
     waits = [asyncio.create_task(stop.wait())]
     if receiving is not None:
         waits.append(asyncio.create_task(receiving.wait()))  # type: ignore[arg-type] # whose result nobody needs

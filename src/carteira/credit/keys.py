@@ -176,7 +176,12 @@ class Keyring:
         except (OSError, KeyFileInvalid) as error:
             if self._file is None:
                 raise
-            log.warning("key file cannot be read: the keys that it had go on", path=str(self.path), error=str(error))
+            log.warning(
+                "key file not read, former keys used",
+                path=str(self.path),
+                error=type(error).__name__,
+                detail=str(error),
+            )
             return self._file
 
     @property

@@ -1,4 +1,4 @@
-"""What an operator does with credit from the command line: rotate keys, verify the log, export, train, generate."""
+"""Credit's operations for the command line: rotate keys, verify the log, export, train, generate."""
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -16,19 +16,19 @@ from carteira.kit.values.actor import Actor
 
 TRAINER = Actor("command", "credit train")
 SYNTHETIC_SUFFIX = "-synthetic"
-"""Made-up people have a table of their own, beside the real one."""
+"""The suffix of the table of synthetic people, beside the real one."""
 
 
 class NotInProduction(Exception):
-    """Synthetic people are for development."""
+    """Synthetic people are for development only."""
 
 
 async def rotate_keys(
     config: CreditConfig, database_url: str, *, new_key: bool, progress: Progress
 ) -> RecordKeyRotation:
-    """Put every record of base A on the active key-encryption key; with `new_key` make a fresh one active first.
+    """Wrap every record of base A with the active key-encryption key; with `new_key` make a new one active first.
 
-    Killed half-way, run it again without `new_key`. Raises as `base_a.rotate`.
+    If it is interrupted, run it again without `new_key`. Raises as `base_a.rotate`.
     """
     if new_key:
         keys.add_key(config.key_file)
@@ -37,7 +37,7 @@ async def rotate_keys(
 
 
 async def table_answers(config: CreditConfig) -> bool:
-    """Return whether base B's table is there.
+    """Return whether base B's table exists.
 
     Raises:
         BaseBDown: DynamoDB does not answer.
@@ -49,7 +49,7 @@ async def table_answers(config: CreditConfig) -> bool:
 async def verify_accesses(
     config: CreditConfig, database_url: str, *, noted_head: str | None = None
 ) -> AccessLogVerification:
-    """Check the access log against its hashes and, if there is one, a head that was noted down before."""
+    """Verify the access log's hashes and, if given, a head that was noted earlier."""
     async with open_database(database_url) as database:
         return await accesses.verify(database, Stores(config).keyring.derive(base_a.CHAIN), noted_head=noted_head)
 
@@ -78,19 +78,19 @@ async def export_people(  # noqa: PLR0913 - all by name
     resume: bool = True,
     progress: export.ExportProgress,
 ) -> int:
-    """Write base B (or the synthetic people) to Parquet; return how many. Raises as `export.export`."""
+    """Write base B (or the synthetic people) to Parquet; return the number of people. Raises as `export.export`."""
     async with Stores(config).aws_only() as stores:
         base_b = stores.table(config.table + SYNTHETIC_SUFFIX) if synthetic_people else stores.b
         return await export.export(base_b, stores.keyring, folder, segments=segments, resume=resume, progress=progress)
 
 
 def train_scorecard(folder: Path, *, without_age: bool = False) -> Trained:
-    """Train a scorecard on an export; its `text` is the file to ship. Raises as `training.train`."""
+    """Train a scorecard on an export; its `text` is the file that ships. Raises as `training.train`."""
     return training.train(folder, without=frozenset({"age"}) if without_age else frozenset())
 
 
 async def store_model(database_url: str, folder: Path, trained: Trained) -> bool:
-    """Store a model that was trained on an export as a version; tell whether it is new. It scores once it is chosen."""
+    """Store a model that was trained on an export; return whether it is new. It scores once it is chosen."""
     is_synthetic = export.table_of(folder).endswith(SYNTHETIC_SUFFIX)
     values = {
         "card": trained.text,
@@ -111,7 +111,7 @@ async def stored_models(database_url: str) -> list[versions.CreditModelOut]:
 
 
 async def export_items(config: CreditConfig) -> AsyncIterator[dict[str, Any]]:
-    """Yield base B's items as DynamoDB has them, page by page; one that is changed meanwhile comes in either state.
+    """Yield base B's items as DynamoDB has them, page by page; one that changes meanwhile comes in either state.
 
     Raises:
         BaseBDown: DynamoDB does not answer.
@@ -125,16 +125,17 @@ async def export_items(config: CreditConfig) -> AsyncIterator[dict[str, Any]]:
 async def feeding(
     config: CreditConfig,
 ) -> AsyncIterator[Callable[[Sequence[Mapping[str, Any]]], Coroutine[Any, Any, None]]]:
-    """Yield what writes items of an export that are not there, or are older there: `FED_AT_ONCE` at once, at most.
+    """Yield the function that writes an export's items where none or an older one is stored.
 
-    It raises `BaseBDown` where DynamoDB does not answer. Fed again, an item that was written stays as it is.
+    It writes `FED_AT_ONCE` concurrently, at most, and raises `BaseBDown` where DynamoDB does not answer. Writing an
+    item again changes nothing.
     """
     async with Stores(config).aws_only() as stores:
         yield stores.b.feed
 
 
 async def is_empty(config: CreditConfig) -> bool:
-    """Return whether base B has no item.
+    """Return whether base B has no items.
 
     Raises:
         BaseBDown: DynamoDB does not answer.

@@ -1,7 +1,7 @@
-"""The score: a scorecard of whole points per bin, added up. It needs no library and explains itself.
+"""The score: a scorecard with whole points for each bin, added up. It needs no library and explains itself.
 
-The card is `scorecard.json`, written by `training` (see `docs/reference/credit-model.md`). Training and scoring
-read a person through the same `features` below, so that what was learnt is what is used.
+The card is `scorecard.json`, written by `training` (see `docs/reference/credit-model.md`). Training and scoring read a
+person through the same `features` below, so that scoring uses exactly what training learnt.
 """
 
 import json
@@ -47,7 +47,7 @@ FEATURES: Mapping[str, tuple[str, str, str]] = {
         "Os bens são bons diante da renda.",
     ),
 }
-"""What the score looks at: reason code, and the text when it costs points and when it does not."""
+"""The features of the score: reason code, and the text when it costs points and when it does not."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Feature:
 
 @dataclass(frozen=True)
 class Scorecard:
-    """A trained model: base points, the lines, and where each band begins."""
+    """A trained model: base points, its lines, and the score at which each band begins."""
 
     model_version: str
     base_points: int
@@ -73,12 +73,12 @@ class Scorecard:
     bands: tuple[tuple[Band, int, str], ...]
 
     def score(self, values: Mapping[str, float]) -> int:
-        """Add the points up, within 0 and 1000."""
+        """Return the sum of the points, limited to 0 to 1000."""
         total = self.base_points + sum(line.points_of(values[line.name]) for line in self.features)
         return min(HIGHEST, max(LOWEST, total))
 
     def reasons(self, values: Mapping[str, float]) -> list[ReasonOut]:
-        """Name the lines that cost most points against the best bin; ties go by the card's order."""
+        """Return the lines that cost the most points compared with their best bin; ties in the card's order."""
         lines = [(line, line.points_of(values[line.name]), max(line.points)) for line in self.features]
         lines.sort(key=lambda item: item[1] - item[2])
         reasons = []
@@ -88,13 +88,13 @@ class Scorecard:
         return reasons
 
     def band(self, score: int) -> tuple[Band, str]:
-        """Return the band of a score and what it means."""
+        """Return a score's band and its meaning."""
         return next((band, text) for band, begins, text in self.bands if score >= begins)
 
 
 @lru_cache(maxsize=16)
 def load(text: str) -> Scorecard:
-    """Read a scorecard; the same text gives the same object."""
+    """Parse a scorecard; the same text gives the same object."""
     content: dict[str, Any] = json.loads(text)
     return Scorecard(
         content["model_version"],
@@ -112,7 +112,7 @@ def shipped_text() -> str:
 
 @cache
 def shipped_figures() -> Mapping[str, Any]:
-    """Return what was measured of the scorecard that ships, on synthetic people."""
+    """Return the figures measured for the scorecard that ships, on synthetic people."""
     figures: Mapping[str, Any] = json.loads((files("carteira.credit") / "scorecard_figures.json").read_text())
     return figures
 
@@ -123,7 +123,7 @@ def shipped() -> Scorecard:
 
 
 def features(age: int, assets: Sequence[tuple[str, int]], incomes: Sequence[int]) -> dict[str, float]:
-    """Turn a person's age, assets (kind, centavos) and monthly incomes (centavos) into what the card looks at."""
+    """Return the card's features of a person's age, assets (kind, centavos) and monthly incomes (centavos)."""
     income = sum(incomes)
     total = sum(amount for _, amount in assets)
     liquid = sum(amount for kind, amount in assets if kind in LIQUID)
@@ -139,7 +139,7 @@ def features(age: int, assets: Sequence[tuple[str, int]], incomes: Sequence[int]
 
 
 def of_person(person: BaseBOut, card: Scorecard | None = None) -> ScoreOut:
-    """Score a person from base B.
+    """Return the score of a person from base B.
 
     Raises:
         InsufficientData: no age, no asset or no income.

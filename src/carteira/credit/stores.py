@@ -1,4 +1,4 @@
-"""The three bases of one process, and what is asked of more than one of them at once."""
+"""The three bases of one process, and the operations on more than one of them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
@@ -39,14 +39,14 @@ ProvenCpf = Callable[[Tx, UUID], Awaitable[str | None]]
 """Returns a user's proven CPF; the composition root passes identity's."""
 
 NOTE_SECONDS = 0.25
-"""Time for writing down a look-up in base C; it is not critical and never holds an answer up."""
+"""The seconds for recording a look-up in base C, which is not critical and never delays an answer."""
 
 unavailable_total = Counter("carteira_credit_unavailable", "Parts that a credit profile had to do without", ["base"])
 log = structlog.get_logger(__name__)
 
 
 async def nobody(_tx: Tx, _user_id: UUID) -> str | None:
-    """Know of no user whose CPF is proven (there is no identity)."""
+    """Return no proven CPF, for an installation without identity."""
     return None
 
 
@@ -79,7 +79,7 @@ _ALWAYS = Period()
 
 
 class Stores:
-    """Keys and clients of the three bases; cheap to make, nothing is opened or read before it is needed."""
+    """Keys and clients of the three bases; cheap to create, since nothing is opened or read before it is needed."""
 
     def __init__(self, config: CreditConfig, *, proven_cpf: ProvenCpf = nobody) -> None:
         self.config = config
@@ -94,8 +94,11 @@ class Stores:
 
     @asynccontextmanager
     async def opened(self, redis: Redis | None = None) -> AsyncIterator["Stores"]:
-        """Keep the clients for a server's or a command's life; `redis` is the server's. A base may be down at start."""
-        _ = self.keyring.file  # a key file that is wrong or missing stops the start, not the first request
+        """Keep the clients open for a server's or a command's life; `redis` is the server's.
+
+        A base may be down at start.
+        """
+        _ = self.keyring.file  # a wrong or missing key file stops the start, not the first request
         await self.aws.open()
         try:
             async with self.c.opened(redis):
@@ -107,7 +110,7 @@ class Stores:
 
     @asynccontextmanager
     async def aws_only(self) -> AsyncIterator["Stores"]:
-        """Keep the AWS clients for a command's life."""
+        """Keep the AWS clients open for a command's life."""
         await self.aws.open()
         try:
             yield self
@@ -115,7 +118,7 @@ class Stores:
             await self.aws.close()
 
     def table(self, name: str) -> BaseB:
-        """Return base B's shape over another table."""
+        """Return base B over another table."""
         return BaseB(self.aws, self.keyring, name, create=self.config.development)
 
     async def _prepare(self) -> None:
@@ -123,24 +126,24 @@ class Stores:
             async with asyncio.timeout(5):
                 await self.b.ensure_table()
         except (DependencyDown, TimeoutError):
-            log.warning("base b is not there yet; its table is made when it is")
+            log.warning("base b unavailable, table created later")
 
     async def note_query(self, cpf: str, who: Principal, purpose: str | None) -> None:
-        """Write a look-up down as the CPF's last bureau query; base C being down changes nothing for the caller."""
+        """Record a look-up as the CPF's last bureau query; if base C is down, the caller notices nothing."""
         query = BureauQuery(str(uuid7()), clock.now(), "carteira", purpose, str(who.id))
         try:
             async with asyncio.timeout(NOTE_SECONDS):
                 await self.c.apply(cpf, query)
         except (BaseCDown, TimeoutError):
-            log.warning("bureau query not noted")
+            log.warning("bureau query not recorded")
 
     async def profile(
         self, database: Database, trail: AuditTrail, cpf: str, who: Principal, purpose: str
     ) -> ProfileOut:
-        """Ask the three bases at once, each within its budget, and say which one did not answer.
+        """Read the three bases concurrently, each within its budget, and report which did not answer.
 
-        The look-up is in the access log and in the audit before base A is opened; where base A is down, in the audit
-        before the rest is shown.
+        The look is in the access log and the audit before base A is opened; where base A is down, it is in the audit
+        before the others are shown.
 
         Raises:
             AuditDown: it could not be written down.
@@ -168,7 +171,7 @@ class Stores:
             within("base_c", self.c.read(cpf)),
         )
         if "base_a" in unavailable:
-            await trail.keep(looks)  # base A's transaction may have written them, or not
+            await trail.keep(looks)  # base A's transaction may or may not have written them
         if "base_c" not in unavailable:
             await self.note_query(cpf, who, purpose)
         return ProfileOut(
@@ -182,7 +185,7 @@ class Stores:
     async def accesses_of(  # noqa: PLR0913 - what is asked for, and by whom
         self, tx: Tx, cpf: str, who: Principal, period: Period = _ALWAYS, *, limit: int, before: int | None
     ) -> list[AccessOut]:
-        """List who read a person's base A, for that person or for an auditor, newest first.
+        """List the readers of a person's base A, for that person or for an auditor, newest first.
 
         Raises:
             CpfNotProven: the caller's CPF, whichever it is, is not proven to be theirs.
@@ -199,14 +202,14 @@ class Stores:
         return [AccessOut.model_validate(row, from_attributes=True) for row in rows]
 
     async def ids_of_person(self, tx: Tx, user_id: UUID) -> Collection[UUID]:
-        """Return the pseudonym of the CPF that is proven to be a person's."""
+        """Return the pseudonym of a person's proven CPF."""
         cpf = await self.proven_cpf(tx, user_id)
         return [] if cpf is None else [base_a.person_id(self.keyring, cpf)]
 
     async def export_person(self, tx: Tx, user_id: UUID) -> Mapping[str, Any]:
-        """Return everything that the bases hold about a person whose CPF is proven, and who read A (LGPD art. 18, II).
+        """Return everything that the bases hold about a person with a proven CPF, and who read A (LGPD art. 18, II).
 
-        It is itself a look at base A, with the purpose `data_subject`.
+        This is itself a look at base A, with the purpose `data_subject`.
         """
         cpf = await self.proven_cpf(tx, user_id)
         if cpf is None:
@@ -221,14 +224,14 @@ class Stores:
         }
 
     async def erase_person(self, tx: Tx, user_id: UUID) -> None:
-        """Erase a person whose CPF is proven from the three bases; the log keeps the keyed hash (LGPD art. 16, I).
+        """Erase a person with a proven CPF from the three bases; the log keeps the keyed hash (LGPD art. 16, I).
 
-        B and C first: if one of them is down nothing is erased, and the whole is tried again.
+        B and C come first: if one of them is down nothing is erased, and all of it is retried.
         """
         await self.erase_traces(tx, await self.traces_of_person(tx, user_id))
 
     async def traces_of_person(self, tx: Tx, user_id: UUID) -> Mapping[str, Any]:
-        """Return what the bases know a person by whose CPF is proven: keyed hashes."""
+        """Return the keyed hashes by which the bases know a person with a proven CPF."""
         cpf = await self.proven_cpf(tx, user_id)
         if cpf is None:
             return {}
@@ -239,7 +242,7 @@ class Stores:
         }
 
     async def erase_traces(self, tx: Tx, traces: Mapping[str, Any]) -> None:
-        """Erase a person from the three bases by these; raises as `erase_person`."""
+        """Erase a person from the three bases by these hashes; raises as `erase_person`."""
         if not traces:
             return
         await self.b.erase(traces["b"])

@@ -1,8 +1,8 @@
-"""Synthetic people whose truth is known, so that export, training and evaluation run anywhere without anybody's data.
+"""Synthetic people with known truth, so that export, training and evaluation run anywhere without personal data.
 
 Each person follows from a seed and a number alone. Whether they default is drawn from a probability that depends on
-their age, income and assets and on something that nobody observes; the model sees only the former. The CPFs have right
-check digits and belong to whom chance will; they are only ever hashed. Never in production.
+their age, income and assets and on an unobserved variable; the model sees only the former. The CPFs have correct check
+digits and may belong to anybody; they are only ever hashed. Never in production.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from carteira.kit.values.clock import clock
 from carteira.kit.values.ids import uuid7
 
 BATCH = 25
-"""Items that one BatchWriteItem takes."""
+"""The number of items in one BatchWriteItem."""
 WRITERS = 8
 UNPROCESSED_TRIES = 8
 UNOBSERVED_SPREAD = 0.8
@@ -41,7 +41,7 @@ class Person:
 
 
 def person(seed: int, number: int, *, income_shift: float = 0.0) -> Person:
-    """Draw a person. `income_shift` moves everybody's log income: another population, the same truth."""
+    """Return a person. `income_shift` moves everybody's log income: another population with the same truth."""
     chance = random.Random(f"{seed}:{number}")  # noqa: S311 - made-up people need no secrecy
     age = min(90, max(18, int(chance.gauss(43, 15))))
     career = min(1.0, (age - 18) / 25)
@@ -67,7 +67,7 @@ def person(seed: int, number: int, *, income_shift: float = 0.0) -> Person:
 
 
 def _assets(chance: random.Random, age: int, income: float) -> tuple[tuple[str, int], ...]:
-    """Draw what a person owns: always something, more of it with age and income."""
+    """Return a person's assets: at least one, more with age and income."""
     grown = min(1.0, (age - 18) / 40)
     rich = max(-1.0, min(1.5, (math.log(income) - 8.0)))
     assets = []
@@ -87,7 +87,7 @@ def _assets(chance: random.Random, age: int, income: float) -> tuple[tuple[str, 
 
 
 def cpf_of(number: int) -> str:
-    """Return a number's CPF: nine digits spread over the range, and the two that check them."""
+    """Return a number's CPF: nine digits spread over the range, and the two check digits."""
     digits = [int(digit) for digit in f"{(number * 7_919_993 + 100_000_007) % 1_000_000_000:09d}"]
     for _ in range(2):
         digits.append(sum(d * w for d, w in zip(digits, range(len(digits) + 1, 1, -1), strict=True)) * 10 % 11 % 10)
@@ -114,7 +114,7 @@ def _item(keyring: Keyring, who: Person, today: date) -> dict[str, object]:
 
 
 async def generate(base_b: BaseB, keyring: Keyring, *, people: int, seed: int, progress: Progress) -> None:
-    """Write synthetic people into a table of their own; doing it again with the same seed writes the same people.
+    """Write synthetic people into a table of their own; the same seed writes the same people.
 
     Raises:
         BaseBDown: DynamoDB does not answer, or takes no more after the retries.
@@ -137,7 +137,7 @@ async def generate(base_b: BaseB, keyring: Keyring, *, people: int, seed: int, p
 
 
 async def _write_batch(base_b: BaseB, items: list[dict[str, object]]) -> None:
-    """Write a batch; what DynamoDB put back for want of capacity is sent again, more slowly each time."""
+    """Write a batch; items that DynamoDB returned for lack of capacity are sent again, more slowly each time."""
     requests = {base_b.table: [{"PutRequest": {"Item": item}} for item in items]}
     for attempt in range(UNPROCESSED_TRIES):
         async with base_b.calling() as client:

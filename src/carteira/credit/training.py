@@ -1,8 +1,8 @@
 """Training the scorecard from exported Parquet: monotone bins, weights of evidence, logistic regression, whole points.
 
-Memory is flat in the number of people: they are read in batches and only counted — first per feature and outcome, then
-per combination of bins and outcome, which is all that the model and its measures need. The same data gives the same
-card, byte for byte: who is held out follows from a row's content, and nothing is drawn at random.
+Memory does not grow with the number of people: they are read in batches and only counted, first by feature and outcome,
+then by combination of bins and outcome, which is all that the model and its measures need. The same data gives the same
+card, byte for byte: a row's content decides whether it is held out, and nothing is random.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from carteira.kit.values.days import parse_day
 BATCH_ROWS = 5_000
 HELD_OUT_PERCENT = 30
 ROUND_STEPS = (1.0, 1.2, 1.5, 1.8, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0)
-"""Where bins may begin within a decade: round numbers, which suit explanations."""
+"""Possible starts of bins within a decade: round numbers, which suit explanations."""
 SMALLEST_DECADE = -2
 SMALLEST = 10.0**SMALLEST_DECADE
 PREBINS = 20
@@ -31,7 +31,7 @@ MAX_BINS = 6
 MIN_SHARE = 0.05
 POINTS_TO_DOUBLE_ODDS = 110
 REFERENCE_SCORE, REFERENCE_ODDS = 600, 9.0
-"""600 points stand for nine who pay for one who does not; every 110 points more double that."""
+"""600 points stand for odds of nine who pay to one who does not; every 110 points more double the odds."""
 LINEAR = frozenset({"age", "income_sources", "asset_kinds"})
 BANDS = (
     ("A", 800, "Risco muito baixo"),
@@ -46,15 +46,15 @@ Cells = Counter[tuple[Bins, bool]]
 
 
 class TooFewPeople(Exception):
-    """There are not enough people with a known outcome to learn from."""
+    """Too few people have a known outcome."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """The card as text to ship or to store, what was measured on people that it never saw, and whose outcomes it is.
+    """The card as text to ship or to store, the figures on held-out people, and the span of the outcomes.
 
     `outcomes_from` and `outcomes_until` are the days on which the first and the last outcome were recorded, as far as
-    the export knows them.
+    the export has them.
     """
 
     text: str
@@ -66,7 +66,7 @@ class Trained:
 
 
 def rows_of(folder: Path) -> Iterator[tuple[dict[str, float], bool, bool]]:
-    """Read exported people who can be scored and whose outcome is known: features, defaulted, held out.
+    """Yield exported people who can be scored and whose outcome is known: features, defaulted, held out.
 
     Raises:
         MissingLibrary: pyarrow is not installed.
@@ -84,7 +84,7 @@ def rows_of(folder: Path) -> Iterator[tuple[dict[str, float], bool, bool]]:
 
 
 def train(folder: Path, *, without: frozenset[str] = frozenset()) -> Trained:
-    """Train a scorecard on the people of an export; `without` leaves features out, to see what they are worth.
+    """Train a scorecard on an export's people; `without` leaves features out, to measure their contribution.
 
     Raises:
         TooFewPeople: fewer than 1,000 to learn from, or all with one outcome.
@@ -103,7 +103,7 @@ def train(folder: Path, *, without: frozenset[str] = frozenset()) -> Trained:
 
 
 def _window(folder: Path) -> tuple[date | None, date | None]:
-    """Return the days of the first and the last outcome; an export of before they were kept has none."""
+    """Return the days of the first and the last outcome; older exports do not have them."""
     reader, found = parquet(), list[date]()
     for file in sorted(folder.glob("people-*.parquet")):
         part = reader.ParquetFile(file)
@@ -115,7 +115,7 @@ def _window(folder: Path) -> tuple[date | None, date | None]:
 
 
 def _cell(name: str, value: float) -> int:
-    """Return the cell of the first counting: whole numbers as they are, amounts by the round number below them."""
+    """Return a value's cell in the first count: whole numbers unchanged, amounts as the next lower round number."""
     if name in LINEAR:
         return int(value)
     if value < SMALLEST:
@@ -133,7 +133,7 @@ def _lower_edge(name: str, cell: int) -> float:
 
 
 def _edges(folder: Path, names: Sequence[str]) -> dict[str, tuple[float, ...]]:
-    """Find each feature's bins: where the default rate, going down from bin to bin, changes enough to matter."""
+    """Return each feature's bins: edges where the default rate, which falls from bin to bin, changes enough."""
     cells: dict[str, dict[int, list[int]]] = {name: defaultdict(lambda: [0, 0]) for name in names}
     people = 0
     for values, defaulted, held_out in rows_of(folder):
@@ -149,7 +149,7 @@ def _edges(folder: Path, names: Sequence[str]) -> dict[str, tuple[float, ...]]:
 
 
 def _monotone(name: str, cells: Mapping[int, Sequence[int]], people: int) -> tuple[float, ...]:
-    """Merge cells until every bin is large enough and defaults less than the one before it, and few are left."""
+    """Merge cells until there are few, each large enough and with a lower default rate than the one before."""
     bins: list[list[float]] = []  # first cell, paid, defaulted
     for cell in sorted(cells):
         paid, defaulted = cells[cell]
@@ -176,7 +176,7 @@ def _rate(bin_: Sequence[float]) -> float:
 
 
 def _count(folder: Path, edges: Mapping[str, tuple[float, ...]]) -> tuple[Cells, Cells]:
-    """Count people by their bins and outcome: those to learn from, and those held out."""
+    """Count people by bins and outcome: those to train on, and those held out."""
     learnt: Cells = Counter()
     held: Cells = Counter()
     for values, defaulted, held_out in rows_of(folder):
@@ -186,7 +186,7 @@ def _count(folder: Path, edges: Mapping[str, tuple[float, ...]]) -> tuple[Cells,
 
 
 def _weights(cells: Cells, index: int, bins: int) -> list[float]:
-    """Return each bin's weight of evidence: the log of how much likelier it is among those who paid."""
+    """Return each bin's weight of evidence: the log of how much more likely it is among those who paid."""
     counts = [[0.5, 0.5] for _ in range(bins)]  # half a person each, so that no bin is certain
     for (place, defaulted), number in cells.items():
         counts[place[index]][defaulted] += number
@@ -195,7 +195,7 @@ def _weights(cells: Cells, index: int, bins: int) -> list[float]:
 
 
 def _fit(cells: Cells, names: Sequence[str], weights: Mapping[str, Sequence[float]]) -> tuple[float, dict[str, float]]:
-    """Fit the log odds of paying; a feature whose slope turns negative would turn its bins round: it is left out."""
+    """Fit the log odds of paying; a feature with a negative slope would reverse its bins, so it is left out."""
     try:
         from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - the server does without it
     except ImportError as error:
@@ -221,7 +221,7 @@ def _card(
     intercept: float,
     slopes: Mapping[str, float],
 ) -> dict[str, Any]:
-    """Turn log odds into whole points; the version is the hash of all that decides a score."""
+    """Return the log odds as a card of whole points; the version is the hash of all that decides a score."""
     factor = POINTS_TO_DOUBLE_ODDS / math.log(2)
     base = round(REFERENCE_SCORE + factor * (intercept - math.log(REFERENCE_ODDS)))
     lines = [
@@ -243,13 +243,13 @@ def _card(
 
 
 def default_probability(score: float) -> float:
-    """Return what a score stands for: the probability of default within twelve months."""
+    """Return a score's probability of default within twelve months."""
     odds = REFERENCE_ODDS * 2 ** ((score - REFERENCE_SCORE) / POINTS_TO_DOUBLE_ODDS)
     return 1 / (1 + odds)
 
 
 def _scores(card: Scorecard, names: Sequence[str], cells: Cells) -> dict[int, list[int]]:
-    """Count paid and defaulted by score."""
+    """Return the counts of paid and defaulted by score."""
     used = [(names.index(line.name), line.points) for line in card.features]
     scores: dict[int, list[int]] = defaultdict(lambda: [0, 0])
     for (bins, defaulted), number in cells.items():
@@ -279,7 +279,7 @@ def _total(scores: Mapping[int, Sequence[int]], outcome: int) -> int:
 
 
 def area_under_curve(scores: Mapping[int, Sequence[int]]) -> float:
-    """Return the probability that one who paid scores above one who did not (ties count half)."""
+    """Return the probability that a person who paid scores above one who did not (ties count half)."""
     below, area = 0, 0.0
     for _, (paid, defaulted) in sorted(scores.items()):
         area += paid * (below + defaulted / 2)
@@ -317,7 +317,7 @@ def _tenths(scores: Mapping[int, Sequence[int]]) -> list[list[tuple[int, Sequenc
 
 
 def calibration(scores: Mapping[int, Sequence[int]]) -> list[dict[str, float]]:
-    """Hold what scores foretell against what came, by tenths of the people from the lowest scores up."""
+    """Return predicted and observed default rates by tenths of the people, from the lowest scores up."""
     result = []
     for tenth in _tenths(scores):
         people = sum(counts[0] + counts[1] for _, counts in tenth)
@@ -334,7 +334,7 @@ def calibration(scores: Mapping[int, Sequence[int]]) -> list[dict[str, float]]:
 
 
 def stability(reference: Mapping[int, Sequence[int]], other: Mapping[int, Sequence[int]]) -> float:
-    """Return the population stability index over the reference's tenths (below 0.1: the same people)."""
+    """Return the population stability index over the reference's tenths (below 0.1: the same population)."""
     tenths = _tenths(reference)
     bounds = [tenth[0][0] for tenth in tenths[1:]]
 

@@ -142,7 +142,7 @@ class CardInForce:
         except (DatabaseDown, TimeoutError):
             if self._known is None:
                 raise
-            log.warning("the model in force could not be read", model=self._known.model_version)
+            log.warning("model in force not read", model=self._known.model_version)
             return self._known
         self._known = shipped() if row is None else load(row[0])
         return self._known

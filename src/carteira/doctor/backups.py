@@ -1,4 +1,4 @@
-"""Backups and the journal of erasures: whether they are kept, how old the newest is, and what making one needs."""
+"""Checks backups and the journal of erasures: whether they are kept, their age, and the means to make one."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -18,7 +18,7 @@ AREA = "backup"
 
 
 async def look(settings: Settings) -> AsyncIterator[Diagnosis]:
-    """Look at what the settings say of backups. Raises what the places and PostgreSQL's programs do."""
+    """Check what the settings say about backups. Raises what the places and PostgreSQL's programs raise."""
     if settings.environment == "development" and settings.backup_url is None:
         return
     open_journal = erasure_journal(settings)
@@ -47,7 +47,7 @@ def _age(newest: Manifest | None) -> Diagnosis:
 
 
 def _role(config: BackupConfig) -> Diagnosis:
-    """Look at the rights of the role that makes backups."""
+    """Check the rights of the role that makes backups."""
     with psycopg.connect(config.address.conninfo) as connection:
         row = connection.execute(
             "SELECT rolreplication OR rolsuper, pg_has_role(rolname, 'pg_read_all_data', 'USAGE')"

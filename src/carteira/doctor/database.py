@@ -1,4 +1,4 @@
-"""PostgreSQL: reached how, which, as whom, up to date, of the same time, and safe for money."""
+"""Checks PostgreSQL: its address, version, role, schema and clock, and its settings for the safety of money."""
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import datetime, timedelta
@@ -49,7 +49,7 @@ SELECT EXISTS (SELECT FROM users JOIN roles ON roles.id = users.role_id
 
 
 async def look(settings: Settings, database: Database) -> AsyncIterator[Diagnosis]:
-    """Look at the server and its schema. Raises as `Database.transaction`."""
+    """Check the server and its schema. Raises as `Database.transaction`."""
     async with database.transaction() as tx:
         before = clock.now()
         facts = (await fetch(tx, _FACTS))[0]._mapping  # noqa: SLF001 - SQLAlchemy's own name for it
@@ -94,7 +94,7 @@ def _of_server(settings: Settings, facts: Mapping[str, object], asked_at: dateti
 
 
 def of_version(version: str, major: int, *, is_tls: bool) -> Diagnosis:
-    """Return whether the product is tried on a version of PostgreSQL."""
+    """Return whether the product is tested with a version of PostgreSQL, as a finding."""
     oldest, newest = database_state.OLDEST_MAJOR, database_state.NEWEST_MAJOR
     text = f"versão {version}, {'com' if is_tls else 'sem'} TLS"
     if major < oldest:
@@ -105,7 +105,7 @@ def of_version(version: str, major: int, *, is_tls: bool) -> Diagnosis:
 
 
 def clock_finding(whose: str, theirs: datetime, asked_at: datetime) -> Diagnosis:
-    """Compare another machine's clock, asked at an instant of ours, with ours."""
+    """Compare another machine's clock with ours; `theirs` was read between `asked_at` and now."""
     seconds = _distance(theirs, asked_at, clock.now()).total_seconds()
     text = f"o relógio {whose} e o desta máquina diferem {seconds:.0f} s"
     advice = "acerte os relógios (chrony, systemd-timesyncd): códigos e tokens dependem deles"
@@ -115,7 +115,7 @@ def clock_finding(whose: str, theirs: datetime, asked_at: datetime) -> Diagnosis
 
 
 def _distance(theirs: datetime, begin: datetime, end: datetime) -> timedelta:
-    """Return how far an instant is from the span in which it was asked for."""
+    """Return how far an instant lies outside of the span in which it was read."""
     return max(begin - theirs, theirs - end, timedelta(0))
 
 
@@ -128,7 +128,7 @@ async def _of_zone(tx: Tx) -> Diagnosis:
 
 
 async def _of_service(settings: Settings, database: Database) -> Diagnosis:
-    """Look as a server does before it serves: sessions of its own, rights, and a release that fits the schema."""
+    """Make the checks of a server's start: sessions of its own, rights, and a release that fits the schema."""
     watch = database_state.DatabaseWatch(database, may_own=settings.may_own_tables)
     try:
         await watch.ready()
@@ -157,7 +157,7 @@ async def _revision(tx: Tx) -> Diagnosis:
 
 
 async def look_at_replica(settings: Settings) -> AsyncIterator[Diagnosis]:
-    """Look whether the replica of `DATABASE_READ_URL` follows the database of `DATABASE_URL`. Raises as the driver."""
+    """Check whether the replica of `DATABASE_READ_URL` follows the database of `DATABASE_URL`. Raises as the driver."""
     replica = settings.replica()
     if replica is None:
         return
@@ -181,7 +181,7 @@ async def _identity_of(address: DatabaseAddress) -> tuple[int, bool]:
 
 
 def look_as_owner(settings: Settings) -> list[Diagnosis]:
-    """Look whether the role of `MIGRATION_DATABASE_URL` can migrate and grant; nothing where it is not set.
+    """Check whether the role of `MIGRATION_DATABASE_URL` can migrate and grant; nothing where it is not set.
 
     Raises:
         psycopg.Error: nobody answers, or lets us not in.

@@ -1,4 +1,4 @@
-"""The whole examination: every look, each with its time, and none that ends the others."""
+"""The whole examination: every check with its duration, and none that ends the others."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -19,14 +19,14 @@ ADVICE = {
     "antivírus": "confira CLAMD_URL, e se o clamd está no ar",
     "e-mail": "confira SMTP_URL, e se o servidor de e-mail está no ar",
 }
-"""What to do about a look that could not be taken, where the error does not say it itself."""
+"""Advice for a check that could not be made, where the error gives none itself."""
 _ADDRESSES = {database.OWNER_AREA: "MIGRATION_DATABASE_URL", database.REPLICA_AREA: "DATABASE_READ_URL"}
 Explain = Callable[[BaseException, str | None], str | None]
-"""Says in Portuguese what an error means for an operator, by a database's address; None if it does not know."""
+"""Returns an error's meaning for an operator in Portuguese, by a database's address; None if it knows none."""
 
 
 async def examine(settings: Settings, explain: Explain) -> list[Diagnosis]:
-    """Look at everything that the settings name."""
+    """Check everything that the settings name."""
     found = [ok("configuração", f"ENVIRONMENT={settings.environment}")]
     found += list(machine.look(settings))
     found += list(keys.key_files(settings))

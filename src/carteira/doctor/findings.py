@@ -1,4 +1,4 @@
-"""A finding: one line about a check, in Portuguese, and what to do."""
+"""A finding: the result of a check in one line, in Portuguese, with advice."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ _ORDER: tuple[Level, ...] = ("ok", "warn", "fail")
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What was found of one thing, how bad it is, and what to do about it."""
+    """The result of a check, how bad it is, and what to do about it."""
 
     area: str
     level: Level
@@ -19,22 +19,22 @@ class Diagnosis:
 
 
 def ok(area: str, text: str) -> Diagnosis:
-    """Return that something is well."""
+    """Return the finding that something is well."""
     return Diagnosis(area, "ok", text)
 
 
 def warn(area: str, text: str, advice: str | None = None) -> Diagnosis:
-    """Return that something is not as it should be, and works."""
+    """Return the finding that something works but is not as it should be."""
     return Diagnosis(area, "warn", text, advice)
 
 
 def fail(area: str, text: str, advice: str | None = None) -> Diagnosis:
-    """Return that something does not work, or is not safe."""
+    """Return the finding that something does not work, or is not safe."""
     return Diagnosis(area, "fail", text, advice)
 
 
 def told(area: str, level: Level, sentence: str, advice: str | None = None) -> Diagnosis:
-    """Return a sentence that says after a colon what to do, or else the advice given."""
+    """Return a finding from a sentence: what follows its colon is the advice, or else the default advice."""
     text, _, said = sentence.partition(": ")
     return Diagnosis(area, level, text.removesuffix("."), said.removesuffix(".") or advice)
 

@@ -1,4 +1,4 @@
-"""The rings of keys: their files, who may read them, and whether they open what the database holds."""
+"""Checks the key rings: their files, who may read them, and whether they open what the database holds."""
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import replace
@@ -16,7 +16,7 @@ AREA = "chaves"
 
 
 def key_files(settings: Settings) -> Iterator[Diagnosis]:
-    """Look at the files: there, readable, nobody else's, and how old the active keys are."""
+    """Check the key files: present, readable, private, and the age of the active keys."""
     for ring in rings_on(settings):
         path = ring.path(settings)
         fault = fault_of(path, ring.look)
@@ -60,13 +60,13 @@ def _processor_secrets(settings: Settings) -> Iterator[Diagnosis]:
 
 
 def not_looked_at(sentence: str) -> Diagnosis:
-    """Return that nobody looked whether the keys open what the database holds, and why."""
+    """Return the finding that the sealed data were not checked, and why."""
     found = told(AREA, "fail", sentence, "defina DATABASE_URL; carteira keys check --files confere só os arquivos")
     return replace(found, text=f"não foi conferido se as chaves abrem o que o banco de dados guarda: {found.text}")
 
 
 async def sealed_data(settings: Settings, database: Database) -> AsyncIterator[Diagnosis]:
-    """Look whether the keys open what the database holds. Raises as `Database.transaction`."""
+    """Check whether the keys open what the database holds. Raises as `Database.transaction`."""
     names = {ring.name for ring in rings_on(settings)}
     async with database.transaction() as tx:
         ring = Sealer(RINGS["identity"].path(settings)) if _is_usable("identity", settings) else None
@@ -96,7 +96,7 @@ def _of_credit(settings: Settings, counts: Mapping[str, int]) -> Diagnosis:
 
 
 def _is_usable(name: str, settings: Settings) -> bool:
-    """Return whether a ring's file can be read, whoever else may."""
+    """Return whether a ring's file can be read, whoever else may read it."""
     try:
         RINGS[name].look(RINGS[name].path(settings))
     except (OSError, ValueError):

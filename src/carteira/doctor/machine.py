@@ -1,4 +1,4 @@
-"""The machine: Python, the system, folders and their space, files that may be open, and time zone data."""
+"""Checks the machine: Python, the system, folders and their space, the limit of open files, and time zone data."""
 
 import os
 import resource
@@ -16,14 +16,14 @@ from carteira.settings import Settings
 AREA = "máquina"
 ZONE = "America/Sao_Paulo"
 OFFSETS = {datetime(2018, 1, 15, 12, tzinfo=UTC): -2, datetime(2026, 1, 15, 12, tzinfo=UTC): -3}
-"""Instants and the hours that São Paulo is from UTC then: the last summer time, and none since."""
+"""Instants and São Paulo's offset from UTC in hours then: in the last summer time, and since."""
 _MIB = 1_048_576
 _LITTLE, _NONE = 2_048 * _MIB, 256 * _MIB
 _SPARE_FILES = 1_024
 
 
 def look(settings: Settings) -> Iterator[Diagnosis]:
-    """Look at all of it."""
+    """Make all checks of the machine."""
     yield _system()
     yield _zone_data()
     yield from _home(settings.carteira_home)
@@ -62,7 +62,7 @@ def _home(home: Path) -> Iterator[Diagnosis]:
 
 
 def space_in(area: str, folder: Path) -> Diagnosis:
-    """Return how much space is left where a folder is."""
+    """Check how much space is left in a folder."""
     free = shutil.disk_usage(folder).free
     text = f"{folder}: {free // _MIB:,} MiB livres".replace(",", ".")
     if free < _NONE:

@@ -1,4 +1,4 @@
-"""The other machines: what those who serve from the same database use, beside what this one does."""
+"""Checks the other machines: whether processes that serve from the same database use the same settings and stores."""
 
 from carteira import sharing
 from carteira.doctor.findings import Diagnosis, Level, ok, told
@@ -9,7 +9,7 @@ AREA = "outras máquinas"
 
 
 async def look(settings: Settings) -> list[Diagnosis]:
-    """Compare; nothing where no database is set. Raises as `Database.transaction`."""
+    """Compare them; no finding where no database is set. Raises as `Database.transaction`."""
     if settings.database_url is None:
         return []
     mine = await sharing.here(settings)

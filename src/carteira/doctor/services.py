@@ -1,4 +1,4 @@
-"""What else is reached over a network: Redis, DynamoDB, documents' storage, mail, and other people's services."""
+"""Checks the other network services: Redis, DynamoDB, documents' storage, mail, and external services."""
 
 import asyncio
 import smtplib
@@ -24,7 +24,7 @@ _PORTS = {"http": 80, "https": 443}
 
 
 async def look_at_redis(settings: Settings) -> AsyncIterator[Diagnosis]:
-    """Look whether Redis answers, keeps what it is given, and tells the same time. Raises as the client."""
+    """Check whether Redis answers, stores what it is given, and has the same time. Raises as the client."""
     url = settings.redis()
     if url is None:
         yield warn("redis", "REDIS_URL não está definida", "sem ele, limites e sessões valem por processo")
@@ -46,7 +46,7 @@ async def look_at_redis(settings: Settings) -> AsyncIterator[Diagnosis]:
 
 
 async def look_at_storage(settings: Settings) -> AsyncIterator[Diagnosis]:
-    """Look at DynamoDB's table and at where documents lie, if their modules are on."""
+    """Check DynamoDB's table and documents' storage, if their modules are on."""
     if "credit" in settings.modules:
         table = f"tabela {settings.credit_table}"
         if await credit.table_answers(credit_config(settings)):
@@ -73,7 +73,7 @@ def _folder(settings: Settings, folder: Path) -> Diagnosis:
 
 
 def look_at_mail(settings: Settings) -> Iterator[Diagnosis]:
-    """Greet the mail server, with TLS and sign-in as a message would, and send none.
+    """Greet the mail server, with TLS and sign-in as for an e-mail, and send none.
 
     Raises:
         OSError: it does not answer, or refuses (`smtplib.SMTPException` is one).
@@ -98,7 +98,7 @@ def look_at_mail(settings: Settings) -> Iterator[Diagnosis]:
 
 
 def addresses(settings: Settings) -> dict[str, str]:
-    """Return the addresses that the settings name and that are used, by the setting."""
+    """Return the addresses that the settings name and that are in use, by setting."""
     known = {"SMS_URL": settings.sms_url, "PUBLIC_URL": settings.public_url}
     if "resellers" in settings.modules:
         known["BASE_URL_CASHBACK"] = settings.base_url_cashback
@@ -112,7 +112,7 @@ def addresses(settings: Settings) -> dict[str, str]:
 
 
 async def look_at_address(name: str, url: str) -> Diagnosis:
-    """Connect to an address, with TLS where it says so, and look how long its certificate is good; ask nothing."""
+    """Connect to an address, with TLS where it says so, and check its certificate's remaining validity."""
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
     context = ssl.create_default_context() if parts.scheme == "https" else None
@@ -137,7 +137,7 @@ async def look_at_address(name: str, url: str) -> Diagnosis:
 
 
 async def look_at_scanner(settings: Settings) -> AsyncIterator[Diagnosis]:
-    """Look whether the malware scanner answers, where one is demanded."""
+    """Check whether the malware scanner answers, where it is required."""
     if settings.malware_scan != "required" or settings.clamd_url is None:
         return
     if await documents.scanner_answers(settings.clamd_url):

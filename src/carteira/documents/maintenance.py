@@ -105,7 +105,7 @@ async def _rewrap_all(database: Database, ring: MasterKeyRing, active_id: str, t
                 try:
                     data_key = ring.unwrap(row.key_id, row.wrapped_key, context)
                 except (FileDamaged, MasterKeyMissing):
-                    log.warning("key cannot be unwrapped", version_id=str(row.id))
+                    log.warning("data key not unwrapped", version_id=str(row.id))
                     unreadable += 1
                 else:
                     row.key_id, row.wrapped_key = ring.wrap(data_key, context)
@@ -134,7 +134,7 @@ async def remove_orphans(database: Database, storage: Storage) -> int:
             known |= {UUID(left) for args in await jobs.waiting(tx, REMOVE_FILES) for left in args["version_ids"]}
         orphans += [version_id for version_id in batch if version_id not in known]
     if len(orphans) >= SUSPICIOUS and len(orphans) * 2 > len(newest):
-        log.error("orphans left alone: more than half of what is stored", orphans=len(orphans), stored=len(newest))
+        log.error("orphans kept, more than half of all versions", orphans=len(orphans), stored=len(newest))
         return 0
     for version_id in orphans:
         await storage.remove(version_id)

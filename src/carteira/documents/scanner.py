@@ -128,5 +128,5 @@ class Scan:
 
 
 def _down(error: Exception) -> ScannerDown:
-    log.warning("scanner down", error=type(error).__name__)
+    log.warning("scanner unavailable", error=type(error).__name__)
     return ScannerDown()

@@ -86,7 +86,7 @@ class Storage:
         try:
             await self.remove(version_id)
         except StorageDown:
-            log.warning("left for the sweep", version_id=str(version_id))
+            log.warning("version left for the sweep", version_id=str(version_id))
 
     async def _remove(self, version_id: UUID) -> None:
         entries = await self._store.list(f"{version_id.hex}/").collect_async()

@@ -16,7 +16,7 @@ _OK = 200
 
 
 class AwsServer(Server):
-    """roto-server with synced commits. It checks no signatures: any credentials do, and only loopback reaches it."""
+    """roto-server with synced commits. It checks no signatures, so any credentials work; only loopback reaches it."""
 
     name: ClassVar[str] = "aws"
     title: ClassVar[str] = "DynamoDB e S3 (roto)"

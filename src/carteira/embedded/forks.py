@@ -1,9 +1,8 @@
 """Processes forked from one that has imported the application, so that several share one import.
 
-The owner has a `ForkServer`. The process that it started calls `fork_when_asked`, which returns in each process that is
-forked from it. Until then that process imports and does nothing else: no thread, event loop or connection of its is
-there to be shared. Only where the kernel signals children of a process that dies (Linux); elsewhere processes start
-plainly.
+The owner has a `ForkServer`. The process that it started calls `fork_when_asked`, which returns in each forked process.
+Until then that process imports and does nothing else, so that it has no thread, event loop or connection to share. This
+needs a kernel that signals children of a dying process (Linux); elsewhere processes start plainly.
 """
 
 import contextlib
@@ -28,11 +27,11 @@ _BLOCK = 65_536
 
 
 class ForkServerGone(Exception):
-    """The process that forks has ended; what it forked is told to end by the kernel."""
+    """The forking process has ended; the kernel ends the processes that it forked."""
 
 
 class ForkServer:
-    """The owner's end: starts processes, and knows of their ends. For one thread.
+    """The owner's end: it starts processes, and learns of their ends. For one thread.
 
     Args:
         command: What starts the process that forks; a descriptor's number is added to it.
@@ -48,17 +47,17 @@ class ForkServer:
         self.is_gone = False
 
     def fileno(self) -> int:
-        """Return a descriptor that can be read when a process has ended."""
+        """Return a descriptor that becomes readable when a process has ended."""
         return self._channel.fileno()
 
     def start(self, arguments: Sequence[str], environment: Mapping[str, str]) -> "ForkedProcess":
-        """Fork a process with arguments and a whole environment; the first waits for the import.
+        """Fork a process with arguments and a complete environment; the first one waits for the import.
 
         Raises:
             ForkServerGone: nothing can be forked any more.
         """
         order = json.dumps({"arguments": list(arguments), "environment": dict(environment)})
-        with contextlib.suppress(OSError):  # what reading says counts
+        with contextlib.suppress(OSError):  # reading sets the status
             self._channel.sendall(order.encode() + b"\n")
         while not self._started:
             if self.is_gone:
@@ -67,12 +66,12 @@ class ForkServer:
         return ForkedProcess(self, self._started.pop(0))
 
     def look(self) -> None:
-        """Take in what there is to know, without waiting."""
+        """Process all pending reports, without waiting."""
         while not self.is_gone and self._read(0):
             continue
 
     def status_of(self, pid: int, seconds: float) -> int | None:
-        """Return how a process ended, as `Popen.returncode` does; None if it has not within so long."""
+        """Return how a process ended, as `Popen.returncode` does; None if it has not within so many seconds."""
         deadline = time.monotonic() + seconds
         while pid not in self._statuses and not self.is_gone and self._read(max(0.0, deadline - time.monotonic())):
             continue
@@ -85,14 +84,14 @@ class ForkServer:
         return self._statuses.get(pid)
 
     def close(self) -> None:
-        """End the process that forks, and with it what it forked and is still there."""
+        """End the forking process, and with it the forked processes that still run."""
         self._channel.close()
         self.is_gone = True
         self._process.terminate()
         self._process.wait()
 
     def _read(self, seconds: float | None) -> bool:
-        """Take in what there is to read within so long; return whether there was anything."""
+        """Read reports for at most so many seconds; return whether there were any."""
         if not select.select([self._channel], [], [], seconds)[0]:
             return False
         try:
@@ -113,7 +112,7 @@ class ForkServer:
 
 
 class ForkedProcess:
-    """A process that was forked for us, with the part of `subprocess.Popen` that a supervisor needs."""
+    """A forked process, with the part of `subprocess.Popen` that a supervisor needs."""
 
     def __init__(self, server: ForkServer, pid: int) -> None:
         self.pid = pid
@@ -121,7 +120,7 @@ class ForkedProcess:
         self._server = server
 
     def poll(self) -> int | None:
-        """Return how it ended; None while it runs."""
+        """Return its exit status; None while it runs."""
         if self.returncode is None:
             self.returncode = self._server.status_of(self.pid, 0)
         return self.returncode
@@ -132,7 +131,7 @@ class ForkedProcess:
             process.signal_pid(self.pid, signal.SIGTERM)
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait until it has ended and return how.
+        """Wait until it has ended and return its exit status.
 
         Raises:
             subprocess.TimeoutExpired: it has not in time.
@@ -145,7 +144,7 @@ class ForkedProcess:
 
 
 def _is_running(pid: int) -> bool:
-    """Return whether there is such a process, and it has not ended."""
+    """Return whether a process exists and has not ended."""
     try:
         return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] not in {b"Z", b"X"}
     except (FileNotFoundError, ProcessLookupError):
@@ -153,9 +152,9 @@ def _is_running(pid: int) -> bool:
 
 
 def fork_when_asked(channel: socket.socket) -> list[str]:
-    """Fork a process for each order and tell the owner when it ends; end with the owner.
+    """Fork a process for each order and report to the owner when one ends; end with the owner.
 
-    Return in each of the processes, with its arguments. It has a session and the environment of its own.
+    It returns in each forked process with that process's arguments. Such a process has its own session and environment.
     """
     assert threading.active_count() == 1, "a fork takes over no thread but its own"
     ours = os.getpid()
@@ -190,7 +189,7 @@ def fork_when_asked(channel: socket.socket) -> list[str]:
 
 
 def _begin(order: Mapping[str, Any], parent: int) -> list[str]:
-    """Become the process of an order."""
+    """Set up the process of an order."""
     os.setsid()
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
     if os.getppid() != parent:
@@ -220,5 +219,5 @@ def _tell(channel: socket.socket, what: Mapping[str, int]) -> None:
 
 
 def _end() -> NoReturn:
-    """End without a word: the owner has."""
+    """End silently: the owner has ended."""
     sys.exit(0)

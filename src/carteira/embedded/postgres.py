@@ -78,7 +78,7 @@ class PostgresServer(Server):
 
     @property
     def database_url(self) -> str:
-        """The application's database, as the role that serves; what it may do is granted by whoever migrates."""
+        """The application's database, as the role that serves; its rights are granted by the command that migrates."""
         return f"postgresql://{SERVICE}:{self._home.password(SERVICE)}@{HOST}:{self.port}/{DATABASE}"
 
     @property
@@ -98,7 +98,7 @@ class PostgresServer(Server):
 
     @property
     def placement(self) -> Placement:
-        """Where programs and data are, and who runs them; decided once."""
+        """Where programs and data are, and which user runs them; decided once."""
         if self._placement is None:
             self._placement = place(self._home, _installation())
         return self._placement
@@ -109,7 +109,7 @@ class PostgresServer(Server):
         return str(self.placement.data)
 
     def prepare(self) -> None:
-        """Run initdb when there is no data yet; beside the final folder, then renamed: data is whole or absent."""
+        """Run initdb when there is no data yet, in a folder that is renamed when complete: data is whole or absent."""
         placement = self.placement
         if placement.data.exists():
             placement.own(placement.data)
@@ -166,10 +166,10 @@ class PostgresServer(Server):
         )
 
     def probe(self, port: int) -> str | None:
-        """Log in as superuser and see to the database; None while PostgreSQL starts or recovers."""
+        """Log in as superuser and provision the database; None while PostgreSQL starts or recovers."""
         import psycopg  # noqa: PLC0415 - slow to import, and PostgreSQL takes its time meanwhile
 
-        if not self._says_ready():  # else each probe during a recovery would be a line in the log
+        if not self._says_ready():  # otherwise each probe during a recovery would be a line in the log
             return None
         try:
             with self._connect(port, "postgres") as connection:
@@ -207,7 +207,7 @@ class PostgresServer(Server):
             dbname=database,
             autocommit=True,
             connect_timeout=_CONNECT_TIMEOUT_SECONDS,
-            # Said outright, so that the operator's PG* variables change nothing.
+            # Explicit, so that the operator's PG* variables change nothing.
             sslmode="disable",
             gssencmode="disable",
             options="",
@@ -215,7 +215,7 @@ class PostgresServer(Server):
         )
 
     def _provision(self, connection: "psycopg.Connection", port: int) -> None:
-        """Make role, database and extensions; the rename comes last, so a database called so is complete."""
+        """Make role, database and extensions; the rename comes last, so a database of that name is complete."""
         from psycopg import sql  # noqa: PLC0415 - slow to import
 
         owner, database, fresh = sql.Identifier(OWNER), sql.Identifier(DATABASE), sql.Identifier(f"{DATABASE}_new")
@@ -229,7 +229,7 @@ class PostgresServer(Server):
         connection.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(fresh, database))
 
     def _see_to_role(self, connection: "psycopg.Connection", name: str) -> None:
-        """Make a role if it is not there, and have it sign in with the password of the home."""
+        """Make a role if it is missing, and set the home's password for it."""
         from psycopg import sql  # noqa: PLC0415 - slow to import
 
         role, password = sql.Identifier(name), sql.Literal(self._home.password(name))
@@ -238,7 +238,7 @@ class PostgresServer(Server):
         connection.execute(sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(role, password))
 
     def _clear_crash(self) -> None:
-        """After a crash: end a postmaster of ours that lingers, await its backends, drop a pid file that lies."""
+        """Clean up after a crash: end a leftover postmaster of ours, wait for its backends, delete a stale pid file."""
         pid_file = self.placement.data / "postmaster.pid"
         if not pid_file.exists():
             return
@@ -246,8 +246,8 @@ class PostgresServer(Server):
         if first_line.isdigit() and not process.end_leftover(int(first_line), self.proof, self.stop_steps):
             raise ServerFailed(self.title, f"o processo {first_line}, de uma execução anterior, não termina", self.log)
         if not process.has_proc():
-            return  # PostgreSQL looks for its last backends itself, as long as it has its pid file
-        # Backends leave by themselves, save one that is busy computing; the postmaster being dead, nobody needs them.
+            return  # PostgreSQL checks for its last backends itself, as long as it has its pid file
+        # Backends end by themselves, except one that is busy computing; without the postmaster nobody needs them.
         deadline = time.monotonic() + _ORPHANS_TIMEOUT_SECONDS
         while orphans := process.pids_working_in(self.placement.data, "postgres"):
             if time.monotonic() > deadline:

@@ -1,4 +1,4 @@
-"""Child processes that die with us, and proof that a leftover process is ours."""
+"""Child processes that end with this process, and checks that a leftover process is ours."""
 
 import ctypes
 import os
@@ -35,7 +35,7 @@ def spawn(  # noqa: PLR0913 - a process has that many sides
     log: Path | None = None,
     keep: Sequence[int] = (),
 ) -> subprocess.Popen[bytes]:
-    """Start a child in a session of its own that gets ``death_signal`` when this process dies, however it dies.
+    """Start a child in its own session that gets ``death_signal`` when this process ends, however it ends.
 
     Args:
         argv: The command; its first element is an absolute path.
@@ -63,13 +63,13 @@ def has_death_signal() -> bool:
 
 @cache
 def _life() -> int:
-    """The end of a pipe for children; its other end is ours alone, and closes as we die."""
+    """A pipe's end for children; the other end is this process's alone, and closes when it ends."""
     reading, _ = os.pipe()
     return reading
 
 
 def has_proc() -> bool:
-    """Whether the kernel tells of processes under ``/proc``: Linux does."""
+    """Whether the kernel shows processes under ``/proc``: Linux does."""
     return Path(_PROC, "self", "cmdline").exists()
 
 
@@ -92,7 +92,7 @@ def _fork(
 
 
 def server_environment() -> dict[str, str]:
-    """A bare environment: the operator's PG*, AWS* and secrets are none of a server's business."""
+    """A minimal environment: the servers get no PG* or AWS* variables and no secrets of the operator's."""
     kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
     return {"PATH": os.defpath, **kept, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "TZ": "UTC", "NO_COLOR": "1"}
 
@@ -109,7 +109,7 @@ def is_running_with(pid: int, argument: str) -> bool:
 
 
 def _asked_of_ps(pid: int) -> str:
-    """The command line of a living process, as POSIX's ``ps`` tells it; empty if there is none."""
+    """The command line of a living process, from POSIX's ``ps``; empty if there is none."""
     ps = shutil.which("ps", path=os.defpath)
     if ps is None:
         return ""
@@ -120,7 +120,7 @@ def _asked_of_ps(pid: int) -> str:
 
 
 def pids_working_in(folder: Path, program: str) -> list[int]:
-    """Processes of this program whose working folder is ``folder``: a dead PostgreSQL's last backends, for one.
+    """Processes of this program whose working folder is ``folder``: a dead PostgreSQL's last backends, for example.
 
     Needs ``/proc``.
     """
@@ -131,13 +131,13 @@ def pids_working_in(folder: Path, program: str) -> list[int]:
         try:
             if (entry / "cwd").readlink() == folder and (entry / "exe").readlink().name == program:
                 found.append(int(entry.name))
-        except OSError:  # gone meanwhile, or another user's
+        except OSError:  # it has ended, or is another user's
             continue
     return found
 
 
 def signal_pid(pid: int, number: signal.Signals) -> None:
-    """Send a signal to a process that may be gone already."""
+    """Send a signal to a process that may have ended already."""
     try:
         os.kill(pid, number)
     except ProcessLookupError:
@@ -145,7 +145,7 @@ def signal_pid(pid: int, number: signal.Signals) -> None:
 
 
 def end_leftover(pid: int, argument: str, steps: Sequence[tuple[signal.Signals, float]]) -> bool:
-    """End a process of a former run, and only if it proves to be ours by its command line.
+    """End a process of a former run, but only if its command line proves that it is ours.
 
     Args:
         pid: As recorded by the former run.

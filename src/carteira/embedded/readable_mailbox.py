@@ -1,4 +1,4 @@
-"""aiosmtpd's mailbox, which keeps what people read as they read it: no quoted-printable in the way of a link's copy."""
+"""aiosmtpd's mailbox with texts stored as people read them: quoted-printable would break copied links."""
 
 from email.message import Message
 
@@ -7,10 +7,10 @@ from aiosmtpd.smtp import Envelope, Session
 
 
 class ReadableMailbox(Mailbox):
-    """A Maildir whose messages hold their texts as 8-bit lines."""
+    """A Maildir whose e-mails store their texts as 8-bit lines."""
 
     def prepare_message(self, session: Session, envelope: Envelope) -> Message:
-        """Decode each text of a message."""
+        """Decode each text of an e-mail."""
         message = super().prepare_message(session, envelope)
         for part in message.walk():
             if part.get_content_maintype() == "text" and "content-transfer-encoding" in part:

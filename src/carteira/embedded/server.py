@@ -1,4 +1,4 @@
-"""The life of one embedded server: what PostgreSQL, Valkey and roto-aws share."""
+"""The life of one embedded server: the part common to PostgreSQL, Valkey and roto-aws."""
 
 import signal
 import subprocess
@@ -43,7 +43,10 @@ class ServerReady:
 
 
 class Server(ABC):
-    """One server process on loopback. ``start``, ``stop`` and ``kill`` may be called from any thread, not at once."""
+    """One server process on loopback.
+
+    ``start``, ``stop`` and ``kill`` may be called from any thread, but not concurrently.
+    """
 
     name: ClassVar[str]
     title: ClassVar[str]
@@ -114,7 +117,7 @@ class Server(ABC):
         return ServerReady(self.name, self.title, version, HOST, self.port, time.monotonic() - started)
 
     def give_up_starting(self) -> None:
-        """Make a ``start`` under way in another thread fail soon; safe in a signal handler."""
+        """Make a ``start`` in another thread fail soon; safe in a signal handler."""
         self._abandoned = True
 
     def request_stop(self) -> None:
@@ -142,7 +145,7 @@ class Server(ABC):
         raise ServerFailed(self.title, "o processo não terminou", self.log)
 
     def kill(self) -> None:
-        """End it at once as a crash would (SIGKILL), for the tests of faults; ``start`` recovers it."""
+        """Kill it as a crash would (SIGKILL), for tests of faults; ``start`` recovers it."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -157,7 +160,7 @@ class Server(ABC):
 
     @abstractmethod
     def probe(self, port: int) -> str | None:
-        """Ask a real question of its protocol: the server's version, or None while it is not ready."""
+        """Return the server's version, asked by its protocol; None while it is not ready."""
 
     @property
     @abstractmethod

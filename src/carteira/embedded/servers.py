@@ -122,7 +122,7 @@ class EmbeddedServers:
 
     @property
     def endpoints(self) -> Endpoints:
-        """Where the started servers are."""
+        """The addresses of the started servers."""
         started = self._servers
         return Endpoints(
             database_url=self.postgres.database_url if "postgres" in started else "",
@@ -136,7 +136,7 @@ class EmbeddedServers:
         )
 
     def stop(self) -> None:
-        """Stop all cleanly and together, and release the home; harmless if nothing runs.
+        """Stop all servers concurrently and cleanly, and release the home; harmless if nothing runs.
 
         Raises:
             ServerFailed: A process does not end, not even by SIGKILL.
@@ -150,16 +150,16 @@ class EmbeddedServers:
             self._home.release()
 
     def give_up_starting(self) -> None:
-        """Make starts and restarts under way fail soon, so that ``stop`` need not wait; safe in a signal handler."""
+        """Make running starts and restarts fail soon, so that ``stop`` need not wait; safe in a signal handler."""
         for server in self._servers.values():
             server.give_up_starting()
 
     def watch(self) -> list[str]:
-        """Names of the servers that died by themselves; ``restart`` brings them back."""
+        """Names of the servers that ended by themselves; ``restart`` starts them again."""
         return [name for name, server in self._servers.items() if server.died]
 
     def restart(self, name: str) -> ServerReady:
-        """Start a server that died again, on the same port.
+        """Restart a server that ended by itself, on the same port.
 
         Raises:
             ServerFailed: It does not start.

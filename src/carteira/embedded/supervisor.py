@@ -18,9 +18,9 @@ from carteira.embedded.forks import ForkServer, ForkServerGone
 from carteira.embedded.servers import EmbeddedServers
 
 _LOOK_SECONDS = 0.1
-"""How often dead processes are checked."""
+"""Seconds between two checks for dead processes."""
 _IDLE_LOOK_SECONDS = 5.0
-"""The same while all is well: who ends wakes us."""
+"""The same while all is well: a process that ends wakes the supervisor."""
 _FIRST_BACKOFF_SECONDS = 0.25
 _LAST_BACKOFF_SECONDS = 30.0
 # A child that lived this long starts with the shortest backoff again.
@@ -52,7 +52,7 @@ class AppProcess:
 
 @dataclass(frozen=True)
 class SupervisorEvent:
-    """Something to tell the operator.
+    """An event to report to the operator.
 
     Attributes:
         kind: What happened. ``failed`` is a server that could not be restarted yet; it will be tried again.
@@ -66,7 +66,7 @@ class SupervisorEvent:
 
 
 class _Backoff:
-    """When to start again something that keeps dying."""
+    """When to restart a process that keeps dying."""
 
     def __init__(self) -> None:
         self._seconds = _FIRST_BACKOFF_SECONDS
@@ -91,7 +91,7 @@ class _Backoff:
 
 
 class _Handle(Protocol):
-    """What is held of a process: a `Popen`, or a `ForkedProcess`."""
+    """The handle of a process: a `Popen`, or a `ForkedProcess`."""
 
     @property
     def pid(self) -> int: ...
@@ -127,7 +127,7 @@ class _Child:
         return self.handle is not None and self.handle.poll() is not None
 
     def end_group(self) -> None:
-        """End what is left of its session: the child itself, or workers that a crashed child left behind."""
+        """End the rest of its session: the child itself, or workers that a crashed child left behind."""
         if self.handle is not None:
             try:
                 os.killpg(self.handle.pid, signal.SIGKILL)
@@ -167,7 +167,7 @@ class Supervisor:
     def run(self) -> None:
         """Block until SIGINT or SIGTERM (or ``request_stop``), then stop everything in order.
 
-        Must be called in the main thread, where Python handles signals; the former handlers are put back at the end.
+        Must be called in the main thread, where Python handles signals; the former handlers are restored at the end.
 
         Raises:
             ServerFailed: An embedded server does not end, not even by SIGKILL.
@@ -206,7 +206,7 @@ class Supervisor:
             os.write(self._wake_writer, b"!")
 
     def _wait(self) -> None:
-        """Wait until something ended or somebody asks us to stop, or until what is down is due."""
+        """Wait until a process ends, a stop is requested, or a restart is due."""
         is_down = any(child.is_down for child in self._children) or bool(self._servers and self._servers.watch())
         wakers = [self._wake_reader, *([self._forks.fileno()] if self._forks and not self._forks.is_gone else [])]
         select.select(wakers, [], [], _LOOK_SECONDS if is_down else _IDLE_LOOK_SECONDS)

@@ -38,7 +38,7 @@ class ValkeyServer(Server):
         self._home.subfolder("redis")
 
     def launch(self, port: int) -> subprocess.Popen[bytes]:
-        """Write the configuration (the password must not stand on a command line) and spawn."""
+        """Write the configuration (the password must not be on a command line) and spawn."""
         settings = {
             "bind": HOST,
             "port": str(port),
@@ -59,7 +59,7 @@ class ValkeyServer(Server):
         )
 
     def probe(self, port: int) -> str | None:
-        """Log in and ask for the version; while the data loads Valkey answers with an error."""
+        """Log in and return the version; while its data loads, Valkey answers with an error."""
         question = f"AUTH {self._home.password('redis')}\r\nINFO server\r\n"
         with contextlib.suppress(OSError), socket.create_connection((HOST, port), _PROBE_TIMEOUT_SECONDS) as client:
             client.sendall(question.encode("ascii"))

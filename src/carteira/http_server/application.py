@@ -11,9 +11,9 @@ from carteira.kit.web.public_address import without_root_path
 
 
 class Application:
-    """The whole server: lean endpoints by path prefix first, everything else through the edge into FastAPI.
+    """The whole server: lean endpoints by path prefix first, then the edge and FastAPI.
 
-    Before even those, `http_server.protocol` offers data to the lane that a module may set (`LANE`).
+    A module may set a lane (`LANE`); `http_server.protocol` offers data to it before all of these.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class Application:
 
     @property
     def lane(self) -> ConnectionLane | None:
-        """The lane, while there is one."""
+        """The lane, if a module has set one."""
         return LANE.get(self.api)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

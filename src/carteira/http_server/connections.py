@@ -1,4 +1,4 @@
-"""Bounds of connections: how many a process holds, and for how long they may keep it waiting."""
+"""Bounds of connections: how many a process holds, and how long they may keep it waiting."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from carteira.kit.values.networks import TrustedProxies, network_of
 
 MAX_HEAD_BYTES = 65_536
 MAX_HEAD_LINES = 100
-"""Most lines of a head: the request line, and one per header."""
+"""The most lines of a head: the request line, and one for each header."""
 
 refused = prometheus_client.Counter(
     "carteira_http_connections_refused", "Connections closed for what they sent, did not send, or took up", ["reason"]
@@ -26,8 +26,7 @@ class Bounds:
     """The settings of a connection."""
 
     head_seconds: float = 15.0
-    """The time-out for a connection's first byte, for a head from its first byte, and for each `MIN_PROGRESS` of a
-    body."""
+    """Seconds to wait for a connection's first byte, a head from its first byte, and each `MIN_PROGRESS` of a body."""
     keep_alive_seconds: float = 75.0
     max_connections: int = 4096
     max_connections_per_address: int = 1024
@@ -44,7 +43,10 @@ class Connections:
         self._by_network: Counter[str] = Counter()
 
     def admit(self, address: str) -> Refused | None:
-        """Count a connection; return why it is one too many. Each must be `release`d, even then."""
+        """Count a connection; return why it exceeds a limit, or None.
+
+        Every connection must be `release`d, even a refused one.
+        """
         self._total += 1
         open_connections.inc()
         network = self._counted(address)

@@ -1,8 +1,8 @@
 """uvicorn's HTTP protocol within bounds, and beside it a lane for requests that are answered from their bytes alone.
 
-A head is collected whole before the parser sees it, so that its size, lines and time are bounded and an `Upgrade` that
-nobody here speaks can be put out of the parser's sight: it would take the body for another protocol's. A request is
-parsed once the one before it is answered, so that a pipeline is a few bytes held and no more.
+The parser gets a head only when it is complete, so that its size, lines and time are bounded, and so that an `Upgrade`
+to a protocol that this server does not speak can be hidden from it: the parser would take the body for another
+protocol's. A request is parsed after the one before it is answered, so that a pipeline holds a few bytes and no more.
 """
 
 import asyncio
@@ -17,21 +17,21 @@ from carteira.http_server.refusals import ANSWERS, Refused
 
 MAX_HELD_BYTES = 65_536
 MIN_PROGRESS = 1024
-"""Bytes of a body that have to come in each window of `head_seconds`."""
+"""Bytes of a body that must arrive in each window of `head_seconds`."""
 MAX_UNREAD_BYTES = 32 * 1024 * 1024
-"""What is still taken, and thrown away, of a body whose request is answered, or after a refusal."""
+"""The most bytes of a body that are read and discarded after its request is answered, or after a refusal."""
 LINGER_SECONDS = 5.0
 STALL_SECONDS = 60.0
-"""For a client to take what is waiting to be sent."""
+"""The seconds that a client has to read what waits to be sent."""
 
 _HEAD_END = b"\r\n\r\n"
 _UPGRADE = re.compile(rb"\nupgrade(?=[ \t]*:)", re.IGNORECASE)
 _NO_HTTP = re.compile(rb"[^A-Z]|[^\n]*[^\r\n]\n|\n")
-"""What begins no request, or ends its first line otherwise than HTTP does: the parser refuses it now."""
+"""Bytes that begin no request, or end its first line in a way that HTTP does not: the parser refuses them at once."""
 
 
 class _Answer:
-    """Writes a response; holds its head until the body comes or the event loop's turn ends.
+    """Writes a response; holds its head until the body arrives or the event loop's turn ends.
 
     Separate writes of head and body would be two system calls, and would wake the client twice.
     """
@@ -45,7 +45,7 @@ class _Answer:
         self._head: bytes | None = None
 
     def write(self, data: bytes) -> None:
-        """Write data; the first is held."""
+        """Write data; the first piece is held."""
         if not self._begun:
             self._begun = True
             self._head = data
@@ -57,13 +57,13 @@ class _Answer:
             self._transport.writelines((head, data))
 
     def flush(self) -> None:
-        """Write what is held."""
+        """Write the held data."""
         if self._head is not None:
             head, self._head = self._head, None
             self._transport.write(head)
 
     def close(self) -> None:
-        """Close the connection once all is sent."""
+        """Close the connection once everything is sent."""
         self.flush()
         self._transport.close()
 
@@ -75,10 +75,9 @@ class _Answer:
 class LaneProtocol(HttpToolsProtocol):
     """One connection. Between two requests, data that begins like the lane's requests is offered to the lane first.
 
-    While the lane has a request, further data waits; at shutdown the connection is closed once the answer is out. The
-    timer that closes an idle connection is left running by the lane and looks at the time when it is due: to stop and
-    start one for each request would cost a tenth of what the lane does. The timer of the other bounds is one likewise,
-    and runs only while the client owes something.
+    While the lane has a request, further data waits; at shutdown the connection is closed after the answer. Two timers,
+    for idle connections and for the other bounds, run on and compare the time when they are due: stopping and starting
+    one for each request would cost a tenth of what the lane does. The second one runs only while the client owes data.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - uvicorn's own signature
@@ -132,7 +131,7 @@ class LaneProtocol(HttpToolsProtocol):
         return self.client[0] if self.client else ""
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Count the connection no more."""
+        """Stop counting the connection."""
         self._peers.release(self._address)
         for timer in (self._watch, self._stalled):
             if timer is not None:
@@ -145,7 +144,7 @@ class LaneProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Take data from the connection."""
+        """Read data from the connection."""
         if self._refused:
             self._throw_away(len(data))
         elif self._in_lane or not (self._reading or self._is_idle()):
@@ -163,7 +162,7 @@ class LaneProtocol(HttpToolsProtocol):
             self.flow.pause_reading()
 
     def _go_on(self) -> None:
-        """Take what came while a request was being answered."""
+        """Process the data that arrived while a request was being answered."""
         if self._held and not self.transport.is_closing():
             held = bytes(self._held)
             self._held.clear()
@@ -173,7 +172,7 @@ class LaneProtocol(HttpToolsProtocol):
     # Requests
 
     def _take(self, data: bytes) -> None:
-        """Take bytes of bodies and heads; what follows a request that is being answered is held."""
+        """Process bytes of bodies and heads; hold what follows a request that is being answered."""
         while data and not self._refused and not self.transport.is_closing():
             if self._reading:
                 data = self._take_body(data)
@@ -187,7 +186,7 @@ class LaneProtocol(HttpToolsProtocol):
         """Collect a head, and parse it once it is complete; return the bytes after it."""
         head = self._head
         if not head:
-            data = data.lstrip(b"\r\n")  # blank lines before a request are nothing, and win no time
+            data = data.lstrip(b"\r\n")  # blank lines before a request are ignored, and win no time
             if not data:
                 return b""
             self._unset_keepalive_if_required()
@@ -214,12 +213,12 @@ class LaneProtocol(HttpToolsProtocol):
         super().data_received(head)
         self._parses_head = False
         if self._reading and self._body_left == 0 and not self._refused:
-            self._refuse(Refused.NOT_HTTP)  # to the parser it is no whole head
+            self._refuse(Refused.NOT_HTTP)  # for the parser it is not a complete head
 
     def _take_body(self, data: bytes) -> bytes:
-        """Parse bytes of a body, up to where it may end; return the bytes after it."""
+        """Parse bytes of a body, up to its possible end; return the bytes after it."""
         if self._body_left is None:
-            seen = self._body_end + data  # chunks end with a blank line, though not every blank line is their end
+            seen = self._body_end + data  # chunks end with a blank line, though not every blank line ends them
             found = seen.find(_HEAD_END)
             length = len(data) if found < 0 else found + len(_HEAD_END) - len(self._body_end)
             piece = data[:length]
@@ -230,7 +229,7 @@ class LaneProtocol(HttpToolsProtocol):
         self._sent += len(piece)
         super().data_received(piece)
         if self._reading and self._sent > MAX_HEAD_BYTES + 8 * self._delivered:
-            self._refuse(Refused.HEAD_TOO_LARGE)  # chunks that are all extensions and trailers
+            self._refuse(Refused.HEAD_TOO_LARGE)  # chunks that consist of extensions and trailers
         elif self._reading and self._is_idle():
             self._throw_away(len(piece))
         return data[len(piece) :]
@@ -248,7 +247,7 @@ class LaneProtocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """Expect the body, and give the request to the application.
+        """Expect the body, and pass the request to the application.
 
         Raises:
             ValueError: it names two hosts, of which a proxy may have seen one (RFC 9112, section 3.2).
@@ -265,27 +264,27 @@ class LaneProtocol(HttpToolsProtocol):
         self._expect()
 
     def on_body(self, body: bytes) -> None:
-        """Count what comes of the body."""
+        """Count the bytes of the body."""
         self._delivered += len(body)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """The request is whole."""
+        """End the request: it is complete."""
         self._reading = False
         self._due = None
         super().on_message_complete()
-        if self._is_idle() and not self.transport.is_closing():  # it was answered before it was whole
+        if self._is_idle() and not self.transport.is_closing():  # it was answered before it was complete
             self._await_idleness(self.timeout_keep_alive)
 
     def on_response_complete(self) -> None:
-        """Go on with what came meanwhile."""
+        """Process the data that arrived meanwhile."""
         if self._answer is not None:
             self._answer.flush()
         super().on_response_complete()
         if self.transport.is_closing():
             self._stall()
         elif self._reading:
-            self._unset_keepalive_if_required()  # the rest of the body is owed, and that has a bound of its own
+            self._unset_keepalive_if_required()  # the rest of the body is still to come, under a bound of its own
         else:
             self._go_on()
 
@@ -303,7 +302,7 @@ class LaneProtocol(HttpToolsProtocol):
         return False
 
     def _respond(self, answer: bytes) -> None:
-        """Write the lane's answer and go on with what came meanwhile."""
+        """Write the lane's answer and process the data that arrived meanwhile."""
         self._in_lane = False
         if self.transport.is_closing():
             return
@@ -325,7 +324,7 @@ class LaneProtocol(HttpToolsProtocol):
         self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
 
     def timeout_keep_alive_handler(self) -> None:
-        """Close an idle connection; one whose request is in the lane, or was not long ago, is not idle."""
+        """Close an idle connection, unless its request is in the lane, or was not long ago."""
         idle = 0.0 if self._in_lane else self.loop.time() - self._answered_at
         if idle < self.timeout_keep_alive:
             self._await_idleness(self.timeout_keep_alive - idle)
@@ -333,13 +332,13 @@ class LaneProtocol(HttpToolsProtocol):
             super().timeout_keep_alive_handler()
 
     def _expect(self) -> None:
-        """From now on the client owes a first byte, a whole head, or some of a body."""
+        """Start the time in which the client must send a first byte, a whole head, or a part of a body."""
         self._due = self.loop.time() + self._bounds.head_seconds
         if self._watch is None:
             self._watch = self.loop.call_at(self._due, self._look)
 
     def _look(self) -> None:
-        """Look whether the client has sent what it owes."""
+        """Check whether the client has sent what it must."""
         self._watch = None
         if self._due is None or self._refused or self.transport.is_closing():
             return
@@ -356,17 +355,17 @@ class LaneProtocol(HttpToolsProtocol):
             self.transport.abort()
 
     def _is_excused(self) -> bool:
-        """Return whether it is the application that keeps the body from coming."""
+        """Return whether the application, and not the client, keeps the body from arriving."""
         cycle: RequestResponseCycle | None = self.cycle
         return self.flow.read_paused or (cycle is not None and cycle.waiting_for_100_continue)
 
     def pause_writing(self) -> None:
-        """The client does not take what it is sent; it is given some time."""
+        """Give the client some time: it does not read what it is sent."""
         super().pause_writing()
         self._stall()
 
     def resume_writing(self) -> None:
-        """The client has taken some."""
+        """Continue: the client has read some."""
         super().resume_writing()
         if self._stalled is not None:
             self._stalled.cancel()
@@ -383,13 +382,13 @@ class LaneProtocol(HttpToolsProtocol):
     # Refusals
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's signature
-        """Refuse what is no HTTP."""
+        """Refuse bytes that are not HTTP."""
         self._refuse(Refused.NOT_HTTP)
 
     def _refuse(self, reason: Refused) -> None:
         """Send the reason, if an answer can be sent, and close once the client had time to read it.
 
-        To close at once, with bytes unread, would reset the connection and take the answer away.
+        Closing at once, with bytes unread, would reset the connection and lose the answer.
         """
         refused.labels(reason.value).inc()
         self._refused = True
@@ -419,7 +418,7 @@ class LaneProtocol(HttpToolsProtocol):
             self.transport.abort()
 
     def shutdown(self) -> None:
-        """Close now, or after the answer under way; one that has no end (`request.state.endless`) ends here."""
+        """Close now, or after the running answer; an endless one (`request.state.endless`) ends here."""
         if self._in_lane:
             self._stopping = True
             return

@@ -17,22 +17,27 @@ from carteira.kit.ops import garbage, log
 from carteira.settings import Settings
 
 LISTENERS = 8
-"""Times that each process listens on the one address. The loop takes a connection from each listener a turn, and under
-load a turn lasts milliseconds (docs/adr/0007-fast-lane.md)."""
+"""How often each process listens on the one address.
+
+The loop accepts one connection from each listener a turn, and under load a turn lasts milliseconds
+(docs/adr/0007-fast-lane.md).
+"""
 
 HANGS_SECONDS = 10
-"""A process that is silent for so long is replaced: its import takes seconds on a busy machine. While one is waited
-for, the server does not stop."""
+"""A process that is silent for so many seconds is replaced: its import takes seconds on a busy machine.
+
+While the server waits for one, it does not stop.
+"""
 START_FAILED = 3
 OTHER_FILES = 1024
-"""Descriptors for what is no client's connection."""
+"""The number of descriptors for other things than clients' connections."""
 PACKAGE = Path(__file__).parents[1]
 
 logger = structlog.get_logger(__name__)
 
 
 def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT; requests under way are finished first, new connections refused.
+    """Serve until SIGTERM or SIGINT; running requests are finished first, new connections refused.
 
     Raises `SystemExit` with 3 when the address is taken or the application cannot start.
     """
@@ -54,7 +59,7 @@ def serve(settings: Settings) -> None:
         log_config=None,
         server_header=False,
         date_header=False,
-        proxy_headers=False,  # `kit.web.client_address` reads them, of the proxies that the settings name
+        proxy_headers=False,  # `kit.web.client_address` reads them, if they come from the trusted proxies
         timeout_graceful_shutdown=settings.shutdown_grace_seconds,
         timeout_worker_healthcheck=HANGS_SECONDS,
     )
@@ -78,20 +83,20 @@ def application() -> Any:  # noqa: ANN401 - this shelf does not know the product
 
 
 def _allow_files(count: int) -> None:
-    """Raise the number of files that this process, and those it starts, may open, as far as the system lets it."""
+    """Raise the number of files that this process and its children may open, as far as the system permits."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = count if hard == resource.RLIM_INFINITY else min(count, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     if wanted < count:
-        logger.warning("fewer connections than MAX_CONNECTIONS: the limit of open files is low", files=wanted)
+        logger.warning("limit of open files too low for MAX_CONNECTIONS", files=wanted)
 
 
 def listening_sockets(config: uvicorn.Config) -> list[socket.socket]:
-    """The address bound once, as `LISTENERS` file descriptors; for each of several processes once, where that is had.
+    """Return the address bound once, as `LISTENERS` file descriptors; on Linux once for each of several processes.
 
-    With one socket for all, whichever process wakes first takes the connections, all of them at times. Linux spreads
-    them evenly over sockets that share the address. Elsewhere they are not spread, and one for all remains.
+    With one socket for all processes, the one that wakes first takes the connections, sometimes all of them. Linux
+    spreads them evenly over sockets that share the address; elsewhere they are not spread, and one socket is used.
     """
     if config.workers > 1 and sys.platform == "linux":
         own = _OwnSockets(config.host, config.port)
@@ -105,10 +110,10 @@ def _doubled(bound: socket.socket) -> list[socket.socket]:
 
 
 class _OwnSockets(list[socket.socket]):
-    """The sockets of one process: pickled into another, as uvicorn does when it starts one, they are bound anew there.
+    """The sockets of one process: when uvicorn pickles them into a process that it starts, they are bound again there.
 
-    The process that made them keeps the address without listening on it, so that none but processes of this user may
-    listen there, and nobody is sent to a process that does not answer.
+    The process that made them keeps the address without listening on it, so that only processes of this user may listen
+    there, and no connection goes to a process that does not answer.
     """
 
     def __init__(self, host: str, port: int) -> None:

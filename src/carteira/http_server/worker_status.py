@@ -20,7 +20,7 @@ GRACE_SECONDS = 2
 class _Server(uvicorn.Server):
     """A server that leaves signals to the worker, and waits for `end` instead of polling ten times a second.
 
-    The worker is idle most of the time, when each poll counts.
+    The worker is idle most of the time, when each poll matters.
     """
 
     def __init__(self, config: uvicorn.Config) -> None:
@@ -28,12 +28,12 @@ class _Server(uvicorn.Server):
         self._ending = asyncio.Event()
 
     def end(self) -> None:
-        """Answer no more."""
+        """Stop answering."""
         self.should_exit = True
         self._ending.set()
 
     async def main_loop(self) -> None:
-        """Name the time in answers' heads once a second, until the end."""
+        """Update the date in answers' heads once a second, until the end."""
         while not self.should_exit:
             await self.on_tick(0)
             with suppress(TimeoutError):
@@ -46,7 +46,7 @@ class _Server(uvicorn.Server):
 
 
 class WorkerStatus:
-    """Serves the worker's state, within the servers' bounds; `checks` are what its readiness goes by."""
+    """Serves the worker's state, within the servers' bounds; `checks` decide its readiness."""
 
     def __init__(
         self, bound: socket.socket, checks: Mapping[str, health.Check], *, metrics_token: str | None, bounds: Bounds
@@ -76,12 +76,12 @@ class WorkerStatus:
         await self._server.serve(sockets=[self._socket])
 
     def stop(self) -> None:
-        """End once what is being answered is, and after two seconds at most."""
+        """Stop after the running answers, or after two seconds."""
         self._server.end()
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Listen on an address; port 0 takes any that is free.
+    """Listen on an address; port 0 takes any free one.
 
     Raises:
         OSError: it is taken, or not ours.

@@ -206,7 +206,7 @@ async def make(provider: PixProvider, row: Charge, payments: Payments) -> Cob | 
     except PaymentProviderDown:
         return None
     if cob.amount != row.amount or cob.txid != row.txid:
-        log.error("the provider made another charge", txid=row.txid)
+        log.error("provider created a different charge", txid=row.txid)
         return None
     return cob
 

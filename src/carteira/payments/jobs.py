@@ -23,7 +23,7 @@ def make_blueprint(payments: Payments) -> Blueprint:
         try:
             await receiving.look(context.additional_context["database"], payments, e2eid)
         except PaymentProviderDown:
-            log.info("a payment waits for the polling", e2eid=e2eid)
+            log.info("payment left to the next poll", e2eid=e2eid)
 
     @blueprint.task(name="make_charge", retry=RetryStrategy(max_attempts=3, wait=2), pass_context=True)
     async def make_charge(context: JobContext, charge_id: str) -> None:
@@ -36,7 +36,7 @@ def make_blueprint(payments: Payments) -> Blueprint:
         try:
             await returns.send(context.additional_context["database"], payments, UUID(return_id))
         except PaymentProviderDown:
-            log.info("a return waits for the provider", return_id=return_id)
+            log.info("return left to the next poll", return_id=return_id)
 
     @blueprint.periodic(cron="* * * * * */30")
     @blueprint.task(name="poll", queueing_lock="payments.poll", lock="payments.poll", pass_context=True)
@@ -45,7 +45,7 @@ def make_blueprint(payments: Payments) -> Blueprint:
         try:
             await go_round(context.additional_context["database"], payments)
         except PaymentProviderDown:
-            log.warning("payments wait for the provider")
+            log.warning("payment provider unavailable, poll left out")
 
     _add_daily(blueprint, payments)
     return blueprint

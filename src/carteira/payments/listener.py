@@ -164,7 +164,7 @@ async def _take_connections(bound: socket.socket, server: uvicorn.Server, tls: s
                 connection, _ = await loop.sock_accept(bound)
             except OSError as error:
                 turns.release()
-                log.warning("no connection taken", error=str(error))
+                log.warning("connection not accepted", error=type(error).__name__, detail=str(error))
                 await asyncio.sleep(ACCEPT_AGAIN_SECONDS)
             else:
                 handshakes.create_task(shake(connection))

@@ -363,7 +363,7 @@ class PixProvider:
                 raise
             except (ValueError, TypeError) as error:
                 failure = _Failed("malformed", retry=False)
-                log.warning("payment provider answers what it should not", error=str(error))
+                log.warning("payment provider answer malformed", error=type(error).__name__, detail=str(error))
             else:
                 await self._breaker.succeeded()
                 return found
@@ -464,7 +464,7 @@ def _listed(content: object) -> Pix | None:
         return read_pix(content)
     except (ValueError, TypeError) as error:
         unreadable_total.inc()
-        log.error("a payment of the provider's list cannot be read", error=str(error))  # noqa: TRY400 - of data
+        log.error("payment of the provider's list malformed", error=type(error).__name__, detail=str(error))  # noqa: TRY400 - of data
         return None
 
 

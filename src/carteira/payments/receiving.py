@@ -91,7 +91,7 @@ async def look(database: Database, payments: Payments, e2eid: str) -> bool:
         pix = await provider.payment(e2eid)
     if pix is None:
         metrics.unknown_total.inc()
-        log.warning("told of a payment that the provider has not", e2eid=e2eid)
+        log.warning("announced payment unknown to the provider", e2eid=e2eid)
         return False
     async with database.transaction() as tx:
         await take(tx, payments, pix, "webhook")

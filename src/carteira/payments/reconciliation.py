@@ -108,7 +108,7 @@ async def compare(database: Database, payments: Payments, day: date) -> Reconcil
     new = [pix for pix in listed if pix.e2eid not in here]
     await receiving.take_unknown(database, payments, listed, "reconciliation")
     if new or outcome.missing_there or outcome.amount_differs:
-        log.error("day does not agree with the provider", day=day.isoformat(), missing_here=len(new))
+        log.error("day differs from the provider's list", day=day.isoformat(), missing_here=len(new))
     return outcome
 
 

@@ -372,7 +372,7 @@ class PixSandbox:
                 try:
                     answer = await client.post(url.rstrip("/") + "/pix", json={"pix": [told]})
                 except httpx.HTTPError as error:
-                    log.info("nobody to tell", error=type(error).__name__)
+                    log.info("webhook not received", error=type(error).__name__)
                 else:
                     if answer.is_success:
                         return

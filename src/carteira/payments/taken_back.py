@@ -70,7 +70,7 @@ async def take(tx: Tx, payments: Payments, pix: Pix) -> int:
         if not _is_new(pix.e2eid, back, known):
             continue
         if back.amount > row.amount - row.given_back:
-            log.error("more is returned at the provider than is left", e2eid=pix.e2eid, return_id=back.id)
+            log.error("more returned at the provider than was left", e2eid=pix.e2eid, return_id=back.id)
             continue
         await _book(tx, payments, row, back)
         new += 1

@@ -98,7 +98,7 @@ async def _credited(tx: Tx, reseller_id: UUID, month: date) -> int:
 
 
 async def undo(tx: Tx, adjustment_id: UUID, act: Act) -> AdjustmentOut:
-    """Undo an adjustment that no close has settled any of. A repetition reports that it is undone.
+    """Undo an adjustment that no close has settled; repeating it returns the undone adjustment.
 
     Raises:
         AdjustmentNotFound: there is none.
@@ -108,7 +108,7 @@ async def undo(tx: Tx, adjustment_id: UUID, act: Act) -> AdjustmentOut:
         MustWait, DailyCeilingReached: the reseller's gain exceeds the operator's limit.
     """
     whose = await tx.scalar(select(Adjustment.reseller_id).where(Adjustment.id == adjustment_id))
-    # Bookings and undoings of one reseller take turns, by the same row and before an adjustment's.
+    # Bookings and undoings of one reseller run one after the other: they lock the same row, before an adjustment's.
     await tx.scalar(select(Reseller.id).where(Reseller.id == whose).with_for_update(key_share=True))
     row = await tx.scalar(select(Adjustment).where(Adjustment.id == adjustment_id).with_for_update())
     if row is None:
@@ -121,7 +121,7 @@ async def undo(tx: Tx, adjustment_id: UUID, act: Act) -> AdjustmentOut:
         return _out(row, reseller, (), None)
     left = await _credited(tx, row.reseller_id, row.month)
     if left - row.amount < 0:
-        raise AdjustmentTooLarge(left=left)  # others count on what it owes
+        raise AdjustmentTooLarge(left=left)  # others depend on the amount that it owes
     own = Gains.of(reseller.user_id, reseller.cpf)
     await act.refuse_own(tx, own)
     gained = max(0, -row.amount)

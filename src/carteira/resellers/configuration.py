@@ -69,7 +69,7 @@ class TierTables:
         return min(self.tables)
 
     def of(self, month: date) -> list[TierStep]:
-        """Return the tiers of a month (its first day), not before the beginning."""
+        """Return the tiers of a month (its first day), which must not lie before the beginning."""
         return self.tables[max(valid_from for valid_from in self.tables if valid_from <= month)]
 
 
@@ -111,7 +111,7 @@ async def put_tiers(tx: Tx, valid_from: date, tiers: Sequence[TierShape], act: A
 
 
 async def delete_tiers(tx: Tx, valid_from: date, act: Act) -> None:
-    """Delete a tier table; the one before it applies further.
+    """Delete a tier table; the one before it continues to apply.
 
     Raises:
         TiersNotFound: none begins in this month.
@@ -166,7 +166,7 @@ async def put_closing_day(tx: Tx, valid_from: date, day: int) -> ClosingDayOut:
 
 
 async def delete_closing_day(tx: Tx, valid_from: date) -> None:
-    """Delete a closing day; the one before it applies further.
+    """Delete a closing day; the one before it continues to apply.
 
     Raises:
         ClosingDayNotFound: none begins in this month.

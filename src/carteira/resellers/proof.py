@@ -13,7 +13,7 @@ from carteira.kit.web.state import StateKey
 from carteira.resellers.resellers import ResellerView
 
 UnprovenCpf = Literal["allow", "refuse"]
-"""`refuse`: no automatic approval, no accumulated cashback, no purchase that an operator enters."""
+"""`refuse`: an unproven CPF gets no automatic approval, accumulated cashback, or purchase by an operator."""
 UNPROVEN_CPF = StateKey[UnprovenCpf]("unproven_cpf")
 _DETAIL = (
     "O CPF deste revendedor ainda não foi comprovado. Ele pode comprovar com uma conta gov.br prata ou ouro, ou "
@@ -26,7 +26,7 @@ UnprovenCpfDep = Annotated[UnprovenCpf, Depends(UNPROVEN_CPF)]
 
 
 async def earning(tx: Tx, policy: UnprovenCpf, user_ids: Collection[UUID]) -> frozenset[UUID]:
-    """Return the people among some whose CPF may earn something external."""
+    """Return those of some people whose CPF may earn something external."""
     return frozenset(user_ids) if policy == "allow" else await identity.proven_among(tx, user_ids)
 
 

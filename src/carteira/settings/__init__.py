@@ -26,21 +26,21 @@ Strategy = Literal["optimistic", "pessimistic", "queue"]
 
 
 def _split(text: str) -> tuple[str, ...]:
-    """Return what stands between commas."""
+    """Return the comma-separated parts."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def _is_whole(kind: object) -> bool:
-    """Return whether a setting is a whole number, or a word in its place."""
+    """Return whether a setting is a whole number, or one of the words allowed in its place."""
     return kind is int or any(_is_whole(part) for part in get_args(kind))
 
 
 class InsecureProduction(ValueError):
-    """Production was asked for with a development default."""
+    """Production was requested with a development default."""
 
 
 class Settings(BackupSettings, ExportSettings, PixSettings, StoreSettings, TracingSettings, WebhookSettings):
-    """One frozen object; modules are handed what they need of it and never import it."""
+    """One frozen object; modules get the parts that they need and never import it."""
 
     model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)
 
@@ -355,7 +355,7 @@ class Settings(BackupSettings, ExportSettings, PixSettings, StoreSettings, Traci
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - ours takes its place
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Read the environment, then `.env`, then the files of `SECRETS_FOLDER`; the first that says a thing counts."""
+        """Read the environment, then `.env`, then the files of `SECRETS_FOLDER`; the first that sets a value wins."""
         return init_settings, env_settings, dotenv_settings, secret_files.source(settings_cls)
 
     @field_validator("carteira_home")
@@ -446,14 +446,14 @@ class Settings(BackupSettings, ExportSettings, PixSettings, StoreSettings, Traci
         return self
 
     def limits_not_said(self) -> list[str]:
-        """Return the names of the limits of the modules that are on for which nothing is said."""
+        """Return the names of the limits that are not set, of modules that are on."""
         on = {*self.modules, "ledger"}
         names = [f"{what}_{name}" for name, module in LIMITS.items() if module in on for what in ("limit", "daily")]
         return [name for name in names if name != "daily_tiers" and getattr(self, name) is None]
 
     @property
     def limits(self) -> list[Limit]:
-        """What operators may do alone; without a setting there is no limit, which production does not take."""
+        """What operators may do alone; without a setting there is no limit, which production refuses."""
 
         def most(name: str) -> int | None:
             value: Most = getattr(self, name, None)
@@ -469,13 +469,13 @@ class Settings(BackupSettings, ExportSettings, PixSettings, StoreSettings, Traci
 
     @property
     def own_address(self) -> str:
-        """Where this machine itself reaches the server."""
+        """The address at which this machine itself reaches the server."""
         host = "localhost" if self.host in _OWN_HOSTS else f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}"
 
     @property
     def address(self) -> str:
-        """Where people reach the server, with its prefix: `PUBLIC_URL`, or else from this machine."""
+        """The address at which people reach the server, with its prefix: `PUBLIC_URL`, or else this machine's."""
         return (self.public_url or self.own_address + self.root_path).rstrip("/")
 
     @property
@@ -497,22 +497,22 @@ class Settings(BackupSettings, ExportSettings, PixSettings, StoreSettings, Traci
 
     @property
     def unproven_cpf_policy(self) -> Literal["allow", "refuse"]:
-        """What a CPF that was only typed earns."""
+        """What an unproven CPF earns."""
         return self.unproven_cpf or ("allow" if self.environment == "development" else "refuse")
 
     @property
     def serves_docs(self) -> bool:
-        """Whether the contract's pages are served."""
+        """Whether the pages of the API's contract are served."""
         return self.environment == "development" if self.docs_open is None else self.docs_open
 
     @property
     def mail_domains(self) -> frozenset[str] | None:
-        """The domains that e-mails go to; None: all."""
+        """The domains that receive e-mails; None: all."""
         return None if self.mail_only_to is None else frozenset(_split(self.mail_only_to.lower()))
 
     @property
     def sms_phones(self) -> frozenset[str] | None:
-        """The phones that SMS go to; None: all."""
+        """The phones that receive SMS; None: all."""
         return None if self.sms_only_to is None else frozenset(_split(self.sms_only_to))
 
     @property
@@ -521,5 +521,5 @@ class Settings(BackupSettings, ExportSettings, PixSettings, StoreSettings, Traci
         return self.environment == "development" or self.database_one_role
 
     def metrics_bearer(self) -> str | None:
-        """Return the token that `/metrics` asks for, if there is one."""
+        """Return the token that `/metrics` requires, if there is one."""
         return self.metrics_token.get_secret_value() if self.metrics_token else None

@@ -10,7 +10,7 @@ from carteira.settings import rules
 
 
 class BackupSettings(BaseSettings):
-    """Where backups and the journal of erasures lie, and who opens them."""
+    """The place of backups and of the journal of erasures, and their recipients."""
 
     backup_url: str | None = Field(
         None, description="Where backups are kept: `file:///folder` or `s3://bucket/prefix`; empty: none are made."

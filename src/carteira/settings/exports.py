@@ -19,11 +19,11 @@ COLUMNS: Final = (
     "criado em",
     "atualizado em",
 )
-"""What an export may hold, in its order; `identity` writes them (a house test compares)."""
+"""The possible columns of an export, in order; `identity` writes them (a house test compares)."""
 
 
 class ExportSettings(BaseSettings):
-    """When, what and where the nightly export of users is."""
+    """When, where and with which columns the nightly export of users is written."""
 
     users_export_days: int = Field(7, ge=0, le=3650, description="Daily exports of users that are kept; 0 makes none.")
     users_export_hour: int = Field(
@@ -54,7 +54,7 @@ class ExportSettings(BaseSettings):
 
     @property
     def export_columns(self) -> tuple[str, ...]:
-        """The columns of the daily export, in the order in which they are named."""
+        """The columns of the daily export, in the order in which the setting names them."""
         return tuple(dict.fromkeys(_named(self.users_export_columns))) or COLUMNS
 
 

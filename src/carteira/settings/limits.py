@@ -1,11 +1,11 @@
-"""The limits of operators as settings: what one does alone, at once and in a day."""
+"""The limits of operators as settings: what one does alone, in one operation and in a day."""
 
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 Most = Annotated[int, Field(ge=0, le=10**15)] | Literal["none"] | None
-"""A limit; `none` says that there is none, and production wants it said."""
+"""A limit; `none` means no limit, which production requires to be explicit."""
 
 LIMITS = {
     "top_ups": "benefits",
@@ -18,11 +18,11 @@ LIMITS = {
     "cash_recharges": "transit",
     "payment_returns": "payments",
 }
-"""What limits hold for what operators do, and the modules that they are of: `LIMIT_…` at once, `DAILY_…` in a day."""
+"""The limits on what operators do, with their modules: `LIMIT_…` for one operation, `DAILY_…` for a day."""
 
 
 def alone(what: str) -> Any:  # noqa: ANN401 - as pydantic's own `Field`
-    """Make the setting of what an operator does alone, at once."""
+    """Return the setting of what an operator does alone in one operation."""
     return Field(
         None,
         description=f"Most centavos of {what} by an operator alone; above, a second person approves. `none` is an "
@@ -31,7 +31,7 @@ def alone(what: str) -> Any:  # noqa: ANN401 - as pydantic's own `Field`
 
 
 def in_a_day(what: str) -> Any:  # noqa: ANN401 - as pydantic's own `Field`
-    """Make the setting of what an operator does in a day."""
+    """Return the setting of what an operator does in a day."""
     return Field(
         None,
         description=f"Most centavos of {what} by an operator in a day of São Paulo. `none` is an answer, and "

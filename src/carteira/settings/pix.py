@@ -1,4 +1,4 @@
-"""The settings of payments by Pix: where the provider is, as whom it knows us, and how its calls are known."""
+"""The settings of payments by Pix: the provider's address, our credentials there, and how its calls are verified."""
 
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -15,9 +15,9 @@ _TOGETHER = (
     "pix_certificate_file",
     "pix_certificate_key_file",
 )
-"""What goes with `PIX_URL`."""
+"""The settings that `PIX_URL` requires."""
 _LISTENER = ("pix_webhook_certificate_file", "pix_webhook_key_file", "pix_webhook_authority_file")
-"""What goes with `PIX_WEBHOOK_PORT`."""
+"""The settings that `PIX_WEBHOOK_PORT` requires."""
 
 
 class PixSettings(BaseSettings):

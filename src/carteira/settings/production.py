@@ -1,4 +1,4 @@
-"""What production and staging refuse of the settings, each in a Portuguese sentence that names the setting."""
+"""Settings that production and staging refuse, each with a Portuguese sentence that names the setting."""
 
 from collections.abc import Iterator
 from difflib import get_close_matches
@@ -24,8 +24,10 @@ _GOVBR_STAGING = ".staging.acesso.gov.br"
 _SECRET_BYTES = 32
 """RFC 7518, section 3.2, for HS256."""
 _DIFFERENT_BYTES = 10
-"""A secret of fewer different bytes was typed, not drawn: of 32 random hex digits fewer than 10 differ in one of
-2,000."""
+"""A secret with fewer different bytes was typed, not drawn.
+
+Of 32 random hex digits, fewer than 10 differ in one case of 2,000.
+"""
 _ALIKE = 0.85
 _TOKEN_CHARACTERS = 16
 _LEADERS = frozenset({"read-write", "primary"})
@@ -46,7 +48,7 @@ _HOW = {
     "malware_scan": "required, com CLAMD_URL, ou off",
     "recharge_without_payment": "true ou false: se recarregar um cartão de transporte dispensa pagamento",
 }
-"""What to write where nothing is said."""
+"""The value to write where a setting is missing."""
 ADDRESSES = (
     "sms_url",
     "base_url_cashback",
@@ -63,7 +65,7 @@ ADDRESSES = (
 
 
 def faults(settings: "Settings") -> Iterator[str]:
-    """Name everything that production, or staging, does not start with."""
+    """Return everything with which production, or staging, does not start."""
     yield from _unset(settings)
     yield from _weak(settings)
     yield from _several_hosts(settings)
@@ -73,7 +75,7 @@ def faults(settings: "Settings") -> Iterator[str]:
 
 
 def _sandboxes(settings: "Settings") -> Iterator[str]:
-    """Name what stands in for other people's services, which staging takes."""
+    """Return the stand-ins for external services, which staging accepts."""
     if settings.token_cashback.get_secret_value() == SANDBOX_TOKEN:
         yield "TOKEN_CASHBACK é o do substituto do serviço de cashback, que é só para desenvolvimento e staging"
     for name in ("govbr_issuer", "govbr_api_url"):
@@ -90,7 +92,7 @@ def is_pix_simulated(settings: "Settings") -> bool:
 
 
 def _pix_sandbox(settings: "Settings") -> Iterator[str]:
-    """Name what is of the stand-in payment provider: its key, its address, its authority."""
+    """Return the settings that belong to the stand-in payment provider: its key, its address, its authority."""
     if is_pix_simulated(settings) or settings.pix_client_id == SANDBOX_TOKEN:
         yield "PIX_KEY e PIX_CLIENT_ID são do substituto do provedor de Pix, que é só para desenvolvimento e staging"
     for name in ("pix_url", "pix_token_url"):
@@ -111,7 +113,7 @@ def _is_signed_by_sandbox(file: Path) -> bool:
 
 
 def _reaching_people(settings: "Settings") -> Iterator[str]:
-    """Name what staging would reach people by who did not ask for it."""
+    """Return what would reach real people from staging without being enabled there."""
     if settings.mail_only_to is None:
         yield "MAIL_ONLY_TO precisa ser definida em staging (os domínios que recebem e-mails)"
     if settings.sms_url is not None and settings.sms_only_to is None:
@@ -119,7 +121,7 @@ def _reaching_people(settings: "Settings") -> Iterator[str]:
 
 
 def _needed(settings: "Settings") -> Iterator[str]:
-    """Yield the settings that have no default in production, of the modules that are on."""
+    """Yield the settings without a default in production, of modules that are on."""
     yield from ("database_url", "redis_url", "access_token_key_file", "identity_key_file", "smtp_url")
     yield from ("public_url", "trusted_proxies")
     if settings.environment == "production":
@@ -147,7 +149,7 @@ def _unset(settings: "Settings") -> Iterator[str]:
 
 
 def _several_hosts(settings: "Settings") -> Iterator[str]:
-    """Name the addresses by which a write could reach a replica: the first of several hosts that answers is taken."""
+    """Return the addresses with which a write could reach a replica: of several hosts, the first to answer is used."""
     for name in ("database_url", "migration_database_url"):
         if (url := getattr(settings, name)) is not None:
             database = DatabaseAddress.parse(url.get_secret_value())
@@ -185,7 +187,7 @@ def _weak(settings: "Settings") -> Iterator[str]:
 
 
 def _in_clear(settings: "Settings") -> Iterator[str]:
-    """Name what would cross a network unencrypted; `…_INSECURE=true` says that it is meant."""
+    """Return what would cross a network unencrypted; `…_INSECURE=true` permits it."""
     for name in ("database_url", "migration_database_url", "database_read_url"):
         url = getattr(settings, name)
         database = None if url is None or settings.database_insecure else DatabaseAddress.parse(url.get_secret_value())
@@ -228,7 +230,7 @@ def _traces_in_clear(settings: "Settings") -> Iterator[str]:
 
 
 def is_database_here(settings: "Settings") -> bool:
-    """Return whether PostgreSQL is reached on this machine alone."""
+    """Return whether PostgreSQL is reached on this machine only."""
     if settings.database_url is None:
         return True
     return all(_is_here(host.name) for host in DatabaseAddress.parse(settings.database_url.get_secret_value()).hosts)
@@ -245,7 +247,7 @@ def _is_here(host: str | None) -> bool:
 
 
 def misspelt(names: "Iterable[str]", known: "Collection[str]") -> dict[str, str]:
-    """Return the names that are none of the known and look like one, each with that one."""
+    """Return the unknown names that resemble a known one, each with that one."""
     found = {}
     for name in names:
         if name.upper() in known or name.upper().startswith(OF_THE_SDK):

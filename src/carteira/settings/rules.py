@@ -1,6 +1,6 @@
-"""What single settings have to look like beyond their type; each rule raises a sentence in Portuguese.
+"""Rules for single settings beyond their type; each raises a sentence in Portuguese.
 
-A setting that is misread is found out as a process starts, and not when the first message is to be sent.
+A wrong setting is reported when a process starts, and not when the first e-mail is sent.
 """
 
 import re
@@ -23,7 +23,7 @@ _STARTTLS = ([("starttls", "true")], [("starttls", "false")])
 
 
 def whole_number(text: str, *, or_none: bool) -> str:
-    """Return a text that is a whole number; `100.000` is none, whatever its writer meant.
+    """Return a text that is a whole number; `100.000` is not one, whatever its writer meant.
 
     Raises:
         ValueError: it is something else.
@@ -34,7 +34,7 @@ def whole_number(text: str, *, or_none: bool) -> str:
 
 
 def address(text: str, schemes: Collection[str]) -> SplitResult:
-    """Return the parts of an address that has one of these schemes, a host, and a port that there is.
+    """Return the parts of an address with one of these schemes, a host, and a valid port.
 
     Raises:
         ValueError: it has not.
@@ -44,7 +44,7 @@ def address(text: str, schemes: Collection[str]) -> SplitResult:
     try:
         parts = urlsplit(text)
         has_port = parts.port != 0
-    except ValueError as error:  # a port that is none, half an IPv6 address
+    except ValueError as error:  # an invalid port, half an IPv6 address
         raise refused from error
     if parts.scheme not in schemes or not has_port or re.search(r"[\s\x00-\x1f]", text):
         raise refused
@@ -54,7 +54,7 @@ def address(text: str, schemes: Collection[str]) -> SplitResult:
 
 
 def mail_server(text: str) -> str:
-    """Return a mail server's address, whose one option is written in one way: who reads it otherwise sends in clear.
+    """Return a mail server's address; its one option has one spelling, since a misread one would send unencrypted.
 
     Raises:
         ValueError: it is none, or has an option that nobody reads.
@@ -66,7 +66,7 @@ def mail_server(text: str) -> str:
 
 
 def demands_starttls(text: str) -> bool:
-    """Return whether a mail server's address asks for TLS by STARTTLS."""
+    """Return whether a mail server's address requires STARTTLS."""
     return parse_qsl(urlsplit(text).query) == [("starttls", "true")]
 
 
@@ -95,7 +95,7 @@ def public_keys(text: str) -> str:
 
 
 def backup_faults(backup_url: str | None, journal_url: str | None, recipients: str | None) -> Iterator[str]:
-    """Name what backups and the journal of erasures lack."""
+    """Return what backups and the journal of erasures lack."""
     for name, url in (("BACKUP_URL", backup_url), ("ERASURE_JOURNAL_URL", journal_url)):
         if url is not None and recipients is None:
             yield f"BACKUP_RECIPIENTS precisa ser definida com {name}: execute `carteira backup key`"
@@ -104,7 +104,7 @@ def backup_faults(backup_url: str | None, journal_url: str | None, recipients: s
 
 
 def folder(path: Path) -> Path:
-    """Return a folder that is there.
+    """Return a folder that exists.
 
     Raises:
         ValueError: it is not.
@@ -115,7 +115,7 @@ def folder(path: Path) -> Path:
 
 
 def hashes(file: Path) -> Path:
-    """Return a file of SHA-1 hashes, as far as its first line tells.
+    """Return a file of SHA-1 hashes, judged by its first line.
 
     Raises:
         ValueError: it is none, or cannot be read.
@@ -131,7 +131,7 @@ def hashes(file: Path) -> Path:
 
 
 def sender(text: str) -> str:
-    """Return a sender's address, with a name or without.
+    """Return a sender's address, with or without a name.
 
     Raises:
         ValueError: it is none, or several.
@@ -170,7 +170,7 @@ def networks(text: str) -> str:
 
 
 def trusts_everybody(text: str) -> bool:
-    """Return whether trusted proxies are all there is of a kind of address, however it is put together."""
+    """Return whether the trusted proxies cover all addresses of a kind, however they are combined."""
     found = TrustedProxies.parse(text).networks
     fours = collapse_addresses([network for network in found if isinstance(network, IPv4Network)])
     sixes = collapse_addresses([network for network in found if isinstance(network, IPv6Network)])
@@ -178,5 +178,5 @@ def trusts_everybody(text: str) -> bool:
 
 
 def is_token(text: str, least: int) -> bool:
-    """Return whether a text can be a bearer token that nobody guesses: so many visible ASCII characters."""
+    """Return whether a text can be a bearer token that nobody guesses: at least so many visible ASCII characters."""
     return len(text) >= least and _TOKEN.fullmatch(text) is not None

@@ -1,4 +1,4 @@
-"""Settings as files, one each: how orchestrators hand secrets to a container, so that no environment shows them."""
+"""Settings as files, one each: orchestrators pass secrets to a container so, and no environment shows them."""
 
 import errno
 import os
@@ -7,11 +7,11 @@ from pathlib import Path
 from pydantic_settings import BaseSettings, SecretsSettingsSource
 
 FOLDER = "SECRETS_FOLDER"
-"""Names the folders; it is no setting, since the settings are read from it."""
+"""Names the folders; it is not a setting itself, since the settings are read from them."""
 
 
 def folders() -> list[Path]:
-    """Return the folders of the files: those that are named, with a colon between.
+    """Return the folders of the files, which are separated by colons.
 
     Raises:
         NotADirectoryError: one is not there.
@@ -24,7 +24,7 @@ def folders() -> list[Path]:
 
 
 def source(settings: type[BaseSettings]) -> SecretsSettingsSource:
-    """Return what reads them: a file has the name of its setting, in any case, and its value.
+    """Return the source of settings: each file has a setting's name, in any case, and its value.
 
     Raises:
         NotADirectoryError: a folder that is named is none.

@@ -83,6 +83,6 @@ class StoreSettings(BaseSettings):
         return self.database() if owner is None else owner.get_secret_value()
 
     def replica(self) -> Replica | None:
-        """Return the replica for what may be some seconds old, if there is one."""
+        """Return the replica for reads that may be some seconds old, if there is one."""
         url = self.database_read_url
         return None if url is None else Replica(url.get_secret_value(), self.database_read_lag_seconds)

@@ -27,11 +27,11 @@ Sampler = Literal[
     "parentbased_traceidratio",
 ]
 OF_THE_SDK: Final = ("OTEL_BSP_", "OTEL_EXPORTER_OTLP_", "OTEL_SPAN_", "OTEL_ATTRIBUTE_", "OTEL_LINK_", "OTEL_EVENT_")
-"""How names begin that the SDK reads itself: none of them is a misspelt setting."""
+"""Prefixes of names that the SDK reads itself: none of them is a misspelt setting."""
 
 
 class TracingSettings(BaseSettings):
-    """The part of the settings that is about traces and errors."""
+    """The settings of traces and errors."""
 
     otel_exporter_otlp_endpoint: str | None = Field(
         None,
@@ -128,7 +128,7 @@ class TracingSettings(BaseSettings):
         return f"{base.rstrip('/')}/v1/traces"
 
     def sentry(self) -> str | None:
-        """Return the address for errors; None: they are only logged."""
+        """Return the address that receives errors; None: they are only logged."""
         return self.sentry_dsn.get_secret_value() if self.sentry_dsn else None
 
     def tracing(self, environment: str) -> "TracingConfig | None":
@@ -155,7 +155,7 @@ class TracingSettings(BaseSettings):
         )
 
     def _said_beside(self) -> dict[str, str]:
-        """Return the headers of an export, with names in small letters, as gRPC wants them."""
+        """Return an export's headers, with lower-case names, as gRPC requires."""
         headers = {}
         if self.elastic_secret_token is not None:
             headers["authorization"] = f"Bearer {self.elastic_secret_token.get_secret_value()}"
@@ -168,7 +168,7 @@ class TracingSettings(BaseSettings):
         }
 
     def collectors(self) -> list[tuple[str, str]]:
-        """Return where traces and errors go, each with the name of the setting that says so."""
+        """Return the addresses of traces and errors, each with its setting's name."""
         url = self._collector_url()
         alias = self.elastic_server_url is not None and url is not None and url.startswith(self.elastic_server_url)
         told = (("ELASTIC_SERVER_URL" if alias else "OTEL_EXPORTER_OTLP_ENDPOINT", url), ("SENTRY_DSN", self.sentry()))
@@ -176,7 +176,7 @@ class TracingSettings(BaseSettings):
 
 
 def pairs(text: str | None) -> dict[str, str]:
-    """Return what stands in `name=value,name=value`, percent-decoded.
+    """Return the pairs of `name=value,name=value`, percent-decoded.
 
     Raises:
         ValueError: something else stands there.

@@ -163,7 +163,7 @@ async def _take(tx: Tx, sender: Sender, endpoint_id: UUID) -> _Batch | None:
     try:
         secrets = await valid_secrets(tx, sender.sealer, endpoint_id)
     except ValueError:
-        log.error("webhook's secret does not open", endpoint=str(endpoint_id))  # noqa: TRY400 - nothing to trace
+        log.error("webhook secret not opened", endpoint=str(endpoint_id))  # noqa: TRY400 - nothing to trace
         secrets = []
     return _Batch(endpoint.url, endpoint.client_id, secrets, due)
 
@@ -292,7 +292,7 @@ def _judge_endpoint(endpoint: WebhookEndpoint, outcomes: Sequence[_Outcome], now
     """Pause an unreachable endpoint, end the pause of a reachable one, and disable one that answers 410."""
     if any(outcome.status == GONE for outcome in outcomes):
         endpoint.state, endpoint.disabled_by = "disabled", "gone"
-        log.warning("webhook gone", endpoint=str(endpoint.id))
+        log.warning("webhook endpoint disabled, it is gone", endpoint=str(endpoint.id))
     down = next((outcome for outcome in outcomes if outcome.asks_to_wait), None)
     if down is None and not any(outcome.status is not None for outcome in outcomes):
         down = outcomes[0]

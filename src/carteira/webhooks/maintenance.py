@@ -38,7 +38,7 @@ async def disable_overrun(tx: Tx) -> None:
         row = await locked(tx, WebhookEndpoint, endpoint_id)
         if row is not None:
             row.state, row.disabled_by = "disabled", "overrun"
-            log.warning("webhook overrun", endpoint=str(endpoint_id))
+            log.warning("webhook endpoint disabled, backlog too large", endpoint=str(endpoint_id))
             await tx.flush()
             await deliver_soon(tx, endpoint_id, clock.now())
 

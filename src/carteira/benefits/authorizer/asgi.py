@@ -156,7 +156,7 @@ def outcome_of(outcome: Decision | Exception) -> tuple[Code, str]:
     if isinstance(outcome, ledger.AccountLocked):
         return Code.REFUSED, Reason.ACCOUNT_HELD_UP
     if isinstance(outcome, DatabaseDown) or is_connection_lost(outcome):
-        log.warning("authorizer without database", error=type(outcome.__cause__ or outcome).__name__)
+        log.warning("database unavailable to the authorizer", error=type(outcome.__cause__ or outcome).__name__)
         return Code.REFUSED, Reason.UNAVAILABLE
     log.error("authorizer failed", exc_info=outcome)
     return Code.REFUSED, Reason.INTERNAL_ERROR

@@ -327,7 +327,7 @@ class SessionStandings:
                 raise DatabaseDown from error
         if not self._going_on:
             self._going_on = True
-            log.warning("database away: known sessions go on")
+            log.warning("database unavailable, cached standings used")
         stale_standings.inc()
         return known
 
@@ -354,7 +354,7 @@ class SessionStandings:
         self._database_away_until = 0.0
         if self._going_on:
             self._going_on = False
-            log.info("database back: sessions read from it again")
+            log.info("database available, standings read again")
 
     async def _marks(self, user_id: UUID) -> _Marks | None:
         """Return the marks of a person and of everyone; None: Redis is away, or a change is not written to it yet."""

@@ -99,7 +99,7 @@ async def _walk_totp(tx: Tx, ring: Sealer, after: UUID, *, reseal: bool) -> Seal
         try:
             secret, key = ring.unseal(row.user_id, row.secret)
         except ValueError:
-            log.warning("authenticator's secret does not open", user_id=str(row.user_id))
+            log.warning("authenticator secret not opened", user_id=str(row.user_id))
             found += SealedWalk(unreadable=1, last=row.user_id)
             continue
         is_active = key == ring.active

@@ -119,7 +119,7 @@ class Issuer:
             wanted = ("issuer", "authorization_endpoint", "token_endpoint", "jwks_uri")
             whole = all(_text(document.get(name)) for name in wanted)
             if not whole or document["issuer"].rstrip("/") != self._issuer:
-                log.error("the issuer's discovery document is another's", provider=self._name)
+                log.error("discovery document of another issuer", provider=self._name)
                 raise ServiceDown
             self._document, self._document_until = document, time.monotonic() + _CACHE_SECONDS
         return self._document
@@ -362,10 +362,10 @@ def _well(answer: Answer) -> dict[str, Any]:
 def _taken(provider: str, answer: Answer) -> dict[str, Any]:
     """Return the provider's answer; a 400 is about the code, any other error about this server's configuration."""
     if answer.status == _BAD_REQUEST:
-        log.warning("provider refuses a code", provider=provider)
+        log.warning("provider refused a code", provider=provider)
         raise SocialRefused
     if not answer.ok:
-        log.error("provider refuses this server", provider=provider, status=answer.status)
+        log.error("provider refused this server", provider=provider, status=answer.status)
         raise ServiceDown
     return answer.object()
 

@@ -26,8 +26,11 @@ _PATIENCE = {
     "keepalives_count": "3",
     "tcp_user_timeout": "10000",
 }
-"""Where the address does not say otherwise: a machine that went without a word is given up within 11 s, by who waits
-for its answer as by who sends to it. The kernel's own patience is a quarter of an hour, or two hours."""
+"""Time-outs where the address sets none: a machine that is silent is given up within 11 s.
+
+This holds for waiting for its answer and for sending to it. The kernel's own time-outs are a quarter of an hour, or two
+hours.
+"""
 _NAME_BYTES = 63
 SOCKET_FOLDERS = ("/run/postgresql", "/var/run/postgresql", "/tmp")  # noqa: S108 - where PostgreSQL's builds put it
 TLS_MODES = ("require", "verify-ca", "verify-full")

@@ -1,7 +1,7 @@
 """Reads that may be some seconds old, from a replica: never money, and never what somebody has just written.
 
-Whatever is wrong with the replica (it is away, late, or cancels a query because of what it replays), the leader is
-asked the same.
+If anything is wrong with the replica (it is away, late, or cancels a query because of what it replays), the leader
+answers.
 """
 
 import time
@@ -61,7 +61,7 @@ class Behind:
         self._sessions = async_sessionmaker(self._engine, sync_session_class=ReadingSession, expire_on_commit=False)
 
     async def ask(self, question: Callable[[Tx], Awaitable[T]]) -> tuple[T] | None:
-        """Ask the replica; None if it is late, or did not answer lately or now."""
+        """Run a query on the replica; None if the replica is late or does not answer, or recently did not."""
         if time.monotonic() < self._left_alone_until:
             return None
         try:
@@ -70,9 +70,9 @@ class Behind:
                     answer = await question(session)
                     _READS.labels("replica").inc()
                     return (answer,)
-            log.warning("replica is late", most_seconds=self._most_seconds)
+            log.warning("replica late", most_seconds=self._most_seconds)
         except (DBAPIError, PoolTimeout, *DRIVER_ERRORS) as error:
-            log.warning("replica away", error=type(error).__name__)
+            log.warning("replica unavailable", error=type(error).__name__)
         self._left_alone_until = time.monotonic() + LEFT_ALONE_SECONDS
         return None
 
@@ -82,5 +82,5 @@ class Behind:
 
 
 def count_the_leaders() -> None:
-    """Count a read that the leader answered in a replica's place."""
+    """Count a read that the leader answered in place of a replica."""
     _READS.labels("leader").inc()

@@ -24,7 +24,10 @@ _KEEPALIVES = {
 }
 _TRY_NEXT = (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError)
 _led: dict[tuple[tuple[DatabaseHost, ...], str], DatabaseHost] = {}
-"""Of several hosts the one that was last as it was wanted. It is asked first: each other may be silent for a while."""
+"""For several hosts, the one that was last suitable.
+
+It is tried first, since each other host may be silent for a while.
+"""
 _SET = "SELECT set_config(name, value, false) FROM unnest($1::text[], $2::text[]) AS setting (name, value)"
 
 
@@ -53,7 +56,7 @@ async def connect(address: DatabaseAddress, settings: Mapping[str, str], **argum
 
 
 async def _first(address: DatabaseAddress, arguments: Mapping[str, Any]) -> Any:  # noqa: ANN401 - as asyncpg's
-    """Try host after host with a time-out each; asyncpg has one for all, which a silent first host would use up."""
+    """Try host after host with a time-out each; asyncpg's is for all hosts, and a silent first one would use it up."""
     hosts = list(address.hosts)
     wanted = address.options.get("target_session_attrs", "any")
     if address.options.get("load_balance_hosts") == "random":
@@ -101,7 +104,7 @@ async def _open(address: DatabaseAddress, host: DatabaseHost, arguments: Mapping
 
 
 def _tls(options: Mapping[str, str], host: DatabaseHost) -> ssl.SSLContext | str | None:
-    """Return asyncpg's TLS argument where asyncpg reads the options differently than libpq."""
+    """Return asyncpg's TLS argument where asyncpg reads the options in another way than libpq."""
     if host.is_socket:
         return "disable"
     if options.get("sslrootcert") != "system":

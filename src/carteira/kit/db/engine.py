@@ -129,9 +129,9 @@ class Database:
             _unasked.reset(token)
 
     async def read_behind(self, question: Callable[[Tx], Awaitable[T]]) -> T:
-        """Ask a question whose answer may be some seconds old: the replica, or the leader in its place.
+        """Run a query whose answer may be some seconds old: on the replica, or on the leader in its place.
 
-        It only reads, and may be asked twice. Money, and what a person has just written, are asked for otherwise.
+        It only reads, and may run twice. Money, and what a person has just written, need another way.
 
         Raises:
             DatabaseDown, OperationInProgress, TextNotStorable: as `reading`.
@@ -169,7 +169,7 @@ class Database:
         self.wakes.ring()
 
     def give_up_lean(self) -> None:
-        """Drop idle lean connections: the server was silent, and they lead to the same one."""
+        """Drop idle lean connections: the server was silent, and they lead to the same server."""
         self._lean.give_up()
 
     async def look_at_positions(self) -> None:

@@ -1,4 +1,4 @@
-"""Rows that are appended within another statement: what is written along with money."""
+"""Rows that are appended within another statement, such as rows that are written along with money."""
 
 from collections.abc import Iterator
 

@@ -36,7 +36,7 @@ answer that is due in 0.1 s cannot wait long for a lock."""
 
 
 class LeanPool:
-    """A plain pool: nothing is left behind on a connection that would have to be reset.
+    """A plain pool: nothing is left on a connection that would have to be reset.
 
     The driver's own pool costs more than a small statement does.
     """
@@ -62,7 +62,7 @@ class LeanPool:
             try:
                 yield connection
             except (asyncio.CancelledError, TimeoutError):
-                raise  # the connection is given up, and its transaction with it: nobody waits for a silent server
+                raise  # the connection and its transaction are given up: nobody waits for a silent server
             except BaseException:
                 if not connection.is_closed():
                     await connection.execute("ROLLBACK")
@@ -96,7 +96,7 @@ class LeanPool:
                         self._idle.append(connection)
         except DRIVER_ERRORS as error:
             if sqlstate_of(error) in ELSEWHERE:
-                await self.close()  # new connections look for the database that is the one now
+                await self.close()  # new connections find the right database
             if is_connection_lost(error):
                 raise lost from error
             raise

@@ -1,6 +1,6 @@
 """Tables that are partitioned by month on their time-ordered ids: partitions are made ahead, and counted in a metric.
 
-The database makes them (`partition_make`), as the owner of the tables; the worker asks it to. A table's last partition
+The database makes them (`partition_make`), as the owner of the tables, when the worker asks. A table's last partition
 has no end: it takes rows if no partition was made for a quarter of a year. ADR 0040 has the migration and the limits.
 """
 
@@ -44,9 +44,9 @@ async def observe(tx: Tx) -> None:
 
 
 async def make_all(database: Database, *, attempts: int = ATTEMPTS, pause_seconds: float = PAUSE_SECONDS) -> int:
-    """Make the months that tables lack, each table in a transaction of its own; return how many were made.
+    """Make the missing months of all tables, each table in its own transaction; return how many were made.
 
-    A table whose lock is not to be had at once is tried again after the others.
+    A table whose lock is not free at once is retried after the others.
 
     Raises:
         OperationInProgress: a table's lock was never to be had; the others' months are made.
@@ -65,21 +65,26 @@ async def make_all(database: Database, *, attempts: int = ATTEMPTS, pause_second
                 if isinstance(error, OperationInProgress) and attempt < attempts:
                     locked.append(name)
                     continue
-                log.warning("partitions not made", table=name, error=str(error.__cause__ or error))
+                log.warning(
+                    "partitions not created",
+                    table=name,
+                    error=type(error).__name__,
+                    detail=str(error.__cause__ or error),
+                )
                 failures.append(error)
         waiting = locked
         if not waiting:
             break
         await asyncio.sleep(pause_seconds)
     if made:
-        log.info("partitions made", partitions=made)
+        log.info("partitions created", partitions=made)
     if failures:
         raise failures[0]
     return made
 
 
 async def analyze_all(database: Database) -> None:
-    """Bring up to date what the planner knows of each table as a whole."""
+    """Update the planner's statistics of each table as a whole."""
     for name in await _tables(database):
         async with database.transaction() as tx:
             await tx.execute(text("SET LOCAL statement_timeout = 0"))
@@ -94,12 +99,12 @@ async def _tables(database: Database) -> list[str]:
 @blueprint.periodic(cron="25 * * * *")
 @blueprint.task(name="make", queueing_lock="partitions.make", pass_context=True)
 async def make(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
-    """Make the months that are lacking, hourly."""
+    """Make missing months, hourly."""
     await make_all(context.additional_context["database"])
 
 
 @blueprint.periodic(cron="35 6 * * *")  # 3:35 in São Paulo
 @blueprint.task(name="analyze", queueing_lock="partitions.analyze", pass_context=True)
 async def analyze(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
-    """Let the planner know how large the tables are by now, daily."""
+    """Update the planner's statistics of the tables' sizes, daily."""
     await analyze_all(context.additional_context["database"])

@@ -1,4 +1,4 @@
-"""Detects a pooler before PostgreSQL that passes sessions to other clients after each transaction.
+"""Detects a pooler in front of PostgreSQL that passes sessions to other clients after each transaction.
 
 The product keeps state in its sessions: settings, prepared statements, advisory locks, LISTEN. A pooler is fine as long
 as a client keeps its session (PgBouncer's `pool_mode = session`).

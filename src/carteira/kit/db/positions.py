@@ -51,12 +51,14 @@ async def look(connection: Any) -> None:  # noqa: ANN401 - asyncpg has no types
     try:
         if not await connection.fetchval("SELECT position_holds()"):
             raised = await connection.fetchval("SELECT position_raise()")
-            log.warning("positions looked at after a restore", raised=raised)
+            log.warning("positions checked after a restore", raised=raised)
     except asyncpg.UndefinedFunctionError:
         return
     except asyncpg.PostgresError as error:
         connection.terminate()
-        log.warning("positions cannot be looked at", error=str(error), hint=getattr(error, "hint", None))
+        log.warning(
+            "positions not checked", error=type(error).__name__, detail=str(error), hint=getattr(error, "hint", None)
+        )
         raise DatabaseDown from error
     except BaseException:
         connection.terminate()

@@ -23,7 +23,7 @@ _TABLE = re.compile(r"\b(?:FROM|INTO|UPDATE)\s+(?:ONLY\s+)?([a-z_][a-z0-9_]*)", 
 
 @lru_cache(maxsize=4_096)
 def told(statement: str) -> tuple[str, str]:
-    """Return a statement's summary (`SELECT ledger_accounts`) and its text, as a span has them."""
+    """Return a statement's summary (`SELECT ledger_accounts`) and its text, for a span."""
     text = " ".join(statement.split())
     first, table = _WORDS.search(text), _TABLE.search(text)
     verb = first[1].split()[0].upper() if first else text.split(" ")[0].split("(")[0].strip(";")

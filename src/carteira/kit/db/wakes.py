@@ -1,7 +1,7 @@
 """Wakes: after its commit, a writer of followed rows (`kit.db.outbox`) wakes followers in other processes.
 
 They do not go through PostgreSQL: `NOTIFY` inside transactions that move money would make all of them commit one after
-the other. A lost wake costs only time, since followers also look by themselves now and then.
+the other. A lost wake costs only time, since followers also poll now and then.
 """
 
 import asyncio

@@ -125,12 +125,12 @@ class Http:
                 async for part in response.aiter_bytes():
                     body += part
                     if len(body) > self._max_bytes:
-                        log.warning("service answers too much", host=host)
+                        log.warning("service answer too large", host=host)
                         raise ServiceDown
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, OSError) as error:
-            log.warning("service down", host=host, error=type(error).__name__)
+            log.warning("service unavailable", host=host, error=type(error).__name__)
             raise ServiceDown from error
         if response.status_code >= _SERVER_ERROR:
-            log.warning("service down", host=host, status=response.status_code)
+            log.warning("service unavailable", host=host, status=response.status_code)
             raise ServiceDown
         return Answer(response.status_code, bytes(body))

@@ -58,7 +58,7 @@ class Mailer:
         domain = to.rpartition("@")[2].lower()
         if self.only_to is not None and domain not in self.only_to:
             left_out.labels("email").inc()
-            log.info("mail left out", domain=domain)
+            log.info("mail not sent", domain=domain)
             return
         if self.url is None:
             raise MailNotConfigured("SMTP_URL is not set")

@@ -57,7 +57,9 @@ async def guarded(operation: str, work: Coroutine[Any, Any, T]) -> T:
         raise
     except (BaseError, OSError) as error:
         said = _SYSTEM.search(str(error))
-        log.warning("objects down", error=type(error).__name__, reason=os.strerror(int(said[1])) if said else None)
+        log.warning(
+            "object store unavailable", error=type(error).__name__, reason=os.strerror(int(said[1])) if said else None
+        )
         raise ObjectsDown from error
 
 
@@ -152,7 +154,7 @@ class ObjectStore:
         except FileNotFoundError:
             return
         except (BaseError, OSError) as error:
-            log.warning("objects down", error=type(error).__name__)
+            log.warning("object store unavailable", error=type(error).__name__)
             raise ObjectsDown from error
 
     async def remove(self, names: Sequence[str]) -> None:

@@ -144,5 +144,5 @@ class PatientRedis:
                 return await question(self._client)
         except AWAY as error:
             self._away_until = time.monotonic() + self._away_seconds
-            log.warning("redis away", user=self._user, error=type(error).__name__)
+            log.warning("redis unavailable", user=self._user, error=type(error).__name__)
             return None

@@ -66,7 +66,7 @@ class FewSms:
             await self._sms.send(phone, text)
             return
         left_out.labels("sms").inc()
-        log.info("sms left out")
+        log.info("sms not sent")
 
 
 def sms_of(url: str | None, token: str | None, home: Path, only_to: frozenset[str] | None = None) -> Sms:

@@ -132,7 +132,7 @@ class Targets:
         try:
             self._judge(addresses)
         except TargetRefused as error:
-            log.warning("address not called", host=parts.host, addresses=[str(address) for address in addresses])
+            log.warning("address refused", host=parts.host, addresses=[str(address) for address in addresses])
             raise TargetDown("name") from error
         context = _tls() if parts.scheme == "https" else None
         async with httpcore.AsyncConnectionPool(

@@ -41,7 +41,7 @@ class Listener:
                 await self._listen()
             except AWAY as error:
                 if self.hears:
-                    log.warning("wakes are not heard", error=type(error).__name__)
+                    log.warning("wakes not received", error=type(error).__name__)
             finally:
                 self.hears = False
             self._wake()

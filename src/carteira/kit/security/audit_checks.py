@@ -69,7 +69,7 @@ async def forget_old(database: Database, *, years: int) -> int:
         if not rows:
             return gone
         gone += rows
-        log.info("audit rows forgotten", rows=rows)
+        log.info("audit rows deleted", rows=rows)
 
 
 async def observe(tx: Tx) -> None:

@@ -90,14 +90,14 @@ class AuditTrail:
                 async with asyncio.timeout(_PATIENCE_SECONDS):
                     await self._insert(content)
             except (DatabaseDown, TimeoutError) as error:
-                log.warning("audit goes to a file", error=type(error).__name__)
+                log.warning("audit written to a file", error=type(error).__name__)
                 self._away_until = time.monotonic() + _AWAY_SECONDS
             else:
                 return
         try:
             await asyncio.to_thread(create_private_file, self._folder / f"{rows[0]['id']}.json", content)
         except OSError as error:
-            log.exception("audit down", error=type(error).__name__)
+            log.exception("audit unavailable", error=type(error).__name__)
             raise AuditDown from error
 
     async def _insert(self, content: bytes) -> None:
@@ -132,7 +132,7 @@ class AuditTrail:
             try:
                 await self.deliver()
             except DatabaseDown:
-                log.warning("audit waits for postgresql")
+                log.warning("database unavailable, audit delivery waits")
             except Exception:
                 log.exception("audit not delivered")
             await asyncio.sleep(_DELIVER_SECONDS)

@@ -95,7 +95,12 @@ class KeyRing:
         except (OSError, KeyFileUnreadable) as error:
             if not self._keys:
                 raise
-            log.warning("key file cannot be read: the keys that it had go on", path=str(self.path), error=str(error))
+            log.warning(
+                "key file not read, former keys used",
+                path=str(self.path),
+                error=type(error).__name__,
+                detail=str(error),
+            )
         self._stamp = stamp
 
     @property

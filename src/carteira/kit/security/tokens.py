@@ -169,7 +169,12 @@ class SigningKeys:
         except (OSError, ValueError) as error:  # during a copy: likewise
             if not self._keys:
                 raise
-            log.warning("signing key cannot be read: the one before goes on", path=str(self._path), error=str(error))
+            log.warning(
+                "signing key not read, former key used",
+                path=str(self._path),
+                error=type(error).__name__,
+                detail=str(error),
+            )
 
     def _read(self) -> None:
         status = self._path.stat()

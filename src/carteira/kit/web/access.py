@@ -80,7 +80,7 @@ class SignIn:
 
     @property
     def present_at(self) -> datetime | None:
-        """When the person was last verified: by the second factor where they have one, else by the first."""
+        """When the person was last verified: by the second factor if they have one, otherwise by the first."""
         if self.has_authenticator or self.second_factor_at is not None:
             return self.second_factor_at
         return self.signed_in_at
@@ -188,10 +188,11 @@ Authenticate = Callable[[Request, str], Awaitable[Principal]]
 """Turns a bearer token into a principal, or raises `NotAuthenticated`; the composition root sets it as `AUTHENTICATE`.
 
 A request that confirms late (`confirms_late`) may get the cached principal; `request.state.confirm` then checks that
-the cache was still valid."""
+the cache was still valid.
+"""
 AUTHENTICATE = StateKey[Authenticate]("authenticate")
 LOOK_LIMIT = StateKey[LookLimit]("look_limit")
-"""Not set where the settings name no limit."""
+"""The limit of looks; not set where the settings name no limit."""
 
 
 class Overtaken(Exception):
@@ -205,7 +206,7 @@ def confirms_late(request: Request, *, late: bool = True) -> None:
 
 
 async def confirm(request: Request) -> None:
-    """Check that the cached rights of the caller are still valid; costs nothing where they were read afresh.
+    """Check that the caller's cached rights are still valid; costs nothing where they were just read.
 
     Raises:
         Overtaken: they are not; nothing of this request may leave.
@@ -260,7 +261,7 @@ async def visit(request: Request, token: str | None) -> AsyncIterator[Principal 
     if not (left.nothing_done or (kind.fits(left) if kind else not left.by_claim)):
         route = getattr(request.scope.get("route"), "path", "")
         audit_missing.labels(route).inc()
-        log.error("audit missing", route=route, method=request.method, acts=left.acts, looked=left.looked)
+        log.error("audit rows missing", route=route, method=request.method, acts=left.acts, looked=left.looked)
 
 
 async def visitor(request: Request, token: Annotated[str | None, Depends(bearer)]) -> AsyncIterator[Principal | None]:
@@ -290,7 +291,7 @@ class SignedIn:
     """Route access: any signed-in caller; the verb checks ownership, and `user_id` that it is a person."""
 
     async def __call__(self, principal: Annotated[Principal, Depends(_signed_in)]) -> Principal:
-        """Hand the principal on."""
+        """Return the principal."""
         return principal
 
 
@@ -301,7 +302,7 @@ class Claims:
         self.claims = claims
 
     async def __call__(self, principal: Annotated[Principal, Depends(_signed_in)]) -> Principal:
-        """Check the claims and hand the principal on."""
+        """Check the claims and return the principal."""
         for claim in self.claims:
             principal.require(claim)
         return principal

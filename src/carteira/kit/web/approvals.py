@@ -115,12 +115,12 @@ class People:
 
     cpf_of: approvals.FindCpf
     still_may: Callable[[Tx, Actor, str], Awaitable[bool]]
-    """Whether the maker of an operation may still use a claim."""
+    """Returns whether the maker of an operation may still use a claim."""
     names_of: Callable[[Tx, Iterable[UUID]], Awaitable[Mapping[UUID, str]]]
     behind: Callable[[Tx, UUID], Awaitable[Collection[UUID]]] = _nobody
-    """The people who can act as a client, by its id."""
+    """Returns the people who can act as a client, by its id."""
     insist_on_cpf: Callable[[Tx, UUID], Awaitable[None]] | None = None
-    """Raises where a checker's CPF is not proven, so that nobody can tell whether they gain by the operation."""
+    """Raises where a checker's CPF is not proven, since they may then gain by the operation unnoticed."""
 
 
 class OperationOut(BaseModel):
@@ -253,7 +253,7 @@ class Desk:
         return _waits(row)
 
     def seen_by(self, who: Principal) -> approvals.Seen:
-        """Return which operations a caller may see: their own, and those of kinds that they may approve."""
+        """Return the operations that a caller may see: their own, and those of kinds that they may approve."""
         kinds = [operation.kind for operation in self._operations.values() if who.may(operation.claim)]
         return approvals.Seen(kinds, who.actor, who.scopes)
 
@@ -279,7 +279,7 @@ class Desk:
         return waits and who.kind == "person" and operation is not None and who.may(operation.claim)
 
     async def find(self, tx: Tx, who: Principal, operation_id: UUID) -> PendingOperation:
-        """Return an operation to its maker or to who may approve it.
+        """Return an operation to its maker, or to a person who may approve it.
 
         Raises:
             PendingNotFound: there is none, or it is neither.

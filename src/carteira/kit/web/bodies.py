@@ -1,4 +1,4 @@
-"""What every JSON body has in common."""
+"""The base of all JSON bodies, and additions to their schemas."""
 
 from typing import Any
 
@@ -15,10 +15,10 @@ _NULL = {"type": "null"}
 
 
 def exactly_one(**kinds: str) -> dict[str, Any]:
-    """Return what a body's schema adds where exactly one of some optional fields is to be given.
+    """Return an addition to a body's schema: exactly one of some optional fields is required.
 
-    `kinds` are the fields' names, with their types in JSON Schema. It stands in an `allOf`: generators of clients make
-    one class of the body, and not one for each case.
+    `kinds` are the fields' names, with their types in JSON Schema. It stands in an `allOf`, so that generators of
+    clients make one class of the body, and not one for each case.
     """
     return _cases(
         *(
@@ -32,14 +32,14 @@ def exactly_one(**kinds: str) -> dict[str, Any]:
 
 
 def at_most_one(*names: str) -> dict[str, Any]:
-    """Return what a body's schema adds where one of some optional fields at most is to be given."""
+    """Return an addition to a body's schema: at most one of some optional fields is allowed."""
     return _cases(*({"properties": {other: _NULL for other in names if other != name}} for name in names))
 
 
 def cases_of(field: str, kinds: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Return what a body's schema adds where the others of its fields go by one: of each of its values, their schemas.
+    """Return an addition to a body's schema: the other fields depend on one field's value.
 
-    A field whose schema takes no null is demanded.
+    For each value it has their schemas. A field whose schema takes no null is required.
     """
     return _cases(
         *(

@@ -19,7 +19,7 @@ _MEDIA_TYPES = frozenset({"text/csv", "text/x-csv", "application/csv", "applicat
 
 
 def csv_content(name: str, example: str) -> dict[str, Any]:
-    """Return what a document says of a body in CSV: `csv-` and a name of ours stand for its columns, which vary."""
+    """Return the OpenAPI content of a CSV body; its format is `csv-` and a name of ours, since columns vary."""
     return {"text/csv": {"schema": {"type": "string", "format": f"csv-{name}"}, "example": example}}
 
 

@@ -34,7 +34,7 @@ _SECURITY_HEADERS = [
     (b"cache-control", b"no-store"),
     (b"content-security-policy", b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"),
 ]
-"""For answers that set none of their own."""
+"""Headers for answers that set none of their own."""
 _HSTS = (b"strict-transport-security", b"max-age=63072000")
 """Two years, for this host only: subdomains may be somebody else's."""
 
@@ -195,7 +195,7 @@ def unhandled(error: Exception) -> Problem:
     """Log an unhandled error and return the problem to answer with."""
     problem = problem_of(error)
     if isinstance(problem, DatabaseDownProblem):
-        log.warning("database down", error=type(error).__name__)
+        log.warning("database unavailable", error=type(error).__name__)
     else:
         log.error("unhandled error", exc_info=error)
     return problem

@@ -1,7 +1,9 @@
-"""Idempotency keys: repetitions get the first answer, move nothing (contract.md, Habits; IETF draft Idempotency-Key).
+"""Idempotency keys: a repeated request gets the first answer and moves nothing.
+
+Source: contract.md, Habits; IETF draft Idempotency-Key.
 
 The record is written in the transaction that does the work: a rollback leaves none, a refusal leaves its answer. Other
-failures that commit (`CommitThenRaise`) keep their writes but leave no record, so the key may be tried again.
+failures that commit (`CommitThenRaise`) keep their writes but leave no record, so the key may be used again.
 
 A record of money is kept for ever, so that its key never moves anything again; after some weeks its answer is reduced
 to ids and numbers. Other records are deleted then. Erasing a person deletes theirs.

@@ -29,8 +29,10 @@ from carteira.kit.web import lean_route
 from carteira.kit.web.access import Acts, Looks, Marker, PlainReads
 
 _MOST_TOLD = 20
-"""Most unknown names that are reported: a request line has room for twenty thousand, and each is compared with the
-known ones."""
+"""The most unknown names that are reported.
+
+A request line has room for twenty thousand, and each is compared with the known ones.
+"""
 
 
 class _Request(Request):
@@ -106,7 +108,7 @@ class JsonRoute(APIRoute):
         return _Request(request.scope, request.receive)
 
     def _give(self, request: Request, response: Response) -> Response:
-        """Return the answer; a polling client that has it already gets 304."""
+        """Return the answer, or 304 for a polling client that has it already."""
         return _unless_known(request, response) if self._is_polled else response
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:

@@ -1,11 +1,11 @@
-"""Routes whose dependencies are worked out once: those that only read, and those of the ledger's lanes.
+"""Routes whose dependencies are resolved once: those that only read, and those of the ledger's lanes.
 
 FastAPI resolves a route's dependencies at each request and keeps stacks for dependencies that end; that costs more than
 a small read, and half as much as a debit. Such routes depend on little: the caller, a way to read or to move money, the
-page that is asked for, a small body.
+requested page, a small body.
 
-A route that only reads runs while the caller's cached rights are checked, and may run again: where these rights have
-changed, and where its connection to PostgreSQL was dead.
+A route that only reads runs while the caller's cached rights are checked, and may run again: if these rights have
+changed, or if its connection to PostgreSQL was dead.
 """
 
 import inspect
@@ -49,7 +49,7 @@ class _Step:
 
 
 class _Solved(dict[Any, Any]):
-    """The dependencies' values of a request so far, by function; and the validation errors."""
+    """A request's resolved dependencies so far, by function; and the validation errors."""
 
     def __init__(self, known: dict[Any, Any]) -> None:
         super().__init__(known)
@@ -73,7 +73,7 @@ def lean(why: str) -> DependsMarker:
 
 
 def is_lean(route: APIRoute) -> bool:
-    """Return whether a route is answered here: it only reads, or says so."""
+    """Return whether a route is marked lean, or only reads."""
     return only_reads(route) or any(isinstance(inner.call, Lean) for inner in route.dependant.dependencies)
 
 
@@ -125,7 +125,7 @@ def _step_of(dependant: Dependant, *, is_route: bool = False) -> _Step:
 
 
 _GIVEN = frozenset({access.visitor, transaction.reads, transaction.reading})
-"""Dependencies that are opened before the others are solved, and closed after the route."""
+"""Dependencies that are opened before the others are resolved, and closed after the route."""
 
 
 async def _solve(step: _Step, request: Request, solved: _Solved) -> dict[str, Any]:
@@ -152,7 +152,7 @@ async def _solve(step: _Step, request: Request, solved: _Solved) -> dict[str, An
 
 
 async def _body_of(request: Request) -> object:
-    """Read a body as FastAPI does: JSON where the request says that it is, bytes where not.
+    """Read a body as FastAPI does: JSON where the request says so, otherwise bytes.
 
     Raises:
         RequestValidationError: it is no JSON.

@@ -13,7 +13,7 @@ _PENDING = "/pending/{operation_id}"
 def add_links(document: dict[str, Any]) -> None:
     """Link each answer of a POST that has ids to the operations that take them.
 
-    Operations under its own path take the id whatever they do; elsewhere only those that read by it: `entry_id` at
+    Operations below the POST's own path take the id for any method; elsewhere only reads do: `entry_id` at
     `/ledger/entries/{entry_id}`, the `id` of an `Import` at `/benefits/accounts/imports/{import_id}`.
     """
     for path, item in document["paths"].items():

@@ -1,4 +1,4 @@
-"""The OpenAPI document, made fit for people and for client generators; one place for all operations.
+"""The OpenAPI document, prepared for people and for client generators; one place for all operations.
 
 FastAPI writes what routes take and answer. Removed: names of generic classes, titles in English, descriptions for this
 code's readers. Added: the problems of each operation with their codes, whole examples, and links from operations that
@@ -66,7 +66,7 @@ PROBLEMS: Mapping[int, str] = {
     500: "O que está guardado não pôde ser lido",
     503: "Um serviço de que precisamos está fora do ar",
 }
-"""The statuses that a problem comes with, and when, in Portuguese."""
+"""The statuses of problems, and when they occur, in Portuguese."""
 _SUCCESSES: Mapping[str, str] = {
     "200": "Feito",
     "201": "Criado",
@@ -88,7 +88,7 @@ _ETAG = {"ETag": {"description": "O que mudar nesta resposta muda também ele", 
 def install(app: FastAPI, declared: Declared) -> None:
     """Make the app write its OpenAPI document for clients; `declared` has the problems of each operation.
 
-    Operations that it does not name answer none; a route's own declarations are kept.
+    Operations that it does not name have none; a route's own declarations are kept.
     """
     generate = app.openapi
 
@@ -162,7 +162,7 @@ def _tidy(document: dict[str, Any]) -> None:
 
 
 def _take_nulls_away(document: dict[str, Any]) -> None:
-    """Say of no parameter that it may be null: what is left out of a query or a header is not there."""
+    """Remove null from the types of parameters: an omitted query parameter or header is absent, not null."""
     for _, _, operation in operations(document):
         for parameter in operation.get("parameters", ()):
             schema = parameter["schema"]
@@ -174,7 +174,7 @@ def _take_nulls_away(document: dict[str, Any]) -> None:
 
 
 def _clean(name: str) -> str:
-    """Return a schema's name for clients: `CardPage` of `Page_CardOut_`, `Card` of `CardOut`, `LoginForm` of a form."""
+    """Return a schema's name for clients: `CardPage` for `Page_CardOut_`, `Card` for `CardOut`, `LoginForm`."""
     page = re.fullmatch(r"Page_(\w+?)_", name)
     if page:
         return f"{_clean(page[1])}Page"
@@ -210,7 +210,7 @@ def _declare(document: dict[str, Any], declared: Declared) -> None:
 
 
 def _problems() -> Iterator[type[Problem]]:
-    """Yield every kind of problem; those that set their code themselves come last."""
+    """Yield every kind of problem; kinds that set their code in each instance come last."""
     kinds = [kind for kind in _every(Problem) if kind.__module__.startswith("carteira.")]
     return iter(sorted(kinds, key=lambda kind: "code" in vars(kind)))
 

@@ -237,7 +237,7 @@ class DependencyDown(Problem):
 
 
 class BusyProblem(DependencyDown):
-    """There are more requests than can be served soon (503); `Retry-After` says when to come back."""
+    """More requests are waiting than can be served soon (503); `Retry-After` says when to retry."""
 
     code = "busy"
     title = "Serviço ocupado"
@@ -361,7 +361,7 @@ Declared = Mapping[str, Mapping[str, Collection[str]]]
 """The codes of the problems that each operation (`POST /path`) may answer, by their status."""
 
 Answer = Callable[[Request, Problem], Response]
-"""Makes the answer of a problem: JSON, or a page for a person's browser."""
+"""Makes a problem's answer: JSON, or a page for a person's browser."""
 
 
 def name_in_log(problem: Problem) -> None:
@@ -374,7 +374,7 @@ def _compare(request: Request, problem: Problem, declared: Declared) -> None:
     operation = f"{request.method} {getattr(request.scope.get('route'), 'path_format', '')}"
     if operation in declared and problem.code not in declared[operation].get(str(problem.status), ()):
         undeclared.labels(operation, problem.code).inc()
-        log.error("problem undeclared", operation=operation, problem=problem.code, status=problem.status)
+        log.error("undeclared problem answered", operation=operation, problem=problem.code, status=problem.status)
 
 
 def as_json(_request: Request, problem: Problem) -> Response:

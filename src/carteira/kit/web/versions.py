@@ -14,7 +14,7 @@ FIRST = date(2026, 11, 22)
 PAID_RECHARGES = date(2026, 11, 27)
 """From this version on, a recharge that needs a payment answers 202 with its charge."""
 VERSIONS = (FIRST, PAID_RECHARGES)
-"""All of them, the oldest first."""
+"""All versions, the oldest first."""
 HEADER = "api-version"
 _HEADER = HEADER.encode()
 _VERSION = "carteira_api_version"

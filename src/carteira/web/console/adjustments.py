@@ -1,4 +1,4 @@
-"""Corrections of a reseller's closed month: booked with a reason, taken in by the next close, undone before it."""
+"""Corrections of a reseller's closed month: booked with a reason, settled by the next close, undone before it."""
 
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -28,7 +28,7 @@ _MONTHS = 24
 
 
 class AdjustmentForm(FormBody):
-    """What a closed month gave too much or too little, in reais, and why."""
+    """The amount in reais that a closed month credited too much or too little, and the reason."""
 
     direction: Literal["owed", "owing"]
     amount: Reais
@@ -78,7 +78,7 @@ async def _month(page: WebPage, reseller_id: UUID, month: Any) -> resellers.Mont
 
 @router.get(_ADJUST, dependencies=[_CLAIMS, looks("reseller_read")])
 async def ask_adjustment(reseller_id: UUID, month: Month, page: SignedPage) -> Response:
-    """Ask what a closed month gave too much or too little."""
+    """Show the form for the amount of a correction."""
     return ask(page, _booking(reseller_id, await _month(page, reseller_id, month)))
 
 
@@ -147,7 +147,7 @@ async def ask_undoing(reseller_id: UUID, adjustment_id: UUID, page: SignedPage) 
 
 @router.post(_UNDO, dependencies=[_CLAIMS, acts("cashback_adjustment_undone")])
 async def undo(reseller_id: UUID, adjustment_id: UUID, page: SignedPage) -> Response:
-    """Undo an adjustment that no close took in; above the limit it waits for a second person."""
+    """Undo an adjustment that no close has settled; above the limit it waits for a second person."""
     form = await page.form(FormBody)
     act = await _undoing(page, reseller_id, adjustment_id)
 

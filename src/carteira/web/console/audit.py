@@ -1,4 +1,4 @@
-"""The audit: who did and saw what, with filters; and the verification of its chain."""
+"""The audit: who did and saw what, with filters; and the last verification of its chain."""
 
 from functools import partial
 from typing import Any
@@ -84,5 +84,5 @@ async def show_audit(page: SignedPage) -> Response:
 
 @router.get(f"{HOME}.csv", dependencies=[claims(CLAIM, EXPORT), step_up(), acts(EXPORTED)])
 async def download_audit(page: SignedPage) -> Response:
-    """Download them as CSV."""
+    """Download the rows as CSV."""
     return await TABLE.download(page, partial(_read, page))

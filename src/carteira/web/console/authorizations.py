@@ -88,7 +88,7 @@ async def show_decisions(page: SignedPage) -> Response:
 
 @router.get(f"{HOME}.csv", dependencies=[claims(CLAIM, EXPORT), step_up(), acts(EXPORTED)])
 async def download_decisions(page: SignedPage) -> Response:
-    """Download them as CSV."""
+    """Download the decisions as CSV."""
     return await TABLE.download(page, lambda tx, asked, limit: _read(page, tx, asked, limit))
 
 

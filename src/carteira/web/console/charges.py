@@ -86,7 +86,7 @@ async def show_charges(page: SignedPage) -> Response:
 
 @router.get(f"{HOME}.csv", dependencies=[claims(CLAIM, EXPORT), step_up(), acts(EXPORTED)])
 async def download_charges(page: SignedPage) -> Response:
-    """Download them as CSV."""
+    """Download the charges as CSV."""
     return await TABLE.download(page, partial(_read, page))
 
 
@@ -125,7 +125,7 @@ async def show_charge(charge_id: UUID, page: SignedPage) -> Response:
 
 
 def steps_of(whole: payments.office.WholeCharge) -> Iterator[ChargeStep]:
-    """Yield a charge's events with their times, and until when it can be paid."""
+    """Yield a charge's events with their times, and the end of its validity."""
     one = whole.charge
     yield ChargeStep(one.created_at, "", "qr", "Pedida", f"{plain_money(one.amount)} por Pix")
     if one.state in {"creating", "active", "expired"}:

@@ -1,4 +1,4 @@
-"""The models of the score as versions: what was measured of each, side by side, and which one is in force."""
+"""The models of the score as versions: their figures side by side, and the one in force."""
 
 from collections.abc import Callable
 from datetime import date
@@ -81,7 +81,7 @@ async def _read(_page: WebPage, tx: Tx, _asked: TableAsked, _limit: int) -> List
 
 @router.get(HOME, dependencies=[claims(READS), _NOBODY])
 async def show_models(page: SignedPage) -> Response:
-    """List the models, and say which one scores."""
+    """List the models, with the one in force."""
     return await TABLE.answer(page, partial(_read, page), template="console/credit_models.html")
 
 
@@ -100,7 +100,7 @@ async def _pair(page: WebPage, version: str) -> tuple[Model, Model]:
 
 
 def _figures(one: Model, other: Model | None) -> list[tuple[str, str]]:
-    """Return what was measured, beside what was of the one in force."""
+    """Return a model's figures beside those of the one in force."""
     if one.figures is None:
         return [("Medidas", "estão na documentação da versão do produto com que veio")]
     against = other.figures if other is not None else None
@@ -133,7 +133,7 @@ def _origin(one: Model) -> list[tuple[str, str]]:
 
 @router.get(HOME + "/{version}", dependencies=[claims(READS), _NOBODY])
 async def show_model(version: Version, page: SignedPage) -> Response:
-    """Show a model: whose outcomes taught it, what was measured, and when it was in force."""
+    """Show a model: its training outcomes, its figures, and when it was in force."""
     one, in_force = await _pair(page, version)
     by = {UUID(row.by) for row in one.choices if row.by_kind != "command"}
     people = by | {row.approved_by for row in one.choices if row.approved_by is not None}

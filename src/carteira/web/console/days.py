@@ -77,7 +77,7 @@ async def show_days(page: SignedPage) -> Response:
 
 @router.get(f"{HOME}.csv", dependencies=[claims(CLAIM, EXPORT), step_up(), acts(EXPORTED)])
 async def download_days(page: SignedPage) -> Response:
-    """Download them as CSV."""
+    """Download the days as CSV."""
     return await TABLE.download(page, partial(_read, page))
 
 

@@ -27,7 +27,7 @@ _COMPANIES = reads("employers, which are no people")
 
 
 class _Row(NamedTuple):
-    """An employer, and what is in its fund, in centavos; None: who looks may not know."""
+    """An employer, and its fund's balance in centavos; None: the operator may not see it."""
 
     employer: benefits.desk.EmployerView
     fund: int | None

@@ -1,4 +1,4 @@
-"""Who works for an employer: operators and clients that are bound to it, bound and unbound at once."""
+"""The members of an employer: operators and clients that are bound to it; binding takes effect at once."""
 
 from dataclasses import replace
 from functools import partial
@@ -29,7 +29,7 @@ _KINDS = {"person": "Pessoa", "client": "Cliente (máquina)"}
 _PAGE = "console/members.html"
 
 MemberRow = tuple[benefits.bulk_desk.MemberView, str]
-"""Who is bound, and their name."""
+"""A member, and their name."""
 
 TABLE: Table[MemberRow] = Table(
     _MEMBERS,
@@ -62,7 +62,7 @@ async def _employer(page: WebPage, employer_id: UUID) -> benefits.desk.EmployerV
 
 
 class MemberForm(FormBody):
-    """Who is to be bound: a whole CPF, an e-mail, or an id."""
+    """The operator or client to bind: a whole CPF, an e-mail, or an id."""
 
     who: Annotated[str, Field(max_length=254)]
 
@@ -77,13 +77,13 @@ async def _show(page: WebPage, employer_id: UUID, form: Reading[Any] = EMPTY) ->
 
 @router.get(_MEMBERS, dependencies=[_CLAIMS, reads("names of operators and clients, nothing else of theirs")])
 async def show_members(employer_id: UUID, page: SignedPage) -> Response:
-    """List who is bound to an employer, and ask for one more."""
+    """List an employer's members, and the form to bind one more."""
     return await _show(page, employer_id)
 
 
 @router.post(_MEMBERS, dependencies=[_CLAIMS, looks("user_listed")])
 async def find_member(employer_id: UUID, page: SignedPage) -> Response:
-    """Find who is meant, and say what binding them does."""
+    """Find the operator or client, and show what binding them does."""
     form = await page.form(MemberForm)
     found = None if form.value is None else await _found(page, form.value.who)
     if found is None:
@@ -93,7 +93,7 @@ async def find_member(employer_id: UUID, page: SignedPage) -> Response:
 
 
 async def _found(page: WebPage, said: str) -> UUID | None:
-    """Find the person or client; the look at a person is recorded."""
+    """Return the person or client that was found; the look at a person is recorded."""
     try:
         return UUID(said)
     except ValueError:
@@ -138,7 +138,7 @@ async def ask_binding(employer_id: UUID, member_id: UUID, page: SignedPage) -> R
 
 @router.post(_BIND, dependencies=[_CLAIMS, step_up(), acts("employer_member_bound")])
 async def bind(employer_id: UUID, member_id: UUID, page: SignedPage) -> Response:
-    """Bind an operator or a client to an employer; done again, it stays as it is."""
+    """Bind an operator or a client to an employer; repeating it changes nothing."""
     form = await page.form(FormBody)
     act = await _binding(page, employer_id, member_id)
     try:

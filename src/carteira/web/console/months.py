@@ -27,7 +27,7 @@ from carteira.web.routing import pages
 router = pages("resellers")
 HOME = "/console/meses"
 _DRAWN = 12
-"""Months in the picture."""
+"""The number of months in the picture."""
 
 
 def _state(row: resellers.MonthOut) -> Cell:
@@ -78,7 +78,7 @@ def _picture(newest_first: Sequence[resellers.MonthOut]) -> list[Bar]:
 
 @router.get(f"{HOME}.csv", dependencies=[claims(READS, EXPORT), step_up(), acts(EXPORTED)])
 async def download_months(page: SignedPage) -> Response:
-    """Download them as CSV."""
+    """Download the months as CSV."""
     return await TABLE.download(page, partial(_read, page))
 
 
@@ -91,7 +91,7 @@ async def _month(page: WebPage, text: str) -> resellers.MonthOut:
     try:
         month = parse_day(f"{text}-01")
         after = _following(month)
-    except ValueError as error:  # no day, or the last month that there is
+    except ValueError as error:  # no day, or the last possible month
         raise NotFound from error
     rows = await page.read(lambda tx: resellers.desk.months(tx, page.who, cpf=None, limit=1, before=after))
     if not rows or rows[0].month != month:

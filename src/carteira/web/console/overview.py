@@ -1,4 +1,7 @@
-"""The panel: whether money is flowing, and what waits for me. Each part needs its claim; no personal data."""
+"""The panel: whether money is flowing, and the work that waits for the operator.
+
+Each part needs its claim; no personal data.
+"""
 
 import asyncio
 import math
@@ -85,7 +88,7 @@ class HouseProof:
 
 @dataclass(frozen=True, slots=True)
 class LatencyBar:
-    """The answers of one bucket; None: those beyond all bounds."""
+    """The number of answers in one bucket; None: those beyond all bounds."""
 
     up_to_ms: float | None
     count: int
@@ -141,7 +144,7 @@ def bars_of(minutes: Sequence[tuple[datetime, int, int]]) -> list[MinuteBar]:
 def latency_bars_of(buckets: Sequence[tuple[float, int]]) -> list[LatencyBar]:
     """Return a bar for each bucket from the first to the last that has any; the largest fills the height.
 
-    A bucket with few has a bar of one pixel: the slow ones are those that are looked for.
+    A bucket with few answers has a bar of one pixel, since slow ones are what an operator looks for.
     """
     filled = [place for place, (_, count) in enumerate(buckets) if count]
     if not filled:

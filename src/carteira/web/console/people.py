@@ -107,7 +107,7 @@ async def search(page: SignedPage) -> Response:
 
 @router.get(HOME + "/{user_id}", dependencies=[claims(CLAIM), looks("user_read")])
 async def show_person(user_id: UUID, page: SignedPage) -> Response:
-    """Show a person; they can see that they were looked at."""
+    """Show a person; the look is recorded, and shown to them."""
     person = await page.read(lambda tx: identity.desk.look_at(tx, user_id))
     whole_cpf = identity.desk.may_see_cpf(page.who, user_id)
     return page.show(

@@ -97,7 +97,7 @@ async def show_purchases(page: SignedPage) -> Response:
 
 @router.get(f"{HOME}.csv", dependencies=[claims(READS, EXPORT), step_up(), acts(EXPORTED)])
 async def download_purchases(page: SignedPage) -> Response:
-    """Download them as CSV."""
+    """Download the purchases as CSV."""
     return await TABLE.download(page, partial(_read, page))
 
 

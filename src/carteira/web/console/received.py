@@ -29,7 +29,7 @@ ALL = "todos"
 
 
 def state_of(row: payments.ReceivedOut) -> Cell:
-    """Return where a payment's money is."""
+    """Return where a payment's money is, as a state's name."""
     if row.unplaced:
         return badge("A devolver", "warn", "alert")
     if row.given_back == row.amount:
@@ -87,7 +87,7 @@ async def show_received(page: SignedPage) -> Response:
 
 @router.get(f"{HOME}.csv", dependencies=[claims(CLAIM, EXPORT), step_up(), acts(EXPORTED)])
 async def download_received(page: SignedPage) -> Response:
-    """Download them as CSV."""
+    """Download the payments as CSV."""
     return await TABLE.download(page, partial(_read, page))
 
 

@@ -1,8 +1,8 @@
 """One table for every screen: its filters in the address, its columns, its pages, and its CSV.
 
 A screen declares a `Table` and reads a page of its rows by a verb of a module. Filters, order and cursor are in the
-address, so that a link shows a colleague the same. Personal terms never are: a search by them is a POST, which passes
-them on to its next page in a form (`private`).
+address, so that a link shows a colleague the same rows. Personal terms never are: a search by them is a POST, and its
+next page gets them in a form (`private`).
 """
 
 import re

@@ -81,7 +81,7 @@ async def _set_up(page: WebPage, *, anew: bool = False) -> dict[str, Any]:
 
 @router.get("/app/acesso/duas-etapas")
 async def show_second_factor(page: SignedPage) -> Response:
-    """Show what a second step is; where one is on, how to turn it off."""
+    """Show what a second step is and, where one is on, how to turn it off."""
     page.who.require_recent_sign_in()
     is_on = page.who.sign_in is not None and page.who.sign_in.has_authenticator
     return page.show(_OFF if is_on else _ON, up=_HERE, enrolment=None)

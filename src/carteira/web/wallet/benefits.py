@@ -83,7 +83,7 @@ async def show_benefits(page: SignedPage, shop: Annotated[str, Query(alias="luga
 
 
 async def _shown(page: WebPage, shop: str = "") -> dict[str, Any]:
-    """Read the page's data concurrently."""
+    """Return the page's data, read concurrently."""
     own, (held, waiting) = await asyncio.gather(_own(page), _held(page))
     categories = {account.kind.removeprefix(BENEFITS) for account in held if account.kind.startswith(BENEFITS)}
     return {
@@ -98,7 +98,7 @@ async def _shown(page: WebPage, shop: str = "") -> dict[str, Any]:
 
 @router.get("/app/beneficios/convite")
 async def show_invitation(page: SignedPage, invitation: Annotated[str, Query(alias="convite")] = "") -> Response:
-    """Show what an invitation does, before it is used; who sent it sees that it was opened."""
+    """Show what an invitation does, before it is used; its sender sees that it was opened."""
     if invitation:
         async with page.database.transaction() as tx:
             await benefits.note_invitation_opened(tx, invitation[:200])
