@@ -298,7 +298,13 @@ MONEY = Dashboard(
                 Panel(
                     "Última conferência",
                     "s",
-                    [("time() - max by (check) (carteira_ledger_checked_timestamp_seconds)", "{{check}}, há")],
+                    [
+                        ("time() - max by (check) (carteira_ledger_checked_timestamp_seconds)", "{{check}}, há"),
+                        (
+                            "time() - max by (check) (carteira_ledger_checked_whole_timestamp_seconds)",
+                            "{{check}} de tudo, há",
+                        ),
+                    ],
                     "stat",
                 ),
                 Panel(

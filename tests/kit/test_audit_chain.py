@@ -165,13 +165,39 @@ async def test_the_database_lets_nothing_young_go(own: Database, statement: str)
 
 async def test_the_workers_verification_is_kept(own: Database) -> None:
     await record(own, "done")
-    await audit_checks.verify(own)
+    await audit_checks.verify(own, whole=False)
     async with own.transaction() as tx:
         await audit_checks.observe(tx)
     assert audit_checks.findings._value.get() == 0  # noqa: SLF001 - the library has no other way to read one
     await tamper(own, "DELETE FROM audit_log WHERE action = 'done'")
-    assert len((await audit_checks.verify(own)).findings) >= 3
+    assert (await audit_checks.verify(own, whole=False)).findings == [], "what is old is the whole's"
+    assert len((await audit_checks.verify(own, whole=True)).findings) >= 3
     async with own.transaction() as tx:
         await audit_checks.observe(tx)
     assert audit_checks.findings._value.get() >= 3  # noqa: SLF001 - the client has no other way to read a gauge
     assert audit_checks.checked_at._value.get() > (clock.now() - timedelta(minutes=1)).timestamp()  # noqa: SLF001 - its value
+
+
+async def test_a_recent_verification_goes_on_from_the_last_head(own: Database) -> None:
+    await record(own, "done")
+    first = await audit_checks.verify(own, whole=False)
+    await record(own, "done_later")
+    second = await audit_checks.verify(own, whole=False)
+    assert (first.since, second.since, second.rows, second.findings) == (0, first.height, 4, [])
+    await record(own, "done_last")
+    await tamper(own, "UPDATE audit_log SET subject_id = NULL WHERE action = 'done_last'")
+    third = await audit_checks.verify(own, whole=False)
+    assert (third.since, {finding.what for finding in third.findings}) == (second.height, {"tampered"})
+    assert (await audit_checks.verify(own, whole=False)).since == 0, "after a finding it is of the whole"
+
+
+async def test_the_last_head_may_have_been_forgotten_since(own: Database) -> None:
+    """The last block that went keeps its hash, from which the chain goes on."""
+    clock.set(OLD)
+    await record(own, "long_ago")
+    clock.run()
+    kept = await audit_checks.verify(own, whole=False)
+    assert await audit_checks.forget_old(own, years=5) == 4
+    await record(own, "lately")
+    result = await audit_checks.verify(own, whole=False)
+    assert (result.since, result.rows, result.findings) == (kept.height, 4, [])

@@ -274,6 +274,7 @@ PLACES = (
     "UPDATE event_followers SET xid = $1 WHERE name = 'test.ahead'",
     "UPDATE ledger_accounts SET rolled_up_to = $1 WHERE is_system",
     "INSERT INTO audit_log (id, action, created_at, xid) VALUES (gen_random_uuid(), 'x', now(), $1)",
+    "INSERT INTO ledger_checks (name, checked_at, entries, findings, xid) VALUES ('reconcile', now(), 0, 0, $1)",
     """INSERT INTO ledger_chain (height, last_xid, last_id, seals, hash, version)
        VALUES (1000, $1, gen_random_uuid(), '', '', 2)""",
     """INSERT INTO audit_chain (height, last_xid, last_id, newest_at, seals, hash)

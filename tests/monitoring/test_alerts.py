@@ -182,7 +182,13 @@ def unchecked_ledger(world: World) -> Act:
     return done
 
 
+def not_wholly_checked_ledger(world: World) -> Act:
+    world.sql("UPDATE ledger_checks SET checked_at = now(), whole_at = now() - interval '9 days'")
+    return done
+
+
 def altered_audit(world: World) -> Act:
+    world.sql("UPDATE audit_checks SET whole_at = now() - interval '7 days'")
     world.sql("UPDATE audit_log SET action = 'altered' WHERE id = (SELECT min(id::text)::uuid FROM audit_log)")
     world.run_job("identity:verify_audit")
     return done
@@ -190,6 +196,11 @@ def altered_audit(world: World) -> Act:
 
 def unverified_audit(world: World) -> Act:
     world.sql("UPDATE audit_checks SET checked_at = now() - interval '49 hours'")
+    return done
+
+
+def not_wholly_verified_audit(world: World) -> Act:
+    world.sql("UPDATE audit_checks SET checked_at = now(), whole_at = now() - interval '9 days'")
     return done
 
 
@@ -285,8 +296,10 @@ CAUSES: dict[str, Callable[[World], Act]] = {
     "CodesGuessed": guessed_codes,
     "LedgerWrong": wrong_balance,
     "LedgerNotChecked": unchecked_ledger,
+    "LedgerNotCheckedWhole": not_wholly_checked_ledger,
     "AuditTampered": altered_audit,
     "AuditNotVerified": unverified_audit,
+    "AuditNotVerifiedWhole": not_wholly_verified_audit,
     "AuditMissing": missing_audit,
     "BackupOld": old_backup,
     "LogNotArchived": log_left_behind,

@@ -20,9 +20,9 @@ from carteira.kit.db import outbox
 from carteira.kit.db.engine import Database
 from carteira.kit.db.outbox import Follower
 from carteira.kit.ops.progress import Progress, no_progress
-from carteira.kit.security import audit_chain
+from carteira.kit.security import audit_checks
 from carteira.kit.security.age import PrivateKey
-from carteira.kit.security.hash_chain import ChainVerification
+from carteira.kit.security.hash_chain import Head
 
 REBUILT = "credit."
 """The prefix of the names of base C's followers."""
@@ -121,17 +121,12 @@ async def catch_up(database: Database, followers: Sequence[Follower], tell: Call
 
 async def prove(config: BackupConfig, database: Database, manifest: Manifest, restored: Restored) -> None:
     """Reconcile the ledger, verify the chains beyond the backup's heads, and open documents."""
-    async with database.transaction() as tx:
-        reconciled = await ledger.reconcile(tx)
+    reconciled = await ledger.prove_balances(database, whole=True)
     restored.entries = reconciled.entries
     restored.faults += [f"o livro-razão não confere: {difference}" for difference in reconciled.differences]
-    heads = {"ledger": ledger.verify, "audit": audit_chain.verify}
     found = {}
-    for name, verify in heads.items():
-        result = ChainVerification()
-        async with database.transaction() as tx:
-            async for so_far in verify(tx, expected=_head(manifest.heads.get(name, ""))):
-                result = so_far
+    for name, verify in {"ledger": ledger.prove_chain, "audit": audit_checks.verify}.items():
+        result = await verify(database, whole=True, expected=_head(manifest.heads.get(name, "")))
         restored.faults += [f"{name}: {finding.what} {finding.row_id or ''}" for finding in result.findings]
         found[name] = f"{result.height}:{result.head.hex()}"
     restored.ledger_head, restored.audit_head = found["ledger"], found["audit"]
@@ -147,6 +142,6 @@ async def _unreadable(config: BackupConfig, database: Database) -> list[UUID]:
         return await documents.unreadable_among(tx, ring, documents.Storage(config.documents), OPENED)
 
 
-def _head(text: str) -> tuple[int, bytes] | None:
+def _head(text: str) -> Head | None:
     height, _, digest = text.partition(":")
     return (int(height), bytes.fromhex(digest)) if digest else None

@@ -7,7 +7,7 @@ import typer
 from carteira.cli.terminal import database_of, out, parse_head, run_quietly, settings_here
 
 if TYPE_CHECKING:
-    from carteira.kit.security.hash_chain import ChainVerification
+    from carteira.kit.security.hash_chain import ChainVerification, Head
 
 app = typer.Typer(no_args_is_help=True, help="Conferências da auditoria.")
 
@@ -31,13 +31,18 @@ def verify(
     expect: Annotated[
         str | None, typer.Option(help="Cabeça guardada antes, como ALTURA:HASH; a cadeia tem de passar por ela.")
     ] = None,
+    since_last: Annotated[
+        bool,
+        typer.Option("--since-last", help="Só o que veio depois da última conferência; sem uma de que partir, tudo."),
+    ] = False,
 ) -> None:
-    """Confere a cadeia de hashes da auditoria; sai com 1 e indica o que mudou."""
+    """Confere a cadeia de hashes da auditoria e guarda o resultado; sai com 1 e indica o que mudou."""
     head = parse_head(expect, "ALTURA:HASH")
     url = database_of(settings_here())
-    result = run_quietly("Conferindo a auditoria", lambda: _verify(url, head))
+    result = run_quietly("Conferindo a auditoria", lambda: _verify(url, head, whole=not since_last))
     head_now = f"{result.height}:{result.head.hex()}"
-    out.print(f"{result.height} blocos, {result.rows} registros conferidos, cabeça {head_now}", soft_wrap=True)
+    since = f" depois do bloco {result.since}" if result.since else ""
+    out.print(f"{result.height} blocos, {result.rows} registros conferidos{since}, cabeça {head_now}", soft_wrap=True)
     if result.forgotten:
         out.print(f"Os registros até o bloco {result.forgotten} já passaram do prazo e foram apagados.")
     out.print(f"{result.tail} registros ainda fora da cadeia.")
@@ -48,14 +53,10 @@ def verify(
         raise typer.Exit(1)
 
 
-async def _verify(url: str, expected: tuple[int, bytes] | None) -> "ChainVerification":
-    """Verify the hash chain in one snapshot."""
+async def _verify(url: str, expected: "Head | None", *, whole: bool) -> "ChainVerification":
+    """Verify the hash chain in one snapshot, and store the result."""
     from carteira.kit.db.engine import open_database
-    from carteira.kit.security.audit_chain import verify as verify_chain
-    from carteira.kit.security.hash_chain import ChainVerification
+    from carteira.kit.security import audit_checks
 
-    result = ChainVerification()
-    async with open_database(url) as database, database.transaction() as tx:
-        async for so_far in verify_chain(tx, expected=expected):
-            result = so_far
-    return result
+    async with open_database(url) as database:
+        return await audit_checks.verify(database, whole=whole, expected=expected)

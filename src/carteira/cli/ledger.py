@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from carteira.cli.terminal import database_of, err, out, parse_head, run_quietly, settings_here
 
 if TYPE_CHECKING:
+    from carteira.kit.security.hash_chain import Head
     from carteira.ledger import ChainVerification, Reconciliation
 
 
@@ -25,12 +26,18 @@ _FINDINGS = {
 }
 
 
+SinceLast = Annotated[
+    bool, typer.Option("--since-last", help="Só o que veio depois da última conferência; sem uma de que partir, tudo.")
+]
+
+
 @app.command()
-def reconcile() -> None:
-    """Compara cada saldo com os seus lançamentos; sai com 1 se algo diferir."""
+def reconcile(since_last: SinceLast = False) -> None:
+    """Compara cada saldo com os seus lançamentos e guarda o resultado; sai com 1 se algo diferir."""
     url = database_of(settings_here())
-    result = run_quietly("Conferindo saldos e lançamentos", lambda: _reconcile(url))
-    out.print(f"{result.accounts} contas, {result.entries} lançamentos, {len(result.differences)} diferenças.")
+    result = run_quietly("Conferindo saldos e lançamentos", lambda: _reconcile(url, whole=not since_last))
+    since = f" desde {result.since:%d/%m/%Y %H:%M} UTC" if result.since else ""
+    out.print(f"{result.accounts} contas, {result.entries} lançamentos{since}, {len(result.differences)} diferenças.")
     for difference in result.differences:
         out.print(difference)
     if result.differences:
@@ -42,17 +49,23 @@ def verify(
     expect: Annotated[
         str | None, typer.Option(help="Cabeça guardada antes, como ALTURA:HASH; a cadeia tem de passar por ela.")
     ] = None,
+    since_last: SinceLast = False,
 ) -> None:
-    """Confere a cadeia de hashes do livro-razão; sai com 1 e indica o que mudou."""
+    """Confere a cadeia de hashes do livro-razão e guarda o resultado; sai com 1 e indica o que mudou."""
     head = parse_head(expect, "ALTURA:HASH")
     url = database_of(settings_here())
-    total = asyncio.run(_count_entries(url))
+    total = None if since_last else asyncio.run(_count_entries(url))
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=err, transient=True) as progress:
         task = progress.add_task("Conferindo a cadeia", total=total or None)
-        result = asyncio.run(_verify(url, expected=head, progress=lambda done: progress.update(task, completed=done)))
+
+        def tell(done: int) -> None:
+            progress.update(task, completed=done)
+
+        result = asyncio.run(_verify(url, whole=not since_last, expected=head, tell=tell))
     head_now = f"{result.height}:{result.head.hex()}"
-    out.print(f"{result.height} blocos, {result.rows} lançamentos, cabeça {head_now}", soft_wrap=True)
+    since = f" depois do bloco {result.since}" if result.since else ""
+    out.print(f"{result.height} blocos, {result.rows} lançamentos{since}, cabeça {head_now}", soft_wrap=True)
     out.print(f"{result.tail} lançamentos ainda fora da cadeia, há {result.tail_seconds:.0f} s.")
     for finding in result.findings:
         where = f" no bloco {finding.height}" if finding.height is not None else ""
@@ -61,27 +74,24 @@ def verify(
         raise typer.Exit(1)
 
 
-async def _reconcile(url: str) -> "Reconciliation":
-    """Compare every balance with its postings and holds, in one snapshot."""
+async def _reconcile(url: str, *, whole: bool) -> "Reconciliation":
+    """Compare balances with postings and holds, in one snapshot, and store the result."""
     from carteira import ledger
     from carteira.kit.db.engine import open_database
 
-    async with open_database(url) as database, database.transaction() as tx:
-        return await ledger.reconcile(tx)
+    async with open_database(url) as database:
+        return await ledger.prove_balances(database, whole=whole)
 
 
 async def _verify(
-    url: str, *, expected: tuple[int, bytes] | None, progress: Callable[[int], None]
+    url: str, *, whole: bool, expected: "Head | None", tell: Callable[[int], None]
 ) -> "ChainVerification":
-    """Verify the hash chain in one snapshot, reporting the number of entries verified so far."""
+    """Verify the hash chain in one snapshot, and store the result; tell the number of entries verified so far."""
     from carteira import ledger
     from carteira.kit.db.engine import open_database
 
-    result = ledger.ChainVerification()
-    async with open_database(url) as database, database.transaction() as tx:
-        async for result in ledger.verify(tx, expected=expected):
-            progress(result.rows)
-    return result
+    async with open_database(url) as database:
+        return await ledger.prove_chain(database, whole=whole, expected=expected, tell=tell)
 
 
 async def _count_entries(url: str) -> int:

@@ -235,12 +235,13 @@ def _add_answers(blueprint: Blueprint, config: IdentityConfig) -> None:
 
 
 def _add_audit(blueprint: Blueprint, config: IdentityConfig) -> None:
-    """Add the care of the audit: its chain is verified, and rows past their retention are deleted."""
+    """Add the care of the audit: verification of its chain, and deletion of rows past their retention."""
 
     @blueprint.periodic(cron="0 6 * * *")
     @blueprint.task(name="verify_audit", queueing_lock="identity.verify_audit", pass_context=True)
     async def verify_audit(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
-        await audit_checks.verify(context.additional_context["database"])
+        database: Database = context.additional_context["database"]
+        await audit_checks.verify(database, whole=await audit_checks.is_due(database))
 
     @blueprint.periodic(cron="10 6 * * *")
     @blueprint.task(name="forget_audit", queueing_lock="identity.forget_audit", pass_context=True)

@@ -25,7 +25,9 @@ from carteira.kit.security.hash_chain import ChainVerification, Finding
 from carteira.ledger import chain, checks
 from carteira.ledger.book import Account, Book, NewEntry, Posting, system_account, transfer
 from carteira.ledger.chain import verify
+from carteira.ledger.checks import reconcile as prove_balances
 from carteira.ledger.checks import results as last_checks
+from carteira.ledger.checks import verify as prove_chain
 from carteira.ledger.errors import (
     AccountNotFound,
     EntryAlreadyReversed,
@@ -47,8 +49,6 @@ from carteira.ledger.queries import (
     LedgerAccountView,
     LineKey,
     MonthTotal,
-    Narrow,
-    Reconciliation,
     StatementLine,
     account,
     accounts_of_holder,
@@ -58,13 +58,12 @@ from carteira.ledger.queries import (
     incoming,
     lines_beside,
     lines_of_entry,
-    reconcile,
-    settle_ids,
     statement,
     statement_of_one,
     statement_page,
     totals_by_month,
 )
+from carteira.ledger.reconciliation import Narrow, ReconciledPoint, Reconciliation, reconcile, settle_ids
 from carteira.ledger.recorder import Holders, Recorder, Records
 from carteira.ledger.schemas import LedgerMovementOut
 from carteira.ledger.service import (
@@ -119,6 +118,7 @@ __all__ = [
     "Payer",
     "Posting",
     "Queue",
+    "ReconciledPoint",
     "Reconciliation",
     "Recorder",
     "Records",
@@ -150,6 +150,8 @@ __all__ = [
     "name_holders",
     "open_account",
     "post",
+    "prove_balances",
+    "prove_chain",
     "read",
     "reconcile",
     "release",

@@ -1,30 +1,37 @@
-"""The ledger's checks, run by the worker; their last results are stored, for metrics and alerts."""
+"""The ledger's checks, of the whole or of what is new; their last results are stored, for metrics and alerts."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Sequence
 from typing import Literal
+from uuid import UUID
 
 import structlog
 from prometheus_client import Gauge
-from sqlalchemy import BigInteger, Text, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import BigInteger, LargeBinary, Text, select
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from carteira.kit.db.base import INSTANT, Base
 from carteira.kit.db.engine import Database
 from carteira.kit.db.session import Tx
-from carteira.kit.values.clock import clock
-from carteira.ledger import queries
+from carteira.kit.security import proofs
+from carteira.kit.security.hash_chain import ChainVerification, Head
+from carteira.kit.security.proofs import LastProof
+from carteira.ledger import reconciliation
 from carteira.ledger.chain import CHAIN, LedgerBlock
 from carteira.ledger.models import LedgerAccount
+from carteira.ledger.reconciliation import ReconciledPoint, Reconciliation
 
 Check = Literal["reconcile", "verify"]
 
 log = structlog.get_logger(__name__)
 checked_at = Gauge(
     "carteira_ledger_checked_timestamp_seconds",
-    "When the ledger was last proved: `reconcile` (balances), `verify` (hash chain)",
+    "When the ledger was last proved, the whole or what was new: `reconcile` (balances), `verify` (hash chain)",
+    ["check"],
+    multiprocess_mode="mostrecent",
+)
+checked_whole_at = Gauge(
+    "carteira_ledger_checked_whole_timestamp_seconds",
+    "When the whole ledger was last proved: `reconcile` (balances), `verify` (hash chain)",
     ["check"],
     multiprocess_mode="mostrecent",
 )
@@ -50,48 +57,74 @@ chain_sealed_at = Gauge(
 )
 
 
-class LedgerCheck(Base):
-    """The last result of a check; `findings` is the number of errors."""
+class LedgerCheck(LastProof):
+    """The last result of a check, and where a recent one may begin.
+
+    `height` and `hash` are of the chain's head; `xid` is the position up to which balances were compared, and `sums`
+    holds what the postings of system accounts added up to there.
+    """
 
     __tablename__ = "ledger_checks"
 
     check: Mapped[str] = mapped_column("name", Text, primary_key=True)
-    checked_at: Mapped[datetime] = mapped_column(INSTANT)
     entries: Mapped[int] = mapped_column(BigInteger)
-    findings: Mapped[int] = mapped_column(BigInteger)
+    height: Mapped[int | None] = mapped_column(BigInteger)
+    hash: Mapped[bytes | None] = mapped_column(LargeBinary)
+    xid: Mapped[int | None] = mapped_column(BigInteger)
+    sums: Mapped[dict[str, int] | None] = mapped_column(JSONB)
+
+    @property
+    def head(self) -> Head | None:
+        """The chain's head at the last verification."""
+        return None if self.height is None or self.hash is None else (self.height, self.hash)
+
+    @property
+    def point(self) -> ReconciledPoint | None:
+        """The point up to which balances were compared."""
+        if self.xid is None or self.sums is None:
+            return None
+        return ReconciledPoint(self.xid, self.checked_at, {UUID(account): sum_ for account, sum_ in self.sums.items()})
 
 
-@dataclass(frozen=True, slots=True)
-class CheckResult:
-    """The result of a check: entries read, and findings."""
-
-    entries: int
-    findings: int
+async def is_due(database: Database, check: Check) -> bool:
+    """Return whether the whole is to be proved again, as it is each week."""
+    return await proofs.is_due(database, LedgerCheck, check)
 
 
-async def reconcile(database: Database) -> CheckResult:
-    """Compare every balance with its postings and store the result; each difference is logged."""
+async def reconcile(database: Database, *, whole: bool) -> Reconciliation:
+    """Compare balances with postings and store the result; each difference is logged.
+
+    Without `whole`, what came since the last time, if that found nothing.
+    """
+    pass_ = await proofs.begin(database, LedgerCheck, "reconcile", whole=whole)
     async with database.transaction() as tx:
-        found = await queries.reconcile(tx)
+        found = await reconciliation.reconcile(tx, pass_.base.point if pass_.base else None)
     for difference in found.differences:
         log.error("ledger does not reconcile", **difference)
-    return await _keep(database, "reconcile", CheckResult(found.entries, len(found.differences)))
+    sums = {str(account): sum_ for account, sum_ in found.point.sums.items()}
+    values = {"entries": found.entries, "xid": found.point.position, "sums": sums}
+    await proofs.keep(database, pass_, findings=len(found.differences), **values)
+    return found
 
 
-async def verify(database: Database) -> CheckResult:
-    """Verify the whole hash chain and store the result; each finding is logged."""
-    result = await CHAIN.verify_and_log(database)
-    return await _keep(database, "verify", CheckResult(result.rows, len(result.findings)))
+async def verify(
+    database: Database,
+    *,
+    whole: bool,
+    expected: Head | None = None,
+    tell: Callable[[int], None] = lambda _rows: None,
+) -> ChainVerification:
+    """Verify the hash chain and store the result; each finding is logged.
 
-
-async def _keep(database: Database, check: Check, result: CheckResult) -> CheckResult:
-    values = {"checked_at": clock.now(), "entries": result.entries, "findings": result.findings}
-    async with database.transaction() as tx:
-        await tx.execute(
-            insert(LedgerCheck)
-            .values(check=check, **values)
-            .on_conflict_do_update(index_elements=[LedgerCheck.check], set_=values)
-        )
+    Without `whole`, what was sealed since the last time, if that found nothing. What contradicts only `expected` is not
+    stored.
+    """
+    pass_ = await proofs.begin(database, LedgerCheck, "verify", whole=whole)
+    since = pass_.base.head if pass_.base else None
+    result = await CHAIN.verify_and_log(database, expected=expected, since=since, tell=tell)
+    if expected is None or not result.findings:
+        values = {"entries": result.rows, "height": result.height, "hash": result.head}
+        await proofs.keep(database, pass_, findings=len(result.findings), **values)
     return result
 
 
@@ -102,6 +135,8 @@ async def observe(tx: Tx) -> None:
         system_balance.labels(kind).set(balance)
     for row in await tx.scalars(select(LedgerCheck)):
         checked_at.labels(row.check).set(row.checked_at.timestamp())
+        if row.whole_at is not None:
+            checked_whole_at.labels(row.check).set(row.whole_at.timestamp())
         findings.labels(row.check).set(row.findings)
     head = await tx.execute(
         select(LedgerBlock.height, LedgerBlock.sealed_at).order_by(LedgerBlock.height.desc()).limit(1)
@@ -109,6 +144,12 @@ async def observe(tx: Tx) -> None:
     for block in head:
         chain_height.set(block.height)
         chain_sealed_at.set(block.sealed_at.timestamp())
+
+
+async def last_point(tx: Tx) -> ReconciledPoint | None:
+    """Return the point up to which balances were compared and nothing was found, if there is one."""
+    last = await proofs.last(tx, LedgerCheck, "reconcile")
+    return last.point if last else None
 
 
 async def results(tx: Tx) -> Sequence[LedgerCheck]:

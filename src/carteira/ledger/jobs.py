@@ -31,12 +31,14 @@ async def roll_up(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 
 @blueprint.periodic(cron="40 5 * * *")  # 2:40 in São Paulo
 @blueprint.task(name="reconcile", queueing_lock="ledger.reconcile", lock="ledger.checks", pass_context=True)
 async def reconcile(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
-    """Compare every balance with its postings, daily."""
-    await checks.reconcile(context.additional_context["database"])
+    """Compare balances with postings, daily: what is new, and each week the whole."""
+    database: Database = context.additional_context["database"]
+    await checks.reconcile(database, whole=await checks.is_due(database, "reconcile"))
 
 
 @blueprint.periodic(cron="50 5 * * *")
 @blueprint.task(name="verify", queueing_lock="ledger.verify", lock="ledger.checks", pass_context=True)
 async def verify(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
-    """Verify the hash chain, daily."""
-    await checks.verify(context.additional_context["database"])
+    """Verify the hash chain, daily: what is new, and each week the whole."""
+    database: Database = context.additional_context["database"]
+    await checks.verify(database, whole=await checks.is_due(database, "verify"))

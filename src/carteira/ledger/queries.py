@@ -1,9 +1,9 @@
-"""The ledger's reads: balances now and at an instant, statements, owners, and the reconciliation."""
+"""The ledger's reads: balances now and at an instant, statements, and owners."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, func, select, text
@@ -85,15 +85,6 @@ class StatementLine:
         if self.actor == who.actor:
             return replace(self, approved_by=None)
         return replace(self, actor_kind=None, actor_id=None, approved_by=None)
-
-
-@dataclass(frozen=True, slots=True)
-class Reconciliation:
-    """The result of comparing every balance with its postings and holds."""
-
-    accounts: int
-    entries: int
-    differences: list[dict[str, Any]] = field(default_factory=list)
 
 
 _EARLIEST, _LATEST_INSTANT = 946_684_800, 4_102_444_800
@@ -394,141 +385,6 @@ async def entry(tx: Tx, entry_id: UUID) -> EntryView:
         row.approved_by,
         lines.all(),
     )
-
-
-_DIFFERENCES = text("""
-    WITH posted AS (
-        SELECT account_id, sum(amount) AS amount,
-               count(*) FILTER (WHERE balance_after <> expected) AS wrong
-        FROM (
-            SELECT account_id, amount, seq, balance_after,
-                   sum(amount) OVER (PARTITION BY account_id ORDER BY seq) AS expected
-            FROM ledger_postings
-        ) line
-        GROUP BY account_id
-    ),
-    held AS (SELECT account_id, sum(amount) AS amount FROM ledger_holds WHERE status = 'active' GROUP BY account_id),
-    tail AS (
-        SELECT posting.account_id, sum(posting.amount) AS amount
-        FROM ledger_accounts account
-        JOIN ledger_entries entry ON entry.xid >= account.rolled_up_to
-        JOIN ledger_postings posting ON posting.entry_id = entry.id AND posting.account_id = account.id
-        WHERE account.is_system
-        GROUP BY posting.account_id
-    )
-    SELECT account.id, account.kind, account.balance + coalesce(tail.amount, 0) AS balance,
-           coalesce(posted.amount, 0) AS postings, account.held, coalesce(held.amount, 0) AS holds,
-           coalesce(posted.wrong, 0) AS wrong_lines
-    FROM ledger_accounts account
-    LEFT JOIN posted ON posted.account_id = account.id
-    LEFT JOIN held ON held.account_id = account.id
-    LEFT JOIN tail ON tail.account_id = account.id
-    WHERE account.balance + coalesce(tail.amount, 0) <> coalesce(posted.amount, 0)
-       OR account.held <> coalesce(held.amount, 0)
-       OR posted.wrong > 0
-       OR (NOT account.may_go_negative AND account.balance - account.held < 0)
-    ORDER BY account.id
-    LIMIT 1000
-""")
-_UNBALANCED = text("""
-    SELECT entry.id, coalesce(sum(posting.amount), 0) AS amount, count(posting.line) AS lines
-    FROM ledger_entries entry
-    LEFT JOIN ledger_postings posting ON posting.entry_id = entry.id
-    GROUP BY entry.id
-    HAVING coalesce(sum(posting.amount), 0) <> 0 OR count(posting.line) < 2
-    ORDER BY entry.id
-    LIMIT 1000
-""")
-_ORPHANS = text("""
-    SELECT DISTINCT posting.entry_id, posting.account_id
-    FROM ledger_postings posting
-    LEFT JOIN ledger_entries entry ON entry.id = posting.entry_id
-    LEFT JOIN ledger_accounts account ON account.id = posting.account_id
-    WHERE entry.id IS NULL OR account.id IS NULL
-    LIMIT 1000
-""")
-
-
-class Narrow(NamedTuple):
-    """A narrow table of permanently unique values, and the wide table that it refers to, by their names in SQL.
-
-    `column` is the unique value, in both; `row_id` refers to the wide row, or is null if there is none. Wide rows may
-    be deleted after `years_kept`; narrow ones stay.
-    """
-
-    table: str
-    column: str
-    row_id: str
-    wide: str
-    years_kept: int | None = None
-
-
-_narrow = [
-    Narrow("ledger_keys", "key", "entry_id", "ledger_entries"),
-    Narrow("ledger_reversals", "reverses_id", "entry_id", "ledger_entries"),
-]
-
-
-def settle_ids(narrow: Narrow) -> None:
-    """Add a module's narrow table to the reconciliation."""
-    if narrow not in _narrow:
-        _narrow.append(narrow)
-
-
-async def _strays(tx: Tx, narrow: Narrow) -> list[UUID]:
-    """Return up to 1,000 differences between the wide and the narrow table."""
-    table, column, row_id, wide, years = narrow
-    kept = f"AND uuid_extract_timestamp({row_id}) > now() - interval '{years} years'" if years else ""
-    strays = await tx.scalars(
-        text(f"""
-        SELECT wide.id FROM {wide} wide LEFT JOIN {table} narrow ON narrow.{column} = wide.{column}
-        WHERE wide.{column} IS NOT NULL AND narrow.{row_id} IS DISTINCT FROM wide.id
-        UNION
-        SELECT narrow.{row_id} FROM {table} narrow LEFT JOIN {wide} wide ON wide.id = narrow.{row_id}
-        WHERE narrow.{row_id} IS NOT NULL
-          AND CASE WHEN wide.id IS NULL THEN true {kept} ELSE wide.{column} IS DISTINCT FROM narrow.{column} END
-        LIMIT 1000
-        """)  # noqa: S608 - names from constants of the modules
-    )
-    return list(strays)
-
-
-async def reconcile(tx: Tx) -> Reconciliation:
-    """Compare every account with its postings and holds, every entry with zero, and every id with its narrow table.
-
-    It reads one snapshot, so it may run while money moves. A difference names the account or entry and both figures, in
-    centavos, and how many lines have a wrong running balance; or the row whose key, reversal or processor's id differs
-    from the narrow table. There are none unless somebody bypassed the ledger.
-    """
-    await tx.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
-    await tx.execute(text("SET LOCAL statement_timeout = 0"))
-    # Everything is read once: with statistics that lag behind a busy day, nested loops would read it repeatedly.
-    await tx.execute(text("SET LOCAL enable_nestloop = off"))
-    counts = (
-        await tx.execute(text("SELECT (SELECT count(*) FROM ledger_accounts), (SELECT count(*) FROM ledger_entries)"))
-    ).one()
-    differences: list[dict[str, Any]] = [
-        {
-            "account_id": str(row.id),
-            "kind": row.kind,
-            "balance": int(row.balance),
-            "postings": int(row.postings),
-            "held": int(row.held),
-            "holds": int(row.holds),
-            "wrong_lines": row.wrong_lines,
-        }
-        for row in await tx.execute(_DIFFERENCES)
-    ]
-    differences += [
-        {"entry_id": str(row.id), "sum": int(row.amount), "lines": row.lines} for row in await tx.execute(_UNBALANCED)
-    ]
-    differences += [
-        {"entry_id": str(row.entry_id), "account_id": str(row.account_id), "orphan": True}
-        for row in await tx.execute(_ORPHANS)
-    ]
-    for narrow in _narrow:
-        differences += [{"table": narrow.table, "row_id": str(row_id)} for row_id in await _strays(tx, narrow)]
-    return Reconciliation(counts[0], counts[1], differences)
 
 
 async def people_of(tx: Tx, entry_id: UUID) -> list[UUID]:

@@ -15,7 +15,7 @@ from carteira.kit.web.idempotency import idempotent
 from carteira.kit.web.json_route import JsonRoute, polled
 from carteira.kit.web.pagination import Page, PageRequest, page_of
 from carteira.kit.web.transaction import ReadTxDep, TxDep
-from carteira.ledger import operations, queries
+from carteira.ledger import checks, operations, queries, reconciliation
 from carteira.ledger.errors import AccountNotFound
 from carteira.ledger.schemas import (
     EntryOut,
@@ -125,7 +125,14 @@ async def reverse(
     summary="Conferência",
     dependencies=[claims("ledger:read"), reads("accounts that differ, by their ids; none of them is opened")],
 )
-async def get_reconciliation(tx: TxDep) -> ReconciliationOut:
+async def get_reconciliation(
+    tx: TxDep,
+    last: ReadTxDep,
+    since_last: Annotated[
+        bool, Query(description="Só o que é novo desde a última conferência guardada; sem uma de que partir, tudo")
+    ] = False,
+) -> ReconciliationOut:
     """Compara cada saldo com os seus lançamentos e reservas. Sem diferenças, a lista vem vazia."""
-    result = await queries.reconcile(tx)
-    return ReconciliationOut(accounts=result.accounts, entries=result.entries, differences=result.differences)
+    point = await checks.last_point(last) if since_last else None
+    result = await reconciliation.reconcile(tx, point)
+    return ReconciliationOut.model_validate(result)

@@ -95,6 +95,9 @@ class ReversalOut(BaseModel):
 class ReconciliationOut(BaseModel):
     """The proof that balances and postings agree."""
 
+    model_config = ConfigDict(from_attributes=True)
+
     accounts: int
-    entries: int
+    entries: int = Field(description="Quantos lançamentos foram lidos")
+    since: datetime | None = Field(description="Desde quando foram lidos; nulo: todos")
     differences: list[dict[str, Any]]

@@ -12,6 +12,7 @@ BEGIN
         (SELECT max(xid) FROM ledger_entries),
         (SELECT last_xid FROM ledger_chain ORDER BY height DESC LIMIT 1),
         (SELECT max(rolled_up_to) FROM ledger_accounts WHERE is_system),
+        (SELECT max(xid) FROM ledger_checks),
         (SELECT max(xid) FROM benefits_decisions),
         (SELECT max(xid) FROM benefits_returns)));
 END $$;

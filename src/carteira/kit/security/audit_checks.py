@@ -1,25 +1,32 @@
-"""The worker's care of the audit: it verifies the chain daily, stores the result, and deletes old rows."""
+"""The worker's care of the audit: it verifies the chain, stores the result, and deletes old rows.
 
-from datetime import datetime, timedelta
+Daily it verifies what was sealed since the last time, and each week the whole (`proofs`).
+"""
+
+from datetime import timedelta
 
 import structlog
 from prometheus_client import Gauge
-from sqlalchemy import BigInteger, Boolean, CheckConstraint, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import BigInteger, Boolean, CheckConstraint, LargeBinary, select
 from sqlalchemy.orm import Mapped, mapped_column
 
-from carteira.kit.db.base import INSTANT, Base
 from carteira.kit.db.engine import Database
 from carteira.kit.db.session import Tx
-from carteira.kit.security import audit_chain
+from carteira.kit.security import audit_chain, proofs
 from carteira.kit.security.audit_chain import CHAIN, AuditBlock
-from carteira.kit.security.hash_chain import ChainVerification
+from carteira.kit.security.hash_chain import ChainVerification, Head
+from carteira.kit.security.proofs import LastProof
 from carteira.kit.values.clock import clock
 
 log = structlog.get_logger(__name__)
 checked_at = Gauge(
     "carteira_audit_checked_timestamp_seconds",
-    "When the audit's hash chain was last verified",
+    "When the audit's hash chain was last verified, the whole or what was new",
+    multiprocess_mode="mostrecent",
+)
+checked_whole_at = Gauge(
+    "carteira_audit_checked_whole_timestamp_seconds",
+    "When the whole of the audit's hash chain was last verified",
     multiprocess_mode="mostrecent",
 )
 findings = Gauge(
@@ -32,28 +39,40 @@ chain_height = Gauge(
 )
 
 
-class AuditCheck(Base):
-    """The last result of verifying the audit's chain."""
+class AuditCheck(LastProof):
+    """The last result of verifying the audit's chain, and the head that a recent verification may begin at."""
 
     __tablename__ = "audit_checks"
     __table_args__ = (CheckConstraint("only_row", name="only_row"),)
 
     only_row: Mapped[bool] = mapped_column(Boolean, primary_key=True, default=True)
-    checked_at: Mapped[datetime] = mapped_column(INSTANT)
     rows: Mapped[int] = mapped_column(BigInteger)
-    findings: Mapped[int] = mapped_column(BigInteger)
+    height: Mapped[int | None] = mapped_column(BigInteger)
+    hash: Mapped[bytes | None] = mapped_column(LargeBinary)
+
+    @property
+    def head(self) -> Head | None:
+        """The chain's head at that verification."""
+        return None if self.height is None or self.hash is None else (self.height, self.hash)
 
 
-async def verify(database: Database) -> ChainVerification:
-    """Verify the whole chain and store the result; each finding is logged."""
-    result = await CHAIN.verify_and_log(database)
-    values = {"checked_at": clock.now(), "rows": result.rows, "findings": len(result.findings)}
-    async with database.transaction() as tx:
-        await tx.execute(
-            insert(AuditCheck)
-            .values(only_row=True, **values)
-            .on_conflict_do_update(index_elements=[AuditCheck.only_row], set_=values)
-        )
+async def is_due(database: Database) -> bool:
+    """Return whether the whole is to be verified again, as it is each week."""
+    return await proofs.is_due(database, AuditCheck, key=True)
+
+
+async def verify(database: Database, *, whole: bool, expected: Head | None = None) -> ChainVerification:
+    """Verify the chain and store the result; each finding is logged.
+
+    Without `whole`, what was sealed since the last time, if that found nothing. What contradicts only `expected` is not
+    stored.
+    """
+    pass_ = await proofs.begin(database, AuditCheck, key=True, whole=whole)
+    since = pass_.base.head if pass_.base else None
+    result = await CHAIN.verify_and_log(database, expected=expected, since=since)
+    if expected is None or not result.findings:
+        values = {"rows": result.rows, "height": result.height, "hash": result.head}
+        await proofs.keep(database, pass_, findings=len(result.findings), **values)
     return result
 
 
@@ -76,6 +95,8 @@ async def observe(tx: Tx) -> None:
     """Set the metrics of the last verification and of the chain's head."""
     for row in await tx.scalars(select(AuditCheck)):
         checked_at.set(row.checked_at.timestamp())
+        if row.whole_at is not None:
+            checked_whole_at.set(row.whole_at.timestamp())
         findings.set(row.findings)
     height = await tx.scalar(select(AuditBlock.height).order_by(AuditBlock.height.desc()).limit(1))
     if height is not None:

@@ -5,7 +5,7 @@ hash of the block before. Digests are computed by SQL in the code, not in the da
 it too.
 
 A chain proves nothing against somebody who rewrites all of it: store a verification's head elsewhere, and pass it to
-the next verification.
+the next verification. A verification may also begin at a head that was verified before; it then reads what came since.
 """
 
 import hashlib
@@ -32,6 +32,8 @@ GENESIS = bytes(32)
 log = structlog.get_logger(__name__)
 Place = tuple[int, UUID]
 """Position and id of a row: its place in commit order."""
+Head = tuple[int, bytes]
+"""Height and hash of a block."""
 
 
 class ChainBlock(Base):
@@ -93,10 +95,11 @@ class Finding:
 class ChainVerification:
     """The result of verifying a chain: the height and hash of its head, what was checked, and the findings.
 
-    `forgotten` is the height up to which rows were deleted after their retention, `tail` the number of unsealed rows,
-    and `tail_seconds` their age.
+    `since` is the height behind which it began, `forgotten` the one up to which rows were deleted after their
+    retention, `tail` the number of unsealed rows, and `tail_seconds` their age.
     """
 
+    since: int = 0
     height: int = 0
     rows: int = 0
     head: bytes = GENESIS
@@ -142,17 +145,28 @@ class Chain:
         await tx.flush()
         tx.expunge(block)
 
-    async def verify(self, tx: Tx, *, expected: tuple[int, bytes] | None = None) -> AsyncIterator[ChainVerification]:
+    async def verify(
+        self, tx: Tx, *, expected: Head | None = None, since: Head | None = None
+    ) -> AsyncIterator[ChainVerification]:
         """Verify the chain in one snapshot; yield the result so far after each block. The last one is final.
 
         `expected` is a head that was stored elsewhere: a height, and the hash that its block must have unless it was
-        deleted since.
+        deleted since. `since` is a head that was verified before: the chain must continue from it, and what lies before
+        is not read.
         """
         await tx.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
         await tx.execute(text("SET LOCAL statement_timeout = 0"))
         result = ChainVerification()
-        place: Place = (0, NOTHING)
-        async for block in self._blocks(tx):
+        begin: Place | None = (0, NOTHING)
+        if since is not None and since[0] > 0:
+            result.since, result.height, result.head = since[0], *since
+            begin = await self._place_of(tx, since)
+        if begin is None:
+            result.findings.append(Finding("broken_chain", height=result.since))
+            yield result
+            return
+        place = begin
+        async for block in self._blocks(tx, result.since):
             if block.seals is None and result.height == 0:
                 result.forgotten = block.height
                 if block.forgotten_early:
@@ -161,27 +175,41 @@ class Chain:
                 if block.height != result.height + 1 or block.hash != block.link(result.head):
                     result.findings.append(Finding("broken_chain", height=block.height))
                 await _verify_block(tx, block, place, result)
-            if expected is not None and block.height == expected[0] and block.hash != expected[1]:
-                result.findings.append(Finding("broken_chain", height=block.height))
             result.height, result.head, place = block.height, block.hash, block.place
             yield result
-        if expected is not None and result.height < expected[0]:
-            result.findings.append(Finding("broken_chain", height=expected[0]))
-        await self._look_for_more(tx, place, result)
+        if expected is not None:
+            found = await tx.scalar(select(self.block.hash).where(self.block.height == expected[0]))
+            if result.height < expected[0] or (found is not None and found != expected[1]):
+                result.findings.append(Finding("broken_chain", height=expected[0]))
+        await self._look_for_more(tx, begin, place, result)
         yield result
 
-    async def verify_and_log(self, database: Database) -> ChainVerification:
-        """Verify the chain, and log each finding."""
+    async def _place_of(self, tx: Tx, head: Head) -> Place | None:
+        """Return the place of a block's last row; None if no block has this height and hash."""
+        block = self.block
+        query = select(block.last_xid, block.last_id).where(block.height == head[0], block.hash == head[1])
+        place = (await tx.execute(query)).first()
+        return None if place is None else (place.last_xid, place.last_id)
+
+    async def verify_and_log(
+        self,
+        database: Database,
+        *,
+        expected: Head | None = None,
+        since: Head | None = None,
+        tell: Callable[[int], None] = lambda _rows: None,
+    ) -> ChainVerification:
+        """Verify the chain, and log each finding; `tell` is called with the number of rows verified so far."""
         async with database.transaction() as tx:
-            async for so_far in self.verify(tx):
-                result = so_far
+            async for result in self.verify(tx, expected=expected, since=since):
+                tell(result.rows)
         for finding in result.findings:
             row = str(finding.row_id) if finding.row_id else None
             log.error("chain broken", chain=self.name, what=finding.what, row=row, height=finding.height)
         return result
 
-    async def _blocks(self, tx: Tx) -> AsyncIterator[ChainBlock]:
-        height = 0
+    async def _blocks(self, tx: Tx, height: int) -> AsyncIterator[ChainBlock]:
+        """Read the blocks above a height."""
         while True:
             query = select(self.block).where(self.block.height > height).order_by(self.block.height).limit(1)
             block = await tx.scalar(query)
@@ -191,21 +219,26 @@ class Chain:
             height = block.height
             tx.expunge(block)
 
-    async def _look_for_more(self, tx: Tx, place: Place, result: ChainVerification) -> None:
-        """Find rows that were inserted before the chain's place, and measure the tail after it."""
+    async def _look_for_more(self, tx: Tx, begin: Place, place: Place, result: ChainVerification) -> None:
+        """Find rows that were inserted between two places of the chain, and measure the tail after it."""
         columns = self.rows.c
         row_place = tuple_(columns.xid, columns.id)
         end = tuple_(*place)
-        sealed = await tx.scalar(select(func.count()).select_from(self.rows).where(row_place <= end)) or 0
-        if sealed > result.rows:
+        sealed = select(func.count()).select_from(self.rows).where(row_place <= end)
+        if result.since:
+            sealed = sealed.where(row_place > tuple_(*begin))
+        if (await tx.scalar(sealed) or 0) > result.rows:
             unknown = text(f"""
-                SELECT entry.id FROM {self.rows} entry WHERE (entry.xid, entry.id) <= (:xid, :id)
+                SELECT entry.id FROM {self.rows} entry
+                WHERE (entry.xid, entry.id) <= (:xid, :id) AND (entry.xid, entry.id) > (:begin_xid, :begin_id)
                 EXCEPT
                 SELECT encode(substr(seals, 1 + {_SEAL_BYTES} * place, 16), 'hex')::uuid
                 FROM {self.block.__table__}, generate_series(0, length(seals) / {_SEAL_BYTES} - 1) AS place
+                WHERE height > :since
                 LIMIT 1000
             """)  # noqa: S608 - names from constants
-            added = await tx.execute(unknown, {"xid": place[0], "id": place[1]})
+            values = {"xid": place[0], "id": place[1], "begin_xid": begin[0], "begin_id": begin[1]}
+            added = await tx.execute(unknown, values | {"since": result.since})
             result.findings += [Finding("added", row.id) for row in added]
         since = func.clock_timestamp() - func.min(columns[self.instant])
         tail = await tx.execute(

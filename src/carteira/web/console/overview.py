@@ -245,11 +245,11 @@ async def _health(page: WebPage) -> list[HouseProof]:
         if page.holds("ledger:read"):
             names = {"reconcile": "Saldos e lançamentos batem", "verify": "Corrente do livro-razão"}
             checks = [check for check in await ledger.last_checks(tx) if check.check in names]
-            found += [_proof(names[check.check], check.checked_at, check.findings) for check in checks]
+            found += [_proof(names[check.check], check.checked_at, check.findings, check.whole_at) for check in checks]
         if page.holds("audit:read"):
             last = await audit_checks.last(tx)
             if last is not None:
-                found.append(_proof("Corrente da auditoria", last.checked_at, last.findings))
+                found.append(_proof("Corrente da auditoria", last.checked_at, last.findings, last.whole_at))
         if page.has("payments") and page.holds("payments:read"):
             day = await payments.office.last_day(tx)
             if day is not None:
@@ -285,11 +285,12 @@ async def _house(page: WebPage) -> list[HouseProof]:
     return found + [HouseProof(age.what, age.tone, "alert", age.said, age.at) for age in wrong]
 
 
-def _proof(what: str, at: datetime, findings: int) -> HouseProof:
+def _proof(what: str, at: datetime, findings: int, whole_at: datetime | None = None) -> HouseProof:
     if findings:
         return HouseProof(what, "bad", "alert", f"{findings} diferença(s)", at)
     stale = at < clock.now() - _STALE
-    return HouseProof(what, "warn" if stale else "ok", "clock" if stale else "check", "sem diferenças", at)
+    said = "sem diferenças" if whole_at is None else f"sem diferenças; tudo em {whole_at:%d/%m}"
+    return HouseProof(what, "warn" if stale else "ok", "clock" if stale else "check", said, at)
 
 
 @router.get(HOME, dependencies=[reads("totals and counts of the whole house, nobody's data")])
