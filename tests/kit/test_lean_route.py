@@ -1,11 +1,12 @@
 """A lean route gives FastAPI's answers: for correct bodies, headers and paths, and for each wrong one."""
 
 from collections.abc import AsyncIterator
+from datetime import date
 from typing import Annotated
 
 import httpx
 import pytest
-from fastapi import APIRouter, Depends, Header, Request, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from pydantic import BaseModel, ConfigDict
 
 from carteira.kit.web.access import public
@@ -33,6 +34,18 @@ async def _told(request: Request, key: Annotated[str | None, Header(alias="x-key
 @router.post(LEAN + "/{number}", dependencies=[lean("a test's")])
 async def move(number: int, coin: Coin, told: Annotated[str, Depends(_told)]) -> dict[str, object]:
     return {"number": number, "amount": coin.amount, "told": told}
+
+
+@router.get(ORDINARY + "/{name}/lines")
+@router.post(LEAN + "/{name}/lines", dependencies=[lean("a test's")])
+async def lines(
+    name: str,
+    kind: Annotated[str, Query(max_length=3)],
+    limit: Annotated[int, Query(ge=1)] = 20,
+    tags: Annotated[list[str] | None, Query(alias="tag")] = None,
+    since: date | None = None,
+) -> dict[str, object]:
+    return {"name": name, "kind": kind, "limit": limit, "tags": tags, "since": since}
 
 
 @router.post(LEAN + "/plain/{number}", dependencies=[lean("a test's")])
@@ -82,6 +95,27 @@ async def test_it_answers_as_an_ordinary_route(
     assert ours.json() | {"request_id": ""} == ordinary.json() | {"request_id": ""}
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "kind=abc",
+        "kind=abc&limit=3&tag=a&tag=b&since=2026-01-02",
+        "kind=abc&kind=abd&limit=3&limit=4",
+        "kind=",
+        "kind=abcd&limit=0&since=x",
+        "kind=abc&tag=",
+        "kind=abc&limit=&since=",
+        "limit=x",
+        "",
+    ],
+)
+async def test_it_reads_a_query_as_an_ordinary_route(client: httpx.AsyncClient, query: str) -> None:
+    ordinary = await client.get(f"{ORDINARY}/a%20b/lines?{query}")
+    ours = await client.post(f"{LEAN}/a%20b/lines?{query}")
+    assert ours.status_code == ordinary.status_code
+    assert ours.json() | {"request_id": ""} == ordinary.json() | {"request_id": ""}
+
+
 async def test_a_route_without_a_body_reads_none(client: httpx.AsyncClient) -> None:
     assert (await client.post(LEAN + "/plain/7", content=b"{", headers=JSON)).text == "7"
 
@@ -90,7 +124,7 @@ def test_only_what_says_so_is_lean() -> None:
     lean_ones = {
         route.path for route in router.routes if isinstance(route, JsonRoute) and isinstance(route.app, LeanRoute)
     }
-    assert lean_ones == {LEAN + "/{number}", LEAN + "/plain/{number}"}
+    assert lean_ones == {LEAN + "/{number}", LEAN + "/{name}/lines", LEAN + "/plain/{number}"}
 
 
 async def _of_its_own(coin: Coin) -> int:

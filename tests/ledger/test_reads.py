@@ -72,6 +72,28 @@ async def test_a_statement_read_page_by_page_misses_and_repeats_nothing(ledger_t
             assert newer.balance_after - newer.amount == older.balance_after
 
 
+async def test_a_page_and_a_balance_read_only_what_they_show(ledger_tx: Tx) -> None:
+    """By what an average account has, PostgreSQL would read all postings of this one and sort them."""
+    wallet, other = await open_wallet(ledger_tx, 10_000), await open_wallet(ledger_tx)
+    book = await ledger.lock(ledger_tx, [wallet, other])
+    for _ in range(2_000):
+        book.post(ledger.transfer("test.gift", source=wallet, target=other, amount=1))
+    await ledger.write(ledger_tx, book, actor=TESTER)
+    at = (await ledger.statement(ledger_tx, [wallet], limit=1))[0].posted_at
+
+    async def postings_read() -> int:
+        counted = text(
+            "SELECT sum(pg_stat_get_xact_tuples_returned(indexrelid)) FROM pg_stat_user_indexes"
+            " WHERE relname LIKE 'ledger_postings%'"
+        )
+        return int(await ledger_tx.scalar(counted) or 0)
+
+    before = await postings_read()
+    assert len(await ledger.statement(ledger_tx, [wallet], limit=20)) == 20
+    assert await ledger.balance_at(ledger_tx, wallet, at) == 8_000
+    assert 20 < await postings_read() - before < 60
+
+
 async def test_a_system_account_has_a_statement(ledger_tx: Tx) -> None:
     wallet = await open_wallet(ledger_tx, 100)
     entries = [await ledger.post(ledger_tx, purchase(wallet, 1), actor=TESTER) for _ in range(5)]

@@ -46,6 +46,7 @@ class LineKey(NamedTuple):
     line: SmallInt
 
 
+_LATEST = LineKey(datetime.max.replace(tzinfo=UTC), 2**63 - 1, UUID(int=2**128 - 1), 2**15 - 1)
 STATEMENT = CursorOf(LineKey, at=lambda instant: LineKey(instant, -(2**63), UUID(int=0), -(2**15)))
 BALANCES = select(LedgerAccount.id, LedgerAccount.balance, LedgerAccount.held).subquery("ledger_balances")
 """Accounts' balances in centavos, for other modules' queries to join by the accounts' ids."""
@@ -148,6 +149,9 @@ async def _accounts(tx: Tx, condition: ColumnElement[bool]) -> list[LedgerAccoun
     return [_view(row) for row in await tx.scalars(query)]
 
 
+_LAST_BALANCE = text("SELECT balance_after FROM ledger_lines(:id, :posted_at, :seq, :entry_id, :line, 1)")
+
+
 async def balance_at(tx: Tx, account_id: UUID, at: datetime) -> int:
     """Return an account's balance in centavos at an instant, including postings at the instant itself.
 
@@ -165,12 +169,7 @@ async def balance_at(tx: Tx, account_id: UUID, at: datetime) -> int:
             {"id": account_id, "at": at},
         )
         return int(total or 0)
-    found = await tx.scalar(
-        select(LedgerPosting.balance_after)
-        .where(LedgerPosting.account_id == account_id, LedgerPosting.posted_at <= at)
-        .order_by(LedgerPosting.posted_at.desc(), LedgerPosting.seq.desc())
-        .limit(1)
-    )
+    found = await tx.scalar(_LAST_BALANCE, {"id": account_id, **_LATEST._replace(posted_at=at)._asdict()})
     return found or 0
 
 
@@ -180,19 +179,17 @@ _LINES = """
     FROM (
         SELECT posting.*
         FROM wanted
-        CROSS JOIN LATERAL (
-            SELECT * FROM ledger_postings
-            WHERE account_id = wanted.account_id
-              AND posted_at <= CAST(:at AS timestamptz)
-              AND (posted_at, coalesce(seq, 0), entry_id, line) <
-                  (CAST(:at AS timestamptz), CAST(:seq AS bigint), CAST(:entry_id AS uuid), CAST(:line AS bigint))
-            ORDER BY posted_at DESC, seq DESC, entry_id DESC, line DESC
-            LIMIT CAST(:limit AS bigint)
+        CROSS JOIN LATERAL ledger_lines(
+            wanted.account_id, CAST(:at AS timestamptz), CAST(:seq AS bigint), CAST(:entry_id AS uuid),
+            CAST(:line AS bigint), CAST(:limit AS bigint)
         ) posting
         ORDER BY posting.posted_at DESC, coalesce(posting.seq, 0) DESC, posting.entry_id DESC, posting.line DESC
         LIMIT CAST(:limit AS bigint)
     ) page
-    JOIN ledger_entries entry ON entry.id = page.entry_id
+    CROSS JOIN LATERAL (
+        -- The order leaves the planner the primary key alone (`ledger_check_postings.sql` says why).
+        SELECT * FROM ledger_entries WHERE id BETWEEN page.entry_id AND page.entry_id ORDER BY id LIMIT 1
+    ) entry
     ORDER BY page.posted_at DESC, coalesce(page.seq, 0) DESC, page.entry_id DESC, page.line DESC
 """
 _BESIDE = """
@@ -220,9 +217,6 @@ async def lines_beside(
     if not found:
         return None
     return found[0][0], [StatementLine(*row[1:]) for row in map(tuple, found) if row[1] is not None]
-
-
-_LATEST = LineKey(datetime.max.replace(tzinfo=UTC), 2**63 - 1, UUID(int=2**128 - 1), 2**15 - 1)
 
 
 async def statement(

@@ -10,18 +10,25 @@ changed, or if its connection to PostgreSQL was dead.
 
 import inspect
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from email.message import Message
 from typing import Any
 
 from fastapi import Request, Response
-from fastapi._compat import ModelField, Undefined
+from fastapi._compat import ModelField, Undefined, field_annotation_is_sequence
 from fastapi.dependencies.models import Dependant
-from fastapi.dependencies.utils import request_body_to_args, request_params_to_args
+from fastapi.dependencies.utils import (
+    _get_param_aliases,
+    _get_param_model,
+    request_body_to_args,
+    request_params_to_args,
+)
 from fastapi.exceptions import RequestValidationError
 from fastapi.params import Depends as DependsMarker
+from fastapi.params import Param
 from fastapi.routing import APIRoute, serialize_response
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
@@ -35,6 +42,49 @@ from carteira.kit.web.state import DATABASE
 _JSON = "application/json"
 
 
+class _Params:
+    """The parameters of a function that a path, a query or headers hold.
+
+    FastAPI finds out at each request what kind of field each is; here it is known. A field of one value is validated at
+    once, or has its default; lists, models of parameters and what is missing though required are left to FastAPI.
+    """
+
+    def __init__(self, fields: Sequence[ModelField]) -> None:
+        self._fields = [(field, _key(field), not _has_default(field)) for field in fields]
+
+    def __bool__(self) -> bool:
+        return bool(self._fields)
+
+    def read(self, received: Mapping[str, Any]) -> tuple[dict[str, Any], list[Any]]:
+        """Return the values by the parameters' names, and the validation errors."""
+        values: dict[str, Any] = {}
+        errors: list[Any] = []
+        for field, key, needed in self._fields:
+            given = received.get(key[1]) if key else None
+            if key is None or (given is None and needed):
+                found, wrong = request_params_to_args([field], received)
+                values |= found
+            elif given is None:
+                values[field.name], wrong = deepcopy(field.default), None
+            else:
+                values[field.name], wrong = field.validate(given, values, loc=key)
+            errors += wrong or ()
+        return values, errors
+
+
+def _has_default(field: ModelField) -> bool:
+    """Return whether a field has a value where it is missing, which needs no validation."""
+    return not (field.field_info.is_required() or field.field_info.validate_default)
+
+
+def _key(field: ModelField) -> tuple[str, str] | None:
+    """Return the place of a field of one value, as errors have it; None: it takes several values or names."""
+    info, aliases = field.field_info, _get_param_aliases(field)
+    if len(aliases) > 1 or field_annotation_is_sequence(info.annotation) or _get_param_model(field):
+        return None
+    return (info.in_.value, aliases[0][1]) if isinstance(info, Param) else None
+
+
 @dataclass(frozen=True, slots=True)
 class _Step:
     """A dependency, or the route itself: the function and its parameters."""
@@ -42,9 +92,9 @@ class _Step:
     call: Callable[..., Any]
     name: str | None
     steps: tuple["_Step", ...]
-    path_params: Sequence[ModelField]
-    query_params: Sequence[ModelField]
-    header_params: Sequence[ModelField]
+    path_params: _Params
+    query_params: _Params
+    header_params: _Params
     request_name: str | None
 
 
@@ -117,9 +167,9 @@ def _step_of(dependant: Dependant, *, is_route: bool = False) -> _Step:
         call,
         dependant.name,
         () if given else tuple(map(_step_of, _needed(dependant))),
-        dependant.path_params,
-        dependant.query_params,
-        dependant.header_params,
+        _Params(dependant.path_params),
+        _Params(dependant.query_params),
+        _Params(dependant.header_params),
         dependant.request_param_name,
     )
 
@@ -137,13 +187,13 @@ async def _solve(step: _Step, request: Request, solved: _Solved) -> dict[str, An
             solved[inner.call] = None if solved.errors else await inner.call(**arguments)
         if inner.name is not None:
             values[inner.name] = solved[inner.call]
-    for fields, received in (
+    for params, received in (
         (step.path_params, request.path_params),
         (step.query_params, request.query_params if step.query_params else None),
         (step.header_params, request.headers if step.header_params else None),
     ):
-        if fields and received is not None:
-            found, errors = request_params_to_args(fields, received)
+        if params and received is not None:
+            found, errors = params.read(received)
             values.update(found)
             solved.errors += errors
     if step.request_name is not None:
