@@ -80,6 +80,7 @@ _ACCOUNT = ("account_id", "account", "employer_id", "user_id")
 _DOCUMENT = ("document_id", "user_id")
 _CARD = ("user_id", "card_id", "at")
 _CARD_MONEY = (*_CARD, "amount", "entry_id")
+_ADJUSTMENT = ("adjustment_id", "reseller_id", "user_id", "month", "amount")
 _PURCHASE = ("purchase_id", "reseller_id", "user_id")
 _CHARGE = ("charge_id", "purpose", "target_id", "amount", "user_id")
 _PAYMENT = ("e2eid", "charge_id", "amount", "user_id")
@@ -187,6 +188,8 @@ REGISTRY = (
         rights={"resellers_adjustment_parts": APPENDED, "resellers_adjustments": KEPT, "resellers_closings": APPENDED},
         demo_line="revendedores   compras do CPF 153.509.460-56 começam aprovadas; a Helena vende",
         emits={
+            "resellers.adjustment_booked": _ADJUSTMENT,
+            "resellers.adjustment_undone": _ADJUSTMENT,
             "resellers.cashback_credited": ("reseller_id", "user_id", "month"),
             "resellers.purchase_approved": _PURCHASE,
             "resellers.purchase_rejected": _PURCHASE,
@@ -240,6 +243,8 @@ REGISTRY = (
             "payments.not_credited",
             "payments.return_failed",
             "payments.returned",
+            "resellers.adjustment_booked",
+            "resellers.adjustment_undone",
             "resellers.cashback_credited",
             "resellers.purchase_approved",
             "resellers.purchase_rejected",

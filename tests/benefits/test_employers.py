@@ -293,6 +293,40 @@ async def test_nobody_takes_an_operators_claims_away_by_binding_them(
     assert (await administrator.call("PUT", f"{path}/{second.id}")).status_code == 200
 
 
+async def test_nobody_binds_or_releases_whom_they_hold_less_than(
+    app: RunningApp, administrator: Person, employers: tuple[str, str]
+) -> None:
+    """A release gives back what a binding took away, a client's claims too: by it one would hand on what one lacks."""
+    path = f"{EMPLOYERS}/{employers[0]}/members"
+    machine = await new_acting(administrator, "benefits:read", "users:cpf")
+    person, binds = await register(app), app.person("employers:write", "benefits:read")
+    known = {one["description"]: one["id"] for one in (await administrator.get("/claims", limit=100)).json()["items"]}
+    given = {"claim_ids": [known["ledger:write"]]}
+    assert (await administrator.call("PUT", f"/users/{person.id}/claims", json=given)).status_code == 200
+    for member, lacks in ((machine.id, "users:cpf"), (person.id, "ledger:write")):
+        where = f"{path}/{member}"
+        assert (await binds.call("PUT", where)).json()["claims"] == [lacks]
+        assert (await administrator.call("PUT", where)).status_code == 200
+        for ending in (where, f"{where}?release=true"):
+            refused = await binds.call("DELETE", ending)
+            assert (refused.status_code, refused.json()["code"]) == (403, "claims_beyond_yours"), ending
+        able = app.person("employers:write", "benefits:read", lacks)
+        assert (await able.call("DELETE", f"{where}?release=true")).status_code == 204
+
+
+async def test_nobody_frees_themselves_through_a_client(
+    app: RunningApp, administrator: Person, employers: tuple[str, str]
+) -> None:
+    somebody = await register(app)
+    machine = await new_acting(app.person("*", user_id=somebody.id), "employers:write")
+    path = f"{EMPLOYERS}/{employers[0]}/members/{somebody.id}"
+    assert (await machine.call("PUT", path)).json()["code"] == "own_binding"
+    assert (await administrator.call("PUT", path)).status_code == 200
+    for ending in (path, f"{path}?release=true"):
+        assert (await machine.call("DELETE", ending)).json()["code"] == "own_binding", ending
+    assert (await administrator.call("DELETE", f"{path}?release=true")).status_code == 204
+
+
 async def test_employers_are_told_apart_by_their_cnpj(administrator: Person, employers: tuple[str, str]) -> None:
     again = await administrator.post(EMPLOYERS, {"cnpj": CNPJ_B.upper(), "name": "Outra"})
     assert (again.status_code, again.json()["code"]) == (409, "cnpj_taken")

@@ -212,5 +212,26 @@ async def test_a_correction_of_a_closed_month_above_the_limit_takes_two(world: W
     taken_back = await correct(-LIMIT)
     assert taken_back.status_code == 201
     undone = await maker.post(f"/cashback/adjustments/{taken_back.json()['id']}/undo")
-    assert undone.status_code == 200, "the reseller's gain is within the limit"
+    assert undone.status_code == 200, "it moves no more than the limit"
     assert (await correct(BILLION)).json()["code"] == "daily_ceiling_reached"
+
+
+@pytest.mark.parametrize("amount", [LIMIT + 1, -LIMIT - 1])
+async def test_who_may_not_book_so_much_alone_may_not_undo_it_alone(world: World, amount: int) -> None:
+    """Whether the reseller gains or loses by it: what two agreed on is not one's to take away."""
+    reseller, month = await new_reseller(world.app), new_month()
+    for _ in range(2):
+        bought = await reseller.buy(10 * LIMIT, month)
+        waits = await decide(new_operator(world.app), bought["id"])
+        await approve(world.checker(), waits.json()["pending"]["id"])
+    await new_operator(world.app).submit(f"/cashback/months/{month:%Y-%m}/close")
+    body = {"cpf": reseller.cpf, "month": f"{month:%Y-%m}", "amount": amount, "reason": "Nota errada"}
+    waits = await new_operator(world.app).post("/cashback/adjustments", body)
+    booked = (await approve(world.checker(), waits.json()["pending"]["id"])).json()["outcome"]
+    maker = new_operator(world.app)
+    undoing = await maker.post(f"/cashback/adjustments/{booked['id']}/undo")
+    assert undoing.status_code == 202, undoing.text
+    assert (await reseller.read("/cashback/adjustments"))["items"][0]["status"] == "waiting"
+    operation = undoing.json()["pending"]["id"]
+    assert (await world.pending(maker, operation))["amount"] == LIMIT + 1
+    assert (await approve(world.checker(), operation)).json()["outcome"]["status"] == "undone"

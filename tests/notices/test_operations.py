@@ -14,6 +14,7 @@ from carteira.kit.db import jobs
 from carteira.kit.security import approvals
 from tests.support.app import RunningApp, running_app, settings_for
 from tests.support.databases import NewDatabase
+from tests.support.machines import new_acting
 from tests.support.mail import mail_to, parts_of
 from tests.support.people import Person, register
 
@@ -117,6 +118,14 @@ async def test_who_may_approve_is_told_once_and_in_one_letter(app: RunningApp, e
     await propose(maker, account, LIMIT + 4)
     assert "Uma operação espera" in (await told(app, endpoints, checker, WAITING))[1]
     assert await told(app, endpoints, other, WAITING) == []
+
+
+async def test_who_can_act_as_the_client_that_asks_is_told_nothing(app: RunningApp, endpoints: Endpoints) -> None:
+    behind, checker = await holder(app, "money:approve"), await holder(app, "money:approve")
+    machine = await new_acting(app.person("*", user_id=behind.id), "benefits:write")
+    await propose(machine, await account_of(app, await register(app)))
+    assert len(await told(app, endpoints, checker, WAITING)) == 1
+    assert await told(app, endpoints, behind, WAITING) == []
 
 
 async def test_who_may_not_approve_is_told_nothing(app: RunningApp, endpoints: Endpoints) -> None:

@@ -19,6 +19,7 @@ from carteira.payments.listener import listening
 from carteira.payments.people import erase_person, export_person
 from carteira.payments.sandbox_books import SandboxPayment
 from tests.payments.world import Wallet, txid
+from tests.support.machines import new_acting
 from tests.support.people import Person
 from tests.support.server import free_port
 
@@ -454,3 +455,17 @@ async def test_a_return_above_the_limit_waits_for_somebody_else(wallet: Wallet) 
     assert await wallet.balance(me) == 0
     await wallet.poll()
     assert [item["state"] for item in (await wallet.received(e2eid))["returns"]] == ["returned"]
+
+
+async def test_who_is_behind_the_client_that_paid_does_not_approve_the_return(wallet: Wallet) -> None:
+    admin, other = wallet.app.operator(), wallet.app.person("money:approve")
+    made = await admin.post("/benefits/employers", {"cnpj": "45723174000110", "name": "Oficina", "prefunded": True})
+    machine = await new_acting(admin, "benefits:fund")
+    order = {"purpose": "benefit_funding", "amount": 5_001, "employer_id": made.json()["id"]}
+    e2eid = wallet.stand_in.pay(txid((await machine.post("/payments/charges", order)).json()))
+    await wallet.poll()
+    operator = wallet.app.person("payments:return")
+    waits = await operator.post(f"/payments/received/{e2eid}/returns", {"reason": "engano"}, key="k")
+    pending = f"/pending/{waits.json()['pending']['id']}/approve"
+    assert (await admin.post(pending)).json()["code"] == "own_operation"
+    assert (await other.post(pending)).status_code == 200

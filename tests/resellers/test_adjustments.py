@@ -9,6 +9,8 @@ import pytest
 from sqlalchemy import text as sql
 from sqlalchemy.exc import DBAPIError
 
+from carteira.inbox import texts
+from carteira.webhooks.catalog import CATALOG
 from tests.support.app import RunningApp
 from tests.support.people import Person
 from tests.support.resellers import Buyer, approved_purchase, new_operator, new_reseller, text
@@ -109,6 +111,24 @@ async def test_an_adjustment_is_undone_before_a_close(own_app: RunningApp) -> No
         assert undone["status"] == "undone"
     assert (await close(own_app, JUNE))["adjustment_amount"] == 0
     assert await me.balance() == 200
+
+
+async def test_systems_and_the_reseller_are_told_of_a_correction_and_of_its_undoing(own_app: RunningApp) -> None:
+    me = await seller_with(own_app, (MAY, 1_000))
+    await close(own_app, MAY)
+    booked = await adjust(own_app, me, MAY, -300)
+    undo = f"{PATH}/{booked['id']}/undo"
+    for _ in range(2):
+        assert (await new_operator(own_app).post(undo)).status_code == 200
+    async with own_app.database.transaction() as tx:
+        query = sql("SELECT topic, payload FROM events WHERE payload->>'adjustment_id' = :id ORDER BY id")
+        told = [(row.topic, row.payload) for row in await tx.execute(query, {"id": booked["id"]})]
+    payload = {"adjustment_id": booked["id"], "user_id": str(me.id), "month": text(MAY), "amount": -300}
+    assert [topic for topic, _ in told] == ["resellers.adjustment_booked", "resellers.adjustment_undone"]
+    assert all(payload.items() <= one.items() for _, one in told)
+    assert "R$ 3,00 saem do cashback" in texts.EVENTS[told[0][0]](told[0][1]).text
+    assert texts.EVENTS[told[1][0]](told[1][1]).title == "Uma correção do seu cashback de maio de 2026 foi desfeita"
+    assert CATALOG["resellers.adjustment_booked"].claim == "purchases:read"
 
 
 async def test_what_is_no_correction_is_refused(own_app: RunningApp) -> None:

@@ -9,6 +9,7 @@ import pytest
 from carteira import transit
 from carteira.kit.values.clock import clock
 from tests.support.app import RunningApp
+from tests.support.machines import new_acting
 from tests.support.people import Person
 from tests.transit.test_taps import balance, card_with, debt, proven, send, tap
 
@@ -108,6 +109,10 @@ async def test_who_decides_needs_the_claim_and_not_ones_own_ride(app: RunningApp
     for somebody in (person, app.person("transit:validate")):
         assert (await somebody.get("/transit/taps/waiting")).status_code == 403
         assert (await somebody.post(f"/transit/taps/{row['id']}/charge", {})).status_code == 403
+    machine = await new_acting(app.person("*", user_id=person.id), "transit:review")
+    for path, body in (("charge", {}), ("dismiss", {"reason": "É minha"})):
+        through = await machine.post(f"/transit/taps/{row['id']}/{path}", body)
+        assert (through.status_code, through.json()["code"]) == (403, "own_operation"), "nor through one's own client"
     own = app.person("transit:review", user_id=person.id)
     refused = await own.post(f"/transit/taps/{row['id']}/dismiss", {"reason": "É minha"})
     assert (refused.status_code, refused.json()["code"]) == (403, "own_operation")

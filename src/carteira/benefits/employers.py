@@ -238,19 +238,19 @@ async def bind(
 
     Raises:
         EmployerNotFound, MemberNotFound.
-        OwnBinding: nobody binds themselves.
+        OwnBinding: nobody binds themselves, nor through a client.
         ClaimsBeyondYours: the member holds more than the caller, and would lose it.
         LastAdministrator: no administrator would be left.
     """
-    if who.id == member_id:
+    if await identity.is_own(tx, who, member_id):
         raise OwnBinding
     if await locked(tx, Employer, employer_id) is None:
         raise EmployerNotFound
     kind = await identity.kind_of(tx, member_id)
     if kind is None:
         raise MemberNotFound
+    await _require_not_above(tx, who, kind, member_id)
     if kind == "person":
-        await identity.require_not_above(tx, who, member_id)
         await identity.keep_an_administrator(tx, access, member_id)
     fresh = {"member_kind": kind, "bound_at": clock.now(), "bound_by": who.id, "ended_at": None}
     await tx.execute(
@@ -266,9 +266,22 @@ async def bind(
     return MemberView(row.member_id, row.member_kind, row.bound_at)
 
 
-async def unbind(
+async def _require_not_above(tx: Tx, who: Principal, kind: Literal["person", "client"], member_id: UUID) -> None:
+    """Require that a member holds nothing that the caller lacks: a binding takes it away, and a release gives it back.
+
+    Raises:
+        ClaimsBeyondYours, SecondFactorRequired.
+    """
+    if kind == "person":
+        await identity.require_not_above(tx, who, member_id)
+    else:
+        await identity.require_client_not_above(tx, who, member_id)
+
+
+async def unbind(  # noqa: PLR0913 - whose binding to what, and how it ends
     tx: Tx,
     access: identity.SessionStandings,
+    who: Principal,
     employer_id: UUID,
     member_id: UUID,
     *,
@@ -278,10 +291,15 @@ async def unbind(
 
     Raises:
         MemberNotFound: the id is not bound to such an employer, or, to release, never was.
+        OwnBinding: nobody ends their own, nor through a client.
+        ClaimsBeyondYours: the member holds more than the caller.
     """
     row = await locked(tx, EmployerMember, (employer_id, member_id))
     if row is None or (row.ended_at is not None and not release):
         raise MemberNotFound
+    if await identity.is_own(tx, who, member_id):
+        raise OwnBinding
+    await _require_not_above(tx, who, row.member_kind, member_id)
     if release:
         await tx.delete(row)
     else:

@@ -83,7 +83,7 @@ async def get_members(
 async def put_member(employer_id: UUID, member_id: UUID, tx: TxDep, who: Writer, identity: IdentityDep) -> MemberOut:
     """Vincula uma pessoa ou um cliente à empresa. Vinculado, só vê e muda o que é das suas empresas; vale na hora.
 
-    Ninguém vincula quem tem permissões que não tem, nem o último administrador. Pede uma entrada recente.
+    Ninguém vincula a si, quem tem permissões que não tem, nem o último administrador. Pede uma entrada recente.
     """
     return MemberOut.model_validate(await employers.bind(tx, identity.access, who, employer_id, member_id))
 
@@ -94,16 +94,16 @@ async def put_member(employer_id: UUID, member_id: UUID, tx: TxDep, who: Writer,
     summary="Desvincular um operador ou um cliente",
     dependencies=[step_up(), acts("employer_member_unbound")],
 )
-async def delete_member(
+async def delete_member(  # noqa: PLR0913, PLR0917 - whose binding to what, and how it ends
     employer_id: UUID,
     member_id: UUID,
     tx: TxDep,
-    _who: Writer,
+    who: Writer,
     identity: IdentityDep,
     release: Annotated[bool, _release] = False,
 ) -> None:
     """Encerra o vínculo, na hora. Quem fica sem empresa não vê nenhuma, até ser vinculado de novo ou liberado.
 
-    Pede uma entrada recente.
+    Ninguém encerra o próprio vínculo, nem o de quem tem permissões que não tem. Pede uma entrada recente.
     """
-    await employers.unbind(tx, identity.access, employer_id, member_id, release=release)
+    await employers.unbind(tx, identity.access, who, employer_id, member_id, release=release)

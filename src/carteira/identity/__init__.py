@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 
 from carteira.identity import desk
-from carteira.identity.clients.service import kind_of, people_behind
+from carteira.identity.clients.service import is_own, kind_of, people_behind, require_client_not_above
 from carteira.identity.config import DailyExport, GoogleConfig, GovBrConfig, IdentityConfig, MetaConfig
 from carteira.identity.contacts.points import ContactPoint
 from carteira.identity.contacts.points import Kind as ContactKind
@@ -255,6 +255,7 @@ __all__ = [
     "holders_of",
     "insist_on_proof",
     "invite_administrator",
+    "is_own",
     "keep_an_administrator",
     "kind_of",
     "link_social",
@@ -279,6 +280,7 @@ __all__ = [
     "remember_device",
     "remove_passkey",
     "rename_passkey",
+    "require_client_not_above",
     "require_may_grant",
     "require_not_above",
     "reset_password",

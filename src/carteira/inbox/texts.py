@@ -53,9 +53,28 @@ def _card(title: str, text: str) -> Callable[[Mapping[str, Any]], Wording]:
     return lambda told: Wording(title, text, f"/app/transporte?cartao={told['card_id']}", "transit")
 
 
+def _month(told: Mapping[str, Any]) -> str:
+    return format_date(date.fromisoformat(f"{told['month']}-01"), "MMMM 'de' y", locale="pt_BR")
+
+
+def _adjusted(told: Mapping[str, Any]) -> Wording:
+    amount = int(told["amount"])
+    effect = "entram no" if amount > 0 else "saem do"
+    text = f"{format_brl(abs(amount))} {effect} cashback do próximo mês que for fechado."
+    page = f"/app/vendas?mes={told['month']}"
+    return Wording(f"Seu cashback de {_month(told)} foi corrigido", text, page, "resellers")
+
+
+def _not_adjusted(told: Mapping[str, Any]) -> Wording:
+    amount = format_brl(abs(int(told["amount"])))
+    page = f"/app/vendas?mes={told['month']}"
+    return Wording(
+        f"Uma correção do seu cashback de {_month(told)} foi desfeita", f"Era de {amount}.", page, "resellers"
+    )
+
+
 def _cashback(told: Mapping[str, Any]) -> Wording:
-    month = format_date(date.fromisoformat(f"{told['month']}-01"), "MMMM 'de' y", locale="pt_BR")
-    return Wording(f"Seu cashback de {month} foi creditado", "", f"/app/vendas?mes={told['month']}", "resellers")
+    return Wording(f"Seu cashback de {_month(told)} foi creditado", "", f"/app/vendas?mes={told['month']}", "resellers")
 
 
 def _recharged(told: Mapping[str, Any]) -> Wording:
@@ -88,6 +107,8 @@ EVENTS: Mapping[str, Callable[[Mapping[str, Any]], Wording]] = {
         "Um documento seu foi conferido", "Quem ler a sua comprovação vê que foi conferido."
     ),
     "payments.returned": _returned,
+    "resellers.adjustment_booked": _adjusted,
+    "resellers.adjustment_undone": _not_adjusted,
     "resellers.cashback_credited": _cashback,
     "resellers.purchase_approved": _purchase("Sua compra foi aprovada", "Ela conta para o cashback do mês."),
     "resellers.purchase_rejected": _purchase("Sua compra foi reprovada", "Abra para ver o motivo."),

@@ -27,6 +27,7 @@ LOOKS = {
     "document_file_read": "O arquivo de um documento seu",
     "document_listed": "Um documento seu, em uma lista",
     "document_read": "Um documento seu",
+    "employer_member_read": "Seu vínculo de operador com uma empresa",
     "ledger_account_read": "Uma conta sua no livro-razão",
     "ledger_balance_read": "O saldo de uma conta sua no livro-razão",
     "ledger_entry_read": "Um lançamento seu no livro-razão",

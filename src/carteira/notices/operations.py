@@ -13,7 +13,6 @@ from carteira.kit.db.session import Tx
 from carteira.kit.module import Module
 from carteira.kit.outbound.email_templates import EmailTemplates
 from carteira.kit.security import approvals
-from carteira.kit.security.approvals import PendingOperation
 from carteira.kit.values.clock import SAO_PAULO
 from carteira.kit.web.access import Bindings
 from carteira.notices.emails import Addressed, Told
@@ -47,10 +46,18 @@ class Approvers:
         rows = await approvals.take_untold(tx)
         told: dict[UUID, list[UUID]] = defaultdict(list)
         for claim in {self.claims[row.kind] for row in rows if row.kind in self.claims}:
-            due = [row for row in rows if self.claims.get(row.kind) == claim]
+            due = [
+                (row, await approvals.barred(tx, row, identity.people_behind))
+                for row in rows
+                if self.claims.get(row.kind) == claim
+            ]
             for user_id in await identity.holders_of(tx, claim):
                 may, scopes = await self._reach(tx, user_id, claim)
-                theirs = [row.id for row in due if may and _is_for(row, user_id, scopes)]
+                theirs = [
+                    row.id
+                    for row, barred in due
+                    if may and user_id not in barred and (scopes is None or row.scope in scopes)
+                ]
                 if theirs:
                     told[user_id] += theirs
         return told
@@ -63,12 +70,6 @@ class Approvers:
             if bound_to is not None:
                 may, scopes = may and claim in binding.claims, bound_to | (scopes or frozenset())
         return may, scopes
-
-
-def _is_for(row: PendingOperation, user_id: UUID, scopes: frozenset[UUID] | None) -> bool:
-    """Return whether somebody may approve an operation: it is within their reach, and neither theirs nor their gain."""
-    own = row.maker.id == str(user_id) or user_id in row.gaining_users
-    return not own and (scopes is None or row.scope in scopes)
 
 
 async def of_waiting(tx: Tx, user_id: UUID, ids: Sequence[UUID]) -> Addressed | None:

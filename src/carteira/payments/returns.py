@@ -94,8 +94,7 @@ async def _gains(tx: Tx, payments: Payments, row: ReceivedPayment) -> Gains:
         return Gains()
     purpose = payments.purposes.get(charge.purpose)
     found = await purpose.gains(tx, charge.target_id) if purpose else Gains()
-    maker = Gains.of(charge.maker_id if charge.maker_kind == "person" else None)
-    return Gains(found.users | maker.users, found.cpfs)
+    return Gains(found.users | Gains.of(charge.maker_id).users, found.cpfs)
 
 
 async def _whose(tx: Tx, row: ReceivedPayment) -> UUID | None:

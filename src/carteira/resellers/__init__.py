@@ -10,7 +10,9 @@ ledger's: a reseller's cashback is one ledger account. Invariants:
 - the external service's figures are either exact or not shown at all.
 
 Events: `resellers.purchase_approved` and `resellers.purchase_rejected` (an operator decided; `purchase_id, reseller_id,
-user_id`), `resellers.cashback_credited` (a month was closed; `reseller_id, user_id, month`).
+user_id`), `resellers.cashback_credited` (a month was closed; `reseller_id, user_id, month`),
+`resellers.adjustment_booked` and `resellers.adjustment_undone` (of a closed month; `adjustment_id, reseller_id,
+user_id, month, amount`).
 Sources: rules.md, resellers; `docs/reference/resellers.md`.
 """
 

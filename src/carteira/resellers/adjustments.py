@@ -18,6 +18,7 @@ from sqlalchemy import ColumnElement, SQLColumnExpression, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from carteira import ledger
+from carteira.kit.db import outbox
 from carteira.kit.db.session import Tx
 from carteira.kit.security import audit
 from carteira.kit.security.approvals import Act, Gains
@@ -42,6 +43,7 @@ EXPENSE = ledger.system_account("resellers.cashback_expense")
 """The operator's expense for cashback."""
 ADJUST = "resellers.cashback_adjustment"
 BOOKED, UNDONE = "cashback_adjustment_booked", "cashback_adjustment_undone"
+_EVENTS = {BOOKED: "resellers.adjustment_booked", UNDONE: "resellers.adjustment_undone"}
 
 
 async def book(  # noqa: PLR0913 - whose, which month, how much, why, and by whom
@@ -105,7 +107,7 @@ async def undo(tx: Tx, adjustment_id: UUID, act: Act) -> AdjustmentOut:
         AdjustmentSettled: a close settled it, or a part of it; another adjustment corrects it.
         AdjustmentTooLarge: without it, others would deduct more than the month credited.
         OwnOperation: the reseller undoes or approves it.
-        MustWait, DailyCeilingReached: the reseller's gain exceeds the operator's limit.
+        MustWait, DailyCeilingReached: it exceeds the operator's limit, whether the reseller gains or loses by it.
     """
     whose = await tx.scalar(select(Adjustment.reseller_id).where(Adjustment.id == adjustment_id))
     # Bookings and undoings of one reseller run one after the other: they lock the same row, before an adjustment's.
@@ -124,9 +126,8 @@ async def undo(tx: Tx, adjustment_id: UUID, act: Act) -> AdjustmentOut:
         raise AdjustmentTooLarge(left=left)  # others depend on the amount that it owes
     own = Gains.of(reseller.user_id, reseller.cpf)
     await act.refuse_own(tx, own)
-    gained = max(0, -row.amount)
     summary = f"Desfazer um ajuste do cashback de {row.month:%m/%Y}, de {format_brl(abs(row.amount))}"
-    await act.weigh(tx, amount=gained, summary=summary, gains=own)
+    await act.weigh(tx, amount=abs(row.amount), summary=summary, gains=own)
     row.undone_at, row.undone_by = clock.now(), UUID(act.actor.id)
     await tx.flush()
     await _record(tx, UNDONE, row, reseller, act)
@@ -144,6 +145,16 @@ async def _record(tx: Tx, action: str, row: Adjustment, reseller: ResellerView, 
         month=write_month(row.month),
         amount=row.amount,
     )
+    if reseller.user_id is None:  # of one who was erased there is nobody to tell
+        return
+    told = {
+        "adjustment_id": str(row.id),
+        "reseller_id": str(reseller.id),
+        "user_id": str(reseller.user_id),
+        "month": write_month(row.month),
+        "amount": row.amount,
+    }
+    await outbox.emit(tx, _EVENTS[action], told)
 
 
 @dataclass(frozen=True, slots=True)

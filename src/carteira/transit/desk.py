@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Select, select, tuple_
 
-from carteira import ledger
+from carteira import identity, ledger
 from carteira.kit.db.session import Tx
 from carteira.kit.security import audit
 from carteira.kit.security.approvals import OwnOperation
@@ -183,6 +183,6 @@ async def _holder(tx: Tx, who: Principal, card_id: UUID) -> tuple[UUID, str]:
     row = (await tx.execute(query)).one_or_none()
     if row is None or row.user_id is None:
         raise CardNotFound
-    if row.user_id == who.id:
+    if await identity.is_own(tx, who, row.user_id):
         raise OwnOperation
     return row.user_id, row.card_number

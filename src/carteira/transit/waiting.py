@@ -11,6 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import func, select
 
+from carteira import identity
 from carteira.kit.db.session import Tx
 from carteira.kit.security import audit
 from carteira.kit.security.approvals import OwnOperation
@@ -122,7 +123,7 @@ async def _waiting(tx: Tx, tap_id: UUID, who: Principal) -> tuple[Tap, str]:
         raise TapNotFound
     if tap.result != "waiting":
         raise TapDecided
-    if tap.user_id == who.id:
+    if await identity.is_own(tx, who, tap.user_id):
         raise OwnOperation
     card_number = await tx.scalar(select(TransportCard.card_number).where(TransportCard.id == tap.card_id))
     assert card_number is not None, "only a tap of a known card waits"

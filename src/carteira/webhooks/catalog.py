@@ -26,6 +26,7 @@ _TRANSACTION = ("transaction_id", "reference", "account", "employer_id", "amount
 _MOVED = ("card_id", "amount", "entry_id")
 _FUND = ("employer_id", "amount", "entry_id")
 _CHARGE = ("charge_id", "purpose", "target_id", "amount")
+_ADJUSTMENT = ("adjustment_id", "reseller_id", "month", "amount")
 _PAYMENT = ("e2eid", "charge_id", "amount")
 
 
@@ -120,6 +121,18 @@ CATALOG: Mapping[str, WebhookEvent] = {
             "purchases:read",
             ("reseller_id", "month"),
             "a month was closed and a reseller's cashback credited",
+        ),
+        _of_outbox(
+            "resellers.adjustment_booked",
+            "purchases:read",
+            _ADJUSTMENT,
+            "a correction of a reseller's closed month was booked; `amount` is negative where too much was credited",
+        ),
+        _of_outbox(
+            "resellers.adjustment_undone",
+            "purchases:read",
+            _ADJUSTMENT,
+            "a correction of a reseller's closed month was undone",
         ),
         _of_outbox(
             "documents.reviewed", "documents:follow", ("document_id", "user_id"), "a person's document was reviewed"

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import ARRAY, Uuid, any_, delete, insert, literal, select
 
 from carteira.identity.clients.models import ClientAssertion, ClientClaim, ClientCredential, ClientRow
 from carteira.identity.errors import (
@@ -183,9 +183,18 @@ async def _changeable(tx: Tx, who: Principal, client_id: UUID) -> ClientRow:
         ClaimsBeyondYours: it holds a claim that they do not.
     """
     row = await _live(tx, client_id)
-    held = [description for _, _, description in await claims_of(tx, [client_id])]
-    require_may_grant(who, held)
+    await require_client_not_above(tx, who, client_id)
     return row
+
+
+async def require_client_not_above(tx: Tx, who: Principal, client_id: UUID) -> None:
+    """Require that a client holds no claim that the caller lacks.
+
+    Raises:
+        ClaimsBeyondYours: it does.
+        SecondFactorRequired: the caller holds them, but their session lacks a second factor.
+    """
+    require_may_grant(who, [description for _, _, description in await claims_of(tx, [client_id])])
 
 
 async def add_client(  # noqa: PLR0913 - what a client is
@@ -365,14 +374,25 @@ async def kind_of(tx: Tx, some_id: UUID) -> Literal["person", "client"] | None:
     return None
 
 
-async def people_behind(tx: Tx, client_id: UUID) -> frozenset[UUID]:
-    """Return the people who made a client or one of its credentials: they can act as it, so none is a second person."""
+async def people_behind(tx: Tx, ids: Collection[UUID]) -> frozenset[UUID]:
+    """Return the people who made some clients or one of their credentials, and so can act as one.
+
+    None of them is a second person beside such a client. Ids that are no client's add nobody.
+    """
+    some = any_(literal(list(ids), ARRAY(Uuid)))
     makers = await tx.scalars(
         select(ClientRow.created_by)
-        .where(ClientRow.id == client_id)
-        .union(select(ClientCredential.created_by).where(ClientCredential.client_id == client_id))
+        .where(ClientRow.id == some)
+        .union(select(ClientCredential.created_by).where(ClientCredential.client_id == some))
     )
     return frozenset(makers)
+
+
+async def is_own(tx: Tx, who: Principal, user_id: UUID | None) -> bool:
+    """Return whether what is a person's is the caller's own: the person asks, or a client that they can act as."""
+    if user_id is None or who.id == user_id:
+        return who.id == user_id
+    return who.kind == "client" and user_id in await people_behind(tx, [who.id])
 
 
 async def forget_old(tx: Tx) -> None:

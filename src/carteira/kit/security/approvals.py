@@ -110,7 +110,10 @@ class OperatorDay(Base):
 
 @dataclass(frozen=True, slots=True)
 class Gains:
-    """Who gains by an operation: users, and CPFs that may have none."""
+    """Who gains by an operation: users, and CPFs that may have none.
+
+    Among `users` may be people and clients who made what it decides. The people behind a client count as the client.
+    """
 
     users: frozenset[UUID] = frozenset()
     cpfs: frozenset[str] = frozenset()
@@ -120,13 +123,16 @@ class Gains:
         """Return the gains of one person, as far as they are known."""
         return cls(frozenset({user_id} - {None}), frozenset({cpf} - {None}))  # type: ignore[arg-type] # None is out
 
-    def includes(self, user_id: UUID, cpf: str | None) -> bool:
-        """Return whether a person is among them, by user or by CPF."""
-        return user_id in self.users or (cpf is not None and cpf in self.cpfs)
-
 
 FindGains = Callable[[], Awaitable[Gains]]
 FindCpf = Callable[[Tx, UUID], Awaitable[str | None]]
+FindBehind = Callable[[Tx, Collection[UUID]], Awaitable[Collection[UUID]]]
+"""Returns the people who can act as one of some clients; ids of people among them add nobody."""
+
+
+async def nobody_behind(_tx: Tx, _ids: Collection[UUID]) -> Collection[UUID]:
+    """Return the people behind clients where there are no clients."""
+    return ()
 
 
 class MustWait(Exception):
@@ -195,6 +201,7 @@ class OperatorAct(Act):
     """An operator's act under a limit, if there is one."""
 
     find_cpf: FindCpf = field(kw_only=True)
+    behind: FindBehind = field(kw_only=True, default=nobody_behind)
     limit: Limit | None = field(kw_only=True, default=None)
 
     async def weigh(
@@ -208,9 +215,21 @@ class OperatorAct(Act):
         await count(tx, self.actor, self.limit, amount or 0)
 
     async def refuse_own(self, tx: Tx, gains: Gains) -> None:
-        """Compare its maker with those who gain."""
+        """Compare its maker, and the people behind a client, with those who gain."""
         if self.actor.user_id is not None:
-            await _refuse(tx, self.actor.user_id, gains, self.find_cpf)
+            await self._refuse(tx, {self.actor.user_id}, gains)
+        elif self.actor.kind == "client":
+            client_id = UUID(self.actor.id)
+            await self._refuse(tx, {client_id, *await self.behind(tx, [client_id])}, gains)
+
+    async def _refuse(self, tx: Tx, acting: Collection[UUID], gains: Gains) -> None:
+        barred = {*gains.users, *await self.behind(tx, gains.users)} if gains.users else set()
+        if not barred.isdisjoint(acting):
+            raise OwnOperation
+        if gains.cpfs:
+            for one in acting:
+                if await self.find_cpf(tx, one) in gains.cpfs:
+                    raise OwnOperation
 
 
 @dataclass(slots=True)
@@ -231,7 +250,7 @@ class ApprovedAct(OperatorAct):
     ) -> None:
         """Compare the present effect with the proposed one, and the checker with those who gain now."""
         assert self.approved_by is not None, "approved by somebody"
-        await _refuse(tx, self.approved_by, await _found(gains), self.find_cpf)
+        await self._refuse(tx, {self.approved_by}, await _found(gains))
         self.weighed = amount or 0
         if self.weighed > self.proposed:
             raise OperationChanged
@@ -240,16 +259,11 @@ class ApprovedAct(OperatorAct):
         """Compare its maker and its checker with those who gain."""
         await OperatorAct.refuse_own(self, tx, gains)
         assert self.approved_by is not None, "approved by somebody"
-        await _refuse(tx, self.approved_by, gains, self.find_cpf)
+        await self._refuse(tx, {self.approved_by}, gains)
 
 
 async def _found(gains: Gains | FindGains) -> Gains:
     return gains if isinstance(gains, Gains) else await gains()
-
-
-async def _refuse(tx: Tx, user_id: UUID, gains: Gains, find_cpf: FindCpf) -> None:
-    if gains.includes(user_id, await find_cpf(tx, user_id) if gains.cpfs else None):
-        raise OwnOperation
 
 
 async def count(tx: Tx, actor: Actor, limit: Limit, amount: int) -> date | None:
@@ -363,6 +377,13 @@ async def take(tx: Tx, operation_id: UUID) -> PendingOperation | None:
         .options(undefer_group(_WHOLE))
         .with_for_update()
     )
+
+
+async def barred(tx: Tx, row: PendingOperation, behind: FindBehind) -> set[UUID]:
+    """Return who may not approve an operation, by id: its maker, who gains, and the people behind clients of these."""
+    made = {UUID(row.maker_id)} if row.maker_kind in {"person", "client"} else set()
+    parties = made.union(row.gaining_users)
+    return parties.union(await behind(tx, parties))
 
 
 async def find(tx: Tx, operation_id: UUID) -> PendingOperation | None:

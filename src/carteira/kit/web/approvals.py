@@ -5,7 +5,7 @@ A module declares each kind as an `Operation` and hands it to the composition ro
 operation that always takes two goes through `desk.propose`.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Generic, NoReturn, TypeVar
@@ -105,10 +105,6 @@ class Operation(Generic[Order]):
     show: Callable[[Order], object] | None = None
 
 
-async def _nobody(_tx: Tx, _client_id: UUID) -> Collection[UUID]:
-    return ()
-
-
 @dataclass(frozen=True)
 class People:
     """The functions by which the desk learns about people."""
@@ -117,8 +113,7 @@ class People:
     still_may: Callable[[Tx, Actor, str], Awaitable[bool]]
     """Returns whether the maker of an operation may still use a claim."""
     names_of: Callable[[Tx, Iterable[UUID]], Awaitable[Mapping[UUID, str]]]
-    behind: Callable[[Tx, UUID], Awaitable[Collection[UUID]]] = _nobody
-    """Returns the people who can act as a client, by its id."""
+    behind: approvals.FindBehind = approvals.nobody_behind
     insist_on_cpf: Callable[[Tx, UUID], Awaitable[None]] | None = None
     """Raises where a checker's CPF is not proven, since they may then gain by the operation unnoticed."""
 
@@ -170,7 +165,7 @@ class Desk:
             DailyCeilingReached: it exceeds what is left of the operator's daily ceiling.
         """
         limit = self._limit(operation)
-        act = OperatorAct(who.actor, find_cpf=self.people.cpf_of, limit=limit)
+        act = OperatorAct(who.actor, find_cpf=self.people.cpf_of, behind=self.people.behind, limit=limit)
         if limit is None or limit.alone is None:
             return await operation.run(tx, order, act)
         savepoint = await tx.begin_nested()
@@ -327,6 +322,7 @@ class Desk:
             who.user_id,
             f"pending:{row.id}",
             find_cpf=self.people.cpf_of,
+            behind=self.people.behind,
             proposed=row.amount,
         )
         savepoint = await tx.begin_nested()
@@ -394,18 +390,14 @@ class Desk:
         )
 
     async def _refuse_own(self, tx: Tx, row: PendingOperation, who: Principal) -> None:
+        """Refuse a checker who made the operation or gains by it, themselves or as a client."""
+        barred = await approvals.barred(tx, row, self.people.behind)
         cpf = await self.people.cpf_of(tx, who.user_id) if row.gaining_cpfs else None
-        gains = who.user_id in row.gaining_users or (
-            cpf is not None and not set(row.gaining_cpfs).isdisjoint(self._digests(cpf))
-        )
+        gains = cpf is not None and not set(row.gaining_cpfs).isdisjoint(self._digests(cpf))
         if row.gaining_cpfs and self.people.insist_on_cpf is not None:
             await self.people.insist_on_cpf(tx, who.user_id)
-        if gains or row.maker == who.actor or await self._is_behind(tx, row.maker, who):
+        if gains or who.user_id in barred:
             raise approvals.OwnOperation
-
-    async def _is_behind(self, tx: Tx, maker: Actor, who: Principal) -> bool:
-        """Return whether the maker is a client that the caller created, which is no second person."""
-        return maker.kind == "client" and who.user_id in await self.people.behind(tx, UUID(maker.id))
 
 
 def _waits(row: PendingOperation) -> Answered:

@@ -21,7 +21,7 @@ from carteira.web.routing import pages
 
 router = pages("benefits")
 HOME = "/console/empresas"
-READS, WRITES, TOPS_UP = "benefits:read", "employers:write", "benefits:write"
+READS, WRITES, TOPS_UP, SEES_PEOPLE = "benefits:read", "employers:write", "benefits:write", "users:read"
 _PREFUNDED = badge("Antes de creditar", "info")
 _COMPANIES = reads("employers, which are no people")
 
@@ -61,8 +61,8 @@ async def _read(page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[_R
 @router.get(HOME, dependencies=[claims(READS), _COMPANIES])
 async def show_employers(page: SignedPage) -> Response:
     """List the employers that the operator may see."""
-    may = page.holds(WRITES)
-    table = replace(TABLE, opens=(lambda row: f"{HOME}/{row.employer.id}/operadores") if may else None)
+    to = "operadores" if page.holds(SEES_PEOPLE) else "mudar"
+    table = replace(TABLE, opens=(lambda row: f"{HOME}/{row.employer.id}/{to}") if page.holds(WRITES) else None)
     return await table.answer(page, partial(_read, page), template="console/employers.html")
 
 

@@ -2,31 +2,32 @@
 
 from dataclasses import replace
 from functools import partial
-from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Response
-from pydantic import Field
 
 from carteira import benefits, identity
 from carteira.kit.db.session import Tx
-from carteira.kit.web.access import acts, claims, looks, reads, step_up
-from carteira.kit.web.pagination import BY_ID, Page, PageRequest
+from carteira.kit.security import audit
+from carteira.kit.web.access import acts, claims, looks, step_up
+from carteira.kit.web.pagination import BY_ID, Page
 from carteira.kit.web.problems import NotFound
+from carteira.web.console import people
 from carteira.web.console.acts import ActField, Confirmation, ask, ask_again
 from carteira.web.console.cells import badge, instant, words
-from carteira.web.console.employers import HOME, READS, WRITES
-from carteira.web.console.tables import Table, TableAsked, TableColumn
-from carteira.web.forms import EMPTY, FormBody, Reading
+from carteira.web.console.employers import HOME, READS, SEES_PEOPLE, WRITES
+from carteira.web.console.tables import ROWS, Filter, Listed, Rows, Table, TableAsked, TableColumn
+from carteira.web.forms import FormBody
 from carteira.web.page import REFUSALS, SignedPage, WebPage
 from carteira.web.routing import pages
 
 router = pages("benefits")
 _MEMBERS = HOME + "/{employer_id}/operadores"
 _BIND, _UNBIND = _MEMBERS + "/{member_id}/vincular", _MEMBERS + "/{member_id}/desvincular"
-_CLAIMS = claims(READS, WRITES)
+_CLAIMS = claims(READS, WRITES, SEES_PEOPLE)
+_LOOK = "employer_member_read"
 _KINDS = {"person": "Pessoa", "client": "Cliente (máquina)"}
-_PAGE = "console/members.html"
+_PAGE, _FOUND_PAGE = "console/members.html", "console/members_found.html"
 
 MemberRow = tuple[benefits.bulk_desk.MemberView, str]
 """A member, and their name."""
@@ -45,6 +46,14 @@ TABLE: Table[MemberRow] = Table(
 )
 
 
+FOUND: Table[identity.PersonView] = replace(
+    people.TABLE,
+    path=_MEMBERS,
+    filters=(Filter("busca", "Nome, e-mail ou CPF inteiro, ou o id de um cliente", grows=True),),
+)
+"""The people whom a search found, as the list of people shows them."""
+
+
 def _home(employer_id: UUID) -> str:
     return f"{HOME}/{employer_id}/operadores"
 
@@ -54,6 +63,7 @@ async def _read(employer_id: UUID, tx: Tx, asked: TableAsked, limit: int) -> Pag
     rows = await benefits.bulk_desk.members_of(tx, employer_id, limit=limit + 1, after=place.after)
     found = place.page(rows, lambda row: row.id)
     names = await identity.names(tx, [row.id for row in found.items])
+    await audit.record_looks(tx, _LOOK, [row.id for row in found.items if row.kind == "person"])
     return found.map(lambda row: (row, names.get(row.id, "")))
 
 
@@ -61,57 +71,67 @@ async def _employer(page: WebPage, employer_id: UUID) -> benefits.desk.EmployerV
     return await page.read(lambda tx: benefits.bulk_desk.find_employer(tx, page.who, employer_id))
 
 
-class MemberForm(FormBody):
-    """The operator or client to bind: a whole CPF, an e-mail, or an id."""
-
-    who: Annotated[str, Field(max_length=254)]
-
-
-async def _show(page: WebPage, employer_id: UUID, form: Reading[Any] = EMPTY) -> Response:
-    one = await _employer(page, employer_id)
-    table = replace(TABLE, path=_home(employer_id), opens=lambda row: f"{_home(employer_id)}/{row[0].id}/desvincular")
-    return await table.answer(
-        page, partial(_read, employer_id), template=_PAGE, asked=table.asked(page), employer=one, home=HOME, form=form
-    )
-
-
-@router.get(_MEMBERS, dependencies=[_CLAIMS, reads("names of operators and clients, nothing else of theirs")])
+@router.get(_MEMBERS, dependencies=[_CLAIMS, looks(_LOOK)])
 async def show_members(employer_id: UUID, page: SignedPage) -> Response:
     """List an employer's members, and the form to bind one more."""
-    return await _show(page, employer_id)
+    one = await _employer(page, employer_id)
+    home = _home(employer_id)
+    table = replace(TABLE, path=home, opens=lambda row: f"{home}/{row[0].id}/desvincular")
+    return await table.answer(
+        page, partial(_read, employer_id), template=_PAGE, asked=table.asked(page), employer=one, home=HOME
+    )
 
 
 @router.post(_MEMBERS, dependencies=[_CLAIMS, looks("user_listed")])
 async def find_member(employer_id: UUID, page: SignedPage) -> Response:
-    """Find the operator or client, and show what binding them does."""
-    form = await page.form(MemberForm)
-    found = None if form.value is None else await _found(page, form.value.who)
-    if found is None:
-        told = "Ninguém, ou mais de uma pessoa. Escreva o CPF inteiro, o e-mail inteiro ou o id."
-        return await _show(page, employer_id, form if form.value is None else form.at("who", told))
-    return ask(page, await _binding(page, employer_id, found))
+    """List the people who match a form; show what binding does where one person matches, or an id was typed."""
+    one, home = await _employer(page, employer_id), _home(employer_id)
+    asked = await FOUND.asked_by_form(page)
+    if not asked.values and not asked.errors:
+        asked = replace(asked, errors={"busca": "Escreva por quem procurar."})
+    if (member_id := _id(asked.get("busca") or "")) is not None:
+        return ask(page, await _binding(page, employer_id, member_id))
+    rows: Rows[identity.PersonView] = Listed(())
+    if not asked.errors:
+        rows = await page.read(lambda tx: _search(tx, asked, ROWS))
+    if len(rows.items) == 1 and not asked.cursor:
+        return ask(page, await _binding(page, employer_id, rows.items[0].id))
+    table = replace(FOUND, path=home, opens=lambda row: f"{home}/{row.id}/vincular")
+
+    async def found(_tx: Tx, _asked: TableAsked, _limit: int) -> Rows[identity.PersonView]:
+        return rows
+
+    return await table.answer(page, found, template=_FOUND_PAGE, asked=asked, employer=one)
 
 
-async def _found(page: WebPage, said: str) -> UUID | None:
-    """Return the person or client that was found; the look at a person is recorded."""
+def _id(said: str) -> UUID | None:
     try:
         return UUID(said)
     except ValueError:
-        asked = identity.desk.Filters(said, None, None, None)
-        rows = await page.read(lambda tx: identity.desk.search_people(tx, asked, PageRequest(2)))
-        return rows.items[0].id if len(rows.items) == 1 else None
+        return None
+
+
+async def _search(tx: Tx, asked: TableAsked, limit: int) -> Page[identity.PersonView]:
+    wanted = identity.desk.Filters(asked.get("busca"), None, None, None)
+    return await identity.desk.search_people(tx, wanted, asked.page_request(BY_ID, limit))
 
 
 async def _named(page: WebPage, member_id: UUID) -> str:
-    """Return the name of a person or a client.
+    """Return the name of a person or a client; the look at a person is recorded.
 
     Raises:
         NotFound: there is none.
     """
-    names = await page.read(lambda tx: identity.names(tx, [member_id]))
-    if member_id not in names:
+
+    async def look(tx: Tx) -> str | None:
+        is_person = await identity.kind_of(tx, member_id) == "person"
+        await audit.record_looks(tx, _LOOK, [member_id] if is_person else [])
+        return (await identity.names(tx, [member_id])).get(member_id)
+
+    name = await page.read(look)
+    if name is None:
         raise NotFound
-    return names[member_id]
+    return name
 
 
 async def _binding(page: WebPage, employer_id: UUID, member_id: UUID) -> Confirmation:
@@ -130,7 +150,7 @@ async def _binding(page: WebPage, employer_id: UUID, member_id: UUID) -> Confirm
     )
 
 
-@router.get(_BIND, dependencies=[_CLAIMS, reads("a name and what binding does")])
+@router.get(_BIND, dependencies=[_CLAIMS, looks(_LOOK)])
 async def ask_binding(employer_id: UUID, member_id: UUID, page: SignedPage) -> Response:
     """Show what binding somebody does."""
     return ask(page, await _binding(page, employer_id, member_id))
@@ -177,7 +197,7 @@ async def _unbinding(page: WebPage, employer_id: UUID, member_id: UUID) -> Confi
     )
 
 
-@router.get(_UNBIND, dependencies=[_CLAIMS, reads("a name and what ending a binding does")])
+@router.get(_UNBIND, dependencies=[_CLAIMS, looks(_LOOK)])
 async def ask_unbinding(employer_id: UUID, member_id: UUID, page: SignedPage) -> Response:
     """Show what ending a binding does."""
     return ask(page, await _unbinding(page, employer_id, member_id))
@@ -191,7 +211,8 @@ async def unbind(employer_id: UUID, member_id: UUID, page: SignedPage) -> Respon
     release = form.value is not None and bool(form.value.release)
     try:
         async with page.database.transaction() as tx:
-            await benefits.bulk_desk.unbind_member(tx, page.identity.access, employer_id, member_id, release=release)
+            access = page.identity.access
+            await benefits.bulk_desk.unbind_member(tx, access, page.who, employer_id, member_id, release=release)
     except REFUSALS as error:
         return ask_again(page, act, form, error)
     return page.go(_home(employer_id), "Vínculo encerrado.")
