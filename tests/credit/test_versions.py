@@ -107,6 +107,21 @@ async def test_of_two_choices_at_once_one_is_told_that_the_other_was_quicker(app
     assert stale.json()["code"] == "credit_model_overtaken"
 
 
+async def test_one_person_goes_back_one_step_and_no_further(apps: list[RunningApp]) -> None:
+    """An older model, which was left behind for a reason, is a choice as any other."""
+    app = apps[0]
+    oldest, middle, newest = [await store(app, points) for points in (11, 12, 13)]
+    for version in (oldest, middle, newest):
+        assert (await approve(app, await choose(app, version))).status_code == 200
+    told = {one["version"]: one["former"] for one in (await _analyst(app).get("/credit/models")).json()}
+    assert [version for version, former in told.items() if former] == [middle]
+    assert (await choose(app, oldest)).status_code == 202
+    assert (await choose(app, middle)).status_code == 200
+    assert (await choose(app, newest)).status_code == 200, "back and forth between the last two"
+    waits = await choose(app, oldest)
+    assert (await approve(app, waits)).json()["outcome"]["in_force"] is True
+
+
 async def test_what_cannot_be_chosen_says_why_and_what_is_stored_stays(apps: list[RunningApp]) -> None:
     app = apps[0]
     version = await store(app, 3)

@@ -85,6 +85,7 @@ class CreditModelOut(BaseModel):
 
     version: str = Field(examples=["scorecard-1-7db61cbf8e"])
     in_force: bool
+    former: bool = Field(description="É o que valia antes do que vale: uma pessoa volta a ele; a outro, duas")
     origin: Origin = Field(
         description="`outcomes`: desfechos reais; `synthetic`: pessoas fictícias; `shipped`: a inicial"
     )
@@ -185,9 +186,15 @@ async def store(tx: Tx, values: Mapping[str, Any], *, actor: Actor) -> bool:
     return True
 
 
+async def _last_two(tx: Tx) -> tuple[str, str | None]:
+    """Return the version in force, and the one that it took the place of, if one did."""
+    last = select(CreditModelChoice.version).order_by(CreditModelChoice.seq.desc()).limit(2)
+    found = [*await tx.scalars(last)]
+    return (found[0] if found else shipped().model_version), (found[1] if len(found) > 1 else None)
+
+
 async def _in_force(tx: Tx) -> str:
-    last = select(CreditModelChoice.version).order_by(CreditModelChoice.seq.desc()).limit(1)
-    return await tx.scalar(last) or shipped().model_version
+    return (await _last_two(tx))[0]
 
 
 async def list_models(tx: Tx) -> list[CreditModelOut]:
@@ -197,10 +204,10 @@ async def list_models(tx: Tx) -> list[CreditModelOut]:
     choices: dict[str, list[ModelChoiceOut]] = {}
     for one in made:
         choices.setdefault(one.version, []).append(_choice(one))
-    in_force = made[0].version if made else shipped().model_version
-    found = [_out(row, in_force, choices.get(row.version, [])) for row in rows]
+    last_two = (made[0].version if made else shipped().model_version), (made[1].version if len(made) > 1 else None)
+    found = [_out(row, last_two, choices.get(row.version, [])) for row in rows]
     if shipped().model_version not in {row.version for row in rows}:
-        found.append(_out(_shipped_row(None), in_force, []))
+        found.append(_out(_shipped_row(None), last_two, []))
     return found
 
 
@@ -221,13 +228,14 @@ def _choice(row: CreditModelChoice) -> ModelChoiceOut:
     return ModelChoiceOut(at=row.at, by_kind=kind, by=row.chosen_by, approved_by=row.approved_by, reason=row.reason)
 
 
-def _out(row: CreditModel, in_force: str, choices: Sequence[ModelChoiceOut]) -> CreditModelOut:
+def _out(row: CreditModel, last_two: tuple[str, str | None], choices: Sequence[ModelChoiceOut]) -> CreditModelOut:
     kind: ActorKind = row.made_by_kind  # type: ignore[assignment] # the column holds one of these
     figures = shipped_figures() if row.version == shipped().model_version else row.figures
     origin: Origin = row.origin  # type: ignore[assignment] # a constraint says which there are
     return CreditModelOut(
         version=row.version,
-        in_force=row.version == in_force,
+        in_force=row.version == last_two[0],
+        former=row.version == last_two[1],
         origin=origin,
         digest=row.digest.hex(),
         people=row.people,
@@ -290,6 +298,8 @@ async def _choose(tx: Tx, order: ModelChoiceOrder, act: Act) -> CreditModelOut:
     """
     await tx.execute(select(func.pg_advisory_xact_lock(_LOCK)))
     in_force = await _check(tx, order)
+    if act.approved_by is None and (await _last_two(tx))[1] != order.version:
+        raise ModelOvertaken(in_force=in_force)  # others were chosen, and the one in force again, since it was asked
     await act.weigh(tx, amount=0, summary=_summary(order.version), gains=Gains())
     first_choice = await tx.scalar(select(func.count()).select_from(CreditModelChoice)) == 0
     await _keep_shipped(tx, was_in_force=first_choice)
@@ -319,14 +329,13 @@ CHOOSE = Operation("credit.model_choice", ModelChoiceOrder, _choose, CHOOSES, cl
 
 
 async def choose(tx: Tx, desk: Desk, who: Principal, version: str, asked: ModelChoiceIn) -> object:
-    """Put a model in force: at once, if it was in force before; otherwise after a second person's approval.
+    """Put a model in force: at once, if the one in force took its place; otherwise after a second person's approval.
 
     Raises:
         ModelNotFound, ModelInForce, ModelOvertaken: as for the choice itself.
     """
     order = ModelChoiceOrder(version=version, reason=asked.reason, instead_of=asked.instead_of or await _in_force(tx))
     await _check(tx, order)
-    was = await tx.scalar(select(func.count()).where(CreditModelChoice.version == version))
-    if was:
+    if version == (await _last_two(tx))[1]:
         return await desk.carry_out(tx, CHOOSE, order, who)
     return await desk.propose(tx, CHOOSE, order, who.actor, summary=_summary(version), gains=Gains())

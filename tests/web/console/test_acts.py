@@ -11,8 +11,9 @@ from tests.support.app import RunningApp
 from tests.support.benefits import AUTHORIZER, open_benefit_account, processor_headers, purchase
 from tests.support.console import desk_of
 from tests.support.documents import upload
+from tests.support.machines import new_machine
 from tests.support.pages import PlainBrowser, Shown
-from tests.support.people import new_cpf, register
+from tests.support.people import Person, new_cpf, register, sign_in
 from tests.support.resellers import approved_purchase, new_month, new_operator, new_reseller
 
 
@@ -263,9 +264,11 @@ async def test_who_works_for_an_employer_is_bound_and_unbound(app: RunningApp) -
     async with desk_of(app, "administrador") as browser:
         page = await browser.get(home)
         assert "Ninguém" in page.text
-        nobody = await browser.send(page, home, None, who="fulano@exemplo.com.br")
-        assert (nobody.status, "Ninguém, ou mais de uma pessoa." in nobody.text) == (200, True)
-        asked = await browser.send(page, home, None, who=rita.cpf)
+        nobody = await browser.send(page, home, None, busca="fulano@exemplo.com.br")
+        assert (nobody.status, "Nada com esses filtros" in nobody.text) == (200, True)
+        blank = await browser.send(page, home, None, busca=" ")
+        assert (blank.status, "Escreva por quem procurar." in blank.text) == (422, True)
+        asked = await browser.send(page, home, None, busca=rita.cpf)
         bind = f"{home}/{rita.id}/vincular"
         assert "Vincular Rita Vinculada" in asked.text
         assert rita.cpf not in str(asked.answer.url)
@@ -280,6 +283,34 @@ async def test_who_works_for_an_employer_is_bound_and_unbound(app: RunningApp) -
         assert (await browser.get(f"{home}/{uuid4()}/vincular")).status == 404
     async with desk_of(app, "RH") as browser:
         assert (await browser.get(home)).status == 403
+
+
+async def test_who_is_to_be_bound_is_found_as_everybody_is_and_sees_who_looked(app: RunningApp) -> None:
+    one, other = [await sign_in(await register(app, full_name=f"Zenaide Dupla {name}")) for name in ("Sá", "Reis")]
+    machine = await new_machine(app.operator(), "benefits:read", name="Folha da Zenaide")
+    home = f"/console/empresas/{FIRST_EMPLOYER}/operadores"
+
+    async def looks_at(person: Person) -> list[str]:
+        return [item["action"] for item in (await person.get("/users/me/accesses", limit=100)).json()["items"]]
+
+    async with desk_of(app, "administrador") as browser:
+        found = await browser.send(await browser.get(home), home, None, busca="Zenaide Dupla")
+        assert {f"{home}/{person.id}/vincular" for person in (one, other)} <= set(found.links)
+        assert one.cpf not in found.text, "masked, as in the list of people"
+        assert "Zenaide" not in str(found.answer.url)
+        assert await looks_at(other) == ["user_listed"]
+        bind = f"{home}/{one.id}/vincular"
+        asked = await browser.get(bind)
+        assert (await looks_at(one))[0] == "employer_member_read"
+        await browser.follow(await browser.send(asked, bind))
+        before = len(await looks_at(one))
+        assert "Zenaide Dupla Sá" in (await browser.get(home)).text
+        await browser.get(f"{home}/{one.id}/desvincular")
+        assert (await looks_at(one))[: len(await looks_at(one)) - before] == ["employer_member_read"] * 2
+        by_id = await browser.send(await browser.get(home), home, None, busca=str(machine.id))
+        assert "Vincular Folha da Zenaide" in by_id.text
+        release = f"{home}/{one.id}/desvincular"
+        await browser.follow(await browser.send(await browser.get(release), release, None, release="sim"))
 
 
 async def test_an_invitation_says_how_it_stands(app: RunningApp) -> None:
@@ -327,6 +358,30 @@ async def test_of_two_who_decide_on_a_document_the_second_is_told_who_did(app: R
         late = await ivo.send(his, f"{path}/recusar", None, words="A foto está ilegível")
         assert late.status == 409
         assert "Joana Prates decidiu este documento." in late.text
+        assert "Ver como está agora" in late.text
+        stubborn = await ivo.client.post(
+            f"{path}/recusar", data=late.form(f"{path}/recusar").fields | {"words": "Ruim"}
+        )
+        assert stubborn.status_code == 409, "what he saw is still what he saw"
+
+
+async def test_a_form_that_is_drawn_again_is_of_what_was_seen_first(app: RunningApp) -> None:
+    """A wrong field and a new file at once: what is sent the second time is no decision on the new file."""
+    holder = await register(app)
+    document = (await upload(holder, files.pdf())).json()["id"]
+    path = f"/console/documentos/{document}"
+    async with desk_of(app, "atendente") as browser:
+        asked = await browser.get(f"{path}/conferir")
+        file = {"file": ("nova.pdf", files.pdf(), "application/pdf")}
+        newer = await holder.client.put(f"/documents/{document}/file", files=file, headers=holder.headers)
+        assert newer.status_code == 200, newer.text
+        again = await browser.send(asked, f"{path}/conferir", None, words="x")
+        assert (again.status, "Isto mudou depois de ser mostrado a você." in again.text) == (422, True)
+        fields = again.form(f"{path}/conferir").fields | {"words": "Foto e nome com a pessoa"}
+        sent = Shown(await browser.client.post(f"{path}/conferir", data=fields))
+        assert (sent.status, "Veja-o de novo" in sent.text) == (409, True)
+        fresh = await browser.get(f"{path}/conferir")
+        assert (await browser.send(fresh, f"{path}/conferir", None, words="Foto e nome")).status == 303
     assert (await holder.get(path.replace("/console/documentos", "/documents"))).json()["state"] == "reviewed"
 
 

@@ -64,7 +64,7 @@ async def test_a_model_is_put_in_force_by_two_and_gone_back_from_by_one(app: Run
         shown = await nelio.get(path)
         assert "0,7412" in shown.text
         asked = await nelio.get(f"{path}/escolher")
-        assert "outra pessoa aprova antes" in asked.text
+        assert "Outra pessoa aprova antes" in asked.text
         assert (await nelio.send(asked, f"{path}/escolher")).status == 422
         changed = await nelio.send(asked, f"{path}/escolher", None, reason="Sem olhar", instead_of="NÃO HÁ!")
         assert changed.status == 422

@@ -260,8 +260,17 @@ async def test_a_topic_has_versions_that_one_goes_back_to(app: RunningApp) -> No
         first, second = await browser.get(f"{here}/mudar"), await browser.get(f"{here}/mudar")
         changed = {"title": "Horário", "answer": "Das 8h às 18h.", "phrases": "qual o horário"}
         assert (await browser.send(first, f"{here}/mudar", None, **changed)).status == 303
-        late = await browser.send(second, f"{here}/mudar", None, **changed)
-        assert "Alguém mudou este assunto" in late.text
+        mine = changed | {"answer": "Das 7h às 19h."}
+        late = await browser.send(second, f"{here}/mudar", None, **mine)
+        assert (late.status, "Alguém mudou este assunto" in late.text) == (409, True)
+        assert "Das 8h às 18h." in late.text, "what it says now stands beside what was typed"
+        assert "Das 7h às 19h." in late.text
+        kept = await browser.send(late, f"{here}/mudar", None, **mine)
+        assert kept.status == 303, "seen now, it may be changed"
+        former = await browser.get(f"{here}/versoes/1")
+        await browser.send(await browser.get(f"{here}/mudar"), f"{here}/mudar", None, **changed)
+        stale = await browser.send(former, f"{here}/versoes/1")
+        assert (stale.status, "Ver como está agora" in stale.text) == (409, True)
         back = await browser.get(f"{here}/versoes/1")
         assert "Das 9h às 17h." in (await browser.follow(await browser.send(back, f"{here}/versoes/1"))).text
         assert (await browser.get(f"{here}/versoes/99")).status == 404

@@ -44,6 +44,8 @@ class Confirmation:
         facts: Its subject, by name and value.
         fields: Its form's fields.
         hidden: Its hidden fields; names may repeat.
+        seen: What was shown of its subject, by name and value. A form that is drawn again keeps what it was sent with;
+            where that is no longer so it cannot be sent, and leads back to the subject as it is now.
     """
 
     title: str
@@ -56,6 +58,11 @@ class Confirmation:
     facts: Sequence[tuple[str, str]] = ()
     fields: Sequence[ActField] = ()
     hidden: Sequence[tuple[str, str]] = ()
+    seen: Sequence[tuple[str, str]] = ()
+
+    def is_over(self, form: Reading[Any]) -> bool:
+        """Return whether its subject has changed since what a form was sent with."""
+        return any(form.text(name, value) != value for name, value in self.seen)
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,26 +151,26 @@ def _told(choice: credit.desk.ModelChoiceOut, names: dict[str, str]) -> str:
 
 
 def _label(one: Model) -> str:
-    return "Voltar a este modelo…" if one.choices else "Pôr em vigor…"
+    return "Voltar a este modelo…" if one.former else "Pôr em vigor…"
 
 
 def _choosing(one: Model, in_force: Model) -> Confirmation:
-    back = bool(one.choices)
-    waits = "Ele já valeu: passa a valer na hora." if back else "Ele nunca valeu: outra pessoa aprova antes."
+    back = one.former
+    waits = "É o que valia antes: passa a valer na hora." if back else "Outra pessoa aprova antes."
     return Confirmation(
         title=f"{'Voltar ao' if back else 'Pôr em vigor o'} modelo {one.version}?",
         says=(
             "As próximas pontuações são dele; as que já foram dadas ficam como estão, com o modelo que as deu.",
             waits,
         ),
-        way_back=f"O modelo de agora, {in_force.version}, continua guardado, e voltar a ele é na hora.",
+        way_back=f"O modelo de agora, {in_force.version}, continua guardado. Até outra troca, voltar a ele é na hora.",
         button="Voltar a este modelo" if back else "Pôr em vigor",
         path=f"{HOME}/{one.version}/escolher",
         back=f"{HOME}/{one.version}",
         danger=True,
         facts=_figures(one, in_force),
         fields=(ActField("reason", "Motivo", "long"),),
-        hidden=(("instead_of", in_force.version),),
+        seen=(("instead_of", in_force.version),),
     )
 
 
@@ -192,7 +192,7 @@ async def ask_choice(version: Version, page: SignedPage) -> Response:
     dependencies=[claims(READS, CHOOSES), step_up(), acts("credit_model_chosen")],
 )
 async def choose(version: Version, page: SignedPage) -> Response:
-    """Put a model in force: at once if it was before, else after a second person's approval."""
+    """Put a model in force: at once if the one in force took its place, else after a second person's approval."""
     form = await page.form(ModelChoiceForm)
     one, in_force = await _pair(page, version)
     if form.value is None:

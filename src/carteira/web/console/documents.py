@@ -128,7 +128,7 @@ def _review(document: documents.DocumentView, *, good: bool) -> Confirmation:
         danger=not good,
         facts=(("Documento", document.document_type.value), ("Número", document.document_number)),
         fields=(ActField("words", "O que você comparou" if good else "Motivo, que a pessoa lê", "long"),),
-        hidden=(("seen_at", document.updated_at.isoformat()), ("seen_in", document.state.value)),
+        seen=(("seen_at", document.updated_at.isoformat()), ("seen_in", document.state.value)),
     )
 
 

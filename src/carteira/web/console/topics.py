@@ -1,6 +1,7 @@
 """The assistant's topics: versions, an editor, and a try-out of questions."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
@@ -102,8 +103,14 @@ def _empty(text: object) -> object:
     return text or None
 
 
-class TopicForm(FormBody):
-    """A topic's content; `seen` is the version that the editor started from."""
+class SeenForm(FormBody):
+    """The version that an editor started from."""
+
+    seen: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+
+
+class TopicForm(SeenForm):
+    """A topic's content."""
 
     title: Annotated[str, Field(max_length=200)] = ""
     answer: Annotated[str, Field(max_length=2000)] = ""
@@ -111,7 +118,6 @@ class TopicForm(FormBody):
     page: Annotated[str | None, BeforeValidator(_empty), Field(max_length=64)] = None
     phrases: Annotated[list[assistant.desk.Line], Field(min_length=1, max_length=500), BeforeValidator(_lines)]
     active: str = ""
-    seen: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
 
 
 class NewTopicForm(TopicForm):
@@ -165,7 +171,8 @@ def _adding() -> Confirmation:
     )
 
 
-def _changing(topic: assistant.desk.Topic) -> Confirmation:
+def _changing(topic: assistant.desk.Topic, *, shows_now: bool = False) -> Confirmation:
+    """Return the change of a topic; with `shows_now` what it says now stands beside what was typed."""
     return Confirmation(
         title=f"Mudar “{_name(topic)}”",
         says=("A versão nova vale em segundos; a anterior fica guardada.",),
@@ -174,7 +181,17 @@ def _changing(topic: assistant.desk.Topic) -> Confirmation:
         path=f"{HOME}/{topic.slug}/mudar",
         back=f"{HOME}/{topic.slug}",
         fields=_fields(topic),
-        hidden=(("seen", str(topic.version)),),
+        facts=_facts(topic) if shows_now else (),
+        seen=(("seen", str(topic.version)),),
+    )
+
+
+def _facts(said: assistant.desk.Topic | assistant.desk.TopicVersionOut) -> tuple[tuple[str, str], ...]:
+    return (
+        ("Título", said.title),
+        ("Resposta", said.answer),
+        ("Jeitos de perguntar", "; ".join(said.phrases)),
+        ("Vale", "sim" if said.active else "não"),
     )
 
 
@@ -212,22 +229,28 @@ async def add(page: SignedPage) -> Response:
     form = _fault(await page.form(NewTopicForm), asks=True)
     if form.value is None or form.errors:
         return ask_again(page, _adding(), form)
-    slug = form.value.slug
     try:
-        await page.read(lambda tx: assistant.desk.topic(tx, slug))
-    except assistant.desk.TopicNotFound:
-        return await _write(page, slug, form, _adding())
-    return ask_again(page, _adding(), form.at("slug", "Já há um assunto com este nome."))
-
-
-async def _write(page: WebPage, slug: str, form: Reading[Any], act: Confirmation) -> Response:
-    assert form.value is not None, "its shape is right"
-    content = _content(form.value)
-    try:
-        async with page.database.transaction() as tx:
-            topic = await assistant.desk.put_topic(tx, slug, content, author_id=page.user_id)
+        return await _put(page, form.value.slug, _content(form.value), seen=0)
+    except _ChangedMeanwhile:
+        return ask_again(page, _adding(), form.at("slug", "Já há um assunto com este nome."))
     except REFUSALS as error:
-        return ask_again(page, act, form, error)
+        return ask_again(page, _adding(), form, error)
+
+
+class _ChangedMeanwhile(Exception):
+    """Somebody else has saved the topic since it was shown."""
+
+
+async def _put(page: WebPage, slug: str, content: assistant.desk.Content, *, seen: int) -> Response:
+    """Save a topic's new version.
+
+    Raises:
+        _ChangedMeanwhile: its version is no longer the one that was shown.
+    """
+    async with page.database.transaction() as tx:
+        topic = await assistant.desk.put_topic(tx, slug, content, author_id=page.user_id)
+        if topic.version != seen + 1:
+            raise _ChangedMeanwhile
     return page.go(f"{HOME}/{slug}", f"Assunto salvo na versão {topic.version}.")
 
 
@@ -271,10 +294,15 @@ async def change(slug: Slug, page: SignedPage) -> Response:
     form = _fault(await page.form(TopicForm), asks=topic.kind == "faq")
     if form.value is None or form.errors:
         return ask_again(page, _changing(topic), form)
-    if form.value.seen != topic.version:
-        told = f"Alguém mudou este assunto enquanto você escrevia: está na versão {topic.version}. Confira e salve."
-        return ask_again(page, _changing(topic), form.saying(told))
-    return await _write(page, slug, form, _changing(topic))
+    try:
+        return await _put(page, slug, _content(form.value), seen=form.value.seen)
+    except _ChangedMeanwhile:
+        now = await _one(page, slug)
+        told = f"Alguém mudou este assunto enquanto você escrevia. A versão {now.version}, de agora, está abaixo."
+        again = replace(form, typed={name: text for name, text in form.typed.items() if name != "seen"})
+        return ask(page, _changing(now, shows_now=True), again.saying(f"{told} Confira e salve."), status=409)
+    except REFUSALS as error:
+        return ask_again(page, _changing(topic), form, error)
 
 
 async def _former(page: WebPage, slug: str, number: int) -> tuple[assistant.desk.TopicVersionOut, Confirmation]:
@@ -289,12 +317,8 @@ async def _former(page: WebPage, slug: str, number: int) -> tuple[assistant.desk
         button="Voltar a esta versão",
         path=f"{HOME}/{slug}/versoes/{number}",
         back=f"{HOME}/{slug}",
-        facts=(
-            ("Título", found.title),
-            ("Resposta", found.answer),
-            ("Jeitos de perguntar", "; ".join(found.phrases)),
-            ("Valia", "sim" if found.active else "não"),
-        ),
+        facts=_facts(found),
+        seen=(("seen", str(versions[0].version)),),
     )
     return found, act
 
@@ -308,14 +332,16 @@ async def ask_former(slug: Slug, number: int, page: SignedPage) -> Response:
 @router.post(HOME + "/{slug}/versoes/{number}", dependencies=[claims(READS, WRITES), acts("assistant_topic_written")])
 async def go_back(slug: Slug, number: int, page: SignedPage) -> Response:
     """Save a former version's content as a new version."""
-    form = await page.form(FormBody)
+    form = await page.form(SeenForm)
     found, act = await _former(page, slug, number)
+    if form.value is None:
+        return ask_again(page, act, form)
     content = assistant.desk.Content(
         found.title, found.answer, found.action, tuple(found.phrases), found.active, found.page
     )
     try:
-        async with page.database.transaction() as tx:
-            topic = await assistant.desk.put_topic(tx, slug, content, author_id=page.user_id)
+        return await _put(page, slug, content, seen=form.value.seen)
+    except _ChangedMeanwhile:
+        return ask(page, (await _former(page, slug, number))[1], form, status=409)
     except REFUSALS as error:
         return ask_again(page, act, form, error)
-    return page.go(f"{HOME}/{slug}", f"Assunto salvo na versão {topic.version}.")
