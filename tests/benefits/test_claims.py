@@ -15,9 +15,10 @@ from carteira.kit.values.clock import clock
 from tests.support.app import RunningApp, running_app, settings_for
 from tests.support.databases import NewDatabase
 from tests.support.mail import body_of, code_in, mail_to, parts_of
-from tests.support.people import Person, new_person, register
+from tests.support.people import Person, new_cpf, new_person, register
 
 WRONG = "00000000"
+INVITATIONS = "/benefits/accounts/invitations"
 
 
 @pytest.fixture(scope="module")
@@ -313,6 +314,28 @@ async def test_an_invitation_is_for_the_cpf_of_the_account_and_the_newest_counts
     clock.advance(timedelta(days=7))
     late = await person.post("/benefits/invitations/accept", {"token": token})
     assert (late.status_code, late.json()["code"]) == (404, "benefit_invitation_over")
+
+
+async def test_several_are_invited_at_once_and_what_stops_one_stops_no_other(app: RunningApp) -> None:
+    accounts = [await open_account(app, new_cpf(), address()) for _ in range(2)]
+    silent = await open_account(app, new_cpf(), None)
+    asked = {"accounts": [accounts[0], silent, accounts[1], "n-nowhere", accounts[0]]}
+    assert (await app.person("benefits:read").post(INVITATIONS, asked)).status_code == 403
+    told = (await app.person("benefits:write").post(INVITATIONS, asked)).json()
+    assert (told["sent"], told["failed"]) == (2, 2)
+    assert [(one["line"], one["account"], one["error"]) for one in told["results"]] == [
+        (1, accounts[0], None),
+        (2, silent, "no_contact"),
+        (3, accounts[1], None),
+        (4, "n-nowhere", "benefit_account_not_found"),
+    ]
+    for _ in range(10):
+        again = (await app.person("benefits:write").post(INVITATIONS, {"accounts": accounts[:1]})).json()
+        if again["failed"]:
+            break
+    assert again["results"][0]["error"] == "too_many_requests", "of each account as of one alone"
+    many = {"accounts": [f"n-{number}" for number in range(101)]}
+    assert (await app.person("benefits:write").post(INVITATIONS, many)).status_code == 422
 
 
 async def test_an_invitation_wants_the_claim_and_a_contact(app: RunningApp) -> None:

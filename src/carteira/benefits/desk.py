@@ -22,7 +22,7 @@ from carteira.benefits.employers import EmployerView
 from carteira.benefits.employers import listed as employers_of
 from carteira.benefits.errors import BenefitAccountNotFound, CatalogIsEverybodys, TransactionNotFound
 from carteira.benefits.funding import balances as fund_balances
-from carteira.benefits.invitations import invite
+from carteira.benefits.invitations import invite, invite_many
 from carteira.benefits.lifecycle import block, close, unblock
 from carteira.benefits.models import BenefitAccount, BenefitDecision, BenefitReference, BenefitReturn, Employer
 from carteira.benefits.schemas import (
@@ -71,6 +71,7 @@ __all__ = [
     "fund_balances",
     "insist_unbound",
     "invite",
+    "invite_many",
     "list_categories",
     "list_merchants",
     "newest_decisions",

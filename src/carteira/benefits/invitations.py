@@ -4,6 +4,7 @@ The token goes to the contact that the employer recorded. Its holder gets that a
 claim's code; it proves no CPF.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -14,14 +15,20 @@ from carteira.benefits import claims
 from carteira.benefits.accounts import find_for, have_sent
 from carteira.benefits.errors import AlreadyClaimed, BenefitInvitationOver, NoContact
 from carteira.benefits.models import BenefitAccount, BenefitInvitation
-from carteira.benefits.schemas import BenefitAccountOut, InvitationState, InvitationStateOut
+from carteira.benefits.schemas import (
+    BenefitAccountOut,
+    InvitationResult,
+    InvitationsOut,
+    InvitationState,
+    InvitationStateOut,
+)
 from carteira.kit.db.session import Tx, locked
 from carteira.kit.security import audit
 from carteira.kit.security.opaque_tokens import digest, new_token
-from carteira.kit.security.rate_limits import PER_RECOVERY, PER_RECOVERY_DAY, RateLimit
+from carteira.kit.security.rate_limits import PER_RECOVERY, PER_RECOVERY_DAY, LimitReached, RateLimit
 from carteira.kit.values.actor import Actor
 from carteira.kit.values.clock import clock
-from carteira.kit.web.problems import TooManyRequests
+from carteira.kit.web.problems import Problem, TooManyRequests, problem_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +68,28 @@ async def invite(runtime: identity.Runtime, reference: str, actor: Actor) -> Non
     async with runtime.database.transaction() as tx:
         await have_sent(tx, account.id)
         await audit.record(tx, "benefit_invited", subject=account.person, account_id=str(account.id))
+
+
+async def invite_many(runtime: identity.Runtime, references: Sequence[str], actor: Actor) -> InvitationsOut:
+    """Queue invitations to several accounts, each by itself and once; report of each what became of it."""
+    results = []
+    for number, reference in enumerate(references, 1):
+        if reference in references[: number - 1]:
+            continue
+        try:
+            await invite(runtime, reference, actor)
+        except (Problem, LimitReached) as error:
+            problem = problem_of(error)
+            failed = InvitationResult(
+                line=number, account=reference, result="failed", error=problem.code, detail=problem.detail
+            )
+            results.append(failed)
+        else:
+            results.append(InvitationResult(line=number, account=reference, result="sent"))
+    sent = sum(one.result == "sent" for one in results)
+    if sent == 0:
+        audit.nothing_done()
+    return InvitationsOut(sent=sent, failed=len(results) - sent, results=results)
 
 
 async def make_invitation(tx: Tx, account_id: UUID) -> InvitationMessage | None:

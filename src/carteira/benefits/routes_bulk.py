@@ -7,9 +7,18 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import TypeAdapter, ValidationError, WithJsonSchema
 
-from carteira.benefits import imports, operations, scheduled
+from carteira.benefits import imports, invitations, operations, scheduled
 from carteira.benefits.routes import BULK_BODY, CreditLines, Writer, shape_of
-from carteira.benefits.schemas import ImportLine, ImportLineOut, ImportOut, ImportPreviewOut, ScheduledOut
+from carteira.benefits.schemas import (
+    ImportLine,
+    ImportLineOut,
+    ImportOut,
+    ImportPreviewOut,
+    InvitationsIn,
+    InvitationsOut,
+    ScheduledOut,
+)
+from carteira.identity import IdentityDep
 from carteira.kit.values.clock import clock
 from carteira.kit.values.csv_lines import BulkLines
 from carteira.kit.values.days import Day, schema_of_days
@@ -192,3 +201,17 @@ async def get_scheduled(scheduled_id: UUID, tx: ReadTxDep, who: Writer) -> Sched
 async def cancel_scheduled(scheduled_id: UUID, tx: TxDep, who: Writer) -> None:
     """Cancela créditos que ainda não foram feitos."""
     await scheduled.cancel(tx, who, scheduled_id)
+
+
+@router.post(
+    "/accounts/invitations",
+    operation_id="invite_holders",
+    summary="Convidar os titulares de várias contas",
+    dependencies=[acts("benefit_invited", each=True)],
+)
+async def invite_holders(body: InvitationsIn, who: Writer, runtime: IdentityDep) -> InvitationsOut:
+    """Manda, ou reenvia, o convite ao contato cadastrado de cada conta, e diz de cada uma se foi.
+
+    O que impede uma conta (já tem dono, não tem contato, convites demais) não impede as outras.
+    """
+    return await invitations.invite_many(runtime, body.accounts, who.actor)

@@ -215,6 +215,30 @@ class AccountSearchIn(Body):
     state: AccountState | None = None
 
 
+class InvitationsIn(Body):
+    """The accounts whose holders are to be invited, again or for the first time."""
+
+    accounts: Annotated[list[Reference], Field(min_length=1, max_length=100)]
+
+
+class InvitationResult(BaseModel):
+    """What became of one account's invitation."""
+
+    line: int = Field(description="A posição na lista, a partir de 1")
+    account: str
+    result: Literal["sent", "failed"]
+    error: str | None = None
+    detail: str | None = None
+
+
+class InvitationsOut(BaseModel):
+    """What became of several invitations; an account that was named twice is there once."""
+
+    sent: int
+    failed: int
+    results: list[InvitationResult]
+
+
 InvitationState = Literal["sending", "sent", "opened", "expired"]
 
 

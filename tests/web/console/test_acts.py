@@ -393,3 +393,25 @@ async def test_months_are_drawn(app: RunningApp) -> None:
         shown = await browser.get("/console/meses")
         assert "Cashback por mês" in shown.text
         assert shown.answer.text.count("<rect") >= 2
+
+
+async def test_marked_accounts_are_invited_and_each_says_what_became_of_it(app: RunningApp) -> None:
+    operator, accounts = app.operator(), [f"c-{uuid4()}" for _ in range(2)]
+    for account, contact in zip(accounts, (f"{uuid4().hex}@exemplo.com.br", None), strict=True):
+        opened = await operator.post("/benefits/accounts", {"account": account, "cpf": new_cpf(), "contact": contact})
+        assert opened.status_code == 201, opened.text
+    act = "/console/contas/convidar"
+    async with desk_of(app, "RH") as browser:
+        page = await browser.get("/console/contas")
+        token = page.form(act).fields["csrf"]
+        none = await browser.follow(Shown(await browser.client.post(act, data={"csrf": token})))
+        assert "Marque ao menos uma conta." in none.text
+        asked = Shown(await browser.client.post(act, data={"csrf": token, "id": accounts}))
+        assert "Convidar os titulares de 2 contas?" in asked.text
+        done = await sure(browser, asked, act, *accounts)
+        assert "1 a caminho, 1 não" in done.text
+        assert "não tem um contato cadastrado" in done.text
+        assert (await browser.client.post(act, data={"csrf": token, "id": ["<b>"]})).status_code == 422
+    async with desk_of(app, "auditor") as browser:
+        page = await browser.get("/console/contas")
+        assert act not in {form.action for form in page.forms}, "who only reads has nothing to mark"

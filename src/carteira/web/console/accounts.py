@@ -1,18 +1,22 @@
 """Employers' benefit accounts: searched by POST (no personal data in addresses), blocked, closed, invited."""
 
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import Response
+from pydantic import Field
 
 from carteira import benefits
 from carteira.kit.db.session import Tx
+from carteira.kit.security import audit
 from carteira.kit.values.cpf import InvalidCpf, parse_cpf
 from carteira.kit.web.access import acts, claims, looks
 from carteira.kit.web.pagination import BY_ID, Page
-from carteira.web.console.acts import ActField, Confirmation, ask, ask_again
+from carteira.kit.web.problems import InvalidInput
+from carteira.web.console.acts import ActField, Confirmation, Detail, ask, ask_again, marked_in, show_detail
 from carteira.web.console.cells import NOTHING, Cell, badge, instant, mono, words
-from carteira.web.console.tables import Filter, Table, TableAsked, TableColumn
+from carteira.web.console.tables import ROWS, BulkAct, Filter, Table, TableAsked, TableColumn
 from carteira.web.formats import plain_money
 from carteira.web.forms import FormBody
 from carteira.web.page import REFUSALS, SignedPage, WebPage
@@ -20,6 +24,7 @@ from carteira.web.routing import pages
 
 router = pages("benefits")
 HOME = "/console/contas"
+_INVITE = f"{HOME}/convidar"
 READS, WRITES = "benefits:read", "benefits:write"
 _STATES = (("active", "Ativas"), ("blocked", "Bloqueadas"), ("closed", "Encerradas"))
 _REASONS = (
@@ -53,6 +58,7 @@ def _invitation(row: benefits.desk.ListedAccountOut) -> Cell:
     return NOTHING if row.invitation is None else _INVITATIONS[row.invitation.state]
 
 
+_ACCOUNT = Filter("conta", "Conta", pattern=r"[A-Za-z0-9._:-]{1,64}", wrong="Letras, números e . _ : -")
 TABLE: Table[benefits.desk.ListedAccountOut] = Table(
     HOME,
     "contas",
@@ -69,10 +75,11 @@ TABLE: Table[benefits.desk.ListedAccountOut] = Table(
     key=lambda row: row.account,
     filters=(
         Filter("cpf", "CPF inteiro", grows=True),
-        Filter("conta", "Conta", pattern=r"[A-Za-z0-9._:-]{1,64}", wrong="Letras, números e . _ : -"),
+        _ACCOUNT,
         Filter("situacao", "Situação", "choice", _STATES),
     ),
     opens=lambda row: f"{HOME}/{row.account}",
+    acts=(BulkAct(_INVITE, "Mandar convites…", "c"),),
     exports=False,
     empty=("Nenhuma conta", "Uma conta aparece aqui quando o RH a abre."),
 )
@@ -88,9 +95,12 @@ async def _read(page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[be
 @router.get(HOME, dependencies=[claims(READS), looks("benefit_accounts_listed")])
 async def show_accounts(page: SignedPage) -> Response:
     """List accounts; personal search terms never appear in an address."""
-    return await TABLE.answer(
-        page, partial(_read, page), asked=TableAsked({}, private=True), template="console/accounts.html"
-    )
+    return await _list(page, TableAsked({}, private=True))
+
+
+async def _list(page: WebPage, asked: TableAsked) -> Response:
+    may = [_INVITE] if page.holds(WRITES) else []
+    return await TABLE.answer(page, partial(_read, page), asked=asked, template="console/accounts.html", may_act=may)
 
 
 @router.post(HOME, dependencies=[claims(READS), looks("benefit_accounts_listed")])
@@ -101,7 +111,7 @@ async def search(page: SignedPage) -> Response:
         parse_cpf(asked.get("cpf") or "52998224725")
     except InvalidCpf as error:
         asked = TableAsked(asked.values, asked.typed, {"cpf": str(error)}, private=True)
-    return await TABLE.answer(page, partial(_read, page), asked=asked, template="console/accounts.html")
+    return await _list(page, asked)
 
 
 async def _one(page: WebPage, account: str) -> benefits.desk.ListedAccountOut:
@@ -250,3 +260,44 @@ async def invite(account: str, page: SignedPage) -> Response:
     except REFUSALS as error:
         return ask_again(page, _inviting(one), form, error)
     return page.go(f"{HOME}/{account}", "Convite a caminho.")
+
+
+class SeveralForm(FormBody):
+    """Whether an act on marked accounts was confirmed."""
+
+    sure: Annotated[str, Field(alias="certo", max_length=3)] = ""
+
+
+def _inviting_many(marked: Sequence[str]) -> Confirmation:
+    many = f"os titulares de {len(marked)} contas" if len(marked) > 1 else f"o titular da conta {marked[0]}"
+    return Confirmation(
+        title=f"Convidar {many}?",
+        says=(
+            "Um convite vai ao contato cadastrado de cada conta e vale 7 dias. Um convite anterior deixa de valer.",
+            "Uma conta que já tem dono, ou que não tem contato, fica como está, e as outras seguem.",
+        ),
+        way_back="Um convite que ninguém usa vence sozinho.",
+        button="Mandar os convites" if len(marked) > 1 else "Mandar o convite",
+        path=_INVITE,
+        back=HOME,
+        facts=[(f"Conta {number}", reference) for number, reference in enumerate(marked, 1)],
+        hidden=[("id", reference) for reference in marked],
+    )
+
+
+@router.post(_INVITE, dependencies=[claims(READS, WRITES), acts("benefit_invited", each=True)])
+async def invite_marked(page: SignedPage) -> Response:
+    """Queue invitations of marked accounts after a confirmation; show of each what became of it."""
+    marked = await marked_in(page, "id")
+    form = await page.form(SeveralForm)
+    if not marked:
+        audit.nothing_done()
+        return page.go(HOME, "Marque ao menos uma conta.")
+    if len(marked) > ROWS or any(_ACCOUNT.fault(reference) for reference in marked):
+        raise InvalidInput
+    if form.value is None or not form.value.sure:
+        return ask(page, _inviting_many(marked))
+    done = await benefits.desk.invite_many(page.identity, marked, page.who.actor)
+    facts = [(one.account, one.detail or "Convite a caminho.") for one in done.results]
+    title = f"{done.sent} a caminho, {done.failed} não" if done.failed else f"{done.sent} a caminho"
+    return show_detail(page, Detail(title, (HOME, "Contas"), facts))
