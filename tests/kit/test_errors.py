@@ -1,7 +1,10 @@
 """Unexpected errors are events, identified by a fingerprint, and sent by Sentry's protocol without values."""
 
+import asyncio
 import json
 import logging
+import socket
+from collections.abc import Callable
 
 import pytest
 import structlog
@@ -14,8 +17,11 @@ from carteira.kit.ops.tracing import TracingConfig
 from carteira.kit.outbound.sentry import telling_of_errors
 from carteira.settings import Settings
 from tests.kit.test_log import SECRETS, leaks, logging_as
+from tests.support import rude
 from tests.support.otlp import receiving
+from tests.support.rude import Rude
 from tests.support.sentry import receiving_errors
+from tests.support.waiting import wait_until
 
 
 def fail(number: int) -> None:
@@ -117,6 +123,18 @@ async def test_without_an_address_nobody_is_told_and_one_that_is_down_holds_nobo
         known(caught(fail))
     async with telling_of_errors("http://key@127.0.0.1:9/7", "development"):
         known(caught(fail))
+
+
+@pytest.mark.parametrize("badly", [rude.silent, rude.garbled, rude.dripping, rude.endless])
+async def test_a_server_of_errors_that_answers_badly_costs_neither_time_nor_memory(
+    badly: Callable[[Rude, socket.socket], None],
+) -> None:
+    with rude.answering(badly) as server:
+        async with asyncio.timeout(20), telling_of_errors(f"http://key@127.0.0.1:{server.port}/7", "development"):
+            for _ in range(500):
+                known(caught(fail))
+            await asyncio.to_thread(wait_until, lambda: server.asked > 0, "the server is asked")
+        assert server.sent < 16_000_000 * server.asked, "no more than sockets hold is taken of what has no end"
 
 
 @pytest.mark.parametrize("dsn", ["sentry", "https://sentry.example/7", "https://key@sentry.example", "ftp://key@x/7"])

@@ -8,13 +8,13 @@ from contextlib import contextmanager
 
 import pytest
 import structlog
-from opentelemetry.sdk.trace import TracerProvider
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from carteira.kit.db.engine import Database
 from carteira.kit.ops import log, tracing
 from carteira.kit.ops.log import scrub
+from carteira.kit.values.ids import uuid7
 
 SECRETS = (
     *("529.982.247-25", "52998224725", "maria.silva+1@exemplo.com.br", "Segredo123"),
@@ -119,15 +119,15 @@ def test_a_line_that_cannot_be_written_is_not_printed_raw() -> None:
 
 
 def test_a_line_is_json_with_its_request_and_trace() -> None:
-    begun = TracerProvider().get_tracer("test").start_span("span")
-    with logging_as("json") as output, tracing.OpenSpan(begun, "server") as span:
+    begun = tracing.TraceSpan("span", "server", {}, tracing.SpanId(uuid7().int, 1), None)
+    with logging_as("json") as output, tracing.OpenSpan(begun):
         structlog.contextvars.bind_contextvars(request_id="abc")
         structlog.get_logger("carteira.test").info("happened", amount=100, ok=True, ratio=0.5, nothing=None)
     line = json.loads(output.getvalue())
     told = (line["event"], line["level"], line["logger"], line["request_id"])
     assert told == ("happened", "info", "carteira.test", "abc")
     assert (line["amount"], line["ok"], line["ratio"], line["nothing"]) == (100, True, 0.5, None)
-    assert line["trace_id"] == format(span.get_span_context().trace_id, "032x")
+    assert (line["trace_id"], line["span_id"]) == (format(begun.id.trace, "032x"), "0" * 15 + "1")
     assert line["timestamp"].endswith("Z")
 
 

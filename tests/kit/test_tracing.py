@@ -1,13 +1,16 @@
 """Traces in one process: what is sampled, what is linked, and that nothing is imported or made where they are off."""
 
 import asyncio
+import gc
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from uuid import UUID, uuid4
 
 import httpx
 import pytest
+from opentelemetry.sdk.trace import ReadableSpan
 from sqlalchemy import text
 
 from carteira.embedded import Endpoints
@@ -19,8 +22,14 @@ from carteira.kit.outbound import redis
 from carteira.kit.outbound.http import Http, ServiceDown
 from carteira.kit.values.ids import uuid7
 from carteira.settings import Settings
+from tests.support import rude
 from tests.support.otlp import Receiver, Seen, receiving
+from tests.support.rude import Rude
 from tests.support.source import ROOT
+from tests.support.waiting import wait_until
+
+QUEUE, BATCH = 2_048, 512
+"""The SDK's own bounds."""
 
 
 @pytest.fixture
@@ -240,6 +249,38 @@ async def test_a_collector_that_is_down_holds_nobody_up() -> None:
         with tracing.root("lost", "server", trace_id=UUID(int=uuid7().int)):
             pass
     assert not tracing.is_on()
+
+
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+@pytest.mark.parametrize("badly", [rude.silent, rude.garbled, rude.dripping, rude.endless])
+async def test_a_collector_that_answers_badly_costs_neither_time_nor_memory(
+    badly: Callable[[Rude, socket.socket], None], protocol: str
+) -> None:
+    with rude.answering(badly) as collector:
+        config = TracingConfig(collector.url, protocol, resource={"service.name": "t"})  # type: ignore[arg-type] # one of the two
+        async with asyncio.timeout(20):  # by itself the SDK waits for 30 s at the end
+            async with tracing.running(config):
+                for _ in range(3 * QUEUE):
+                    with tracing.root("root", "server"):
+                        pass
+                await asyncio.to_thread(wait_until, lambda: collector.asked > 0, "the collector is asked")
+                assert sum(isinstance(one, ReadableSpan) for one in gc.get_objects()) <= QUEUE + 2 * BATCH
+        assert collector.sent < 16_000_000 * collector.asked, "no more than sockets hold is taken of what has no end"
+
+
+async def test_the_standards_limits_are_kept_to(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "4")
+    monkeypatch.setenv("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "2")
+    monkeypatch.setenv("OTEL_SPAN_LINK_COUNT_LIMIT", "1")
+    monkeypatch.setenv("OTEL_SPAN_EVENT_COUNT_LIMIT", "1")
+    others = [f"00-{uuid4().hex}-{uuid4().hex[:16]}-01" for _ in range(4)]
+    async with tracing.running(at(receiver)):
+        with tracing.together("span", others, attributes={"a": "long enough", "b": 12345, "c": "x"}) as span:
+            assert span is not None
+            span.happened("first", {"a": "long enough"})
+            span.happened("second", {})
+    seen = named(receiver, "span")
+    assert (seen.attributes, len(seen.links), seen.events) == ({"a": "long", "b": "12345"}, 1, ('{"a": "long"}',))
 
 
 async def test_httpx_is_as_it_was_where_traces_are_off() -> None:

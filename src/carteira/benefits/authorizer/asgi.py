@@ -7,7 +7,7 @@ they join a batch.
 import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from uuid import UUID
 
 import orjson
@@ -48,9 +48,6 @@ from carteira.kit.ops.metrics import Tally
 from carteira.kit.ops.turns import Busy
 from carteira.kit.values.ids import uuid7
 from carteira.kit.web.edge import told_request_id
-
-if TYPE_CHECKING:
-    from opentelemetry.trace import Span
 
 PATH: Final = "/transactions/authorizer"
 QUERY_PATH: Final = f"{PATH}/query"
@@ -137,12 +134,12 @@ def observe(code: Code, reason: str, seconds: float) -> None:
     _tally.add((code, reason), seconds)
 
 
-def tell(span: "Span", code: Code, reason: str) -> None:
+def tell(span: tracing.TraceSpan, code: Code, reason: str) -> None:
     """Add the answer and its reason to the trace."""
-    span.set_attribute("http.route", PATH)
-    span.set_attribute("http.response.status_code", 200)
-    span.set_attribute("authorizer.code", code)
-    span.set_attribute("authorizer.reason", reason)
+    span.attributes["http.route"] = PATH
+    span.attributes["http.response.status_code"] = 200
+    span.attributes["authorizer.code"] = code
+    span.attributes["authorizer.reason"] = reason
 
 
 def outcome_of(outcome: Decision | Exception) -> tuple[Code, str]:

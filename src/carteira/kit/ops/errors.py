@@ -79,7 +79,7 @@ def happened(error: BaseException, *, said: str, logger: str, request_id: str | 
     span = tracing.current()
     if span is not None:
         told = {"exception.type": causes[0].kind, "error.fingerprint": known, "exception.stacktrace": _places(causes)}
-        span.add_event("exception", told)
+        span.happened("exception", told)
     event = ErrorEvent(known, said, logger, causes, request_id, tracing.ids())
     for listener in _listeners:
         listener(event)

@@ -80,7 +80,7 @@ class TracedClient(httpx.AsyncClient):
                 request.headers["traceparent"] = tracing.traceparent() or ""
             response = await super().send(request, **options)
             if span is not None:
-                span.set_attribute("http.response.status_code", response.status_code)
+                span.attributes["http.response.status_code"] = response.status_code
             return response
 
 

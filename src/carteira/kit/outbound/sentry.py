@@ -24,8 +24,11 @@ async def telling_of_errors(dsn: str | None, environment: str) -> AsyncIterator[
         return
     from sentry_sdk import Client  # noqa: PLC0415 - an extra, and slow to import
 
+    from carteira.kit.outbound.sentry_transport import StatusTransport  # noqa: PLC0415 - as above
+
     client = Client(
         dsn,
+        transport=StatusTransport,
         release=f"carteira@{__version__}",
         environment=environment,
         default_integrations=False,

@@ -172,7 +172,7 @@ class Target:
         with tracing.span("POST", "client", {"server.address": self.url.host}) as span:
             reply = await self._post(content, headers)
             if span is not None:
-                span.set_attribute("http.response.status_code", reply.status)
+                span.attributes["http.response.status_code"] = reply.status
             return reply
 
     async def _post(self, content: bytes, headers: Mapping[str, str]) -> TargetReply:

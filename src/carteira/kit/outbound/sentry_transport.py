@@ -1,0 +1,28 @@
+"""How Sentry's library sends: of each answer it takes the status and headers alone, since one could have no end."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import urllib3
+from sentry_sdk.consts import EndpointType
+from sentry_sdk.transport import HttpTransport
+
+MOST_BYTES = 4_096
+"""Of an answer: one that is as short leaves its connection open for the next error."""
+
+
+class StatusTransport(HttpTransport):
+    """A transport whose answers have no bodies."""
+
+    def _request(
+        self,
+        method: str,
+        endpoint_type: EndpointType,
+        body: Any,  # noqa: ANN401 - the library's own
+        headers: Mapping[str, str],
+    ) -> urllib3.BaseHTTPResponse:
+        url = self._auth.get_api_url(endpoint_type)
+        answer = self._pool.request(method, url, body=body, headers=headers, preload_content=False)
+        answer.read(MOST_BYTES)
+        answer.close()
+        return urllib3.HTTPResponse(b"", answer.headers, answer.status)

@@ -1,0 +1,73 @@
+"""A server that answers HTTP badly: never, with garbage, drop by drop, or without an end."""
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Rude:
+    """Where it listens, how many asked, and how many bytes of answers it could get rid of."""
+
+    port: int = 0
+    asked: int = 0
+    sent: int = 0
+    ended: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def say(self, client: socket.socket, text: bytes) -> None:
+        client.sendall(text)
+        self.sent += len(text)
+
+
+def silent(rude: Rude, _client: socket.socket) -> None:
+    rude.ended.wait()
+
+
+def garbled(rude: Rude, client: socket.socket) -> None:
+    rude.say(client, b"\x00\xff garbage\r\n\r\n" * 10)
+
+
+def dripping(rude: Rude, client: socket.socket) -> None:
+    rude.say(client, b"HTTP/1.1 200 OK\r\nX-A: ")
+    while not rude.ended.wait(0.5):
+        rude.say(client, b"b")
+
+
+def endless(rude: Rude, client: socket.socket) -> None:
+    rude.say(client, b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n")
+    while not rude.ended.is_set():
+        rude.say(client, b"x" * 65_536)
+
+
+@contextmanager
+def answering(badly: Callable[[Rude, socket.socket], None]) -> Iterator[Rude]:
+    """Listen for as long as the block lasts."""
+    rude = Rude()
+
+    def serve(client: socket.socket) -> None:
+        with client, suppress(OSError):
+            client.recv(65_536)
+            rude.asked += 1
+            badly(rude, client)
+
+    def listen() -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = server.accept()
+                client.settimeout(30)
+                threading.Thread(target=serve, args=(client,), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        rude.port = server.getsockname()[1]
+        listener = threading.Thread(target=listen, daemon=True)
+        listener.start()
+        yield rude
+        rude.ended.set()
+        server.shutdown(socket.SHUT_RDWR)
+    listener.join()
