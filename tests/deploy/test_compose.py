@@ -66,6 +66,7 @@ def test_the_page_leads_to_a_purchase_an_upload_and_to_production(podman: Podman
     assert done.returncode == 0, f"{told[-3000:]}\n{done.stderr[-2000:]}\n{podman('ps', '--all')}"
     assert '{"code":"00"}' in told
     assert re.search(r'"file_name":"cnh.png".*"version":1', told)
+    assert re.search(r'"state":"paid"', told), "the stand-in's payment was found"
     assert "Prometheus Server is Ready" in told
     assert len(re.findall(r'"status":"ready"', told)) == 2
     assert "ENVIRONMENT=production" in told

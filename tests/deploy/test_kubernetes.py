@@ -77,6 +77,19 @@ def test_manifests_are_sound_in_four_releases_and_clean(environment: str, tmp_pa
     run(sys.executable, *checkov, PYTHONPATH=str(CHECKERS))
 
 
+def test_the_network_lets_through_what_is_used_and_traces_to_the_namespace_of_monitoring() -> None:
+    """Ports of docs/reference/connections.md; into the pods come the ingress and Prometheus alone."""
+    policy = next(
+        one for one in yaml.safe_load_all(rendered(MANIFESTS / "production")) if one["kind"] == "NetworkPolicy"
+    )["spec"]
+    assert (policy["podSelector"], policy["policyTypes"]) == ({}, ["Ingress", "Egress"])
+    assert all(rule["from"] for rule in policy["ingress"])
+    open_to_all = {port["port"] for rule in policy["egress"] if "to" not in rule for port in rule["ports"]}
+    assert open_to_all == {443, 465, 587, 5432, 6379}, "not 80, where clouds tell pods their credentials"
+    (traces,) = [rule for rule in policy["egress"] if {"protocol": "TCP", "port": 4318} in rule["ports"]]
+    assert traces["to"] == [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]
+
+
 def edited(manifests: Path, values: dict[str, dict[str, str]], home: Path) -> list[dict[str, Any]]:
     """Write the values by `make secrets-edit`, twice, and return what the file holds for the key's owner."""
     editor = home / "editor"

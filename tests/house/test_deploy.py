@@ -68,6 +68,19 @@ def test_a_container_may_no_more_than_it_needs(name: str) -> None:
     assert bool(outside) == (name == "caddy"), "people reach Caddy only"
 
 
+def test_production_has_nothing_whose_password_everybody_knows() -> None:
+    """What is left of compose.yaml's services, whatever profiles are asked for, without compose.yaml's passwords."""
+    served = {
+        name: service | PRODUCTION.get(name, {})
+        for name, service in SERVICES.items()
+        if PRODUCTION.get(name, {}).get("profiles") != ["development"]
+    }
+    assert served.keys() == {
+        *("api", "worker", "migration", "database", "valkey", "prometheus", "alertmanager", "grafana", "caddy"),
+    }
+    assert not [name for name, service in served.items() if "development" in str(service)]
+
+
 @pytest.mark.parametrize("services", [SERVICES, PRODUCTION], ids=["trial", "production"])
 def test_containers_are_given_settings_that_there_are(services: dict[str, dict[str, Any]]) -> None:
     known = {name.upper() for name in Settings.model_fields}
