@@ -88,7 +88,7 @@ HOOKS: Mapping[Any, tuple[Any, ...]] = {
     charges.write_down: (payment_purposes.aim_at_card, payment_purposes.aim_at_fund),
     payment_routes.return_payment: (returns.ask,),
     returns.begin: (payment_purposes.take_back_recharge, payment_purposes.take_back_fund),
-    approvals.Desk.approve: (identity.insist_on_proof, *_checks()),
+    approvals.Desk.approve: (identity.require_proof, *_checks()),
     upload.Upload.feed: _methods(*_classes_of(content), *_classes_of(pictures)),
 }
 LEAVES: Mapping[Any, Found] = {

@@ -44,7 +44,7 @@ class Ring:
         return named or settings.carteira_home / "keys" / self.file_name
 
 
-def _look_at_tokens(path: Path) -> RingLook:
+def _check_tokens(path: Path) -> RingLook:
     kid = str(tokens.load_key(path).kid)
     waiting = [str(tokens.load_key(file).kid) for file in tokens.waiting_keys(path)]
     return RingLook(
@@ -52,13 +52,13 @@ def _look_at_tokens(path: Path) -> RingLook:
     )
 
 
-def _look_at_ring(path: Path) -> RingLook:
+def _check_ring(path: Path) -> RingLook:
     keys = KeyRing(path).keys()
     waiting = [key.id for key in keys if key.is_waiting]
     return RingLook(keys[-1].id, keys[-1].created_at, len(keys) - len(waiting) - 1, next(iter(waiting), None))
 
 
-def _look_at_credit(path: Path) -> RingLook:
+def _check_credit(path: Path) -> RingLook:
     file = credit.read_key_file(path)
     former = len(file.keys) - (1 if file.waiting is None else 2)
     return RingLook(file.active, _changed_at(path), former, file.waiting)
@@ -81,13 +81,13 @@ RINGS: Mapping[str, Ring] = {
     for ring in (
         Ring(
             *("tokens", "ACCESS_TOKEN_KEY_FILE", "access-token.pem", None),
-            *(tokens.create_key, tokens.prepare, _look_at_tokens),
+            *(tokens.create_key, tokens.prepare, _check_tokens),
         ),
-        Ring("identity", "IDENTITY_KEY_FILE", "identity.key", None, _make, _prepare, _look_at_ring),
-        Ring("documents", "DOCUMENTS_KEY_FILE", "documents.json", "documents", _make, _prepare, _look_at_ring),
+        Ring("identity", "IDENTITY_KEY_FILE", "identity.key", None, _make, _prepare, _check_ring),
+        Ring("documents", "DOCUMENTS_KEY_FILE", "documents.json", "documents", _make, _prepare, _check_ring),
         Ring(
             *("credit", "CREDIT_KEY_FILE", "credit.json", "credit"),
-            *(credit.create_key_file, credit.prepare_key, _look_at_credit),
+            *(credit.create_key_file, credit.prepare_key, _check_credit),
         ),
     )
 }

@@ -148,7 +148,7 @@ class _Rounds:
             await _pause(stop, ROUND_SECONDS)
 
     async def _go_round(self) -> None:
-        await self._database.look_at_positions()
+        await self._database.check_positions()
         async with self._database.transaction() as tx:
             queue = await jobs.queue_state(tx)
             for observe in self._observers:

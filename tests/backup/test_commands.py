@@ -78,7 +78,7 @@ def test_settings_that_lack_something_are_told(tmp_path: Path, values: dict[str,
 
 
 async def seen(settings: Settings) -> list[Diagnosis]:
-    return [finding async for finding in backups.look(settings)]
+    return [finding async for finding in backups.check(settings)]
 
 
 async def test_the_doctor_says_how_old_the_newest_is_and_what_the_role_lacks(

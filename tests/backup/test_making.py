@@ -151,11 +151,11 @@ async def test_a_manifest_is_signed_and_no_other_is_taken_for_ours(
     del app
     manifest, config = await made(settings), backup_config(settings)
     ring = signing.ring_of(settings)
-    signing.insist(manifest, ring)
+    signing.require_signature(manifest, ring)
     stored = await place.manifest_of(config.place, None)
-    signing.insist(stored, ring)
+    signing.require_signature(stored, ring)
     packed = keys.pack(settings, config.recipients)
-    signing.insist(stored, signing.ring_in(packed, private_key, settings))
+    signing.require_signature(stored, signing.ring_in(packed, private_key, settings))
 
     foreign = KeyRing(tmp_path / "foreign.key", create=True).keys()
     for changed, known, said in (
@@ -165,11 +165,11 @@ async def test_a_manifest_is_signed_and_no_other_is_taken_for_ours(
         (replace(stored, signature="", signed_by=""), ring, "não tem assinatura"),
     ):
         with pytest.raises(BackupDamaged, match=said):
-            signing.insist(changed, known)
+            signing.require_signature(changed, known)
     assert await checking.check(config, stored, None) == []
     assert len(await checking.check(config, replace(stored, owner="mallory"), None)) == 1
 
     KeyRing(RINGS["identity"].path(settings)).add()
-    signing.insist(stored, signing.ring_of(settings))
+    signing.require_signature(stored, signing.ring_of(settings))
     older = replace(stored, format=1, signature="", signed_by="", objects_sha256="")
     assert Manifest.from_json(older.to_json()) == older

@@ -151,7 +151,7 @@ def rows(who: str) -> list[str]:
 
 
 @dataclass
-class Looked:
+class PageCheck:
     """What is wrong with pages, by address."""
 
     page: Page
@@ -165,7 +165,7 @@ class Looked:
     wrong: dict[str, list[str]] = field(default_factory=dict)
 
     @classmethod
-    async def at(cls, context: BrowserContext, server: Server) -> "Looked":
+    async def at(cls, context: BrowserContext, server: Server) -> "PageCheck":
         page = await context.new_page()
         looked = cls(page, server.url)
         devtools = await context.new_cdp_session(page)
@@ -240,7 +240,7 @@ def test_each_row_is_reached() -> None:
     assert set(NO_PAGE) | set(BY_STEPS) | set(MARIAS) <= told
 
 
-async def walk(looked: Looked, paths: list[str], known: Mapping[str, list[str]]) -> None:
+async def walk(looked: PageCheck, paths: list[str], known: Mapping[str, list[str]]) -> None:
     for path in paths:
         if path in NO_PAGE or path in BY_STEPS:
             continue
@@ -251,7 +251,7 @@ async def walk(looked: Looked, paths: list[str], known: Mapping[str, list[str]])
 
 async def test_everybody_can_use_each_page_of_their_own(browser: Browser, server: Server) -> None:
     context = await browser.new_context(viewport=PHONE, service_workers="block")
-    looked = await Looked.at(context, server)
+    looked = await PageCheck.at(context, server)
     said = listen(looked.page)
     await sign_in(looked.page, server)
     async with signed(server, "davi@exemplo.com.br") as operator:
@@ -272,7 +272,7 @@ async def test_everybody_can_use_each_page_of_their_own(browser: Browser, server
 
 async def test_everybody_can_use_each_page_of_a_reseller(browser: Browser, server: Server) -> None:
     context = await browser.new_context(viewport=PHONE, service_workers="block")
-    looked = await Looked.at(context, server)
+    looked = await PageCheck.at(context, server)
     await sign_in(looked.page, server, "helena@exemplo.com.br")
     async with signed(server, "helena@exemplo.com.br") as client:
         known = await sold(client)
@@ -283,7 +283,7 @@ async def test_everybody_can_use_each_page_of_a_reseller(browser: Browser, serve
 
 async def test_everybody_can_use_each_page_before_signing_in(browser: Browser, server: Server) -> None:
     context = await browser.new_context(viewport=PHONE, service_workers="block")
-    looked = await Looked.at(context, server)
+    looked = await PageCheck.at(context, server)
     await looked.page.goto(server.url + "/app/entrar", wait_until="networkidle")
     await walk(looked, [path for path in rows("anyone") if path != "/p/{token}"], {})
     for path in ("/app/nada", "/auth/code?code=abc", "/auth/contacts/confirm?token=x", "/auth/invitation?token=x"):
@@ -297,7 +297,7 @@ async def test_somebody_with_a_hostile_name_and_nothing_yet(browser: Browser, se
     async with httpx.AsyncClient(base_url=server.url) as client:
         (await client.post("/users/register", json=person)).raise_for_status()
     context = await browser.new_context(viewport=PHONE, service_workers="block")
-    looked = await Looked.at(context, server)
+    looked = await PageCheck.at(context, server)
     await sign_in(looked.page, server, person["cpf"])
     for path in (
         "/app",
@@ -316,7 +316,7 @@ async def test_somebody_with_a_hostile_name_and_nothing_yet(browser: Browser, se
 
 async def test_steps_that_forms_lead_to(browser: Browser, server: Server, provider: Provider) -> None:
     context = await browser.new_context(viewport=PHONE, service_workers="block")
-    looked = await Looked.at(context, server)
+    looked = await PageCheck.at(context, server)
     page, person = looked.page, new_person()
     await page.goto(server.url + "/app/criar-conta")
     await page.get_by_label("Nome completo").fill(person["full_name"])
@@ -349,7 +349,7 @@ async def test_steps_that_forms_lead_to(browser: Browser, server: Server, provid
     await context.close()
 
 
-async def _turn_on_a_second_factor(looked: Looked, server: Server) -> None:
+async def _turn_on_a_second_factor(looked: PageCheck, server: Server) -> None:
     page = looked.page
     await page.goto(server.url + "/app/acesso/duas-etapas")
     await page.get_by_role("button", name="Começar").click()
@@ -362,7 +362,7 @@ async def _turn_on_a_second_factor(looked: Looked, server: Server) -> None:
     await looked.look("recovery codes")
 
 
-async def _link_google(looked: Looked, server: Server, provider: Provider) -> None:
+async def _link_google(looked: PageCheck, server: Server, provider: Provider) -> None:
     """Link a provider's account while signed in; it can sign in from then on, and be unlinked."""
     page, subject = looked.page, uuid4().hex
     provider.knows(subject, name="Joana <b>Prado</b>", email=f"joana.{subject}@gmail.com", email_verified=True)

@@ -40,7 +40,7 @@ def server(
 
 
 @dataclass
-class Hand:
+class TapCounter:
     """A person's hand: its taps and inputs, counted by task."""
 
     page: Page
@@ -69,7 +69,7 @@ class Hand:
         await self.page.get_by_role("link", name="Início").first.click()
 
 
-async def register(hand: Hand, server: Server, person: dict[str, str]) -> None:
+async def register(hand: TapCounter, server: Server, person: dict[str, str]) -> None:
     hand.begin("register")
     await hand.page.goto(server.url)
     await hand.link("Minha carteira")
@@ -86,7 +86,7 @@ async def register(hand: Hand, server: Server, person: dict[str, str]) -> None:
     await hand.page.get_by_role("heading", name="Maria").wait_for()
 
 
-async def keep_a_document(hand: Hand) -> None:
+async def keep_a_document(hand: TapCounter) -> None:
     hand.begin("document")
     await hand.link("Documentos")
     await hand.link("Guardar documento")
@@ -97,7 +97,7 @@ async def keep_a_document(hand: Hand) -> None:
     await hand.page.get_by_text("Documento guardado.").wait_for()
 
 
-async def recharge(hand: Hand) -> None:
+async def recharge(hand: TapCounter) -> None:
     hand.begin("recharge")
     await hand.link("Recarregar")
     await hand.fill("Ou digite outro valor", "20")
@@ -105,7 +105,7 @@ async def recharge(hand: Hand) -> None:
     await hand.page.get_by_text("Recarga feita.").wait_for()
 
 
-async def ask_for_a_recharge(hand: Hand) -> None:
+async def ask_for_a_recharge(hand: TapCounter) -> None:
     hand.begin("assistant")
     await hand.link("Perguntar ao assistente")
     await hand.fill("Escreva sua mensagem", "coloca dez reais no bilhete")
@@ -115,14 +115,14 @@ async def ask_for_a_recharge(hand: Hand) -> None:
     await hand.page.get_by_text("30,00").first.wait_for()
 
 
-async def block(hand: Hand) -> None:
+async def block(hand: TapCounter) -> None:
     hand.begin("block")
     await hand.link("Transporte")
     await hand.button("Bloquear")
     await hand.page.get_by_text("Cartão bloqueado. Seu saldo está guardado.").wait_for()
 
 
-async def find_who_looked(hand: Hand) -> None:
+async def find_looks(hand: TapCounter) -> None:
     hand.begin("who looked")
     await hand.link("Quem viu os meus dados")
     await hand.page.get_by_role("heading", name="Ninguém consultou seus dados").wait_for()
@@ -135,9 +135,9 @@ async def test_a_newcomer_does_each_task(
 ) -> None:
     context = await browser.new_context(viewport=viewport, java_script_enabled=scripts, service_workers="block")
     context.set_default_timeout(120_000)
-    hand, person = Hand(await context.new_page()), new_person()
+    hand, person = TapCounter(await context.new_page()), new_person()
     await register(hand, server, person)
-    for task in (keep_a_document, recharge, ask_for_a_recharge, block, find_who_looked):
+    for task in (keep_a_document, recharge, ask_for_a_recharge, block, find_looks):
         await hand.home()
         await task(hand)
     assert {task: taps for task, taps in hand.taps.items() if task != "register" and taps > MOST_TAPS} == {}

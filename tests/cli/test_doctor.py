@@ -174,10 +174,10 @@ def test_secrets_that_others_may_read_are_named(tmp_path: Path, monkeypatch: pyt
     settings = Settings(_env_file=None, carteira_home=tmp_path / "home")
     (tmp_path / ".env").write_text("")
     (tmp_path / ".env").chmod(0o644)
-    levels = [one.level for one in machine.look(settings) if ".env" in one.text]
+    levels = [one.level for one in machine.check(settings) if ".env" in one.text]
     assert levels == ["warn"]
     (tmp_path / ".env").chmod(0o600)
-    assert [one.level for one in machine.look(settings) if ".env" in one.text] == ["ok"]
+    assert [one.level for one in machine.check(settings) if ".env" in one.text] == ["ok"]
 
 
 def test_little_space_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,12 +88,12 @@ class Pretended:
 
     @staticmethod
     def cloudformation_name_type() -> str:
-        """Tell that it has no property that names it."""
+        """Return that it has no property that names it."""
         return ""
 
     @classmethod
     def has_cfn_attr(cls, _attr: str) -> bool:
-        """Tell that it has any attribute."""
+        """Return that it has every attribute."""
         return True
 
     def get_cfn_attribute(self, name: str) -> str:
@@ -101,7 +101,7 @@ class Pretended:
         return f"{self.physical_resource_id}.{name}"
 
     def is_created(self) -> bool:
-        """Tell that it is there."""
+        """Return that it exists."""
         return True
 
     @classmethod

@@ -243,7 +243,7 @@ async def test_rubbish_never_passes_and_never_breaks_the_inspector(head: bytes, 
 )
 def test_a_file_is_what_it_claims(name: str, media_type: str, *, passes: bool) -> None:
     if passes:
-        content.insist_on_claim(content.PDF, file_name=name, media_type=media_type)
+        content.require_claim(content.PDF, file_name=name, media_type=media_type)
     else:
         with pytest.raises(FileTypeRefused):
-            content.insist_on_claim(content.PDF, file_name=name, media_type=media_type)
+            content.require_claim(content.PDF, file_name=name, media_type=media_type)

@@ -23,7 +23,7 @@ from carteira.kit.db.errors import DatabaseDown, OperationInProgress
 from tests.support import databases
 from tests.support.clusters import FORMER, Cluster, cluster, former_installation, run
 from tests.support.ledger import open_system_accounts
-from tests.support.traffic import Ears, Heads, offset, proven, write, written
+from tests.support.traffic import FollowerLog, Heads, offset, proven, write, written
 
 pytestmark = [pytest.mark.integration]
 LOOKED = "positions checked after a restore"
@@ -55,7 +55,7 @@ async def server(url: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-async def lived_in(first: Cluster) -> AsyncIterator[tuple[Database, Ears]]:
+async def lived_in(first: Cluster) -> AsyncIterator[tuple[Database, FollowerLog]]:
     """A database in the first cluster that has seen traffic, and its followers."""
     first.execute("DROP DATABASE IF EXISTS lived_in WITH (FORCE)", "CREATE DATABASE lived_in TEMPLATE migrated")
     first.execute("ALTER DATABASE lived_in OWNER TO carteira")
@@ -64,22 +64,22 @@ async def lived_in(first: Cluster) -> AsyncIterator[tuple[Database, Ears]]:
             await open_system_accounts(tx)
         for _ in range(2):
             await write(database)
-        ears = Ears()
-        await ears.listen(database)
-        yield database, ears
+        followers = FollowerLog()
+        await followers.read_all(database)
+        yield database, followers
 
 
-async def go_on(database: Database, ears: Ears) -> None:
+async def go_on(database: Database, followers: FollowerLog) -> None:
     """Write from several connections at once, and read all of it once."""
     await asyncio.gather(*(write(database) for _ in range(4)))
-    await ears.listen(database)
-    await ears.assert_all_heard(database)
+    await followers.read_all(database)
+    await followers.assert_all_read(database)
 
 
 async def test_a_dump_goes_on_in_a_new_cluster_in_a_higher_one_and_back_in_the_first(
-    lived_in: tuple[Database, Ears], first: Cluster, second: Cluster, tmp_path: Path
+    lived_in: tuple[Database, FollowerLog], first: Cluster, second: Cluster, tmp_path: Path
 ) -> None:
-    database, ears = lived_in
+    database, followers = lived_in
     heads = await proven(database)
     await write(database)  # is not read before the dump
     dump = first.dump("lived_in", tmp_path / "first.dump")
@@ -88,14 +88,14 @@ async def test_a_dump_goes_on_in_a_new_cluster_in_a_higher_one_and_back_in_the_f
         second.restore(dump, "postgres", "--create")
         async with server(second.url("lived_in")) as restored:
             assert await offset(restored) > SPENT / 2
-            await go_on(restored, ears)
+            await go_on(restored, followers)
             heads = await proven(restored, *heads)
             raised = await offset(restored)
     assert [line["raised"] for line in logs if line["event"] == LOOKED] == [raised]
 
     with capture_logs() as logs:
         async with server(second.url("lived_in")) as again:
-            await go_on(again, ears)
+            await go_on(again, followers)
             heads = await proven(again, *heads)
             assert await offset(again) == raised, "once is enough"
     assert [line for line in logs if line["event"] == LOOKED] == []
@@ -104,7 +104,7 @@ async def test_a_dump_goes_on_in_a_new_cluster_in_a_higher_one_and_back_in_the_f
     dump = second.dump("moved", tmp_path / "second.dump")
     first.create("back")
     async with server(first.restore(dump, "back")) as back:
-        await go_on(back, ears)
+        await go_on(back, followers)
         await proven(back, *heads)
         assert await offset(back) == raised, "the first cluster has the higher ids"
 
@@ -139,8 +139,8 @@ async def test_a_plain_dump_of_the_release_before_goes_on(first: Cluster, second
             async with database.transaction() as tx:
                 await open_system_accounts(tx)
             await write(database)
-            ears = Ears()
-            await ears.listen(database)
+            followers = FollowerLog()
+            await followers.read_all(database)
             heads = await proven(database)
             await write(database)
         former.execute("DROP FUNCTION position_now, position_horizon")
@@ -154,22 +154,22 @@ async def test_a_plain_dump_of_the_release_before_goes_on(first: Cluster, second
     schema.migrate(moved)
     async with server(moved) as restored:
         assert await offset(restored) > SPENT / 2
-        await go_on(restored, ears)
+        await go_on(restored, followers)
         await proven(restored, *heads)
 
 
 async def test_servers_that_find_a_restored_database_at_once_raise_it_once(
-    lived_in: tuple[Database, Ears], first: Cluster, second: Cluster, tmp_path: Path
+    lived_in: tuple[Database, FollowerLog], first: Cluster, second: Cluster, tmp_path: Path
 ) -> None:
-    database, ears = lived_in
+    database, followers = lived_in
     heads = await proven(database)
     second.create("at_once")
     url = second.restore(first.dump("lived_in", tmp_path / "dump"), "at_once")
     with capture_logs() as logs:
         async with server(url) as one, server(url) as two, server(url) as three:
             await asyncio.gather(*(write(each) for each in (one, two, three, one, two, three)))
-            await ears.listen(two)
-            await ears.assert_all_heard(one)
+            await followers.read_all(two)
+            await followers.assert_all_read(one)
             await proven(three, *heads)
             raised = await offset(one)
     assert [line["raised"] for line in logs if line["event"] == LOOKED and line["raised"]] == [raised]
@@ -177,10 +177,10 @@ async def test_servers_that_find_a_restored_database_at_once_raise_it_once(
 
 @pytest.mark.parametrize("how", ["in_place", "dropped", "renamed"])
 async def test_a_server_goes_on_while_its_database_is_exchanged_under_it(
-    lived_in: tuple[Database, Ears], first: Cluster, second: Cluster, tmp_path: Path, how: str
+    lived_in: tuple[Database, FollowerLog], first: Cluster, second: Cluster, tmp_path: Path, how: str
 ) -> None:
     """Writers never pause: whatever they write into the database that remains is read."""
-    database, ears = lived_in
+    database, followers = lived_in
     heads = await proven(database)
     dump = first.dump("lived_in", tmp_path / "dump")
     url = second.create("exchanged")
@@ -206,7 +206,7 @@ async def test_a_server_goes_on_while_its_database_is_exchanged_under_it(
         finally:
             stop.set()
         await asyncio.gather(*writers)
-        await go_on(serving, ears)
+        await go_on(serving, followers)
         await proven(serving, *heads)
         assert await offset(serving) > SPENT / 2
 
@@ -250,9 +250,9 @@ async def until_written(database: Database) -> None:
 
 
 async def test_a_replica_that_is_promoted_goes_on_as_it_was(
-    lived_in: tuple[Database, Ears], first: Cluster, tmp_path: Path
+    lived_in: tuple[Database, FollowerLog], first: Cluster, tmp_path: Path
 ) -> None:
-    database, ears = lived_in
+    database, followers = lived_in
     heads = await proven(database)
     replica = Cluster(tmp_path / "replica", like=first)
     try:
@@ -269,7 +269,7 @@ async def test_a_replica_that_is_promoted_goes_on_as_it_was(
                 first.server.stop()  # once the standby has all of it
                 with psycopg.connect(replica.url("lived_in", superuser=True), autocommit=True) as operator:
                     operator.execute("SELECT pg_promote()")
-                await go_on(standby, ears)
+                await go_on(standby, followers)
                 await proven(standby, *heads)
                 assert await offset(standby) == 0
         assert [line for line in logs if line["event"] == LOOKED] == []
@@ -279,13 +279,13 @@ async def test_a_replica_that_is_promoted_goes_on_as_it_was(
 
 
 async def test_a_cluster_that_is_upgraded_in_place_goes_on_as_it_was(
-    lived_in: tuple[Database, Ears], first: Cluster, tmp_path: Path
+    lived_in: tuple[Database, FollowerLog], first: Cluster, tmp_path: Path
 ) -> None:
-    database, ears = lived_in
+    database, followers = lived_in
     heads = await proven(database)
     try:
         async with upgraded(first, tmp_path / "upgraded") as cluster:
-            await goes_on_as_it_was(cluster, ears, heads)
+            await goes_on_as_it_was(cluster, followers, heads)
     finally:
         first.server.start()
 
@@ -304,11 +304,11 @@ async def test_a_cluster_of_the_version_before_serves_and_is_upgraded(tmp_path: 
                     assert str(await tx.scalar(text("SHOW server_version"))).startswith("17.")
                     await open_system_accounts(tx)
                 await write(database)
-                ears = Ears()
-                await ears.listen(database)
+                followers = FollowerLog()
+                await followers.read_all(database)
                 heads = await proven(database)
             async with upgraded(former, tmp_path / "upgraded") as cluster:
-                await goes_on_as_it_was(cluster, ears, heads)
+                await goes_on_as_it_was(cluster, followers, heads)
         finally:
             former.close()
 
@@ -342,11 +342,11 @@ async def upgraded(old: Cluster, folder: Path) -> AsyncIterator[Cluster]:
         new.close()
 
 
-async def goes_on_as_it_was(cluster: Cluster, ears: Ears, heads: Heads) -> None:
+async def goes_on_as_it_was(cluster: Cluster, followers: FollowerLog, heads: Heads) -> None:
     """Assert that a server continues in an upgraded cluster, and has no position to raise."""
     with capture_logs() as logs:
         async with server(cluster.url("lived_in")) as there:
-            await go_on(there, ears)
+            await go_on(there, followers)
             await proven(there, *heads)
             assert await offset(there) == 0
             async with there.transaction() as tx:

@@ -137,12 +137,12 @@ async def _of_purchase(world: World, amount: int, gains: Gains, path: str, body:
 
     async def spoil() -> None:
         async with world.app.database.transaction() as tx:
-            await _reverse_and_take_again(tx, account, bought, amount)
+            await _reverse_and_spend_again(tx, account, bought, amount)
 
     return Attempt(path.format(bought), body, lambda: world.balance(account), spoil)
 
 
-async def _reverse_and_take_again(tx: Tx, account: str, entry_id: str, amount: int) -> None:
+async def _reverse_and_spend_again(tx: Tx, account: str, entry_id: str, amount: int) -> None:
     """Reverse the purchase beforehand, and spend the money that came back."""
     await ledger.reverse(tx, UUID(entry_id), actor=TESTER)
     holder = await accounts.find(tx, account)

@@ -21,7 +21,7 @@ def commands() -> set[str]:
     return {name for name, command in vars(typer.main.get_command(app))["commands"].items() if not command.hidden}
 
 
-def told_in(text: str) -> str:
+def code_spans(text: str) -> str:
     """Return what a text sets in code."""
     blocks = re.findall(r"^```.*?$(.*?)^```", text, re.MULTILINE | re.DOTALL)
     return "\n".join(blocks + re.findall(r"`([^`\n]+)`", text))
@@ -29,7 +29,7 @@ def told_in(text: str) -> str:
 
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_command_that_is_told_exists(path: Path) -> None:
-    code = told_in(path.read_text())
+    code = code_spans(path.read_text())
     assert set(re.findall(r"(?:^|\s)make ([a-z][a-z0-9-]*)", code, re.MULTILINE)) <= TARGETS
     assert set(re.findall(r"(?:^|[\s/])carteira ([a-z][a-z-]*)", code, re.MULTILINE)) <= commands()
 

@@ -79,7 +79,7 @@ class Proxied:
     port: int
     log: Path
 
-    def handed_on(self) -> list[tuple[str, str]]:
+    def forwarded(self) -> list[tuple[str, str]]:
         """Return the methods and routes of the requests that reached the server."""
         lines = [json.loads(line) for line in self.log.read_text().splitlines() if '"event":"request"' in line]
         return [(line["method"], line["route"]) for line in lines]
@@ -305,4 +305,4 @@ def test_a_proxy_and_the_server_agree_where_a_request_ends(proxied: Proxied) -> 
         assert answer.count(b"HTTP/1.1 ") == 1, name
         assert bystander.get("/health").json() == {"status": "ok"}, name
         assert bystander.get("/openapi.json").json()["info"]["title"], name
-    assert [route for method, route in proxied.handed_on() if method == "PATCH"] == []
+    assert [route for method, route in proxied.forwarded() if method == "PATCH"] == []

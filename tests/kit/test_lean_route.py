@@ -26,13 +26,13 @@ class Coin(BaseModel):
     amount: int
 
 
-async def _told(request: Request, key: Annotated[str | None, Header(alias="x-key", max_length=3)] = None) -> str:
+async def _described(request: Request, key: Annotated[str | None, Header(alias="x-key", max_length=3)] = None) -> str:
     return f"{request.method} {key}"
 
 
 @router.post(ORDINARY + "/{number}")
 @router.post(LEAN + "/{number}", dependencies=[lean("a test's")])
-async def move(number: int, coin: Coin, told: Annotated[str, Depends(_told)]) -> dict[str, object]:
+async def move(number: int, coin: Coin, told: Annotated[str, Depends(_described)]) -> dict[str, object]:
     return {"number": number, "amount": coin.amount, "told": told}
 
 

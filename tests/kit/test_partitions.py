@@ -14,7 +14,7 @@ from carteira.kit.db.errors import OperationInProgress
 from carteira.kit.values.ids import first_uuid7, uuid7
 from tests.support.databases import NewDatabase, as_owner, as_service, open_database
 from tests.support.ledger import open_system_accounts, open_wallet
-from tests.support.partitions import month, take_months_away
+from tests.support.partitions import drop_months, month
 
 TABLES = ["audit_log", "benefits_decisions", "events", "ledger_entries", "ledger_postings"]
 
@@ -55,7 +55,7 @@ async def test_three_months_are_there_from_the_beginning(database: Database) -> 
 
 async def test_who_serves_has_months_made_that_keep_what_their_table_keeps(database: Database, owner: str) -> None:
     for table in TABLES:
-        take_months_away(owner, table, month(2))
+        drop_months(owner, table, month(2))
     assert await states(database) == dict.fromkeys(TABLES, (1, False))
     assert await partitions.make_all(database) == 2 * len(TABLES)
     assert await states(database) == dict.fromkeys(TABLES, (3, False))
@@ -106,7 +106,7 @@ async def test_rows_are_deleted_no_earlier_in_partitions(database: Database, own
 
 async def test_a_table_that_is_in_use_is_tried_again_and_the_others_are_made(database: Database, owner: str) -> None:
     for table in ("events", "ledger_entries"):
-        take_months_away(owner, table, month(3))
+        drop_months(owner, table, month(3))
     with psycopg.connect(owner) as reader:
         reader.execute("SELECT count(*) FROM events")
         with pytest.raises(OperationInProgress):
@@ -118,7 +118,7 @@ async def test_a_table_that_is_in_use_is_tried_again_and_the_others_are_made(dat
 
 
 async def test_rows_of_months_that_nobody_made_are_one_partition_later(database: Database, owner: str) -> None:
-    take_months_away(owner, "events", month(1))
+    drop_months(owner, "events", month(1))
     late = [first_uuid7(month(ahead).timestamp() + 60) for ahead in (1, 2, 3)]
     async with database.transaction() as tx:
         for id_ in late:
@@ -137,7 +137,7 @@ async def test_rows_of_months_that_nobody_made_are_one_partition_later(database:
 
 
 async def test_rows_of_a_time_to_come_are_told_and_stay(database: Database, owner: str) -> None:
-    take_months_away(owner, "events", month(2))
+    drop_months(owner, "events", month(2))
     far = first_uuid7(month(60).timestamp())
     async with database.transaction() as tx:
         await tx.execute(text("INSERT INTO events (id, topic, payload) VALUES (:id, 'test.far', '{}')"), {"id": far})

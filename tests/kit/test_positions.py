@@ -65,7 +65,7 @@ async def test_where_it_was_written_nothing_is_raised(url: str, plain: asyncpg.C
         for _ in range(3):
             async with database.transaction() as tx:
                 await outbox.emit(tx, "test.own", {})
-        await database.look_at_positions()
+        await database.check_positions()
     assert await plain.fetchval("SELECT position_holds()")
     assert await plain.fetchval("SELECT position_raise()") == 0
     assert await offset(plain) == 0
@@ -230,7 +230,7 @@ async def test_without_its_row_nobody_connects(url: str, plain: asyncpg.Connecti
         with pytest.raises(DatabaseDown):
             await database.ping()
         with pytest.raises(DatabaseDown):
-            await database.look_at_positions()
+            await database.check_positions()
         await plain.execute("INSERT INTO positions DEFAULT VALUES")
         await database.ping()
     assert await plain.fetchval("SELECT table_id = tableoid FROM positions")

@@ -212,7 +212,7 @@ def test_whatever_is_typed_is_read_or_refused_in_words(read: Callable[[str], obj
     assert told is None or (type(told) is not ValueError and str(told))
 
 
-class Looked(str):  # noqa: SLOT000 - it counts
+class CountingText(str):  # noqa: SLOT000 - it counts
     """A text that counts how many of its characters are read, one by one."""
 
     signs = 0
@@ -231,7 +231,7 @@ class Looked(str):  # noqa: SLOT000 - it counts
 @pytest.mark.parametrize("sign", ["1", "\u00a0", "\u200b", "５", "О", "\ufdfa"])
 def test_what_nobody_types_is_refused_unread(read: Callable[[str], object], sign: str) -> None:
     """A body has room for a million characters: no more are read than a person could have typed."""
-    text = Looked("529" + sign * 10_000)
+    text = CountingText("529" + sign * 10_000)
     with pytest.raises(ValueError, match=r"."):
         read(text)
     assert text.signs <= MOST_TYPED

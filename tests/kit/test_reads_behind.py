@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from carteira.doctor.database import look_at_replica
+from carteira.doctor.database import check_replica
 from carteira.kit.db.address import Replica
 from carteira.kit.db.engine import Database, open_database
 from carteira.kit.db.session import Tx
@@ -75,7 +75,7 @@ async def test_who_has_none_asks_the_leader(leader: Cluster) -> None:
 async def test_the_doctor_knows_a_replica(leader: Cluster, follower: Cluster, tmp_path: Path) -> None:
     async def told(url: str) -> list[str]:
         settings = settings_for(tmp_path, database_url=leader.url("carteira"), database_read_url=url)
-        return [finding.level async for finding in look_at_replica(settings)]
+        return [finding.level async for finding in check_replica(settings)]
 
     assert await told(follower.url("carteira")) == ["ok"]
     assert await told(leader.url("carteira")) == ["warn"]

@@ -62,7 +62,7 @@ async def test_what_is_followed_wakes_after_its_commit_and_what_is_not_does_not(
 
     async with database.transaction() as tx:
         await tx.execute(text("SELECT 1"))
-    await database.look_at_positions()
+    await database.check_positions()
     assert await rung(database, sent) == 0
 
     with pytest.raises(RuntimeError, match="rolled back"):

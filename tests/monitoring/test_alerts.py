@@ -18,7 +18,7 @@ from carteira.kit.values.ids import first_uuid7, uuid7
 from tests.support.benefits import AUTHORIZER, purchase
 from tests.support.databases import on_server
 from tests.support.monitored import World, monitored
-from tests.support.partitions import month, take_months_away
+from tests.support.partitions import drop_months, month
 from tests.support.people import new_cpf, new_person, random_address
 from tests.support.prometheus import (
     MONITORING,
@@ -223,7 +223,7 @@ def log_left_behind(world: World) -> Act:
 
 
 def lacking_months(world: World) -> Act:
-    take_months_away(on_server(world.servers.endpoints.owner_url, "carteira"), "events", month(2))
+    drop_months(on_server(world.servers.endpoints.owner_url, "carteira"), "events", month(2))
     return done
 
 

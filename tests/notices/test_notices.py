@@ -82,7 +82,7 @@ async def test_a_cancelled_card_is_told_of_once(app: RunningApp, endpoints: Endp
     assert {message["Message-ID"] for message in again} == {mail["Message-ID"]}
 
 
-async def told(app: RunningApp, endpoints: Endpoints, email: str) -> dict[str, str]:
+async def emails_to(app: RunningApp, endpoints: Endpoints, email: str) -> dict[str, str]:
     """Return what a person was told so far: each e-mail's text by its subject."""
     await app.work_off()
     return {str(mail["Subject"]): parts_of(mail)[0] for mail in mail_to(endpoints.maildir, email)}
@@ -94,12 +94,12 @@ async def test_a_blocked_card_is_told_of_and_a_block_that_is_over_is_not(app: Ru
     number = await first_card(person)
     for action in ("block", "block"):
         assert (await person.post(f"/transport-cards/{number}/{action}")).status_code == 200
-    letters = await told(app, endpoints, email)
+    letters = await emails_to(app, endpoints, email)
     assert list(letters) == ["Seu cartão de transporte foi bloqueado"]
     assert f"final {number[-4:]} " in letters["Seu cartão de transporte foi bloqueado"]
     for action in ("unblock", "block", "unblock"):
         assert (await person.post(f"/transport-cards/{number}/{action}")).status_code == 200
-    await told(app, endpoints, email)
+    await emails_to(app, endpoints, email)
     subjects = [str(mail["Subject"]) for mail in mail_to(endpoints.maildir, email)]
     assert subjects == ["Seu cartão de transporte foi bloqueado"] + ["Seu cartão de transporte foi desbloqueado"] * 2
 
@@ -117,13 +117,13 @@ async def test_a_reseller_is_told_what_was_decided_and_what_the_month_brought(
         assert made.status_code == 201, made.text
         decided = await operator.post(f"/purchases/{made.json()['id']}/{verdict}", body)
         assert decided.status_code == 200, decided.text
-    letters = await told(app, endpoints, email)
+    letters = await emails_to(app, endpoints, email)
     assert "compra n1, de R$ 1.000,00, foi aprovada" in letters["Sua compra foi aprovada"]
     assert "compra n2, de R$ 1.000,00, foi reprovada" in letters["Sua compra foi reprovada"]
     assert "Motivo: Nota ilegível\n" in letters["Sua compra foi reprovada"]
     for _ in range(2):
         assert (await operator.post("/cashback/months/2026-01/close")).status_code == 200
-    letters = await told(app, endpoints, email)
+    letters = await emails_to(app, endpoints, email)
     assert "O mês de janeiro de 2026 foi fechado: R$ 100,00 de" in letters["Seu cashback do mês foi creditado"]
     assert len(mail_to(endpoints.maildir, email)) == 3
 
@@ -138,7 +138,7 @@ async def test_of_a_reseller_who_is_gone_nobody_is_told(app: RunningApp, endpoin
     await operator.post(f"/purchases/{made.json()['id']}/reject", {"reason": "Repetida"})
     gone = await app.client.delete(f"/users/{person.id}", headers=person.headers)
     assert gone.status_code == 204, gone.text
-    assert await told(app, endpoints, email) == {}
+    assert await emails_to(app, endpoints, email) == {}
 
 
 async def expiring(app: RunningApp, person: Person, days: int) -> str:
@@ -176,7 +176,7 @@ async def test_what_an_operator_decides_about_a_document_is_told(app: RunningApp
 
     await decide("review", compared="Foto com a pessoa")
     await decide("refuse", reason="A foto está ilegível")
-    letters = await told(app, endpoints, person.email)
+    letters = await emails_to(app, endpoints, person.email)
     assert set(letters) == {"Um documento seu foi conferido", "Um documento seu foi recusado"}
     assert "Motivo: A foto está ilegível\n" in letters["Um documento seu foi recusado"]
     accesses = (await person.get("/users/me/accesses")).json()["items"]

@@ -87,7 +87,7 @@ async def propose(maker: Person, account: str, amount: int = LIMIT + 1) -> str:
     return operation
 
 
-async def told(app: RunningApp, endpoints: Endpoints, person: Person, subject: str) -> list[str]:
+async def emails_to(app: RunningApp, endpoints: Endpoints, person: Person, subject: str) -> list[str]:
     """Return the e-mails with a subject that a person got so far, once the worker has worked everything off."""
     async with app.database.transaction() as tx:
         await jobs.defer(tx, "notices:tell_approvers", timestamp=0)
@@ -109,23 +109,23 @@ async def test_who_may_approve_is_told_once_and_in_one_letter(app: RunningApp, e
     await propose(maker, account, LIMIT + 2)
     gone = await propose(maker, account, LIMIT + 3)
     assert (await app.operator().post(f"/pending/{gone}/refuse")).status_code == 200
-    (letter,) = await told(app, endpoints, checker, WAITING)
+    (letter,) = await emails_to(app, endpoints, checker, WAITING)
     assert "2 operações esperam" in letter
     assert f"- Creditar R$ 100,01 em CASH da conta {account}\n" in letter
     assert f"- Creditar R$ 100,02 em CASH da conta {account}\n" in letter
     assert "100,03" not in letter
-    assert len(await told(app, endpoints, checker, WAITING)) == 1, "told once"
+    assert len(await emails_to(app, endpoints, checker, WAITING)) == 1, "told once"
     await propose(maker, account, LIMIT + 4)
-    assert "Uma operação espera" in (await told(app, endpoints, checker, WAITING))[1]
-    assert await told(app, endpoints, other, WAITING) == []
+    assert "Uma operação espera" in (await emails_to(app, endpoints, checker, WAITING))[1]
+    assert await emails_to(app, endpoints, other, WAITING) == []
 
 
 async def test_who_can_act_as_the_client_that_asks_is_told_nothing(app: RunningApp, endpoints: Endpoints) -> None:
     behind, checker = await holder(app, "money:approve"), await holder(app, "money:approve")
     machine = await new_acting(app.person("*", user_id=behind.id), "benefits:write")
     await propose(machine, await account_of(app, await register(app)))
-    assert len(await told(app, endpoints, checker, WAITING)) == 1
-    assert await told(app, endpoints, behind, WAITING) == []
+    assert len(await emails_to(app, endpoints, checker, WAITING)) == 1
+    assert await emails_to(app, endpoints, behind, WAITING) == []
 
 
 async def test_who_may_not_approve_is_told_nothing(app: RunningApp, endpoints: Endpoints) -> None:
@@ -137,9 +137,9 @@ async def test_who_may_not_approve_is_told_nothing(app: RunningApp, endpoints: E
     employer, _ = await employer_of(app, bound), await employer_of(app, stranger)
     as_maker = app.person("benefits:write", user_id=maker.id)
     await propose(as_maker, await account_of(app, gainer, employer))
-    assert len(await told(app, endpoints, bound, WAITING)) == 1
+    assert len(await emails_to(app, endpoints, bound, WAITING)) == 1
     for person in (maker, gainer, suspended, stranger):
-        assert await told(app, endpoints, person, WAITING) == [], person.email
+        assert await emails_to(app, endpoints, person, WAITING) == [], person.email
 
 
 async def test_makers_are_told_what_became_of_it(app: RunningApp, endpoints: Endpoints) -> None:
@@ -154,7 +154,7 @@ async def test_makers_are_told_what_became_of_it(app: RunningApp, endpoints: End
         await tx.execute(text("UPDATE pending_operations SET expires_at = created_at WHERE id = :id"), {"id": late})
     async with app.database.transaction() as tx:
         assert await approvals.expire(tx) == 1
-    letters = await told(app, endpoints, maker, DECIDED)
+    letters = await emails_to(app, endpoints, maker, DECIDED)
     assert len(letters) == 3
     whole = "\n".join(letters)
     assert f"aprovada por {NAME} e realizada: Creditar R$ 100,01 em CASH da conta {account}." in whole

@@ -17,7 +17,7 @@ from tests.support.people import Person
 SEEN = {"X-Client-Verify": "SUCCESS"}
 
 
-async def told(wallet: Wallet, e2eid: str) -> None:
+async def by_call(wallet: Wallet, e2eid: str) -> None:
     """Make the provider announce a payment with a partial return, and run the job that this leaves."""
     content = {"pix": [{"endToEndId": e2eid, "devolucoes": [{"id": "x"}]}, {"endToEndId": e2eid}]}
     answer = await wallet.app.at("192.0.2.7").post("/payments/provider/pix", json=content, headers=SEEN)
@@ -62,7 +62,7 @@ async def lost(wallet: Wallet) -> int:
         return -(await ledger.account(tx, accounts.LOST)).balance
 
 
-@pytest.mark.parametrize("find", [told, by_list, by_sweep, by_day])
+@pytest.mark.parametrize("find", [by_call, by_list, by_sweep, by_day])
 async def test_it_is_found_and_booked_once(wallet: Wallet, find: Any) -> None:  # noqa: ANN401 - one of the above
     me = wallet.app.person()
     e2eid = await paid(wallet, me)
@@ -70,7 +70,7 @@ async def test_it_is_found_and_booked_once(wallet: Wallet, find: Any) -> None:  
     before = await lost(wallet)
     await find(wallet, e2eid)
     assert await wallet.balance(me) == 500
-    for again in (told, by_list):
+    for again in (by_call, by_list):
         await again(wallet, e2eid)
     await receiving.sweep_returns(wallet.app.database, wallet.payments)
     (back,) = (await wallet.received(e2eid))["returns"]
@@ -130,7 +130,7 @@ async def test_a_bank_that_is_quicker_than_a_return_of_ours_wins_and_nothing_goe
     answer = await operator.post(f"/payments/received/{e2eid}/returns", {"reason": "engano"})
     assert answer.status_code == 201, answer.text
     wallet.stand_in.take_back(e2eid, 2_000, tell=False)
-    await told(wallet, e2eid)
+    await by_call(wallet, e2eid)
     await wallet.poll()
     await wallet.app.work_off()
     found = await wallet.received(e2eid)

@@ -16,7 +16,7 @@ from tests.payments.world import Wallet, txid
 KEYS = {topic: set(keys) for entry in REGISTRY for topic, keys in entry.emits.items()}
 
 
-async def told(wallet: Wallet, since: UUID, charge: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+async def events_since(wallet: Wallet, since: UUID, charge: dict[str, Any] | None = None) -> list[dict[str, Any]]:
     """Return the events since an id, oldest first: a charge's, or those without a charge."""
     query = text(
         "SELECT topic, payload FROM events WHERE id > :since AND payload ->> 'charge_id' IS NOT DISTINCT FROM :charge"
@@ -33,7 +33,7 @@ async def test_a_charge_that_is_paid_and_returned_is_told_of(wallet: Wallet) -> 
     charge = await wallet.charge(me)
     e2eid = wallet.stand_in.pay(txid(charge))
     await wallet.poll()
-    [paid] = await told(wallet, since, charge)
+    [paid] = await events_since(wallet, since, charge)
     assert paid == {
         "topic": "charge_paid",
         "charge_id": charge["id"],
@@ -47,7 +47,7 @@ async def test_a_charge_that_is_paid_and_returned_is_told_of(wallet: Wallet) -> 
     asked = await operator.post(f"/payments/received/{e2eid}/returns", {"amount": 500, "reason": "engano"})
     await wallet.poll()
     await wallet.poll()
-    [_, returned] = await told(wallet, since, charge)
+    [_, returned] = await events_since(wallet, since, charge)
     assert returned == {
         "topic": "returned",
         "return_id": asked.json()["id"],
@@ -64,7 +64,7 @@ async def test_what_belongs_nowhere_and_a_return_that_fails_are_told_of(wallet: 
     wallet.stand_in.behave(returns="fails")
     e2eid = wallet.stand_in.pay(uuid4().hex, amount=321)
     await wallet.poll()
-    [came, failed] = await told(wallet, since)
+    [came, failed] = await events_since(wallet, since)
     assert (came["topic"], came["e2eid"], came["reason"]) == ("not_credited", e2eid, "no_charge")
     assert (failed["topic"], failed["amount"], failed["user_id"]) == ("return_failed", 321, None)
     wallet.stand_in.behave()
@@ -78,16 +78,16 @@ async def test_a_charge_that_expires_is_told_of_once_and_after_the_list_was_read
     since, me = uuid7(), wallet.app.person()
     charge, in_time = await wallet.charge(me), await wallet.charge(me)
     await wallet.poll()
-    assert await told(wallet, since, charge) == []
+    assert await events_since(wallet, since, charge) == []
     last = clock.now() + timedelta(minutes=29)
     clock.set(clock.now() + timedelta(minutes=32))
     await charges.tell_expired(wallet.app.database)
-    assert await told(wallet, since, charge) == [], "a payment at the last moment may not be found yet"
+    assert await events_since(wallet, since, charge) == [], "a payment at the last moment may not be found yet"
     wallet.stand_in.pay(txid(in_time), paid_at=last.isoformat())
     await wallet.poll()
     await wallet.poll()
-    assert [one["topic"] for one in await told(wallet, since, charge)] == ["charge_expired"]
-    assert [one["topic"] for one in await told(wallet, since, in_time)] == ["charge_paid"]
+    assert [one["topic"] for one in await events_since(wallet, since, charge)] == ["charge_expired"]
+    assert [one["topic"] for one in await events_since(wallet, since, in_time)] == ["charge_paid"]
 
 
 async def test_a_charge_that_the_provider_does_not_take_is_told_of(wallet: Wallet) -> None:
@@ -98,4 +98,4 @@ async def test_a_charge_that_the_provider_does_not_take_is_told_of(wallet: Walle
     for _ in range(2):
         async with wallet.app.database.transaction() as tx:
             await charges.give_up(tx, UUID(charge["id"]), ProviderRefused(422, "CobInvalida"))
-    assert [one["topic"] for one in await told(wallet, since, charge)] == ["charge_refused"]
+    assert [one["topic"] for one in await events_since(wallet, since, charge)] == ["charge_refused"]

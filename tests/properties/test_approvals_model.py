@@ -59,7 +59,7 @@ class Order(BaseModel):
 
 
 @dataclass
-class Asked:
+class Proposed:
     """An operation that waits, or waited, as the model knows it."""
 
     id: UUID
@@ -76,7 +76,7 @@ class Model:
     """The simplest record: each operation, each day's total, what has moved."""
 
     tx: Tx
-    asked: list[Asked] = field(default_factory=list)
+    asked: list[Proposed] = field(default_factory=list)
     days: Counter[tuple[int, date]] = field(default_factory=Counter)
     moved: int = 0
     given: list[int] = field(default_factory=list)
@@ -115,7 +115,7 @@ class Model:
         if amount > ALONE:
             assert isinstance(answer, Answered)
             assert isinstance(answer.body, WaitingOut)
-            self.asked.append(Asked(answer.body.pending.id, maker, to, amount, day, clock.now() + LASTS))
+            self.asked.append(Proposed(answer.body.pending.id, maker, to, amount, day, clock.now() + LASTS))
         else:
             assert answer is None
             self.moved += amount
@@ -164,7 +164,7 @@ class Model:
             if one.status == approvals.PENDING and one.expires_at <= clock.now():
                 self.end(one, approvals.EXPIRED)
 
-    def end(self, one: Asked, status: str, carried_out: int = 0) -> None:
+    def end(self, one: Proposed, status: str, carried_out: int = 0) -> None:
         if one.status == approvals.PENDING:
             one.status = status
             self.days[one.maker, one.day] -= one.amount - carried_out

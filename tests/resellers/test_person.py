@@ -10,12 +10,12 @@ from sqlalchemy import text as sql
 from carteira.resellers import resellers
 from carteira.resellers.errors import CashbackOwed
 from tests.support.app import RunningApp
-from tests.support.resellers import approved_purchase, give_cashback, new_month, new_operator, new_reseller, text
+from tests.support.resellers import approved_purchase, earn_cashback, new_month, new_operator, new_reseller, text
 
 
 async def test_everything_held_about_a_person(app: RunningApp) -> None:
     me, other, operator = await new_reseller(app), await new_reseller(app), new_operator(app)
-    await give_cashback(app, me, 1_000)
+    await earn_cashback(app, me, 1_000)
     month = new_month()
     bought = await me.buy(500, month, cashback_to_spend=200)
     rejected = await me.buy(600, month)

@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from tests.support.app import RunningApp
-from tests.support.resellers import Buyer, buyer, give_cashback, new_month, new_operator, new_reseller
+from tests.support.resellers import Buyer, buyer, earn_cashback, new_month, new_operator, new_reseller
 
 
 async def amounts(person: Buyer) -> list[int]:
@@ -18,7 +18,7 @@ async def amounts(person: Buyer) -> list[int]:
 async def rich(app: RunningApp) -> Buyer:
     """A reseller with R$ 50,00 of cashback."""
     person = await new_reseller(app)
-    await give_cashback(app, person, 5_000)
+    await earn_cashback(app, person, 5_000)
     return person
 
 

@@ -15,7 +15,7 @@ def month(ahead: int) -> datetime:
     return datetime(now.year + years, months + 1, 1, tzinfo=UTC)
 
 
-def take_months_away(owner: str, table: str, begins: datetime) -> None:
+def drop_months(owner: str, table: str, begins: datetime) -> None:
     """Leave a table as if no months had been made for long: its last partition begins at an instant."""
     with psycopg.connect(owner) as connection:
         connection.execute("SET timezone = 'UTC'")

@@ -198,7 +198,7 @@ class Trio:
         members = sorted(self.members(), key=lambda member: str(member["role"]) != "sync_standby")
         return [self.machines[member["host"]] for member in members if member["role"] != "leader"]
 
-    def told_by(self, machine: Machine) -> dict[str, Any]:
+    def own_status(self, machine: Machine) -> dict[str, Any]:
         """Return what a machine's Patroni reports about its own PostgreSQL; nothing while it does not answer."""
         with contextlib.suppress(httpx.TransportError, ValueError):
             told: dict[str, Any] = httpx.get(f"http://{machine.address}:{self.ports.api}/patroni", timeout=2).json()
@@ -210,7 +210,7 @@ class Trio:
 
         Each machine is asked itself: what others report about one that died or stood still may be out of date.
         """
-        told = [self.told_by(machine) for machine in self.machines.values()]
+        told = [self.own_status(machine) for machine in self.machines.values()]
         leaders = [one for one in told if one.get("role") == "primary" and one["state"] == "running"]
         followers = [one for one in told if one.get("replication_state") == "streaming" and one["state"] == "running"]
         if (len(leaders), len(followers)) != (1, 2) or len({one.get("timeline") for one in told}) != 1:

@@ -62,17 +62,17 @@ class StandIn:
 
     def behave(self, **how: object) -> None:
         """Set its behaviour until the next call; without arguments it behaves well."""
-        self._told("PUT", "/sandbox/behaviour", json=how)
+        self._request("PUT", "/sandbox/behaviour", json=how)
 
     def pay(self, txid: str | None = None, **how: object) -> str:
         """Make a payment arrive; return its end-to-end id."""
         given = {"txid": txid, **how} if txid else how
-        e2eid: str = self._told("POST", "/sandbox/payments", json=given).json()["endToEndId"]
+        e2eid: str = self._request("POST", "/sandbox/payments", json=given).json()["endToEndId"]
         return e2eid
 
     def take_back(self, e2eid: str, amount: int, **how: object) -> None:
         """Make the payer's bank return a part of a payment by itself."""
-        self._told("POST", "/sandbox/returns", json={"e2eid": e2eid, "amount": amount, **how})
+        self._request("POST", "/sandbox/returns", json={"e2eid": e2eid, "amount": amount, **how})
 
     def move(self, e2eid: str, days: int) -> None:
         """Move a payment to another day."""
@@ -84,10 +84,10 @@ class StandIn:
 
     def account(self) -> dict[str, int]:
         """Return what arrived, what went back, and the balance."""
-        told: dict[str, int] = self._told("GET", "/sandbox/account").json()
+        told: dict[str, int] = self._request("GET", "/sandbox/account").json()
         return told
 
-    def _told(self, method: str, path: str, **content: Any) -> httpx.Response:  # noqa: ANN401 - httpx's own arguments
+    def _request(self, method: str, path: str, **content: Any) -> httpx.Response:  # noqa: ANN401 - httpx's own arguments
         answer = httpx.request(method, self.pages + path, trust_env=False, **content)
         assert answer.is_success, answer.text
         return answer

@@ -87,7 +87,7 @@ async def approved_purchase(app: RunningApp, person: Buyer, amount: int, on: dat
     return decided
 
 
-async def give_cashback(app: RunningApp, person: Buyer, amount: int) -> None:
+async def earn_cashback(app: RunningApp, person: Buyer, amount: int) -> None:
     """Let a reseller earn an amount: they sell ten times as much in a month of their own, which is closed."""
     month = new_month()
     assert amount <= 10_000, "within the first tier"

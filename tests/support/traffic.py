@@ -62,12 +62,12 @@ async def written(database: Database) -> dict[str, set[UUID]]:
 
 
 @dataclass
-class Ears:
+class FollowerLog:
     """A follower of each table, and what they have read; in a restored database they resume at their positions."""
 
-    heard: defaultdict[str, list[UUID]] = field(default_factory=lambda: defaultdict(list))
+    rows_read: defaultdict[str, list[UUID]] = field(default_factory=lambda: defaultdict(list))
 
-    async def listen(self, database: Database) -> None:
+    async def read_all(self, database: Database) -> None:
         """Read everything, and have both chains seal and the operator's accounts rolled up."""
         await pass_horizon(database)
         for follower in (*map(self._follower, FOLLOWED), chain.follower, audit_chain.follower):
@@ -79,15 +79,15 @@ class Ears:
             await ledger.roll_up(tx)
 
     def _follower(self, table: FromClause) -> Follower:
-        async def hear(_tx: Tx, rows: Sequence[RowMapping]) -> None:
-            self.heard[str(table)].extend(row["id"] for row in rows)
+        async def keep(_tx: Tx, rows: Sequence[RowMapping]) -> None:
+            self.rows_read[str(table)].extend(row["id"] for row in rows)
 
-        return Follower(f"test.{table}", table, hear, batch=3)
+        return Follower(f"test.{table}", table, keep, batch=3)
 
-    async def assert_all_heard(self, database: Database) -> None:
+    async def assert_all_read(self, database: Database) -> None:
         """Assert that they have read each row once."""
         for table, ids in (await written(database)).items():
-            assert sorted(self.heard[table]) == sorted(ids), table
+            assert sorted(self.rows_read[table]) == sorted(ids), table
 
 
 async def proven(database: Database, ledger_head: Head | None = None, audit_head: Head | None = None) -> Heads:

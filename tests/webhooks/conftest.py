@@ -37,7 +37,7 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 
 @pytest.fixture(autouse=True)
-async def _nobody_else_is_told(app: RunningApp) -> AsyncIterator[None]:
+async def _no_endpoint_left(app: RunningApp) -> AsyncIterator[None]:
     """Remove the endpoints that would receive the next test's events."""
     yield
     async with app.database.transaction() as tx:

@@ -13,7 +13,7 @@ def blueprint(assistant: Assistant, *, question_days_kept: int) -> Blueprint:
 
     @jobs.periodic(cron="*/10 * * * *")
     @jobs.task(name="forget_stale", queueing_lock="assistant.forget_stale", pass_context=True)
-    async def forget_stale(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
+    async def forget_stale(context: JobContext, timestamp: int) -> None:
         """Forget conversations that stopped in the middle, in short transactions."""
         database: Database = context.additional_context["database"]
         while True:
@@ -23,7 +23,7 @@ def blueprint(assistant: Assistant, *, question_days_kept: int) -> Blueprint:
 
     @jobs.periodic(cron="23 4 * * *")
     @jobs.task(name="forget_questions", queueing_lock="assistant.forget_questions", pass_context=True)
-    async def forget_questions(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate hands it to periodic tasks
+    async def forget_questions(context: JobContext, timestamp: int) -> None:
         """Delete old unanswered questions, every night."""
         database: Database = context.additional_context["database"]
         async with database.transaction() as tx:

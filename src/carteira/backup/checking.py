@@ -26,7 +26,7 @@ async def check(
     faults = []
     if manifest.signature:  # older backups have none, which a restore reports
         try:
-            signing.insist(manifest, await asyncio.to_thread(signing.ring_of, config.settings))
+            signing.require_signature(manifest, await asyncio.to_thread(signing.ring_of, config.settings))
         except BackupFailed as failed:
             faults.append(str(failed))
     done = 0

@@ -15,7 +15,7 @@ log = structlog.get_logger(__name__)
 
 @blueprint.periodic(cron="0 5 * * *")  # 2:00 in São Paulo
 @blueprint.task(name="make", queueing_lock="backup.make", pass_context=True)
-async def make(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
+async def make(context: JobContext, timestamp: int) -> None:
     """Make a backup and remove expired ones, if backups are configured.
 
     Raises:

@@ -32,12 +32,12 @@ Tell = Callable[[str], Progress]
 log = structlog.get_logger(__name__)
 
 
-def tell_nobody(_step: str) -> Progress:
+def report_nothing(_step: str) -> Progress:
     """Return a callback that reports no progress."""
     return no_progress
 
 
-async def make(config: BackupConfig, tell: Tell = tell_nobody) -> Manifest:
+async def make(config: BackupConfig, tell: Tell = report_nothing) -> Manifest:
     """Make a backup, or continue one that was interrupted within a day.
 
     Raises:

@@ -35,7 +35,7 @@ def sign(manifest: Manifest, settings: Settings) -> None:
     manifest.signature = _signature(manifest, key)
 
 
-def insist(manifest: Manifest, ring: Iterable[RingKey]) -> None:
+def require_signature(manifest: Manifest, ring: Iterable[RingKey]) -> None:
     """Require that a manifest was signed under a key of the ring.
 
     Raises:

@@ -189,7 +189,7 @@ async def open_account(tx: Tx, body: AccountIn, act: Act) -> BenefitAccountOut:
     summary = f"Abrir a conta {body.account} com {format_brl(total)} de saldo inicial"
     await act.weigh(tx, amount=total, summary=summary, gains=Gains.of(body.user_id, body.cpf), scope=employer_id)
     source = await funding.source_of(tx, employer_id)
-    await funding.insist_on(tx, {source: total})
+    await funding.require(tx, {source: total})
     for name in names:
         account_id = await ledger.open_account(tx, LEDGER_KIND + name, holder_id=opened, owner_id=body.user_id)
         if amount := body.balances.get(name, 0):

@@ -69,7 +69,6 @@ __all__ = [
     "effect_of_rule",
     "employers_of",
     "fund_balances",
-    "insist_unbound",
     "invite",
     "invite_many",
     "list_categories",
@@ -80,6 +79,7 @@ __all__ = [
     "read_top_up",
     "reason_name",
     "refund",
+    "require_unbound",
     "reverse",
     "simulate",
     "top_up",
@@ -505,7 +505,7 @@ async def effect_of_rule(tx: Tx, merchant: str, mcc: str | None) -> RuleEffect:
     return RuleEffect(purchases, amount, moved)
 
 
-def insist_unbound(who: Principal) -> None:
+def require_unbound(who: Principal) -> None:
     """Refuse callers who are bound to an employer: this belongs to all employers.
 
     Raises:

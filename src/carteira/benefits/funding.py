@@ -44,7 +44,7 @@ async def sources_of(tx: Tx, employer_ids: Iterable[UUID], prefunded: Collection
     return found
 
 
-async def insist_on(tx: Tx, needed: Mapping[UUID, int]) -> None:
+async def require(tx: Tx, needed: Mapping[UUID, int]) -> None:
     """Require that locked funds cover the amounts to be taken, in centavos.
 
     Raises:

@@ -52,13 +52,13 @@ def _add_bulk(blueprint: Blueprint) -> None:
 
     @blueprint.periodic(cron="*/10 * * * *")
     @blueprint.task(name="credit_scheduled", queueing_lock="benefits.credit_scheduled", pass_context=True)
-    async def credit_scheduled(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
+    async def credit_scheduled(context: JobContext, timestamp: int) -> None:
         """Carry out due top-ups, each once."""
         await scheduled.carry_out_due(context.additional_context["database"])
 
     @blueprint.periodic(cron="5-59/10 * * * *")
     @blueprint.task(name="take_up_imports", queueing_lock="benefits.take_up_imports", pass_context=True)
-    async def take_up_imports(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
+    async def take_up_imports(context: JobContext, timestamp: int) -> None:
         """Queue unfinished files again."""
         database: Database = context.additional_context["database"]
         async with database.transaction() as tx:
@@ -101,7 +101,7 @@ def make_blueprint(mailer: Mailer, sms: Sms, link_base: str, *, decision_years_k
 
     @blueprint.periodic(cron="25 6 * * *")
     @blueprint.task(name="forget_declined", queueing_lock="benefits.forget_declined", pass_context=True)
-    async def forget_declined(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
+    async def forget_declined(context: JobContext, timestamp: int) -> None:
         """Delete declined decisions past their retention, in short transactions."""
         database: Database = context.additional_context["database"]
         while True:

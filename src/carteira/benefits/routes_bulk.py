@@ -96,7 +96,7 @@ AccountLines = Annotated[BulkLines, Depends(_account_lines)]
     dependencies=[acts("benefit_accounts_imported")],
 )
 @idempotent(status=201, payload=lambda arguments: arguments["lines"].lines)
-async def import_accounts(  # noqa: PLR0913, PLR0917 - a route's parameters are its contract
+async def import_accounts(
     lines: AccountLines,
     tx: TxDep,
     who: Writer,
@@ -161,7 +161,7 @@ async def get_import_lines(
     dependencies=[acts("benefit_credits_scheduled")],
 )
 @idempotent(status=201, payload=lambda arguments: [arguments["lines"].lines, str(arguments["day"])])
-async def schedule_credits(  # noqa: PLR0913, PLR0917 - a route's parameters are its contract
+async def schedule_credits(
     lines: CreditLines,
     tx: TxDep,
     who: Writer,

@@ -94,7 +94,7 @@ async def put_member(employer_id: UUID, member_id: UUID, tx: TxDep, who: Writer,
     summary="Desvincular um operador ou um cliente",
     dependencies=[step_up(), acts("employer_member_unbound")],
 )
-async def delete_member(  # noqa: PLR0913, PLR0917 - whose binding to what, and how it ends
+async def delete_member(
     employer_id: UUID,
     member_id: UUID,
     tx: TxDep,

@@ -159,7 +159,7 @@ async def credit(tx: Tx, reference: str, body: CreditIn, act: Act) -> CreditOut:
     gains = Gains.of(view.user_id, view.cpf)
     await act.weigh(tx, amount=body.amount, summary=summary, gains=gains, scope=view.employer_id)
     source = (await funding.sources_of(tx, [view.employer_id], found.prefunded))[view.employer_id]
-    await funding.insist_on(tx, {source: body.amount})
+    await funding.require(tx, {source: body.amount})
     entry = credit_entry(account_id, body.amount, body.description, source=source, key=act.key)
     book = await ledger.lock(tx, [source, account_id])
     book.post(entry)
@@ -377,7 +377,7 @@ async def _post(tx: Tx, due: list[Credit], found: _Found, act: Act) -> None:
         employer_id = found.whose[account_id].employer_id
         needed[employer_id] = needed.get(employer_id, 0) + amount
     sources = await funding.sources_of(tx, needed, found.prefunded)
-    await funding.insist_on(tx, {sources[one]: amount for one, amount in needed.items()})
+    await funding.require(tx, {sources[one]: amount for one, amount in needed.items()})
     await asyncio.sleep(0)  # sorting takes some milliseconds, and so does freeing the checked lines
     due.sort(key=lambda credit: credit[0].int)
     async for piece in pieces(enumerate(due, 1)):

@@ -251,7 +251,7 @@ async def _look_at_data(settings: Settings) -> "list[Diagnosis]":
     from carteira.kit.db.engine import open_database
 
     if settings.database_url is None:
-        return [keys.not_looked_at("DATABASE_URL não está definida e nenhum `carteira run` desta pasta está no ar.")]
+        return [keys.not_checked("DATABASE_URL não está definida e nenhum `carteira run` desta pasta está no ar.")]
     url = settings.database()
     try:
         async with open_database(url) as database:
@@ -260,4 +260,4 @@ async def _look_at_data(settings: Settings) -> "list[Diagnosis]":
         sentence = errors.sentence_of(error, url)
         if sentence is None:
             raise
-        return [keys.not_looked_at(sentence)]
+        return [keys.not_checked(sentence)]

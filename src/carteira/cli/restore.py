@@ -142,7 +142,7 @@ def dump(
     address = DatabaseAddress.parse(settings.owner_database())
     plan = _planned(settings, key, _Asked(set_id, None, CopyForm.LOGICAL, keys, unsigned))
     _confirm([f"um banco de dados: {address.place}"], plan, yes=yes)
-    _insist_on_empty(address.conninfo, address.place)
+    _require_empty(address.conninfo, address.place)
     with bars() as tell:
         restoring.load_dump(plan.config, plan.manifest, key, Programs(address, settings.backup_programs), tell("dump"))
     out.print("Depois: carteira migrate, e carteira restore stores.", highlight=False)
@@ -242,7 +242,7 @@ def _planned(settings: Settings, key: "PrivateKey", asked: _Asked) -> Plan:
     if manifest.signature or not asked.unsigned:
         packed = None if asked.keys is None else asked.keys.read_bytes()
         ring = signing.ring_of(settings) if packed is None else signing.ring_in(packed, key, settings)
-        signing.insist(manifest, ring)
+        signing.require_signature(manifest, ring)
     until, form = asked.until, asked.form
     if until is not None and until.tzinfo is None:
         until = until.replace(tzinfo=UTC)
@@ -271,7 +271,7 @@ def _confirm(targets: list[str], plan: Plan, *, yes: bool) -> None:
         raise typer.Exit(1)
 
 
-def _insist_on_empty(conninfo: str, where: str) -> None:
+def _require_empty(conninfo: str, where: str) -> None:
     import psycopg
 
     query = "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')"

@@ -69,7 +69,7 @@ def restore_home(  # noqa: PLR0913 - what, out of what, to where
     home.acquire()
     try:
         server = PostgresServer(home, {})
-        _insist_on_version(manifest, server)
+        _require_version(manifest, server)
         programs = Programs(DatabaseAddress.parse("postgresql://localhost/none"), server.placement.programs)
         data, laid = server.placement.data, folder / "restored"
         if not laid.exists():
@@ -91,7 +91,7 @@ def restore_home(  # noqa: PLR0913 - what, out of what, to where
         home.release()
 
 
-def _insist_on_version(manifest: Manifest, server: PostgresServer) -> None:
+def _require_version(manifest: Manifest, server: PostgresServer) -> None:
     said = subprocess.run(  # noqa: S603 - argv is ours
         [str(server.placement.programs / "postgres"), "--version"], capture_output=True, text=True, check=True
     ).stdout.split()[-1]

@@ -227,7 +227,7 @@ async def get_score(request: Request, cpf: PathCpf, who: ReadsB) -> ScoreOut:
     summary="Quem leu a base A",
     dependencies=[looks("credit_accesses_read")],
 )
-async def get_accesses(  # noqa: PLR0913, PLR0917 - a route's parameters are its contract
+async def get_accesses(
     request: Request,
     cpf: PathCpf,
     tx: ReadTxDep,

@@ -17,7 +17,7 @@ from carteira.settings import Settings
 AREA = "backup"
 
 
-async def look(settings: Settings) -> AsyncIterator[Diagnosis]:
+async def check(settings: Settings) -> AsyncIterator[Diagnosis]:
     """Check what the settings say about backups. Raises what the places and PostgreSQL's programs raise."""
     if settings.environment == "development" and settings.backup_url is None:
         return

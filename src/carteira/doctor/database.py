@@ -7,7 +7,7 @@ import psycopg
 
 from carteira import database_state, demo, schema
 from carteira.doctor import keys
-from carteira.doctor.findings import Diagnosis, fail, ok, told, warn
+from carteira.doctor.findings import Diagnosis, fail, finding_of, ok, warn
 from carteira.doctor.machine import OFFSETS, ZONE
 from carteira.kit.db import rights
 from carteira.kit.db.address import DatabaseAddress
@@ -48,7 +48,7 @@ SELECT EXISTS (SELECT FROM users JOIN roles ON roles.id = users.role_id
 """
 
 
-async def look(settings: Settings, database: Database) -> AsyncIterator[Diagnosis]:
+async def check(settings: Settings, database: Database) -> AsyncIterator[Diagnosis]:
     """Check the server and its schema. Raises as `Database.transaction`."""
     async with database.transaction() as tx:
         before = clock.now()
@@ -133,7 +133,7 @@ async def _of_service(settings: Settings, database: Database) -> Diagnosis:
     try:
         await watch.ready()
     except NotReady as refused:
-        return told(AREA, "fail", str(refused), "confira DATABASE_URL")
+        return finding_of(AREA, "fail", str(refused), "confira DATABASE_URL")
     finally:
         watch.close()
     return ok(AREA, "serve: sessões e direitos")
@@ -156,16 +156,16 @@ async def _revision(tx: Tx) -> Diagnosis:
     return fail(AREA, text, "instale a versão da Carteira que o migrou")
 
 
-async def look_at_replica(settings: Settings) -> AsyncIterator[Diagnosis]:
+async def check_replica(settings: Settings) -> AsyncIterator[Diagnosis]:
     """Check whether the replica of `DATABASE_READ_URL` follows the database of `DATABASE_URL`. Raises as the driver."""
     replica = settings.replica()
     if replica is None:
         return
     address = DatabaseAddress.parse(replica.url)
-    told = [await _identity_of(DatabaseAddress.parse(settings.database())), await _identity_of(address)]
-    if told[0][0] != told[1][0]:
+    finding_of = [await _identity_of(DatabaseAddress.parse(settings.database())), await _identity_of(address)]
+    if finding_of[0][0] != finding_of[1][0]:
         yield fail(REPLICA_AREA, f"{address.place} segue outro PostgreSQL", "aponte DATABASE_READ_URL para uma réplica")
-    elif not told[1][1]:
+    elif not finding_of[1][1]:
         yield warn(REPLICA_AREA, f"{address.place} é o principal agora", "use target_session_attrs=prefer-standby")
     else:
         yield ok(REPLICA_AREA, address.place)
@@ -180,7 +180,7 @@ async def _identity_of(address: DatabaseAddress) -> tuple[int, bool]:
     return row[0], row[1]
 
 
-def look_as_owner(settings: Settings) -> list[Diagnosis]:
+def check_as_owner(settings: Settings) -> list[Diagnosis]:
     """Check whether the role of `MIGRATION_DATABASE_URL` can migrate and grant; nothing where it is not set.
 
     Raises:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
 from carteira.doctor import backups, database, keys, machine, machines, services
-from carteira.doctor.findings import Diagnosis, fail, ok, told
+from carteira.doctor.findings import Diagnosis, fail, finding_of, ok
 from carteira.kit.db.engine import open_database
 from carteira.settings import Settings
 
@@ -28,18 +28,18 @@ Explain = Callable[[BaseException, str | None], str | None]
 async def examine(settings: Settings, explain: Explain) -> list[Diagnosis]:
     """Check everything that the settings name."""
     found = [ok("configuração", f"ENVIRONMENT={settings.environment}")]
-    found += list(machine.look(settings))
+    found += list(machine.check(settings))
     found += list(keys.key_files(settings))
     looks: list[tuple[str, Callable[[], Awaitable[list[Diagnosis]]]]] = [
-        (database.AREA, lambda: _look_at_database(settings)),
-        (database.OWNER_AREA, lambda: asyncio.to_thread(database.look_as_owner, settings)),
-        (database.REPLICA_AREA, lambda: _all(database.look_at_replica(settings))),
-        (machines.AREA, lambda: machines.look(settings)),
-        ("redis", lambda: _all(services.look_at_redis(settings))),
-        ("armazenamento", lambda: _all(services.look_at_storage(settings))),
-        (backups.AREA, lambda: _all(backups.look(settings))),
-        ("antivírus", lambda: _all(services.look_at_scanner(settings))),
-        ("e-mail", lambda: asyncio.to_thread(lambda: list(services.look_at_mail(settings)))),
+        (database.AREA, lambda: _check_database(settings)),
+        (database.OWNER_AREA, lambda: asyncio.to_thread(database.check_as_owner, settings)),
+        (database.REPLICA_AREA, lambda: _all(database.check_replica(settings))),
+        (machines.AREA, lambda: machines.check(settings)),
+        ("redis", lambda: _all(services.check_redis(settings))),
+        ("armazenamento", lambda: _all(services.check_storage(settings))),
+        (backups.AREA, lambda: _all(backups.check(settings))),
+        ("antivírus", lambda: _all(services.check_scanner(settings))),
+        ("e-mail", lambda: asyncio.to_thread(lambda: list(services.check_mail(settings)))),
         ("endereços", lambda: _addresses(settings)),
     ]
     for area, take in looks:
@@ -59,14 +59,14 @@ async def _taken(
         sentence = explain(error, None if url is None else url.get_secret_value())
         sentence = sentence or f"não responde como devia ({type(error).__name__}. {error})"
         sentence = sentence.replace("DATABASE_URL", name)
-        return [told(area, "fail", sentence, ADVICE.get(area))]
+        return [finding_of(area, "fail", sentence, ADVICE.get(area))]
 
 
 async def _all(findings: AsyncIterator[Diagnosis]) -> list[Diagnosis]:
     return [finding async for finding in findings]
 
 
-async def _look_at_database(settings: Settings) -> list[Diagnosis]:
+async def _check_database(settings: Settings) -> list[Diagnosis]:
     if settings.database_url is None:
         return [
             fail(
@@ -76,11 +76,11 @@ async def _look_at_database(settings: Settings) -> list[Diagnosis]:
             )
         ]
     async with open_database(settings.database()) as opened:
-        return await _all(database.look(settings, opened))
+        return await _all(database.check(settings, opened))
 
 
 async def _addresses(settings: Settings) -> list[Diagnosis]:
     looks: Iterable[Awaitable[Diagnosis]] = (
-        services.look_at_address(name, url) for name, url in services.addresses(settings).items()
+        services.check_address(name, url) for name, url in services.addresses(settings).items()
     )
     return list(await asyncio.gather(*looks))

@@ -33,7 +33,7 @@ def fail(area: str, text: str, advice: str | None = None) -> Diagnosis:
     return Diagnosis(area, "fail", text, advice)
 
 
-def told(area: str, level: Level, sentence: str, advice: str | None = None) -> Diagnosis:
+def finding_of(area: str, level: Level, sentence: str, advice: str | None = None) -> Diagnosis:
     """Return a finding from a sentence: what follows its colon is the advice, or else the default advice."""
     text, _, said = sentence.partition(": ")
     return Diagnosis(area, level, text.removesuffix("."), said.removesuffix(".") or advice)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from carteira import credit, documents, identity, webhooks
 from carteira.backup.ages import OLD_KEY, OLD_TOKENS_KEY
-from carteira.doctor.findings import Diagnosis, fail, ok, told, warn
+from carteira.doctor.findings import Diagnosis, fail, finding_of, ok, warn
 from carteira.key_rings import RINGS, fault_of, rings_on
 from carteira.kit.db.engine import Database
 from carteira.kit.security.sealing import Sealer
@@ -24,7 +24,7 @@ def key_files(settings: Settings) -> Iterator[Diagnosis]:
             yield ok(AREA, f"{ring.name}: {path} é feito na primeira partida")
             continue
         if fault is not None:
-            found = told(AREA, "fail", fault, f"dê a este usuário o direito de ler {path}")
+            found = finding_of(AREA, "fail", fault, f"dê a este usuário o direito de ler {path}")
             yield replace(found, text=f"{ring.name}: {found.text}")
             continue
         look = ring.look(path)
@@ -59,9 +59,11 @@ def _processor_secrets(settings: Settings) -> Iterator[Diagnosis]:
         yield ok(AREA, "jwt: JWT_SECRET")
 
 
-def not_looked_at(sentence: str) -> Diagnosis:
+def not_checked(sentence: str) -> Diagnosis:
     """Return the finding that the sealed data were not checked, and why."""
-    found = told(AREA, "fail", sentence, "defina DATABASE_URL; carteira keys check --files confere só os arquivos")
+    found = finding_of(
+        AREA, "fail", sentence, "defina DATABASE_URL; carteira keys check --files confere só os arquivos"
+    )
     return replace(found, text=f"não foi conferido se as chaves abrem o que o banco de dados guarda: {found.text}")
 
 

@@ -22,7 +22,7 @@ _LITTLE, _NONE = 2_048 * _MIB, 256 * _MIB
 _SPARE_FILES = 1_024
 
 
-def look(settings: Settings) -> Iterator[Diagnosis]:
+def check(settings: Settings) -> Iterator[Diagnosis]:
     """Make all checks of the machine."""
     yield _system()
     yield _zone_data()

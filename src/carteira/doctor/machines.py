@@ -1,14 +1,14 @@
 """Checks the other machines: whether processes that serve from the same database use the same settings and stores."""
 
 from carteira import sharing
-from carteira.doctor.findings import Diagnosis, Level, ok, told
+from carteira.doctor.findings import Diagnosis, Level, finding_of, ok
 from carteira.kit.db.engine import open_database
 from carteira.settings import Settings
 
 AREA = "outras máquinas"
 
 
-async def look(settings: Settings) -> list[Diagnosis]:
+async def check(settings: Settings) -> list[Diagnosis]:
     """Compare them; no finding where no database is set. Raises as `Database.transaction`."""
     if settings.database_url is None:
         return []
@@ -16,7 +16,7 @@ async def look(settings: Settings) -> list[Diagnosis]:
     async with open_database(settings.database()) as database:
         found = await sharing.others(database)
     level: Level = "warn" if settings.environment == "development" else "fail"
-    if differing := [told(AREA, level, sentence) for sentence in sharing.differing(settings, mine, found)]:
+    if differing := [finding_of(AREA, level, sentence) for sentence in sharing.differing(settings, mine, found)]:
         return differing
     addresses = sorted({other.address for other in found})
     if not addresses:

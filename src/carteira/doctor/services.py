@@ -23,7 +23,7 @@ _CERTIFICATE_DAYS = 21
 _PORTS = {"http": 80, "https": 443}
 
 
-async def look_at_redis(settings: Settings) -> AsyncIterator[Diagnosis]:
+async def check_redis(settings: Settings) -> AsyncIterator[Diagnosis]:
     """Check whether Redis answers, stores what it is given, and has the same time. Raises as the client."""
     url = settings.redis()
     if url is None:
@@ -45,7 +45,7 @@ async def look_at_redis(settings: Settings) -> AsyncIterator[Diagnosis]:
         await client.aclose()
 
 
-async def look_at_storage(settings: Settings) -> AsyncIterator[Diagnosis]:
+async def check_storage(settings: Settings) -> AsyncIterator[Diagnosis]:
     """Check DynamoDB's table and documents' storage, if their modules are on."""
     if "credit" in settings.modules:
         table = f"tabela {settings.credit_table}"
@@ -72,7 +72,7 @@ def _folder(settings: Settings, folder: Path) -> Diagnosis:
     return warn("documentos", f"{folder} não existe", "é feita na partida, se puder ser")
 
 
-def look_at_mail(settings: Settings) -> Iterator[Diagnosis]:
+def check_mail(settings: Settings) -> Iterator[Diagnosis]:
     """Greet the mail server, with TLS and sign-in as for an e-mail, and send none.
 
     Raises:
@@ -111,7 +111,7 @@ def addresses(settings: Settings) -> dict[str, str]:
     return {name: url for name, url in known.items() if url}
 
 
-async def look_at_address(name: str, url: str) -> Diagnosis:
+async def check_address(name: str, url: str) -> Diagnosis:
     """Connect to an address, with TLS where it says so, and check its certificate's remaining validity."""
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
@@ -136,7 +136,7 @@ async def look_at_address(name: str, url: str) -> Diagnosis:
     return ok("endereços", f"{name}: {host}, certificado até {ends:%d/%m/%Y}")
 
 
-async def look_at_scanner(settings: Settings) -> AsyncIterator[Diagnosis]:
+async def check_scanner(settings: Settings) -> AsyncIterator[Diagnosis]:
     """Check whether the malware scanner answers, where it is required."""
     if settings.malware_scan != "required" or settings.clamd_url is None:
         return

@@ -129,7 +129,7 @@ def _other_photo(head: bytes) -> bytes | None:
     return next((name for sign, name in signs.items() if head.startswith(sign)), None)
 
 
-def insist_on_claim(content_type: str, *, file_name: str, media_type: str) -> None:
+def require_claim(content_type: str, *, file_name: str, media_type: str) -> None:
     """Require that a file's kind matches its name's extension and its part's media type, if these are known.
 
     Raises:

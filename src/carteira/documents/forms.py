@@ -84,7 +84,7 @@ class _Parts:
     def _on_end(self) -> None:
         self.ended = True
 
-    def insist_on_end(self) -> None:
+    def require_end(self) -> None:
         """Refuse a truncated form."""
         if not self.ended:
             raise FormUnreadable
@@ -202,7 +202,7 @@ async def read_form(
         async for chunk in body:
             for part in parts.take(chunk):
                 await reader.take(part)
-        parts.insist_on_end()
+        parts.require_end()
         return Form(reader.fields(), await reader.upload.finish() if reader.upload else None)
     except BaseException as error:
         if reader.upload is not None:

@@ -21,14 +21,14 @@ def blueprint(vault: Vault) -> Blueprint:
 
     @jobs.periodic(cron="17 * * * *")
     @jobs.task(name="remove_orphans", queueing_lock="documents.remove_orphans", pass_context=True)
-    async def remove_orphans(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
+    async def remove_orphans(context: JobContext, timestamp: int) -> None:
         """Remove orphans of uploads whose server died, every hour."""
         database: Database = context.additional_context["database"]
         await maintenance.remove_orphans(database, vault.storage)
 
     @jobs.periodic(cron="0 12 * * *")
     @jobs.task(name="remind_expiring", queueing_lock="documents.remind_expiring", pass_context=True)
-    async def remind_expiring(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
+    async def remind_expiring(context: JobContext, timestamp: int) -> None:
         """Emit reminders of expiring documents, every day at nine in São Paulo, in short transactions."""
         database: Database = context.additional_context["database"]
         while True:

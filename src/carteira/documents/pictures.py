@@ -17,7 +17,7 @@ PNG, JPEG = "image/png", "image/jpeg"
 MAX_PIXELS = 100_000_000
 
 
-def _insist_on_size(width: int, height: int) -> None:
+def _require_size(width: int, height: int) -> None:
     if not (width and height):
         raise FileBroken
     if width * height > MAX_PIXELS:
@@ -117,7 +117,7 @@ class PngInspector:
         width, height, depth, colour = struct.unpack(">IIBB", body[:10])
         if depth not in self._DEPTHS.get(colour, ()):
             raise FileBroken
-        _insist_on_size(width, height)
+        _require_size(width, height)
 
     def _keep_text(self, body: bytes) -> None:
         """Return a chunk of text or Exif without positions."""
@@ -227,7 +227,7 @@ class JpegInspector:
             if len(content) < 6:  # noqa: PLR2004 - precision, height, width, components
                 raise FileBroken
             _, height, width = struct.unpack(">BHH", content[:5])
-            _insist_on_size(width, height)
+            _require_size(width, height)
             self._has_frame = True
         if marker == self._SCAN and not self._has_frame:
             raise FileBroken

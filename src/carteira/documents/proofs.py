@@ -20,7 +20,7 @@ async def make(tx: Tx, vault: Vault, user_id: UUID, document_id: UUID) -> tuple[
         ProofNeedsFile: it has no file.
         DocumentRefused: an operator refused it.
     """
-    await service.insist_on_provable(tx, user_id, document_id)
+    await service.require_provable(tx, user_id, document_id)
     return links.sign(vault.ring, "proof", user_id, document_id)
 
 

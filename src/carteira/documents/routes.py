@@ -271,7 +271,7 @@ async def list_versions(document_id: UUID, tx: ReadTxDep, who: Who) -> Page[Vers
 
 
 @router.post("/{document_id}/link", summary="Pedir o link do arquivo")
-async def make_link(  # noqa: PLR0913, PLR0917 - FastAPI passes them by name
+async def make_link(
     document_id: UUID,
     request: Request,
     tx: TxDep,

@@ -391,7 +391,7 @@ async def open_file(tx: Tx, ring: MasterKeyRing, user_id: UUID, document_id: UUI
     return OpenedFile(row.file_name, row.content_type, row.size, row.segments, version_id, sealer)
 
 
-async def insist_on_provable(tx: Tx, user_id: UUID, document_id: UUID) -> None:
+async def require_provable(tx: Tx, user_id: UUID, document_id: UUID) -> None:
     """Require that a person's document may be proved to others.
 
     Raises:

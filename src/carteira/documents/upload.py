@@ -82,7 +82,7 @@ class Upload:
 
     def _recognise(self) -> Inspector:
         inspector = content.sniff(bytes(self._clear[: content.SNIFFED_BYTES]))
-        content.insist_on_claim(inspector.content_type, file_name=self._file_name, media_type=self._media_type)
+        content.require_claim(inspector.content_type, file_name=self._file_name, media_type=self._media_type)
         self._clear[:] = inspector.feed(bytes(self._clear))
         return inspector
 

@@ -182,8 +182,8 @@ class Supervisor:
                 child.start(self._forks)
                 self._tell("started", child.app.name)
             while not self._stopping:
-                self._look_after_servers()
-                self._look_after_children()
+                self._check_servers()
+                self._check_children()
                 self._wait()
         finally:
             try:
@@ -218,7 +218,7 @@ class Supervisor:
     def _handle_signal(self, _number: int, _frame: FrameType | None) -> None:
         self.request_stop()
 
-    def _look_after_children(self) -> None:
+    def _check_children(self) -> None:
         for child in self._children:
             status = None if child.handle is None else child.handle.poll()
             if self._stopping or status is None:
@@ -230,7 +230,7 @@ class Supervisor:
             child.start(self._forks)
             self._tell("restarted", child.app.name)
 
-    def _look_after_servers(self) -> None:
+    def _check_servers(self) -> None:
         for name in self._servers.watch() if self._servers else []:
             assert self._servers is not None
             backoff = self._server_backoffs.setdefault(name, _Backoff())

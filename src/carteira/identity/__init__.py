@@ -59,7 +59,7 @@ from carteira.identity.passkeys.service import registration_options as passkey_r
 from carteira.identity.passkeys.service import remove as remove_passkey
 from carteira.identity.passkeys.service import rename as rename_passkey
 from carteira.identity.passkeys.service import sign_in as passkey_sign_in
-from carteira.identity.proof.service import CpfFollower, insist_on_proof, proven_among, proven_cpf
+from carteira.identity.proof.service import CpfFollower, proven_among, proven_cpf, require_proof
 from carteira.identity.public_address import BaseDep, SiteDep
 from carteira.identity.recovery.service import ask as ask_recovery
 from carteira.identity.recovery.service import reset as reset_password
@@ -253,7 +253,6 @@ __all__ = [
     "give_consent",
     "give_cookie",
     "holders_of",
-    "insist_on_proof",
     "invite_administrator",
     "is_own",
     "keep_an_administrator",
@@ -283,6 +282,7 @@ __all__ = [
     "require_client_not_above",
     "require_may_grant",
     "require_not_above",
+    "require_proof",
     "reset_password",
     "revoke_session",
     "rotate_sealing_key",

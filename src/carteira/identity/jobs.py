@@ -189,7 +189,7 @@ def _add_upkeep(blueprint: Blueprint, config: IdentityConfig) -> None:
 
     @blueprint.periodic(cron=f"30 {(config.export.hour + _HOURS_BEHIND) % 24} * * *")
     @blueprint.task(name="export_users", queueing_lock="identity.export_users", pass_context=True)
-    async def export_users(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
+    async def export_users(context: JobContext, timestamp: int) -> None:
         if config.export.days_kept:
             database: Database = context.additional_context["database"]
             name = await export_daily(database, config.home / "exports", config.export)
@@ -200,7 +200,7 @@ def _add_upkeep(blueprint: Blueprint, config: IdentityConfig) -> None:
 
     @blueprint.periodic(cron="15 6 * * *")
     @blueprint.task(name="forget_old", queueing_lock="identity.forget_old", pass_context=True)
-    async def forget_old(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
+    async def forget_old(context: JobContext, timestamp: int) -> None:
         database: Database = context.additional_context["database"]
         async with database.transaction() as tx:
             await invitations.forget_old(tx)
@@ -219,7 +219,7 @@ def _add_erasures(blueprint: Blueprint, config: IdentityConfig) -> None:
 
     @blueprint.periodic(cron="23 * * * *")
     @blueprint.task(name="confirm_erasures", queueing_lock="identity.confirm_erasures", pass_context=True)
-    async def confirm_erasures(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
+    async def confirm_erasures(context: JobContext, timestamp: int) -> None:
         if config.erasure_journal is not None:
             await people.confirm_erasures(context.additional_context["database"], config.erasure_journal())
 
@@ -229,7 +229,7 @@ def _add_answers(blueprint: Blueprint, config: IdentityConfig) -> None:
 
     @blueprint.periodic(cron="20 6 * * *")
     @blueprint.task(name="forget_answers", queueing_lock="identity.forget_answers", pass_context=True)
-    async def forget_answers(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
+    async def forget_answers(context: JobContext, timestamp: int) -> None:
         database: Database = context.additional_context["database"]
         await idempotency.forget_answers(database, days=config.answer_days_kept)
 
@@ -239,11 +239,11 @@ def _add_audit(blueprint: Blueprint, config: IdentityConfig) -> None:
 
     @blueprint.periodic(cron="0 6 * * *")
     @blueprint.task(name="verify_audit", queueing_lock="identity.verify_audit", pass_context=True)
-    async def verify_audit(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
+    async def verify_audit(context: JobContext, timestamp: int) -> None:
         database: Database = context.additional_context["database"]
         await audit_checks.verify(database, whole=await audit_checks.is_due(database))
 
     @blueprint.periodic(cron="10 6 * * *")
     @blueprint.task(name="forget_audit", queueing_lock="identity.forget_audit", pass_context=True)
-    async def forget_audit(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
+    async def forget_audit(context: JobContext, timestamp: int) -> None:
         await audit_checks.forget_old(context.additional_context["database"], years=config.audit_years_kept)

@@ -10,7 +10,7 @@ blueprint = Blueprint()
 
 @blueprint.periodic(cron="* * * * * */30")
 @blueprint.task(name="expire_holds", queueing_lock="ledger.expire_holds", pass_context=True)
-async def expire_holds(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
+async def expire_holds(context: JobContext, timestamp: int) -> None:
     """Release expired holds, every half minute, in short transactions."""
     database: Database = context.additional_context["database"]
     while True:
@@ -21,7 +21,7 @@ async def expire_holds(context: JobContext, timestamp: int) -> None:  # noqa: AR
 
 @blueprint.periodic(cron="* * * * * */30")
 @blueprint.task(name="roll_up", queueing_lock="ledger.roll_up", pass_context=True)
-async def roll_up(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
+async def roll_up(context: JobContext, timestamp: int) -> None:
     """Roll the system accounts' balances up, every half minute."""
     database: Database = context.additional_context["database"]
     async with database.transaction() as tx:
@@ -30,7 +30,7 @@ async def roll_up(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 
 
 @blueprint.periodic(cron="40 5 * * *")  # 2:40 in São Paulo
 @blueprint.task(name="reconcile", queueing_lock="ledger.reconcile", lock="ledger.checks", pass_context=True)
-async def reconcile(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
+async def reconcile(context: JobContext, timestamp: int) -> None:
     """Compare balances with postings, daily: what is new, and each week the whole."""
     database: Database = context.additional_context["database"]
     await checks.reconcile(database, whole=await checks.is_due(database, "reconcile"))
@@ -38,7 +38,7 @@ async def reconcile(context: JobContext, timestamp: int) -> None:  # noqa: ARG00
 
 @blueprint.periodic(cron="50 5 * * *")
 @blueprint.task(name="verify", queueing_lock="ledger.verify", lock="ledger.checks", pass_context=True)
-async def verify(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
+async def verify(context: JobContext, timestamp: int) -> None:
     """Verify the hash chain, daily: what is new, and each week the whole."""
     database: Database = context.additional_context["database"]
     await checks.verify(database, whole=await checks.is_due(database, "verify"))

@@ -43,7 +43,7 @@ def dynamic(location: str, *, name: str, city: str) -> str:
     return _written(((_GUI, PIX), (_LOCATION, location)), name, city, _NO_TXID, once=True)
 
 
-def insist_on_location(location: str) -> None:
+def require_location(location: str) -> None:
     """Require that a code can be written for the location of a provider's charge.
 
     Raises:

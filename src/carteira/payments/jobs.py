@@ -40,7 +40,7 @@ def make_blueprint(payments: Payments) -> Blueprint:
 
     @blueprint.periodic(cron="* * * * * */30")
     @blueprint.task(name="poll", queueing_lock="payments.poll", lock="payments.poll", pass_context=True)
-    async def poll(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
+    async def poll(context: JobContext, timestamp: int) -> None:
         """Read the provider's list, create missing charges, emit events of expired ones, request returns."""
         try:
             await go_round(context.additional_context["database"], payments)
@@ -54,14 +54,14 @@ def make_blueprint(payments: Payments) -> Blueprint:
 def _add_daily(blueprint: Blueprint, payments: Payments) -> None:
     @blueprint.periodic(cron="30 7 * * *")
     @blueprint.task(name="reconcile", queueing_lock="payments.reconcile", lock="payments.poll", pass_context=True)
-    async def reconcile(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
+    async def reconcile(context: JobContext, timestamp: int) -> None:
         """Compare the last days with the provider's list, daily; a failure is repeated the next day."""
         if payments.config.provider is not None:
             await reconciliation.compare_last_days(context.additional_context["database"], payments)
 
     @blueprint.periodic(cron="0 8 * * *")
     @blueprint.task(name="sweep_returns", queueing_lock="payments.sweep", lock="payments.poll", pass_context=True)
-    async def sweep_returns(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
+    async def sweep_returns(context: JobContext, timestamp: int) -> None:
         """Find returns by banks of older payments, daily."""
         if payments.config.provider is not None:
             await receiving.sweep_returns(context.additional_context["database"], payments)

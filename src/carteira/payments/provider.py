@@ -221,7 +221,7 @@ def _cob(content: object) -> Cob:
     members = _members(content)
     location = _text(members.get("location") or _members(members.get("loc")).get("location"))
     amount = _centavos(_members(members.get("valor")).get("original"))
-    brcode.insist_on_location(location)  # each display of the charge writes a code from it
+    brcode.require_location(location)  # each display of the charge writes a code from it
     return Cob(_text(members.get("txid")), amount, _text(members.get("status")), location)
 
 

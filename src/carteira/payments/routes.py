@@ -159,7 +159,7 @@ async def get_received(e2eid: E2eIdPath, tx: ReadTxDep, who: Reader) -> Received
     dependencies=[acts("payment_returned")],
 )
 @idempotent(status=201)
-async def return_payment(  # noqa: PLR0913, PLR0917 - what FastAPI hands a route
+async def return_payment(
     e2eid: E2eIdPath,
     body: PaymentReturnIn,
     tx: TxDep,

@@ -17,7 +17,7 @@ CLOSER = Actor("job", "resellers.close_due_months")
 
 @blueprint.periodic(cron="20 * * * *")
 @blueprint.task(name="close_due_months", queueing_lock="resellers.close_due_months", pass_context=True)
-async def close_due_months(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
+async def close_due_months(context: JobContext, timestamp: int) -> None:
     """Close every due month, each in its own transaction; months with pending purchases wait, and are reported."""
     await close_all_due(context.additional_context["database"])
 

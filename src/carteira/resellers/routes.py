@@ -103,7 +103,7 @@ PurchaseLines = Annotated[BulkLines, Depends(_purchase_lines)]
     dependencies=[acts("purchases_registered_in_bulk")],
 )
 @idempotent(payload=lambda arguments: arguments["lines"].lines)
-async def register_purchases(  # noqa: PLR0913, PLR0917 - a route's parameters are its contract
+async def register_purchases(
     lines: PurchaseLines,
     tx: TxDep,
     who: Who,
@@ -133,7 +133,7 @@ async def preview_purchases(
 
 
 @purchases.get("", summary="Compras e o seu cashback", dependencies=[polled(), looks("purchases_listed")])
-async def list_purchases(  # noqa: PLR0913, PLR0917 - a route's parameters are its contract
+async def list_purchases(
     tx: ReadTxDep,
     who: Who,
     month: BusinessMonth | None = None,

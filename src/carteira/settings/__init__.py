@@ -445,7 +445,7 @@ class Settings(BackupSettings, ExportSettings, PixSettings, StoreSettings, Traci
             raise InsecureProduction("; ".join(wrong))
         return self
 
-    def limits_not_said(self) -> list[str]:
+    def unset_limits(self) -> list[str]:
         """Return the names of the limits that are not set, of modules that are on."""
         on = {*self.modules, "ledger"}
         names = [f"{what}_{name}" for name, module in LIMITS.items() if module in on for what in ("limit", "daily")]

@@ -140,7 +140,7 @@ def _unset(settings: "Settings") -> Iterator[str]:
     for name in _needed(settings):
         if getattr(settings, name) is None:
             yield f"{name.upper()} precisa ser definida" + (f" ({_HOW[name]})" if name in _HOW else "")
-    for name in settings.limits_not_said():
+    for name in settings.unset_limits():
         kind = "uma porcentagem inteira" if name == "limit_tiers" else "um número de centavos"
         yield f"{name.upper()} precisa ser definida ({kind}, ou none)"
     for name in ("google", "meta", "govbr"):

@@ -142,7 +142,7 @@ class TracingSettings(BaseSettings):
         return TracingConfig(
             endpoint=url,
             protocol=self.otel_exporter_otlp_protocol,
-            headers=self._said_beside(),
+            headers=self._headers_of(),
             ratio={"always_on": 1.0, "always_off": 0.0}.get(sampler, self.otel_traces_sampler_arg),
             heeds_parent=self.otel_traces_sampler.startswith("parentbased_"),
             resource={
@@ -154,7 +154,7 @@ class TracingSettings(BaseSettings):
             },
         )
 
-    def _said_beside(self) -> dict[str, str]:
+    def _headers_of(self) -> dict[str, str]:
         """Return an export's headers, with lower-case names, as gRPC requires."""
         headers = {}
         if self.elastic_secret_token is not None:

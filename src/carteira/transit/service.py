@@ -162,7 +162,7 @@ async def recharge(tx: Tx, user_id: UUID, card_number: str, amount: int, *, acto
         CardNotActive: it is blocked or cancelled.
     """
     (card,) = await own_cards(tx, user_id, [card_number])
-    _insist_active(card)
+    _require_active(card)
     book = await _put_on(tx, card, TOP_UP, amount, Act(actor))
     return book.account(card.account_id).balance
 
@@ -185,7 +185,7 @@ async def recharge_for_cash(tx: Tx, card_number: str, amount: int, act: Act) -> 
         MustWait, DailyCeilingReached: it exceeds the operator's limit.
     """
     (card,) = await _locked_cards(tx, [card_number])
-    _insist_active(card)
+    _require_active(card)
     summary = f"Recarregar {format_brl(amount)} em dinheiro no cartão de final {card_number[-4:]}"
     await act.weigh(tx, amount=amount, summary=summary, gains=Gains.of(card.user_id))
     book = await _put_on(tx, card, CASH, amount, act)
@@ -222,7 +222,7 @@ async def card_to_recharge(tx: Tx, user_id: UUID, card_number: str) -> UUID:
         CardNotActive: it is blocked or cancelled.
     """
     (card,) = await own_cards(tx, user_id, [card_number])
-    _insist_active(card)
+    _require_active(card)
     return card.id
 
 
@@ -236,7 +236,7 @@ async def recharge_paid(tx: Tx, card_id: UUID, amount: int, *, source: UUID, act
     card = await tx.get(TransportCard, card_id, with_for_update={"key_share": True}, populate_existing=True)
     if card is None:
         raise CardNotFound
-    _insist_active(card)
+    _require_active(card)
     book = await _put_on(tx, card, source, amount, act)
     return book.entries[0].id
 
@@ -285,7 +285,7 @@ async def debit(tx: Tx, user_id: UUID, card_number: str, amount: int, *, actor: 
         InsufficientBalance: it does not cover the amount.
     """
     (card,) = await own_cards(tx, user_id, [card_number])
-    _insist_active(card)
+    _require_active(card)
     book = await ledger.lock(tx, [card.account_id])
     entry = ledger.transfer("transit.debit", source=card.account_id, target=FARE_BOX, amount=amount)
     try:
@@ -299,7 +299,7 @@ async def debit(tx: Tx, user_id: UUID, card_number: str, amount: int, *, actor: 
     return book.account(card.account_id).balance
 
 
-def _insist_active(card: TransportCard) -> None:
+def _require_active(card: TransportCard) -> None:
     if card.status != "active":
         raise CardNotActive
 
@@ -342,7 +342,7 @@ async def cancel(tx: Tx, user_id: UUID, card_number: str, *, actor: Actor, move_
     named = [card_number] if move_balance_to is None else [card_number, move_balance_to]
     card, *targets = await own_cards(tx, user_id, named)
     for target in targets:
-        _insist_active(target)
+        _require_active(target)
     if card.status == "cancelled":
         if not targets:
             raise CardCancelled

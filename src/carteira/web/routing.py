@@ -35,16 +35,16 @@ class PageRoute(APIRoute):
             request.state.by_cookie = browser.principal
             try:
                 if request.method not in _SAFE:
-                    await self._insist_on_own_form(request)
+                    await self._require_own_form(request)
                 return await handler(request)
             finally:
                 await request.close()  # a form's files
 
         return handle
 
-    async def _insist_on_own_form(self, request: Request) -> None:
+    async def _require_own_form(self, request: Request) -> None:
         csrf.refuse_other_sites(request, PUBLIC_URL.of(request.app))
-        _insist_on_utf8(request)
+        _require_utf8(request)
         if self.takes_files and _has_file(request):
             return
         token = request.headers.get(csrf.HEADER) or (await request.form()).get(csrf.FIELD)
@@ -58,7 +58,7 @@ class UploadRoute(PageRoute):
     takes_files = True
 
 
-def _insist_on_utf8(request: Request) -> None:
+def _require_utf8(request: Request) -> None:
     """Refuse a form that names an encoding, as no browser does: some of them fail or yield no text.
 
     Raises:
@@ -79,7 +79,7 @@ def pages(module: str = "", *, route_class: type[PageRoute] = PageRoute) -> APIR
     Pages of an optional module exist only while it is on.
     """
 
-    async def insist_on_module(request: Request) -> None:
+    async def require_module(request: Request) -> None:
         if module not in renderer_of(request).config.modules:
             raise NotFound
 
@@ -87,5 +87,5 @@ def pages(module: str = "", *, route_class: type[PageRoute] = PageRoute) -> APIR
         route_class=route_class,
         include_in_schema=False,
         default_response_class=HTMLResponse,
-        dependencies=[Depends(insist_on_module)] if module else [],
+        dependencies=[Depends(require_module)] if module else [],
     )

@@ -25,7 +25,7 @@ def make_blueprint(sender_of: SenderOf, *, kept: timedelta) -> Blueprint:
 
     @blueprint.periodic(cron="* * * * *")
     @blueprint.task(name="look_after", queueing_lock="webhooks.look_after", pass_context=True)
-    async def look_after(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
+    async def look_after(context: JobContext, timestamp: int) -> None:
         """Queue stuck deliveries again, and disable endpoints with too many waiting ones."""
         database: Database = context.additional_context["database"]
         async with database.transaction() as tx:
@@ -34,7 +34,7 @@ def make_blueprint(sender_of: SenderOf, *, kept: timedelta) -> Blueprint:
 
     @blueprint.periodic(cron="50 6 * * *")
     @blueprint.task(name="forget_old", queueing_lock="webhooks.forget_old", pass_context=True)
-    async def forget_old(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
+    async def forget_old(context: JobContext, timestamp: int) -> None:
         """Delete deliveries past their retention, in short transactions."""
         database: Database = context.additional_context["database"]
         while True:

@@ -82,7 +82,7 @@ async def patch_webhook(
     summary="Trocar o segredo de um webhook",
     dependencies=[acts("webhook_secret_added"), step_up()],
 )
-async def add_webhook_secret(  # noqa: PLR0913, PLR0917 - FastAPI's parameters
+async def add_webhook_secret(
     webhook_id: UUID, body: WebhookSecretIn, tx: TxDep, who: Writer, keeping: KeepingDep, response: Response
 ) -> WebhookSecretOut:
     """Sorteia outro segredo, mostrado só desta vez; o anterior assina também por mais `overlap_hours`."""
@@ -98,7 +98,7 @@ async def test_webhook(webhook_id: UUID, tx: TxDep, who: Writer, keeping: Keepin
 
 
 @router.get(_ONE + "/deliveries", summary="Entregas de um webhook", dependencies=[_machines])
-async def list_deliveries(  # noqa: PLR0913, PLR0917 - FastAPI's parameters
+async def list_deliveries(
     webhook_id: UUID,
     tx: ReadTxDep,
     who: Reader,

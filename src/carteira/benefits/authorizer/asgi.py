@@ -47,7 +47,7 @@ from carteira.kit.ops import tracing
 from carteira.kit.ops.metrics import Tally
 from carteira.kit.ops.turns import Busy
 from carteira.kit.values.ids import uuid7
-from carteira.kit.web.edge import told_request_id
+from carteira.kit.web.edge import valid_request_id
 
 PATH: Final = "/transactions/authorizer"
 QUERY_PATH: Final = f"{PATH}/query"
@@ -192,7 +192,7 @@ class AuthorizerEndpoint:
                 "headers": [
                     (b"content-type", b"application/json"),
                     (b"content-length", b"%d" % len(body)),
-                    (b"x-request-id", (told_request_id(scope) or str(made)).encode()),
+                    (b"x-request-id", (valid_request_id(scope) or str(made)).encode()),
                 ],
             }
         )

@@ -164,7 +164,7 @@ async def delete_client(client_id: UUID, tx: TxDep, who: Writer, identity: Ident
     summary="Trocar a credencial de um cliente",
     dependencies=[acts("client_credential_added"), step_up()],
 )
-async def add_credential(  # noqa: PLR0913, PLR0917 - FastAPI's parameters
+async def add_credential(
     client_id: UUID, body: CredentialIn, tx: TxDep, who: Writer, identity: IdentityDep, response: Response
 ) -> NewCredentialOut:
     """Dá ao cliente um novo segredo, ou outra chave pública; a credencial anterior vale por mais `overlap_hours`."""

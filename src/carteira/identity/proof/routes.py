@@ -53,7 +53,7 @@ async def close_dispute(dispute_id: UUID, tx: TxDep, who: Prover) -> None:
     dependencies=[step_up(), acts("cpf_proven", "cpf_disputed")],
 )
 @idempotent()
-async def prove_cpf(  # noqa: PLR0913, PLR0917 - a route's parameters are its contract
+async def prove_cpf(
     user_id: UUID, body: CpfProofIn, tx: TxDep, who: Prover, identity: IdentityDep, desk: DeskDep
 ) -> object:
     """Registra que a pessoa e o documento foram vistos. Se outra conta só digitou este CPF, ele sai dela.

@@ -69,7 +69,7 @@ async def proven_cpf(tx: Tx, user_id: UUID) -> str | None:
     return await tx.scalar(select(User.cpf).where(User.id == user_id, User.cpf_proven_at.is_not(None)))
 
 
-async def insist_on_proof(tx: Tx, user_id: UUID) -> None:
+async def require_proof(tx: Tx, user_id: UUID) -> None:
     """Require that a person's CPF is proven, where an operation must be certain who acts.
 
     Raises:

@@ -56,7 +56,7 @@ async def begin(provider: ProviderName, identity: IdentityDep, base: BaseDep, cl
     responses={303: {"description": "De volta à página de onde o navegador partiu"}},
     dependencies=[public("signing in"), any_query("providers send more than is read of it")],
 )
-async def callback(  # noqa: PLR0913, PLR0917 - what a provider sends back
+async def callback(
     provider: ProviderName,
     identity: IdentityDep,
     base: BaseDep,

@@ -22,7 +22,7 @@ Action = Annotated[str | None, Query(pattern=r"^[a-z_.]{1,64}$", description="O 
 
 
 @router.get("/audit", summary="Auditoria", dependencies=[claims("audit:read"), looks(LOOK)])
-async def list_audit(  # noqa: PLR0913, PLR0917 - a route's parameters are its contract
+async def list_audit(
     tx: ReadTxDep,
     period: PeriodDep,
     actor: Annotated[UUID | None, Query(description="Quem fez")] = None,

@@ -216,7 +216,7 @@ async def get_user(user_id: UUID, tx: ReadTxDep, who: Who) -> UserOut:
     return UserOut.of(view, show_cpf=may_see_cpf(who, user_id))
 
 
-async def _change(  # noqa: PLR0913, PLR0917 - what the two routes were given
+async def _change(
     identity: Runtime, desk: Desk, client: Client, who: Principal, user_id: UUID, body: UserPut | UserPatch
 ) -> object:
     done = await by_operator.change(identity, desk, client.address, who, user_id, body)
@@ -232,7 +232,7 @@ async def _change(  # noqa: PLR0913, PLR0917 - what the two routes were given
     responses=TWO_FOR_CONTACTS,
     dependencies=[acts("user_changed")],
 )
-async def put_user(  # noqa: PLR0913, PLR0917 - FastAPI passes them by name
+async def put_user(
     user_id: UUID, body: UserPut, who: Who, identity: IdentityDep, client: ClientDep, desk: DeskDep
 ) -> object:
     """Altera os dados de si mesmo, ou de outro com a permissão `users:write`. E-mail e telefone: como em PATCH."""
@@ -246,7 +246,7 @@ async def put_user(  # noqa: PLR0913, PLR0917 - FastAPI passes them by name
     responses=TWO_FOR_CONTACTS,
     dependencies=[acts("user_changed")],
 )
-async def patch_user(  # noqa: PLR0913, PLR0917 - FastAPI passes them by name
+async def patch_user(
     user_id: UUID, body: UserPatch, who: Who, identity: IdentityDep, client: ClientDep, desk: DeskDep
 ) -> object:
     """Altera só os campos enviados.
@@ -286,7 +286,7 @@ async def delete_sessions(user_id: UUID, tx: TxDep, who: Writer, identity: Ident
     response_model=WaitingOut,
     dependencies=[step_up(), acts("second_factor_reset")],
 )
-async def reset_second_factor(  # noqa: PLR0913, PLR0917 - FastAPI passes them by name
+async def reset_second_factor(
     user_id: UUID, body: FactorResetIn, tx: TxDep, who: Writer, identity: IdentityDep, desk: DeskDep
 ) -> object:
     """Pede quem viu a pessoa e o documento dela. Espera um segundo operador.

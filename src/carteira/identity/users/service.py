@@ -115,7 +115,7 @@ def taken(error: IntegrityError) -> Conflict:
     raise error
 
 
-def insist_on_rules(password: str, *, field: str = "password", personal: tuple[str | None, ...] = ()) -> None:
+def require_rules(password: str, *, field: str = "password", personal: tuple[str | None, ...] = ()) -> None:
     """Check a new password's rules.
 
     Raises:
@@ -132,7 +132,7 @@ async def prepare_password(password: str, *, field: str = "password", personal: 
     Raises:
         WeakPassword: it breaks rules, each named.
     """
-    insist_on_rules(password, field=field, personal=personal)
+    require_rules(password, field=field, personal=personal)
     return await passwords.hash_password(password)
 
 
@@ -201,7 +201,7 @@ async def register_person(
     """
     limit = RateLimit.of(PER_ADDRESS, "register", network(address))
     await runtime.limiter.check(limit)
-    insist_on_rules(password, personal=(person.email, person.cpf))
+    require_rules(password, personal=(person.email, person.cpf))
     await _count_registration(runtime, address)
     async with runtime.registrations.turn():
         password_hash = await passwords.hash_password(password)

@@ -172,14 +172,14 @@ class Database:
         """Drop idle lean connections: the server was silent, and they lead to the same server."""
         self._lean.give_up()
 
-    async def look_at_positions(self) -> None:
+    async def check_positions(self) -> None:
         """Check the positions, as each new connection does; for code that keeps connections for long.
 
         Raises:
             DatabaseDown: they cannot be checked, or the offset cannot be raised now.
         """
         async with self._lean.statements() as connection:
-            await positions.look(connection)
+            await positions.check(connection)
 
     async def ping(self) -> None:
         """Check that PostgreSQL answers.
@@ -201,7 +201,7 @@ class Database:
 
 def _look(connection: Any, _record: object) -> None:  # noqa: ANN401 - the library's adapter has no type
     """Check the positions before a new connection is used."""
-    connection.run_async(positions.look)
+    connection.run_async(positions.check)
 
 
 def _ask_for_a_sign_of_life(connection: Any, record: Any, _proxy: object) -> None:  # noqa: ANN401 - the library's

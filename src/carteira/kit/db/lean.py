@@ -129,7 +129,7 @@ class LeanPool:
             if not connection.is_closed():
                 return connection
         connection = await connect(self._address, self._settings, command_timeout=COMMAND_SECONDS)
-        await positions.look(connection)
+        await positions.check(connection)
         return connection
 
     def give_up(self) -> None:

@@ -39,7 +39,7 @@ class Positions(Base):
     table_id: Mapped[int] = mapped_column(OID, server_default="0")
 
 
-async def look(connection: Any) -> None:  # noqa: ANN401 - asyncpg has no types
+async def check(connection: Any) -> None:  # noqa: ANN401 - asyncpg has no types
     """Check the positions, and raise the offset if needed, on a driver's connection without a transaction.
 
     A database without the functions is not migrated yet and stores no positions.

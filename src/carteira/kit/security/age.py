@@ -62,9 +62,9 @@ class Recipients:
         try:
             pyrage.encrypt_io(ends, ends, self._keys)
         except (pyrage.EncryptError, OSError):
-            ends.insist()
+            ends.require_closed()
             raise
-        ends.insist()
+        ends.require_closed()
 
 
 class PrivateKey:
@@ -127,7 +127,7 @@ class PrivateKey:
         ends = _Ends(source, lambda piece: write(expand.decompress(piece)))
         try:
             pyrage.decrypt_io(ends, ends, [self._key])
-            ends.insist()
+            ends.require_closed()
             write(expand.flush())
         except (pyrage.DecryptError, OSError, zlib.error) as error:
             if ends.failure is not None and not isinstance(ends.failure, zlib.error):
@@ -184,7 +184,7 @@ class _Ends:
     def flush(self) -> None:
         """Do nothing: nothing is buffered."""
 
-    def insist(self) -> None:
+    def require_closed(self) -> None:
         """Raise the original error of an end, if there was one."""
         if self.failure is not None:
             raise self.failure

@@ -114,7 +114,7 @@ class People:
     """Returns whether the maker of an operation may still use a claim."""
     names_of: Callable[[Tx, Iterable[UUID]], Awaitable[Mapping[UUID, str]]]
     behind: approvals.FindBehind = approvals.nobody_behind
-    insist_on_cpf: Callable[[Tx, UUID], Awaitable[None]] | None = None
+    require_cpf_proof: Callable[[Tx, UUID], Awaitable[None]] | None = None
     """Raises where a checker's CPF is not proven, since they may then gain by the operation unnoticed."""
 
 
@@ -302,7 +302,7 @@ class Desk:
             PendingNotFound, PendingDecided, PendingExpired: there is nothing to approve (any more).
             Forbidden, CheckerNotAPerson: the claim is missing, or the caller is a program.
             OwnOperation: the caller made it, or gains by it.
-            Problem: what `People.insist_on_cpf` or the operation's own `check` raises.
+            Problem: what `People.require_cpf_proof` or the operation's own `check` raises.
             PendingFailed: its verb refused; the operation has failed, with the reason, and nothing moved.
         """
         row, operation = await self._undecided(tx, who, operation_id)
@@ -394,8 +394,8 @@ class Desk:
         barred = await approvals.barred(tx, row, self.people.behind)
         cpf = await self.people.cpf_of(tx, who.user_id) if row.gaining_cpfs else None
         gains = cpf is not None and not set(row.gaining_cpfs).isdisjoint(self._digests(cpf))
-        if row.gaining_cpfs and self.people.insist_on_cpf is not None:
-            await self.people.insist_on_cpf(tx, who.user_id)
+        if row.gaining_cpfs and self.people.require_cpf_proof is not None:
+            await self.people.require_cpf_proof(tx, who.user_id)
         if gains or who.user_id in barred:
             raise approvals.OwnOperation
 

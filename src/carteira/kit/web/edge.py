@@ -46,7 +46,7 @@ class _BodyTooLarge(HTTPException):
         super().__init__(413)
 
 
-def told_request_id(scope: Scope) -> str | None:
+def valid_request_id(scope: Scope) -> str | None:
     """Return the caller's `X-Request-ID` if it is a plain token."""
     for name, value in scope["headers"]:
         if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
@@ -100,7 +100,7 @@ class Edge:
             return
         made = uuid7()
         structlog.contextvars.clear_contextvars()
-        request_id = told_request_id(scope) or str(made)
+        request_id = valid_request_id(scope) or str(made)
         structlog.contextvars.bind_contextvars(request_id=request_id)
         with tracing.root("HTTP", "server", trace_id=made, parent=scope.get(TRACEPARENT)) as span:
             await self._answer_within(scope, receive, send, request_id, span)

@@ -103,7 +103,7 @@ class JsonRoute(APIRoute):
     def _take(self, request: Request) -> Request:
         """Return the request as one that reads JSON strictly; refuse repeated and unknown names in its query."""
         if request.scope["query_string"]:
-            _insist_on_one_meaning(request, self._known)
+            _require_one_meaning(request, self._known)
         request.state.kind = self._kind
         return _Request(request.scope, request.receive)
 
@@ -170,7 +170,7 @@ def _query_names(dependant: Dependant) -> Iterator[str]:
         yield from _query_names(inner)
 
 
-def _insist_on_one_meaning(request: Request, known: frozenset[str] | None) -> None:
+def _require_one_meaning(request: Request, known: frozenset[str] | None) -> None:
     names = Counter(name for name, _ in request.query_params.multi_items())
     repeated = [name for name, times in names.items() if times > 1][:_MOST_TOLD]
     unknown = [] if known is None else [name for name in names if name not in known][:_MOST_TOLD]

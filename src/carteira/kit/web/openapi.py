@@ -96,11 +96,11 @@ def install(app: FastAPI, declared: Declared) -> None:
         if app.openapi_schema is None:
             document = generate()
             _tidy(document)
-            _take_nulls_away(document)
+            _remove_nulls(document)
             _declare(document, declared)
-            _tell_polled(document, app)
-            _tell_successes(document)
-            _give_examples(document)
+            _declare_polled(document, app)
+            _describe_successes(document)
+            _add_examples(document)
             add_links(document)
             app.openapi_schema = document
         return app.openapi_schema
@@ -161,7 +161,7 @@ def _tidy(document: dict[str, Any]) -> None:
     }
 
 
-def _take_nulls_away(document: dict[str, Any]) -> None:
+def _remove_nulls(document: dict[str, Any]) -> None:
     """Remove null from the types of parameters: an omitted query parameter or header is absent, not null."""
     for _, _, operation in operations(document):
         for parameter in operation.get("parameters", ()):
@@ -235,7 +235,7 @@ def _example(kind: type[Problem]) -> dict[str, Any]:
     return {"summary": kind.title, "value": value}
 
 
-def _tell_polled(document: dict[str, Any], app: FastAPI) -> None:
+def _declare_polled(document: dict[str, Any], app: FastAPI) -> None:
     """Declare the `ETag` and 304 of polled routes."""
     for context in iter_route_contexts(app.routes):
         route = context.original_route
@@ -246,7 +246,7 @@ def _tell_polled(document: dict[str, Any], app: FastAPI) -> None:
             operation["responses"]["304"] = _NOT_MODIFIED
 
 
-def _tell_successes(document: dict[str, Any]) -> None:
+def _describe_successes(document: dict[str, Any]) -> None:
     """Describe each success in Portuguese, and remove bodies that are never sent."""
     for _, _, operation in operations(document):
         for status, answer in operation["responses"].items():
@@ -256,7 +256,7 @@ def _tell_successes(document: dict[str, Any]) -> None:
                 del answer["content"]
 
 
-def _give_examples(document: dict[str, Any]) -> None:
+def _add_examples(document: dict[str, Any]) -> None:
     """Add a whole example to each JSON body, built from its fields' examples."""
     find: Callable[[Mapping[str, Any]], Any] = lambda schema: example_of(document, schema)  # noqa: E731 - the document's own
     for _, _, operation in operations(document):

@@ -52,7 +52,7 @@ async def show_category(
     page: SignedPage, name: Annotated[str, Query(alias="nome", pattern=r"^[A-Z][A-Z0-9_]{0,31}$")] = ""
 ) -> Response:
     """Show the editor of a category's MCCs, or of a new category."""
-    benefits.desk.insist_unbound(page.who)
+    benefits.desk.require_unbound(page.who)
     return _drawn(page, await _known(page, name) if name else None)
 
 
@@ -80,7 +80,7 @@ async def _saving(page: WebPage, asked: CategoryForm, known: benefits.bulk_desk.
 @router.post(PATH, dependencies=[claims(CLAIM), acts("benefit_category_set")])
 async def save(page: SignedPage) -> Response:
     """Save a category's MCCs, after the page has shown the effect."""
-    benefits.desk.insist_unbound(page.who)
+    benefits.desk.require_unbound(page.who)
     form = await page.form(CategoryForm)
     if form.value is None:
         return _drawn(page, await _known(page, (await page.typed()).get("category", "")), form, 422)

@@ -296,7 +296,7 @@ def _proof(what: str, at: datetime, findings: int, whole_at: datetime | None = N
 @router.get(HOME, dependencies=[reads("totals and counts of the whole house, nobody's data")])
 async def show_panel(page: SignedPage) -> Response:
     """Show the panel; an operator with a single screen gets that screen."""
-    insist_on_staff(page.who)
+    require_staff(page.who)
     console = page.renderer.templates.globals["console"]
     assert isinstance(console, ConsoleNavigation), "every process has one"
     first = console.first_path(page.who)
@@ -316,7 +316,7 @@ async def show_panel(page: SignedPage) -> Response:
     )
 
 
-def insist_on_staff(who: Principal) -> None:
+def require_staff(who: Principal) -> None:
     """Require that the caller is an operator.
 
     Raises:

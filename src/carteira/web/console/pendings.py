@@ -17,7 +17,7 @@ from carteira.kit.web.approvals import DESK, Desk
 from carteira.kit.web.pagination import BY_ID, Page
 from carteira.web.console.acts import ActField, Confirmation, ask, ask_again
 from carteira.web.console.cells import amount, badge, instant, words
-from carteira.web.console.overview import insist_on_staff
+from carteira.web.console.overview import require_staff
 from carteira.web.console.tables import Filter, Table, TableAsked, TableColumn
 from carteira.web.console.words import STATES, facts_of, operation_name
 from carteira.web.formats import Reais, plain_money
@@ -77,14 +77,14 @@ async def _read(page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[pe
 @router.get(HOME, dependencies=[reads("operations by summaries, which hold no personal data")])
 async def show_pendings(page: SignedPage) -> Response:
     """List pending and decided operations."""
-    insist_on_staff(page.who)
+    require_staff(page.who)
     return await TABLE.answer(page, partial(_read, page), template="console/pendings.html")
 
 
 @router.get(HOME + "/{operation_id}", dependencies=[looks("pending_operation_read")])
 async def show_pending(operation_id: UUID, page: SignedPage) -> Response:
     """Show an operation's order, maker, people concerned and outcome."""
-    insist_on_staff(page.who)
+    require_staff(page.who)
     desk = desk_of(page)
 
     async def read(tx: Tx) -> dict[str, Any]:
@@ -159,7 +159,7 @@ def _refusal(one: pending.PendingOperationOut, *, mine: bool) -> Confirmation:
 
 
 async def _one(page: WebPage, operation_id: UUID) -> pending.PendingOperationOut:
-    insist_on_staff(page.who)
+    require_staff(page.who)
     desk = desk_of(page)
 
     async def read(tx: Tx) -> pending.PendingOperationOut:

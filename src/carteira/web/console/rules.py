@@ -80,7 +80,7 @@ async def show_rule(
     mcc: Annotated[str, Query(max_length=4)] = "",
 ) -> Response:
     """Ask for a rule."""
-    benefits.desk.insist_unbound(page.who)
+    benefits.desk.require_unbound(page.who)
     return page.show(_PAGE, form=Reading(None, {"name": name, "mcc": mcc}), known=bool(name), home=HOME)
 
 
@@ -109,7 +109,7 @@ async def _saving(page: WebPage, asked: RuleForm) -> Confirmation:
 @router.post(f"{HOME}/regra", dependencies=[claims(CLAIM), acts("benefit_merchant_set")])
 async def save(page: SignedPage) -> Response:
     """Save a rule, after its effect was shown."""
-    benefits.desk.insist_unbound(page.who)
+    benefits.desk.require_unbound(page.who)
     form = await page.form(RuleForm)
     if form.value is None:
         return _again(page, form)
@@ -131,7 +131,7 @@ def _again(page: WebPage, form: Reading[Any]) -> Response:
 @router.post(f"{HOME}/tirar", dependencies=[claims(CLAIM), acts("benefit_merchant_removed")])
 async def remove(page: SignedPage) -> Response:
     """Delete a rule, after its effect was shown."""
-    benefits.desk.insist_unbound(page.who)
+    benefits.desk.require_unbound(page.who)
     form = await page.form(RuleRemovalForm)
     if form.value is None:
         return _again(page, form)
