@@ -176,7 +176,7 @@ async def test_what_was_taken_back_cannot_be_written_any_more(books: Database) -
         await go_on.wait()
         await write(*args, **more)  # type: ignore[arg-type] # passed on as they came
 
-    late._write = write_late  # type: ignore[method-assign] # noqa: SLF001
+    late._write = write_late  # type: ignore[method-assign] # noqa: SLF001 - this batch alone writes late
 
     async def run() -> None:
         async with books.lean_statements() as tx:
