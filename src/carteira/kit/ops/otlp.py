@@ -99,6 +99,6 @@ def _exporter(config: TracingConfig) -> SpanExporter:
         OTLPSpanExporter as OverHttp,
     )
 
-    from carteira.kit.ops.status_session import StatusSession  # noqa: PLC0415 - as above
+    from carteira.kit.ops.status_session import StatusSession  # noqa: PLC0415 - it imports requests, for traced processes alone
 
     return OverHttp(endpoint=config.endpoint, headers=headers, session=StatusSession())

@@ -24,7 +24,7 @@ async def telling_of_errors(dsn: str | None, environment: str) -> AsyncIterator[
         return
     from sentry_sdk import Client  # noqa: PLC0415 - an extra, and slow to import
 
-    from carteira.kit.outbound.sentry_transport import StatusTransport  # noqa: PLC0415 - as above
+    from carteira.kit.outbound.sentry_transport import StatusTransport  # noqa: PLC0415 - it imports the client, for reported errors alone
 
     client = Client(
         dsn,
