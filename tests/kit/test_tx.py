@@ -1,6 +1,8 @@
 """One request, one transaction, committed before the answer is sent; and the cases in which it cannot be."""
 
 import asyncio
+import os
+import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
 
@@ -11,6 +13,7 @@ from fastapi import APIRouter
 from sqlalchemy import select, text, update
 
 from carteira.embedded import Endpoints
+from carteira.kit.db import engine
 from carteira.kit.db.engine import Database
 from carteira.kit.db.errors import CommitUnknown, DatabaseDown, OperationInProgress
 from carteira.kit.db.outbox import Event
@@ -142,6 +145,15 @@ async def test_a_lean_connection_that_is_lost_is_in_doubt_and_the_next_one_works
     await _backend(database)
 
 
+async def test_what_postgresql_refuses_for_want_of_room_is_not_in_doubt(database: Database) -> None:
+    first, full = await _backend(database), "DO $$ BEGIN RAISE 'no room' USING ERRCODE = 'disk_full'; END $$"
+    with pytest.raises(DatabaseDown) as error:
+        async with database.lean_transaction() as connection:
+            await connection.fetch(full)
+    assert not isinstance(error.value, CommitUnknown), "it was rolled back"
+    assert await _backend(database) == first
+
+
 async def test_a_lean_connection_that_was_ended_between_two_statements_is_not_used_again(database: Database) -> None:
     """PostgreSQL's last message, read at the wrong moment, leaves the driver in the middle of an operation."""
     first = await _backend(database)
@@ -154,6 +166,22 @@ async def test_a_lean_connection_that_was_ended_between_two_statements_is_not_us
     with pytest.raises(CommitUnknown):
         await meet_it()
     assert await _backend(database) != first
+
+
+async def test_a_server_that_stands_still_is_left_for_another_connection(
+    endpoints: Endpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "SIGN_OF_LIFE_SECONDS", 0.2)
+    still = Database(endpoints.database_url, pool_size=1)
+    async with still.transaction() as tx:
+        process = await tx.scalar(text("SELECT pg_backend_pid()"))
+    os.kill(process, signal.SIGSTOP)
+    try:
+        async with still.transaction() as tx:
+            assert await tx.scalar(text("SELECT pg_backend_pid()")) != process
+    finally:
+        os.kill(process, signal.SIGCONT)
+        await still.close()
 
 
 async def test_no_more_lean_connections_than_the_pool_has(endpoints: Endpoints) -> None:

@@ -41,6 +41,8 @@ _SERVER_SETTINGS = {
     "jit": "off",
 }
 """Settings of every connection, unless `options` in the address override them; times in milliseconds."""
+SIGN_OF_LIFE_SECONDS = 8.0
+"""A server that stands still is not waited for any longer: another one may lead by now."""
 _unasked: ContextVar[bool] = ContextVar("connection_unasked", default=False)
 """Whether to take a connection from the pool without a ping: a read may be repeated."""
 
@@ -205,7 +207,7 @@ def _look(connection: Any, _record: object) -> None:  # noqa: ANN401 - the libra
 
 
 def _ask_for_a_sign_of_life(connection: Any, record: Any, _proxy: object) -> None:  # noqa: ANN401 - the library's
-    """Ping a connection, in one trip, before a transaction begins on it, so that a dead one is replaced.
+    """Ping a connection, in one trip, before a transaction begins on it, so that a dead or silent one is replaced.
 
     Raises:
         InvalidatePoolError: it is dead, and so are the pool's others; a new one is opened.
@@ -213,7 +215,7 @@ def _ask_for_a_sign_of_life(connection: Any, record: Any, _proxy: object) -> Non
     if record.fresh or _unasked.get():
         return
     try:
-        connection.run_async(lambda driver: driver.fetchrow(";"))
+        connection.run_async(lambda driver: driver.fetchrow(";", timeout=SIGN_OF_LIFE_SECONDS))
     except DRIVER_ERRORS as error:
         raise InvalidatePoolError from error
 

@@ -76,3 +76,8 @@ def is_connection_lost(error: BaseException) -> bool:
     if type(error).__module__.startswith("sqlalchemy") and error.__cause__ is not None:
         return is_connection_lost(error.__cause__)
     return isinstance(error, OSError | asyncpg.InterfaceError | asyncpg.InternalClientError | PoolTimeout)
+
+
+def was_refused(error: BaseException) -> bool:
+    """Return whether PostgreSQL said that it lacks room, memory or connections: nothing was committed."""
+    return (sqlstate_of(error) or "").startswith("53")

@@ -19,6 +19,7 @@ from carteira.kit.db.errors import (
     TextNotStorable,
     is_connection_lost,
     sqlstate_of,
+    was_refused,
 )
 from carteira.kit.db.gate import Gate
 from carteira.kit.db.session import LeanTx
@@ -97,6 +98,8 @@ class LeanPool:
         except DRIVER_ERRORS as error:
             if sqlstate_of(error) in ELSEWHERE:
                 await self.close()  # new connections find the right database
+            if was_refused(error):
+                raise DatabaseDown from error
             if is_connection_lost(error):
                 raise lost from error
             raise
