@@ -98,7 +98,7 @@ proxies: ## Install Debian's nginx, Caddy, PgBouncer, Prometheus with Alertmanag
 
 # The whole suite runs in two processes; a part of it starts sooner in one.
 # Trials of minutes each: a worker killed at each point of its jobs, every alert in a real Prometheus, the page run as it stands.
-LONG = tests/faults/test_worker.py tests/faults/test_moves.py tests/faults/test_assistant.py tests/monitoring tests/how_to tests/docs/test_guides.py tests/deploy tests/upgrade tests/backup/test_disaster.py tests/ha
+LONG = tests/faults/test_worker.py tests/faults/test_moves.py tests/faults/test_assistant.py tests/monitoring tests/how_to tests/docs/test_guides.py tests/deploy tests/upgrade tests/backup/test_disaster.py tests/backup/test_interruptions.py tests/ha
 
 # Where no registry answers, it gives up within a minute.
 NPM_CI := npm ci --silent --no-audit --no-fund --fetch-retries 1 --fetch-retry-mintimeout 1000 --fetch-timeout 20000
@@ -168,7 +168,7 @@ coverage: install-dev browser proxies ## Run the tests and name the lines and br
 	  $(BIN)/python -m coverage report $(if $(T)$(K),--fail-under=0) && exit $$code
 
 test-upgrade: install-dev proxies ## Upgrade from the former release behind nginx under load, and go back
-	@$(BIN)/python -m pytest tests/upgrade
+	@$(BIN)/python -m pytest -o faulthandler_timeout=1800 tests/upgrade
 
 # Where they cannot be had, the tests that need them are skipped and say so.
 ha-tools: install-dev ## Install etcd (as root, of Debian) and Patroni for the trial of high availability
@@ -181,9 +181,9 @@ ha-tools: install-dev ## Install etcd (as root, of Debian) and Patroni for the t
 	  --target $(VENV)/patroni -r tests/support/patroni.lock 2>/dev/null || \
 	  echo "No Patroni of tests/support/patroni.lock: high availability will not be tried"
 
-test-ha: install-dev ha-tools ## Have machines die under load: PostgreSQL, etcd, Redis, servers (ROUNDS=10 PAUSE=60, as root; K=disk)
+test-ha: install-dev ha-tools ## Have machines die under load: PostgreSQL, etcd, Redis, servers (ROUNDS=10 PAUSE=60, as root; K=leaders_log)
 	@CARTEIRA_FAULT_ROUNDS=$(or $(ROUNDS),1) CARTEIRA_PAUSE_SECONDS=$(or $(PAUSE),10) \
-	  $(BIN)/python -m pytest tests/ha $(if $(K),-k "$(K)")
+	  $(BIN)/python -m pytest -o faulthandler_timeout=7200 tests/ha $(if $(K),-k "$(K)")
 
 check: install-dev ## Lint, types, import contracts
 	@$(BIN)/ruff check .

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-import psycopg
 import pytest
 from sqlalchemy import text
 
@@ -19,21 +18,19 @@ from carteira.app import backup_config
 from carteira.backup import keys, making, place
 from carteira.backup.place import Manifest
 from carteira.backup.wal import Archiver
-from carteira.cli.restoring import _floors
-from carteira.embedded import SERVICE, EmbeddedServers, process
-from carteira.embedded.home import Home
-from carteira.embedded.postgres import SUPERUSER, PostgresServer
+from carteira.embedded import SERVICE, EmbeddedServers
 from carteira.kit.security.age import PrivateKey
 from carteira.schema import grant, migrate
 from carteira.settings import Settings
 from tests.support import files
 from tests.support.app import RunningApp, running_app, settings_for
 from tests.support.benefits import AUTHORIZER, FOOD, open_benefit_account, processor_headers, purchase
+from tests.support.by_hand import started_by_hand
 from tests.support.credit import analyst_of, fill_bases
 from tests.support.documents import download, upload
 from tests.support.people import Person, register
-from tests.support.server import clean_environment, free_port, running_server
-from tests.support.waiting import until, wait_until
+from tests.support.server import clean_environment, running_server
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
 ARCHIVED_EACH_SECONDS = 1
@@ -167,47 +164,6 @@ async def see_it_all(app: RunningApp, facts: Facts) -> None:
     base_b = await analyst_of(app, "*").call("GET", f"/credit/{facts.person.cpf}/base-b")
     assert base_b.json()["birth_date"] == "1985-04-12"
     await buy(app, facts.account, 1)
-
-
-@contextmanager
-def started_by_hand(folder: Path) -> Iterator[str]:
-    """Start PostgreSQL on a data folder by hand, as an operator does; return its address once it has recovered."""
-    home = Home(folder / "home-of-postgresql")
-    home.acquire()
-    server = PostgresServer(home, {})
-    placement, data = server.placement, folder / "data"
-    (folder / "pg_hba.conf").write_text("host all all 127.0.0.1/32 trust\n")
-    placement.own(folder)
-    port = free_port()
-    settings = {"hba_file": folder / "pg_hba.conf", "port": port, "listen_addresses": "127.0.0.1"}
-    settings |= {"unix_socket_directories": "", **_floors(placement.programs, data)}
-    running = process.spawn(
-        [
-            str(placement.programs / "postgres"),
-            "-D",
-            str(data),
-            *(f"--{name}={value}" for name, value in settings.items()),
-        ],
-        run_as=placement.run_as,
-        cwd=data,
-        env=process.server_environment(),
-        log=home.log_path("by-hand"),
-    )
-    try:
-        wait_until(lambda: has_recovered(port), "PostgreSQL has replayed the log", 60)
-        yield f"postgresql://{SERVICE}@127.0.0.1:{port}/carteira"
-    finally:
-        running.send_signal(server.stop_signal)
-        running.wait(30)
-        home.release()
-
-
-def has_recovered(port: int) -> bool:
-    try:
-        with psycopg.connect(f"postgresql://{SUPERUSER}@127.0.0.1:{port}/carteira") as connection:
-            return connection.execute("SELECT pg_is_in_recovery()").fetchone() == (False,)
-    except psycopg.OperationalError:
-        return False
 
 
 def see_it_serve(disaster: Disaster, folder: Path, redis_url: str, account: str) -> None:

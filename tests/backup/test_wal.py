@@ -126,6 +126,8 @@ B = "0000000100000000000000FF"
 C = "000000010000000100000000"
 D = "000000020000000100000000"
 E = "000000020000000100000001"
+F = "000000010000000100000001"
+G = "000000030000000100000001"
 
 
 @pytest.mark.unit
@@ -137,6 +139,9 @@ E = "000000020000000100000001"
         ([A, B, C, f"{C}.partial"], [A, B, C], False),
         ([A, B, C, D, E], [A, B, C, D, E], False),
         ([A, B, D, E], [A, B, D, E], False),
+        ([A, B, C, F, D, E], [A, B, C, D, E], False),
+        ([A, B, C, f"{F}.partial", f"{D}.partial"], [A, B, C, f"{D}.partial"], False),
+        ([A, B, C, f"{D}.partial", G], [A, B, C, f"{D}.partial", G], False),
         ([A, C], [A], True),
         ([C], [C], True),
         ([B], [B], False),

@@ -149,7 +149,7 @@ async def pause_a_server(installation: Installation) -> Heal:
     return nothing
 
 
-async def fill_the_leaders_disk(installation: Installation) -> Heal:
+async def fill_the_leaders_log(installation: Installation) -> Heal:
     leader = await asyncio.to_thread(_leader, installation)
     await asyncio.to_thread(_fill, leader.folder / "wal" / "filler")
     await asyncio.to_thread(_use_up_segments, installation, leader)
@@ -158,6 +158,18 @@ async def fill_the_leaders_disk(installation: Installation) -> Heal:
         (leader.folder / "wal" / "filler").unlink()
 
     return empty
+
+
+async def fill_the_leaders_data(installation: Installation) -> Heal:
+    """Fill the disk of the data; an operator makes room after a while."""
+    leader = await asyncio.to_thread(_leader, installation)
+    filler = leader.folder / "disk" / "filler"
+    try:
+        await asyncio.to_thread(_fill, filler)
+        await asyncio.sleep(PAUSE_SECONDS)  # it is the fault
+    finally:
+        filler.unlink()
+    return nothing
 
 
 def _fill(file: Path) -> None:
@@ -184,14 +196,15 @@ FAULTS = [
     Fault("etcd's leader dies", kill_the_leader_of_etcd, 10),
     Fault("Redis's master dies", kill_the_master_of_redis, 10),
     Fault("a server is paused and goes on", pause_a_server, 10, clients_leave=True),
-    Fault("the disk of the leader's log is full", fill_the_leaders_disk, 25, is_felt=True),
+    Fault("the disk of the leader's log is full", fill_the_leaders_log, 25, is_felt=True),
+    Fault("the disk of the leader's data is full for a while", fill_the_leaders_data, PAUSE_SECONDS + 10, is_felt=True),
     Fault("an operator switches over", switch_over, 10, is_felt=True),
 ]
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.strike.__name__)
 async def test_nothing_acknowledged_is_lost_or_doubled(installation: Installation, fault: Fault) -> None:
-    if fault.strike is fill_the_leaders_disk and os.geteuid() != 0:
+    if fault.strike in {fill_the_leaders_log, fill_the_leaders_data} and os.geteuid() != 0:
         pytest.skip("NO DISK WAS FILLED: only root mounts a small one")
     books = Database(installation.trio.service_url, pool_size=2)
     accounts = await open_accounts(books)

@@ -19,7 +19,7 @@ import psycopg
 from carteira import schema
 from carteira.embedded import SERVICE, process
 from carteira.embedded.placement import namespace_works
-from carteira.embedded.postgres import EXTENSIONS
+from carteira.embedded.postgres import BACKUP, EXTENSIONS
 from tests.support.clusters import programs
 from tests.support.server import free_port
 from tests.support.source import ROOT
@@ -31,8 +31,8 @@ PATH = "/usr/sbin:/usr/bin:/bin"
 ADDRESSES = ("127.0.27.2", "127.0.27.3", "127.0.27.4")
 PASSWORD = "senha-do-postgresql"
 START_SECONDS = 90.0
-WAL_BYTES = 384 * 1024 * 1024
-"""Size of the small disk that holds a machine's log, where a test may fill it."""
+DISKS = {"wal": 384, "disk": 1024}
+"""The small disks of a machine, where they may be filled: of the log and of the data, in MiB."""
 MISSING = [
     *([] if shutil.which("etcd", path=PATH) else ["etcd (apt-get install etcd-server)"]),
     *([] if (LIBRARY / "patroni").is_dir() else ["Patroni (tests/support/patroni.lock)"]),
@@ -58,11 +58,12 @@ class Machine:
         self.ports = ports
         self.run_as = run_as
         self.name = f"m{address.rpartition('.')[2]}"
-        self.data = folder / "data"
+        self.data = folder / "disk" / "data"
         self.wal = folder / "wal" / "pg_wal"
         self.etcd: subprocess.Popen[bytes] | None = None
         self.patroni: subprocess.Popen[bytes] | None = None
         folder.mkdir()
+        (folder / "disk").mkdir()
         (folder / "wal").mkdir()
 
     def write(self, template: str) -> str:
@@ -177,6 +178,10 @@ class Trio:
     def owner_url(self) -> str:
         return self.url("carteira")
 
+    @property
+    def backup_url(self) -> str:
+        return self.url(BACKUP)
+
     def members(self) -> list[dict[str, Any]]:
         """Return what one of the Patronis reports about all of them; nothing while none answers."""
         for address in self.machines:
@@ -216,7 +221,9 @@ class Trio:
         if (len(leaders), len(followers)) != (1, 2) or len({one.get("timeline") for one in told}) != 1:
             return False
         following = sorted(
-            one["sync_state"] for one in leaders[0].get("replication", ()) if one["state"] == "streaming"
+            one["sync_state"]
+            for one in leaders[0].get("replication", ())
+            if one["state"] == "streaming" and one["application_name"] != "pg_receivewal"
         )
         return (
             following == ["async", "sync"]
@@ -253,6 +260,8 @@ class Trio:
         with psycopg.connect(self.url("postgres", "postgres"), autocommit=True) as connection:
             for role in ("carteira", SERVICE):
                 connection.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{PASSWORD}'")
+            connection.execute(f"CREATE ROLE {BACKUP} LOGIN REPLICATION PASSWORD '{PASSWORD}'")
+            connection.execute(f"GRANT pg_read_all_data TO {BACKUP}")
             connection.execute("CREATE DATABASE carteira OWNER carteira")
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             for extension in EXTENSIONS:
@@ -262,9 +271,9 @@ class Trio:
 
 
 @contextmanager
-def small_disk(folder: Path) -> Iterator[None]:
-    """Make a folder a disk of its own, small enough to be filled (as root)."""
-    command = ["mount", "-t", "tmpfs", "-o", f"size={WAL_BYTES}", "carteira-test", str(folder)]
+def small_disk(folder: Path, mebibytes: int) -> Iterator[None]:
+    """Have a folder be a disk of its own, small enough to be filled (as root)."""
+    command = ["mount", "-t", "tmpfs", "-o", f"size={mebibytes}m", "carteira-test", str(folder)]
     subprocess.run(command, check=True, env={"PATH": PATH})
     try:
         yield
@@ -285,7 +294,8 @@ def running_trio(folder: Path) -> Iterator[Trio]:
     with ExitStack() as stack:
         for machine in machines.values():
             if os.geteuid() == 0:
-                stack.enter_context(small_disk(machine.folder / "wal"))
+                for name, mebibytes in DISKS.items():
+                    stack.enter_context(small_disk(machine.folder / name, mebibytes))
             stack.callback(machine.kill)
         for machine in machines.values():
             machine.start()

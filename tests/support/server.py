@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx
 
-START_SECONDS = 90.0
+START_SECONDS = 240.0
 STOP_SECONDS = 30.0
 
 
@@ -87,13 +87,16 @@ def running_server(home: Path, *, workers: int = 2, **settings: object) -> Itera
 
 
 def wait_until_ready(server: Server) -> None:
-    deadline = time.monotonic() + START_SECONDS
+    deadline, said = time.monotonic() + START_SECONDS, ""
     while time.monotonic() < deadline:
         if server.process.poll() is not None:
             break
         try:
-            if httpx.get(server.url + "/health/ready", timeout=1).status_code == 200:
+            answer = httpx.get(server.url + "/health/ready", timeout=5)
+            if answer.status_code == 200:
                 return
-        except httpx.TransportError:
+            said = answer.text
+        except httpx.TransportError as error:
+            said = repr(error)
             time.sleep(0.05)
-    raise AssertionError(f"the server did not start:\n{server.log.read_text()[-4000:]}")
+    raise AssertionError(f"the server did not start: {said}\n{server.log.read_text()[-4000:]}")

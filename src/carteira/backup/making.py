@@ -150,7 +150,8 @@ def _size_of(connection: psycopg.Connection) -> int:
 def _stored(  # noqa: PLR0913, PLR0917 - one stream's facts, for a thread
     config: BackupConfig, set_id: str, name: str, program: str, arguments: tuple[str, ...], step: Progress, size: int
 ) -> Part:
-    with config.programs.reading(program, *arguments) as output:
+    patience = f"--dbname={config.address.patience}"
+    with config.programs.reading(program, *arguments, patience) as output:
         return _encrypted(config, set_id, name, Counted(output, lambda done: step(done, max(done, size))))
 
 

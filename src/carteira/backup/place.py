@@ -24,6 +24,7 @@ FORMAT = 2
 """Manifests are signed since 2 (`backup.signing`)."""
 _FORMATS = {1, FORMAT}
 PIECE_BYTES = 32 << 20
+_PER_LOG = 0x1_0000_0000
 _NAME = "%Y%m%dT%H%M%S%fZ"
 
 
@@ -162,6 +163,11 @@ async def manifest_of(store: ObjectStore, set_id: str | None) -> Manifest:
 def log_name(system_id: str, name: str) -> str:
     """Return the path of a file of a cluster's log; other clusters have files of the same names."""
     return f"{WAL}/{system_id}/{name}"
+
+
+def number(segment: str, segment_bytes: int) -> int:
+    """Return how many segments of its size lie before one, on whichever timeline."""
+    return int(segment[8:16], 16) * (_PER_LOG // segment_bytes) + int(segment[16:], 16)
 
 
 async def segments(store: ObjectStore, system_id: str) -> dict[str, ObjectEntry]:

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 from pathlib import Path
 from typing import IO
 
@@ -25,7 +26,6 @@ from carteira.kit.security.age import CannotOpen, PrivateKey
 
 LOG_FOLDER = "restore_wal"
 """The folder of the log to replay, within the data folder."""
-_PER_LOG = 0x1_0000_0000
 
 
 @dataclass(frozen=True)
@@ -41,21 +41,23 @@ class Log:
 
 
 async def log_of(store: ObjectStore, manifest: Manifest) -> Log:
-    """Return the log that follows a backup without a gap."""
+    """Return the log that follows a backup without a gap, across timelines."""
     there = await place.segments(store, manifest.system_id)
     histories = [name for name in there if name.endswith(".history")]
     if manifest.first_wal is None:
         return Log([], None, None, gap=False)
-    whole = sorted(name for name in there if re.fullmatch("[0-9A-F]{24}", name) and name >= manifest.first_wal)
+    whole = {name for name in there if re.fullmatch("[0-9A-F]{24}", name)}
     partial = {name.removesuffix(".partial") for name in there if name.endswith(".partial")}
     found: list[str] = []
-    for name in sorted({*whole, *(name for name in partial if name >= manifest.first_wal)}):
+    for name in _continued(whole | partial, manifest.segment_bytes):
+        if name < manifest.first_wal:
+            continue
         if found and not _follows(found[-1], name, manifest.segment_bytes):
-            return _log(found, partial - {*whole}, histories, there, gap=True)
+            return _log(found, partial - whole, histories, there, gap=True)
         found.append(name)
     return _log(
         found,
-        partial - {*whole},
+        partial - whole,
         histories,
         there,
         gap=bool(found) and found[0] > (manifest.last_wal or manifest.first_wal),
@@ -68,14 +70,24 @@ def _log(found: list[str], partial: set[str], histories: list[str], there: dict[
     return Log([*histories, *names], last, there[last].modified_at if last else None, gap)
 
 
+def _continued(names: set[str], segment_bytes: int) -> list[str]:
+    """Return the segments that the newest timeline continues, in order.
+
+    A leader that died may have sent more than its successor had: what lies past the next timeline's first segment is
+    in nobody's books.
+    """
+    kept: list[str] = []
+    last: int | None = None
+    for _, segments in groupby(sorted(names, reverse=True), lambda name: name[:8]):
+        kept += [name for name in segments if last is None or place.number(name, segment_bytes) <= last]
+        last = place.number(kept[-1], segment_bytes)
+    return sorted(kept)
+
+
 def _follows(former: str, name: str, segment_bytes: int) -> bool:
     """Return whether a segment is the next one, on the same timeline or where another begins."""
-    a, b = _number(former, segment_bytes), _number(name, segment_bytes)
+    a, b = place.number(former, segment_bytes), place.number(name, segment_bytes)
     return b == a + 1 if former[:8] == name[:8] else b in {a, a + 1}
-
-
-def _number(name: str, segment_bytes: int) -> int:
-    return int(name[8:16], 16) * (_PER_LOG // segment_bytes) + int(name[16:], 16)
 
 
 def lay_down(  # noqa: PLR0913 - what, from where, to where
@@ -115,7 +127,7 @@ def lay_down(  # noqa: PLR0913 - what, from where, to where
             said.read()
         mark.write_text(laid)
     _fetch_log(config.place, manifest.system_id, key, folder / LOG_FOLDER, log.names, log_progress)
-    _say_how(folder, until)
+    say_how(folder, until)
     os.sync()
     mark.unlink()
 
@@ -201,7 +213,7 @@ def _fetch_log(  # noqa: PLR0913, PLR0917 - whose log, from where to where
         progress(number, len(names))
 
 
-def _say_how(folder: Path, until: datetime | None) -> None:
+def say_how(folder: Path, until: datetime | None) -> None:
     """Write the settings and the signal file of PostgreSQL's recovery."""
     settings = {"restore_command": f"cp {LOG_FOLDER}/%f %p", "recovery_target_timeline": "latest"}
     if until is not None:

@@ -3,13 +3,18 @@
 `pg_receivewal` receives it through a replication slot, which one worker at a time holds and in which PostgreSQL keeps
 what has not been received. Each complete segment is copied into the place in the next round; the current one is copied
 again in each round, as `<segment>.partial`. The same rounds copy new documents.
+
+After a failover the slot is the new leader's. It is received from there, on its timeline, from the newest segment on
+that is of its history: the former leader may have sent more than its successor had.
 """
 
 import asyncio
 import os
 import re
 import signal
+import time
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -32,6 +37,8 @@ OVERLAP = timedelta(minutes=5)
 AGAIN_SECONDS = 5.0
 BUSY_SECONDS = 10.0
 """The seconds between two checks whether the worker that receives the log is gone."""
+UNHELD_SECONDS = 30.0
+"""How long the leader may not have our receiver: it has just started, or another PostgreSQL leads."""
 _SEGMENT = re.compile(r"[0-9A-F]{24}(\.partial)?|[0-9A-F]{8}\.history")
 _GONE = "has already been removed"
 
@@ -40,6 +47,28 @@ log = structlog.get_logger(__name__)
 
 class AnotherReceives(Exception):
     """Another worker receives the log."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """What leads: the cluster, and its history.
+
+    Attributes:
+        system_id: What the cluster is known by.
+        segment_bytes: How large the segments of its log are.
+        timeline: The one that is written to.
+        forks: Where each former timeline ended, in bytes of the log.
+    """
+
+    system_id: str
+    segment_bytes: int
+    timeline: int
+    forks: dict[int, int]
+
+    def has(self, segment: str) -> bool:
+        """Return whether all of a segment is of its history."""
+        timeline, end = int(segment[:8], 16), (place.number(segment, self.segment_bytes) + 1) * self.segment_bytes
+        return timeline == self.timeline or end <= self.forks.get(timeline, 0)
 
 
 class Archiver:
@@ -52,6 +81,8 @@ class Archiver:
         """The files that the place has as they are here, by size and time of change."""
         self._documents_since: datetime | None = None
         self._system_id = ""
+        self._held_at = 0.0
+        """When the leader last knew of our receiver, by the monotonic clock."""
         self._has_gap = False
         """Whether PostgreSQL has deleted the log that follows the newest segment in the place."""
 
@@ -81,14 +112,16 @@ class Archiver:
             AnotherReceives: another worker does.
             BackupFailed: it ended; the text is what it said.
         """
-        self._system_id, segment_bytes = await asyncio.to_thread(_see_to_slot, self._config, self._has_gap)
+        cluster = await asyncio.to_thread(_see_to_slot, self._config, self._has_gap)
+        self._system_id = cluster.system_id
         folder = self._config.spool / self._system_id
         await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True, mode=0o700)
-        await self._begin(folder, segment_bytes)
+        await self._begin(folder, cluster)
         program = self._config.programs.find("pg_receivewal")
         receiving = await asyncio.create_subprocess_exec(
             *(program, f"--directory={folder}", f"--slot={SLOT}", "--synchronous", "--no-loop", "--no-password"),
             "--status-interval=1",  # as often as it checks whether it should end
+            f"--dbname={self._config.address.patience}",
             env=self._config.programs.environment(),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
@@ -97,6 +130,7 @@ class Archiver:
         )
         assert receiving.stderr is not None
         said = asyncio.create_task(receiving.stderr.read(), name="pg_receivewal")
+        self._held_at = time.monotonic()
         try:
             await self._turns(stop, receiving)
         finally:
@@ -111,29 +145,47 @@ class Archiver:
                 log.error("log has a gap, new backup needed", detail=text[-500:])
             raise BackupFailed(f"pg_receivewal: {text[-500:]}")
 
-    async def _begin(self, folder: Path, segment_bytes: int) -> None:
-        """Make the receiver begin after the newest segment in the place, whichever worker copied it."""
+    async def _begin(self, folder: Path, cluster: Cluster) -> None:
+        """Make the receiver begin after the newest segment in the place that the leader has, too, whoever copied it."""
         await self._copy_log(folder)
         for path in await asyncio.to_thread(lambda: [*folder.iterdir()]):
             path.unlink()
         self._copied.clear()
         there = await place.segments(self._config.place, self._system_id)
-        whole = [name for name in there if re.fullmatch("[0-9A-F]{24}", name)]
+        whole = [name for name in there if re.fullmatch("[0-9A-F]{24}", name) and cluster.has(name)]
         if whole and not self._has_gap:
             newest = folder / max(whole)
             with newest.open("wb") as file:
-                os.truncate(file.fileno(), segment_bytes)  # it reads the name and the size
+                os.truncate(file.fileno(), cluster.segment_bytes)  # it looks at the name and the size
             self._copied[newest.name] = _state(newest)
 
     async def _turns(self, stop: asyncio.Event, receiving: asyncio.subprocess.Process | None) -> None:
         while not stop.is_set() and (receiving is None or receiving.returncode is None):
             if receiving is not None:
+                is_held = await self._is_held()
                 await self._copy_log(self._config.spool / self._system_id)
                 self._has_gap = False
-                metrics.log_copied_at.set_to_current_time()
+                if is_held:
+                    metrics.log_copied_at.set_to_current_time()
             await self._copy_documents()
             await self._tell_age()
             await _pause(stop, self._config.settings.backup_wal_seconds, receiving)
+
+    async def _is_held(self) -> bool:
+        """Return whether the leader sends its log to our receiver.
+
+        A receiver may be connected to a machine that stands still, or was the leader: nothing comes, and nothing ends.
+
+        Raises:
+            BackupFailed: it has not for a while.
+            psycopg.Error: nobody leads.
+        """
+        if await asyncio.to_thread(_holds_slot, self._config):
+            self._held_at = time.monotonic()
+            return True
+        if time.monotonic() - self._held_at > UNHELD_SECONDS:
+            raise BackupFailed("the log is received from a PostgreSQL that does not lead")
+        return False
 
     async def _copy_log(self, folder: Path) -> None:
         """Copy what is new; complete segments that are in the place are removed here, except the newest."""
@@ -184,8 +236,16 @@ def _segments_in(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if _SEGMENT.fullmatch(path.name)) if folder.exists() else []
 
 
-def _see_to_slot(config: BackupConfig, has_gap: bool) -> tuple[str, int]:  # noqa: FBT001 - for a thread
-    """Create the slot if needed; return the cluster's identifier, and the bytes of a segment.
+_HELD = "SELECT FROM pg_replication_slots WHERE slot_name = %s AND active"
+
+
+def _holds_slot(config: BackupConfig) -> bool:
+    with psycopg.connect(config.address.conninfo, autocommit=True) as connection:
+        return connection.execute(_HELD, (SLOT,)).fetchone() is not None
+
+
+def _see_to_slot(config: BackupConfig, has_gap: bool) -> Cluster:  # noqa: FBT001 - for a thread
+    """Make the slot unless it is there; return what leads.
 
     After a gap the slot is created again: a receiver that asked for a deleted segment may have moved it back.
 
@@ -204,15 +264,33 @@ def _see_to_slot(config: BackupConfig, has_gap: bool) -> tuple[str, int]:  # noq
             " (SELECT FROM pg_replication_slots WHERE slot_name = %s)",
             (SLOT, SLOT),
         )
-        held = "SELECT FROM pg_replication_slots WHERE slot_name = %s AND active"
-        if connection.execute(held, (SLOT,)).fetchone() is not None:
+        if connection.execute(_HELD, (SLOT,)).fetchone() is not None:
             raise AnotherReceives
         row = connection.execute(
             "SELECT system_identifier, setting::bigint FROM pg_control_system(), pg_settings"
             " WHERE name = 'wal_segment_size'"
         ).fetchone()
     assert row is not None
-    return str(row[0]), int(row[1])
+    with psycopg.connect(config.address.conninfo, autocommit=True, replication="true") as connection:
+        identified = connection.execute("IDENTIFY_SYSTEM").fetchone()
+        assert identified is not None
+        timeline, history = int(identified[1]), b""  # whose texts are bytes: nothing is known of their encoding
+        if timeline > 1:
+            told = connection.execute(f"TIMELINE_HISTORY {timeline}".encode()).fetchone()
+            assert told is not None
+            history = bytes(told[1])
+    return Cluster(str(row[0]), int(row[1]), timeline, forks_in(history.decode()))
+
+
+def forks_in(history: str) -> dict[int, int]:
+    """Read where each former timeline ended out of a history file: a line each, `<timeline> <place> <reason>`."""
+    forks = {}
+    for line in history.splitlines():
+        if line.strip() and not line.startswith("#"):
+            timeline, end, *_ = line.split()
+            high, low = end.split("/")
+            forks[int(timeline)] = (int(high, 16) << 32) + int(low, 16)
+    return forks
 
 
 def _state(path: Path) -> tuple[int, int]:

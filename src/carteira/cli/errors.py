@@ -83,6 +83,8 @@ def sentence_of(error: BaseException, database_url: str | None) -> str | None:  
     """
     if isinstance(error, CommandFailed | InsecureProduction):
         return str(error)
+    if type(error).__name__ == "ObjectsDown" and getattr(error, "errno", None) in _BY_ERRNO:
+        return f"o lugar dos backups, dos documentos ou do diário de eliminações: {_BY_ERRNO[error.errno]}."  # type: ignore[attr-defined] # looked at just now
     if type(error).__name__ in _BY_NAME:
         return _BY_NAME[type(error).__name__].format(error)
     if isinstance(error, ValidationError | UnicodeDecodeError | AddressRefused):

@@ -24,7 +24,7 @@ from carteira.backup.place import Manifest
 from carteira.backup.programs import Programs
 from carteira.backup.restoring import LOG_FOLDER, Log
 from carteira.embedded import EmbeddedServers, process
-from carteira.embedded.home import Home
+from carteira.embedded.home import HOST, Home
 from carteira.embedded.postgres import BACKUP, DATABASE, OWNER, SERVICE, SUPERUSER, PostgresServer
 from carteira.kit.db.address import DatabaseAddress
 from carteira.kit.ops.progress import Progress
@@ -42,6 +42,12 @@ _FLOORS = {
 }
 """As `pg_controldata` calls them."""
 _CALLED = {"max_prepared_xacts": "max_prepared_transactions", "max_locks_per_xact": "max_locks_per_transaction"}
+_CONFIGURATION = {
+    "postgresql.conf": "# carteira run says its settings as it starts PostgreSQL.\n",
+    "postgresql.auto.conf": "",
+    "pg_hba.conf": "".join(f"host {database} all {HOST}/32 scram-sha-256\n" for database in ("all", "replication")),
+    "pg_ident.conf": "",
+}
 Tell = Callable[[str], Progress]
 
 
@@ -84,11 +90,19 @@ def restore_home(  # noqa: PLR0913 - what, out of what, to where
                 base_progress=tell("base.tar"),
                 log_progress=tell("log"),
             )
+            _configure(data, until)
             laid.write_text(manifest.id)
         if (data / LOG_FOLDER).exists():  # it goes last, once all of it is replayed
             _recover(home, server, manifest)
     finally:
         home.release()
+
+
+def _configure(data: Path, until: datetime | None) -> None:
+    """Give a data folder a home's configuration: the former one is another machine's, or lies outside of the data."""
+    for name, text in _CONFIGURATION.items():
+        (data / name).write_text(text, encoding="utf-8")
+    restoring.say_how(data, until)
 
 
 def _require_version(manifest: Manifest, server: PostgresServer) -> None:

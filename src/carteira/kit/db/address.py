@@ -31,6 +31,7 @@ _PATIENCE = {
 This holds for waiting for its answer and for sending to it. The kernel's own time-outs are a quarter of an hour, or two
 hours.
 """
+_SILENCE = ("keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout")
 _NAME_BYTES = 63
 SOCKET_FOLDERS = ("/run/postgresql", "/var/run/postgresql", "/tmp")  # noqa: S108 - where PostgreSQL's builds put it
 TLS_MODES = ("require", "verify-ca", "verify-full")
@@ -44,7 +45,7 @@ _HONOURED = {
     *("application_name", "fallback_application_name", "load_balance_hosts", "krbsrvname", "gsslib"),
     *("sslmode", "sslnegotiation", "sslcert", "sslkey", "sslpassword", "sslrootcert", "sslcrl"),
     *("ssl_min_protocol_version", "ssl_max_protocol_version", "sslcompression"),  # libpq ignores the last one
-    *("keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout"),
+    *_SILENCE,
 }
 _HARMLESS: Mapping[str, tuple[str, ...]] = {
     "channel_binding": ("prefer", "disable"),
@@ -63,10 +64,7 @@ _ONE_OF: Mapping[str, tuple[str, ...]] = {
     "target_session_attrs": ("any", "read-write", "read-only", "primary", "standby", "prefer-standby"),
     "load_balance_hosts": ("disable", "random"),
 }
-_NUMBERS = (
-    *("connect_timeout", "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count"),
-    "tcp_user_timeout",
-)
+_NUMBERS = ("connect_timeout", *_SILENCE)
 _ENCODED = "em uma senha, @ : / ? # % se escrevem %40 %3A %2F %3F %23 %25"
 _SETTING = re.compile(r"(?:-c\s*|--)([A-Za-z_][\w.-]*)=")
 
@@ -149,6 +147,11 @@ class DatabaseAddress:
             for name, option in _NAMES.items()
             if option.envvar and name in self.options
         }
+
+    @property
+    def patience(self) -> str:
+        """How long a silent server is borne, as a connection string: these options have no environment variables."""
+        return make_conninfo(**{name: self.options[name] for name in _SILENCE if name in self.options})
 
     @property
     def place(self) -> str:

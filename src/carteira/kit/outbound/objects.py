@@ -31,7 +31,22 @@ log = structlog.get_logger(__name__)
 
 
 class ObjectsDown(Exception):
-    """The folder or the bucket does not answer, or refuses."""
+    """The folder or the bucket does not answer, or refuses.
+
+    Attributes:
+        errno: The system error's number, if a folder's disk refused.
+    """
+
+    def __init__(self, errno: int | None = None) -> None:
+        self.errno = errno
+        super().__init__("" if errno is None else os.strerror(errno))
+
+    @classmethod
+    def of(cls, error: Exception) -> "ObjectsDown":
+        """Make one of what a store or the disk said."""
+        said = _SYSTEM.search(str(error))
+        number = int(said[1]) if said else None
+        return cls(error.errno if isinstance(error, OSError) and error.errno else number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +71,9 @@ async def guarded(operation: str, work: Coroutine[Any, Any, T]) -> T:
     except FileNotFoundError:
         raise
     except (BaseError, OSError) as error:
-        said = _SYSTEM.search(str(error))
-        log.warning(
-            "object store unavailable", error=type(error).__name__, reason=os.strerror(int(said[1])) if said else None
-        )
-        raise ObjectsDown from error
+        down = ObjectsDown.of(error)
+        log.warning("object store unavailable", error=type(error).__name__, reason=str(down) or None)
+        raise down from error
 
 
 class ObjectStore:
@@ -99,7 +112,7 @@ class ObjectStore:
             if self.folder is not None:
                 _sync([self.folder / name, *self._folders_of([name])])
         except (BaseError, OSError) as error:
-            raise ObjectsDown from error
+            raise ObjectsDown.of(error) from error
 
     def get_now(self, name: str) -> bytes:
         """Return an object as `get` does, blocking, for use in a thread.
@@ -113,7 +126,7 @@ class ObjectStore:
         except FileNotFoundError:
             raise
         except (BaseError, OSError) as error:
-            raise ObjectsDown from error
+            raise ObjectsDown.of(error) from error
 
     async def get(self, name: str) -> bytes:
         """Return an object.
@@ -155,7 +168,7 @@ class ObjectStore:
             return
         except (BaseError, OSError) as error:
             log.warning("object store unavailable", error=type(error).__name__)
-            raise ObjectsDown from error
+            raise ObjectsDown.of(error) from error
 
     async def remove(self, names: Sequence[str]) -> None:
         """Remove objects; harmless for those that are gone.
