@@ -75,14 +75,18 @@ def settle_ids(narrow: Narrow) -> None:
         _narrow.append(narrow)
 
 
+# System accounts' lines of the entries from a position on. Accounts are joined afterwards: the planner takes a system
+# account for one of many with few lines, and would read all that it ever had.
+_LINES = """
+    SELECT entry.xid, posting.account_id, posting.amount
+    FROM ledger_entries entry JOIN ledger_postings posting ON posting.entry_id = entry.id
+    WHERE entry.xid >= :first AND entry.id >= :first_id AND posting.entry_id >= :first_id AND posting.seq IS NULL
+"""
 _TAIL = """
-    SELECT posting.account_id, sum(posting.amount) AS amount
-    FROM ledger_entries entry
-    JOIN ledger_postings posting ON posting.entry_id = entry.id
-    JOIN ledger_accounts account ON account.id = posting.account_id
-    WHERE account.is_system AND entry.xid >= account.rolled_up_to
-      AND entry.xid >= (SELECT min(rolled_up_to) FROM ledger_accounts WHERE is_system)
-    GROUP BY posting.account_id
+    SELECT line.account_id, sum(line.amount) AS amount
+    FROM line JOIN ledger_accounts account ON account.id = line.account_id
+    WHERE account.is_system AND line.xid >= account.rolled_up_to
+    GROUP BY line.account_id
 """
 """What system accounts have that is not rolled up yet."""
 
@@ -102,7 +106,7 @@ def _differences(*, among: bool) -> TextClause:
         GROUP BY account_id
     ),
     held AS (SELECT account_id, sum(amount) AS amount FROM ledger_holds WHERE status = 'active' GROUP BY account_id),
-    tail AS ({_TAIL})
+    line AS MATERIALIZED ({_LINES}), tail AS ({_TAIL})
     SELECT account.id, account.kind, account.balance + coalesce(tail.amount, 0) AS balance,
            coalesce(posted.amount, 0) AS postings, account.held, coalesce(held.amount, 0) AS holds,
            coalesce(posted.wrong, 0) AS wrong_lines
@@ -166,11 +170,12 @@ async def reconcile(tx: Tx, since: ReconciledPoint | None = None) -> Reconciliat
     counts = (
         await tx.execute(text("SELECT (SELECT count(*) FROM ledger_accounts), (SELECT count(*) FROM ledger_entries)"))
     ).one()
-    differences = _accounts_named(await tx.execute(_differences(among=False)))
+    first = await _first(tx, None)
+    differences = _accounts_named(await tx.execute(_differences(among=False), first))
     differences += await _entries_named(tx, None)
     for narrow in _narrow:
         differences += await _strays_named(tx, narrow, _strays(narrow))
-    sums = {row.id: int(row.amount) for row in await tx.execute(_SUMS, {"horizon": horizon})}
+    sums = {row.id: int(row.amount) for row in await tx.execute(_SUMS, {"horizon": horizon} | first)}
     return Reconciliation(counts[0], counts[1], ReconciledPoint(horizon, now, sums), differences=differences)
 
 
@@ -231,30 +236,19 @@ def _recent_strays(narrow: Narrow) -> TextClause:
     """)  # noqa: S608 - names from constants of the modules
 
 
-_SUMS = text("""
-    SELECT account.id, account.balance + coalesce(tail.amount, 0) AS amount
+_SUMS = text(f"""
+    WITH line AS MATERIALIZED ({_LINES})
+    SELECT account.id, account.balance + coalesce(sum(line.amount), 0) AS amount
     FROM ledger_accounts account
-    LEFT JOIN (
-        SELECT posting.account_id, sum(posting.amount) AS amount
-        FROM ledger_entries entry
-        JOIN ledger_postings posting ON posting.entry_id = entry.id
-        JOIN ledger_accounts account ON account.id = posting.account_id
-        WHERE account.is_system AND entry.xid >= account.rolled_up_to AND entry.xid < :horizon
-          AND entry.xid >= (SELECT min(rolled_up_to) FROM ledger_accounts WHERE is_system)
-        GROUP BY posting.account_id
-    ) tail ON tail.account_id = account.id
+    LEFT JOIN line ON line.account_id = account.id AND line.xid >= account.rolled_up_to AND line.xid < :horizon
     WHERE account.is_system
-""")
+    GROUP BY account.id
+""")  # noqa: S608 - a constant
 _SYSTEM = text(f"""
-    WITH tail AS ({_TAIL}),
+    WITH line AS MATERIALIZED ({_LINES}), tail AS ({_TAIL}),
     fresh AS (
-        SELECT posting.account_id, sum(posting.amount) AS amount,
-               sum(posting.amount) FILTER (WHERE entry.xid < :horizon) AS ended
-        FROM ledger_entries entry
-        JOIN ledger_postings posting ON posting.entry_id = entry.id AND posting.entry_id >= :least
-        JOIN ledger_accounts account ON account.id = posting.account_id AND account.is_system
-        WHERE entry.xid >= :position AND entry.id >= :least
-        GROUP BY posting.account_id
+        SELECT account_id, sum(amount) AS amount, sum(amount) FILTER (WHERE xid < :horizon) AS ended
+        FROM line WHERE xid >= :position GROUP BY account_id
     )
     SELECT account.id, account.kind, account.balance + coalesce(tail.amount, 0) AS balance, account.held,
            coalesce(fresh.amount, 0) AS amount, coalesce(fresh.ended, 0) AS ended
@@ -312,12 +306,12 @@ async def _recent(tx: Tx, since: ReconciledPoint, horizon: int, now: datetime) -
     behind = {table: await _behind(tx, table, since) for table in {narrow.wide for narrow in _narrow}}
     entries, least = behind["ledger_entries"]
     customers = (await tx.execute(_CUSTOMERS)).one()
-    values = {"horizon": horizon, "position": since.position, "least": least}
-    system = (await tx.execute(_SYSTEM, values)).all()
+    first = await _first(tx, since.position)
+    system = (await tx.execute(_SYSTEM, {"horizon": horizon, "position": since.position} | first)).all()
     suspects = list(await tx.scalars(_SUSPECTS, {"least": least}))
     differences: list[dict[str, Any]] = []
     if suspects:
-        differences += _accounts_named(await tx.execute(_differences(among=True), {"ids": suspects}))
+        differences += _accounts_named(await tx.execute(_differences(among=True), {"ids": suspects} | first))
     differences += [
         {"account_id": str(row.id), "kind": row.kind, "balance": int(row.balance), "postings": posted}
         for row in system
@@ -331,6 +325,18 @@ async def _recent(tx: Tx, since: ReconciledPoint, horizon: int, now: datetime) -
     sums = {row.id: since.sums.get(row.id, 0) + int(row.ended) for row in system}
     point = ReconciledPoint(horizon, now, sums)
     return Reconciliation(customers.accounts, entries, point, since.at, differences)
+
+
+_NO_ID = UUID(int=2**128 - 1)
+_LEAST = text("""SELECT min(id::text COLLATE "C") FROM ledger_entries WHERE xid >= :position""")
+
+
+async def _first(tx: Tx, position: int | None) -> dict[str, object]:
+    """Return the values for `_LINES`: the least position rolled up to, or `position`, and the least id from there."""
+    rolled_up_to = await tx.scalar(text("SELECT min(rolled_up_to) FROM ledger_accounts WHERE is_system")) or 0
+    first = rolled_up_to if position is None else min(rolled_up_to, position)
+    least = await tx.scalar(_LEAST, {"position": first})
+    return {"first": first, "first_id": UUID(least) if least else _NO_ID}
 
 
 async def _behind(tx: Tx, table: str, since: ReconciledPoint) -> tuple[int, UUID]:
