@@ -293,13 +293,13 @@ screenshots: install-dev ## Take the README's pictures, of a server that runs (P
 bench-routes: install-dev ## Ordinary routes beside a bare floor and a beginner's toy
 	@PYTHONPATH=src:. $(BIN)/python -m benchmarks.routes $(ARGS)
 
-bench-scale: install-dev ## Latencies with more and more accounts and entries, in eight minutes (ARGS="--partitions 36 --checks")
+bench-scale: install-dev ## Latencies with more and more accounts and postings (ARGS="--partitions 36 --checks --home FOLDER")
 	@PYTHONPATH=src:. $(BIN)/python -m benchmarks.scale $(ARGS)
 
 bench-migrations: install-dev ## For how long a migration holds up who writes, by the entries (ten million: two minutes, 6 GB)
 	@PYTHONPATH=src:. $(BIN)/python -m benchmarks.migrations $(ARGS)
 
-bench-backup: install-dev ## How long backups and restores take, and how large they are, by the entries
+bench-backup: install-dev ## How long backups and restores take, and how large they are, by the entries (ARGS="--home FOLDER")
 	@PYTHONPATH=src:. $(BIN)/python -m benchmarks.backup $(ARGS)
 
 bench-assistant: install-dev ## Measure how well and how fast the assistant understands

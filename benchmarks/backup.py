@@ -1,11 +1,13 @@
 """`make bench-backup`: how long a backup and a restore take, and how large a backup is, by the number of entries.
 
 Entries are filled in by SQL through the ledger's own checks. Both forms are made; the restore is the physical one, into
-another folder, with all that `carteira restore home` proves at its end.
+another folder, with all that `carteira restore home` proves at its end. Entries are spread over `--partitions` months
+(36). `--home PATH` backs up what a kept home of `benchmarks.scale` has, and fills nothing in.
 """
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -48,6 +50,8 @@ def main() -> None:
     """Run it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--entries", type=int, nargs="+", default=[1_000_000, 10_000_000])
+    parser.add_argument("--partitions", type=int, default=36, help="months that the entries are spread over")
+    parser.add_argument("--home", type=Path, default=None, help="a home that benchmarks.scale kept")
     options = parser.parse_args()
     table = Table(title="A backup (both forms) and a restore that is proven")
     for title in ("entries", "database GB", "backup GB", "backup min", "min/GB", "restore min", "min/GB"):
@@ -56,15 +60,20 @@ def main() -> None:
         folder = Path(name)
         key = PrivateKey.make()
         (folder / "key").write_text(key.text())
-        with stage(folder / "home", ACCOUNTS) as endpoints:
-            for entries in options.entries:
-                grow(endpoints.owner_url, ACCOUNTS, entries, progress)
+        home = options.home or folder / "home"
+        months = options.partitions
+        with stage(home, 0 if options.home else ACCOUNTS, months=0 if options.home else months) as endpoints:
+            for entries in [0] if options.home else options.entries:
+                if entries:
+                    grow(endpoints.owner_url, ACCOUNTS, entries, progress, months=months)
                 with psycopg.connect(endpoints.owner_url) as connection:
-                    row = connection.execute("SELECT pg_database_size(current_database())").fetchone()
+                    row = connection.execute(
+                        "SELECT pg_database_size(current_database()), (SELECT count(*) FROM ledger_entries)"
+                    ).fetchone()
                 assert row is not None
                 place, target = folder / f"place-{entries}", folder / f"restored-{entries}"
                 env = {
-                    "CARTEIRA_HOME": str(folder / "home"),
+                    "CARTEIRA_HOME": str(home),
                     "CARTEIRA_MODULES": "benefits",
                     "DATABASE_URL": endpoints.database_url,
                     "BACKUP_DATABASE_URL": endpoints.backup_url,
@@ -75,7 +84,8 @@ def main() -> None:
                 restored = _run(env, "restore", "home", str(target), "--identity", str(folder / "key"), "--yes")
                 size, backup = row[0] / GB, _size_of(place) / GB
                 figures = (made / 60, made / 60 / size, restored / 60, restored / 60 / size)
-                table.add_row(f"{entries:,}", f"{size:.2f}", f"{backup:.2f}", *(f"{figure:.2f}" for figure in figures))
+                table.add_row(f"{row[1]:,}", f"{size:.2f}", f"{backup:.2f}", *(f"{figure:.2f}" for figure in figures))
+                shutil.rmtree(target)
     Console().print(table)
 
 

@@ -1,21 +1,27 @@
-"""`make bench-scale`: latencies by the number of accounts and entries.
+"""`make bench-scale`: latencies by the number of accounts and postings.
 
-`--partitions 36` spreads the entries over so many months, each in its partition. `--checks` adds a whole reconcile and,
-once all is sealed, a whole verification, in seconds. Each size also shows one poll of all followers, in milliseconds.
-Up to ten million entries take about eight minutes, with `--checks` some fifteen; a hundred million take 60 GB.
+Sizes are postings, two an entry: `--postings 1000000 10000000 100000000`. `--partitions 36` spreads the entries over so
+many months, each in its partition. `--checks` adds, in seconds, a whole reconcile, a whole verification once all is
+sealed, and both again of the `--new` entries that came after them. Each size also shows one poll of all followers, in
+milliseconds.
+
+`--home PATH` keeps the servers' data there, or goes on with what is there already: ten million postings are filled in
+ten minutes, a hundred million take 50 GB and hours. `--unsealed` leaves out verification, since sealing takes as long.
 
 For each size: the authorizer at a fixed rate (open loop), and an account's statement and its balance at an instant over
 HTTP, one after the other; twice, with a server just started and with the same accounts again. Entries are filled in by
-SQL through the ledger's own checks.
+SQL through the ledger's own checks, and rolled up as the worker does.
 """
 
 import argparse
 import itertools
+import json
 import random
 import statistics
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -26,20 +32,22 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from benchmarks.draw import draw_scale
+from benchmarks.draw import Size, draw_scale
 from benchmarks.load import Connection, close_all, closed_loop, connect, http_request, open_loop
 from benchmarks.stage import PATH, fill, product, stage
 from carteira import ledger
 from carteira.app import modules_of
 from carteira.benefits.ledger_kinds import SETTLEMENT
 from carteira.cli import tokens
-from carteira.kit.db.engine import open_database
+from carteira.embedded import Endpoints
+from carteira.kit.db.engine import Database, open_database
 from carteira.kit.db.outbox import Backlog, follow
 from carteira.ledger import chain
 from carteira.settings import Settings
 
 READS = 400
 LOOKS = 50
+CHECKS = ("reconcile", "reconcile, new", "verify", "verify, new")
 CHUNK = 50_000
 
 _PURCHASES = """
@@ -71,8 +79,16 @@ SELECT id FROM (
 """
 
 
-def grow(url: str, accounts: int, entries: int, progress: Progress, *, months: int = 0) -> None:
-    """Add purchases of one centavo, account by account, until there are so many entries.
+# The product's own roll-up is made for half a minute's entries.
+_ROLL_UP = """
+UPDATE ledger_accounts account SET balance = posted.amount, rolled_up_to = position_horizon()
+FROM (SELECT account_id, sum(amount) AS amount FROM ledger_postings WHERE seq IS NULL GROUP BY account_id) posted
+WHERE account.id = posted.account_id AND account.is_system
+"""
+
+
+def grow(url: str, accounts: int, entries: int, progress: Progress, *, months: int = 0, more: bool = False) -> None:
+    """Add purchases of one centavo, account by account, until there are so many entries; or so many `more`.
 
     They run from so many months ago until now, after the entries of an earlier call.
     """
@@ -80,7 +96,7 @@ def grow(url: str, accounts: int, entries: int, progress: Progress, *, months: i
     with psycopg.connect(url, autocommit=True) as connection:
         row = connection.execute("SELECT count(*) FROM ledger_entries").fetchone()
         assert row is not None
-        done = int(row[0])
+        done = 0 if more else int(row[0])
         bounds = [row[0] for row in connection.execute(_BOUNDS, {"chunk": min(CHUNK, accounts)})]
         ranges = itertools.cycle(itertools.pairwise([UUID(int=0), *bounds]))
         while done < entries:
@@ -89,6 +105,7 @@ def grow(url: str, accounts: int, entries: int, progress: Progress, *, months: i
             values = {"after": after, "upto": upto, "limit": entries - done, "settlement": SETTLEMENT, "ago": ago}
             done += connection.execute(_PURCHASES, values).rowcount // 2
             progress.update(task, completed=done)
+        connection.execute(_ROLL_UP)
         connection.execute("VACUUM ANALYZE")
     progress.remove_task(task)
 
@@ -152,65 +169,113 @@ async def _look(database_url: str, home: Path) -> float:
     return statistics.median(times)
 
 
-async def _check(database_url: str) -> tuple[float, float]:
-    """Return the seconds of a whole reconcile, and of a whole verification once all entries are sealed."""
+async def _seal(database: Database) -> None:
+    sealed = 1
+    while sealed:
+        async with database.transaction() as tx:
+            sealed = await follow(tx, chain.follower)
+
+
+async def _prove(database_url: str, *, whole: bool, sealed: bool) -> list[float]:
+    """Return the seconds of a reconcile and, once all is sealed, of a verification: whole, or of what is new."""
     async with open_database(database_url) as database:
         began = time.perf_counter()
-        async with database.transaction() as tx:
-            reconciled = await ledger.reconcile(tx)
-        reconcile = time.perf_counter() - began
-        sealed = 1
-        while sealed:
-            async with database.transaction() as tx:
-                sealed = await follow(tx, chain.follower)
-        began = time.perf_counter()
-        async with database.transaction() as tx:
-            async for so_far in ledger.verify(tx):
-                found = so_far.findings
-        verify = time.perf_counter() - began
-    if reconciled.differences or found:
-        raise SystemExit("the ledger is not right")
-    return reconcile, verify
+        reconciled = await ledger.prove_balances(database, whole=whole)
+        took = [time.perf_counter() - began]
+        if reconciled.differences or (reconciled.since is None) != whole:
+            raise SystemExit(f"the ledger is not right, or there was no proof before: {reconciled}")
+        if sealed:
+            await _seal(database)
+            began = time.perf_counter()
+            verified = await ledger.prove_chain(database, whole=whole)
+            took.append(time.perf_counter() - began)
+            if verified.findings or (verified.since == 0) != whole:
+                raise SystemExit(f"the chain is not whole, or there was no proof before: {verified}")
+    return took
+
+
+def _check(endpoints: Endpoints, accounts: int, progress: Progress, options: argparse.Namespace) -> dict[str, float]:
+    """Return the seconds of reconcile and verify, whole and after new entries, by their names."""
+    sealed = not options.unsealed
+    whole = uvloop.run(_prove(endpoints.database_url, whole=True, sealed=sealed))
+    grow(endpoints.owner_url, accounts, options.new, progress, more=True)
+    new = uvloop.run(_prove(endpoints.database_url, whole=False, sealed=sealed))
+    return dict(zip(CHECKS[::2], whole, strict=False)) | dict(zip(CHECKS[1::2], new, strict=False))
+
+
+@contextmanager
+def _home(path: Path | None, accounts: int, months: int) -> Iterator[tuple[Path, Endpoints, int]]:
+    """Start servers on a folder that is kept, or on one for the run; give it, and how many accounts it has."""
+    kept = path is not None and (path / "postgres").exists()
+    with tempfile.TemporaryDirectory(prefix="carteira-bench-") as folder:
+        home = path or Path(folder)
+        with stage(home, 0 if kept else accounts, months=0 if kept else months) as endpoints:
+            with psycopg.connect(endpoints.owner_url) as connection:
+                row = connection.execute("SELECT count(*) FROM benefits_accounts").fetchone()
+            assert row is not None
+            yield home, endpoints, int(row[0])
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--accounts", type=int, nargs="+", default=[1_000_000], help="one for all sizes, or one for each"
+    )
+    parser.add_argument("--postings", type=int, nargs="+", default=[1_000_000, 10_000_000])
+    parser.add_argument("--rate", type=float, default=1_000.0)
+    parser.add_argument("--partitions", type=int, default=0, help="months that the entries are spread over")
+    parser.add_argument("--checks", action="store_true", help="reconcile and verify, too")
+    parser.add_argument("--unsealed", action="store_true", help="without verify")
+    parser.add_argument("--new", type=int, default=100_000, help="entries that come between a whole check and the next")
+    parser.add_argument("--home", type=Path, default=None, help="a folder for the servers' data, which is kept")
+    parser.add_argument("--json", type=Path, default=None, help="add the figures to this file")
+    parser.add_argument("--svg", type=Path, default=None, help="draw the curves of what is in that file into this one")
+    return parser.parse_args()
+
+
+TITLES = ("accounts", "postings", "server", "authorizer", "statement", "balance at an instant", "followers' look")
 
 
 def main() -> None:
     """Run it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--accounts", type=int, nargs="+", default=[1_000, 100_000, 2_000_000])
-    parser.add_argument("--entries", type=int, nargs="+", default=[100_000, 1_000_000, 10_000_000])
-    parser.add_argument("--rate", type=float, default=1_000.0)
-    parser.add_argument("--partitions", type=int, default=0, help="months that the entries are spread over")
-    parser.add_argument("--checks", action="store_true", help="reconcile and verify, too")
-    parser.add_argument("--svg", type=Path, default=None, help="draw the curves into this file")
-    options = parser.parse_args()
+    options = _options()
+    sizes = list(zip(itertools.cycle(options.accounts), options.postings, strict=False))
     out = Console()
-    rows: list[tuple[str, list[tuple[float, float]]]] = []
+    rows: list[Size] = []
     table = Table(title=f"Latencies in ms, p50 / p99 (authorizer at {options.rate:,.0f}/s)")
-    titles = ["accounts", "entries", "server", "authorizer", "statement", "balance at an instant", "followers' look"]
-    for title in titles + ["reconcile s", "verify s"] * options.checks:
+    for title in (*TITLES, *(f"{name} s" for name in CHECKS)):
         table.add_column(title, justify="right")
-    with tempfile.TemporaryDirectory(prefix="carteira-bench-") as folder, Progress(transient=True) as progress:
-        home = Path(folder)
-        with stage(home, options.accounts[0], months=options.partitions) as endpoints:
-            filled = options.accounts[0]
-            for accounts, entries in zip(options.accounts, options.entries, strict=True):
-                if accounts > filled:
-                    fill(endpoints.owner_url, accounts, first=filled + 1)
-                    filled = accounts
-                grow(endpoints.owner_url, accounts, entries, progress, months=options.partitions)
-                beside = [f"{uvloop.run(_look(endpoints.database_url, home)):.1f}"]
-                if options.checks:
-                    beside += [f"{seconds:.1f}" for seconds in uvloop.run(_check(endpoints.database_url))]
-                with product(home, endpoints, strategy="queue", workers=2, looks_per_hour="none") as url:
-                    for state in ("just started", "in use"):  # the same accounts again
-                        times = uvloop.run(_measure(url, endpoints.database_url, accounts, home, options.rate))
-                        figures = [(statistics.median(t), sorted(t)[int(len(t) * 0.99)]) for t in times]
-                        rows.append((f"{accounts:,} accounts, {entries:,} entries, {state}", figures))
-                        shown = (f"{p50:.1f} / {p99:.1f}" for p50, p99 in figures)
-                        table.add_row(f"{accounts:,}", f"{entries:,}", state, *shown, *beside)
-                out.print(table)
+    with Progress(transient=True) as progress, _home(options.home, sizes[0][0], options.partitions) as staged:
+        home, endpoints, filled = staged
+        for wanted, postings in sizes:
+            if wanted > filled:
+                fill(endpoints.owner_url, wanted, first=filled + 1)
+            filled = accounts = max(wanted, filled)
+            grow(endpoints.owner_url, accounts, postings // 2, progress, months=options.partitions)
+            looks = uvloop.run(_look(endpoints.database_url, home))
+            checks = _check(endpoints, accounts, progress, options) if options.checks else {}
+            beside = [f"{looks:.1f}", *(f"{checks[name]:.1f}" if name in checks else "" for name in CHECKS)]
+            with product(home, endpoints, strategy="queue", workers=2, looks_per_hour="none") as url:
+                for state in ("just started", "in use"):  # the same accounts again
+                    times = uvloop.run(_measure(url, endpoints.database_url, accounts, home, options.rate))
+                    figures = [(statistics.median(t), sorted(t)[int(len(t) * 0.99)]) for t in times]
+                    rows.append(Size(accounts, postings, state, figures, looks, checks))
+                    shown = (f"{p50:.1f} / {p99:.1f}" for p50, p99 in figures)
+                    table.add_row(f"{accounts:,}", f"{postings:,}", state, *shown, *beside)
+            out.print(table)
+    _keep(options, rows)
+
+
+def _keep(options: argparse.Namespace, rows: list[Size]) -> None:
+    """Add the figures to those of earlier runs, if they are kept, and draw all."""
+    if options.json and options.json.exists():
+        rows = [Size(*row) for row in json.loads(options.json.read_text())] + rows
+    if options.json:
+        options.json.write_text(json.dumps(rows, indent=1))
     if options.svg:
-        options.svg.write_text(draw_scale(rows))
+        options.svg.write_text(
+            draw_scale(sorted((row for row in rows if row.state == "in use"), key=lambda row: row.postings))
+        )
 
 
 if __name__ == "__main__":

@@ -107,6 +107,8 @@ def stage(
 ) -> Iterator[Endpoints]:
     """Start servers that sync, migrate, and fill; stop them at the end. Tables may have months of the past.
 
+    Without accounts nothing is filled in: a home that was staged before goes on.
+
     So many `wal_segments` (16 MB each) exist to be reused, as they do once a server has run for a while: a commit that
     makes a new one waits until 16 MB of zeros are on the disk, which would dominate the slowest latencies. PostgreSQL
     gets the quarter of the memory that its manual advises, 2 GB at most.
@@ -120,7 +122,8 @@ def stage(
         schema.grant(servers.endpoints.owner_url, SERVICE)
         if months:
             cut(servers.endpoints.owner_url, months)
-        fill(servers.endpoints.owner_url, accounts)
+        if accounts:
+            fill(servers.endpoints.owner_url, accounts)
         _run_in(servers.endpoints.superuser_url, wal_segments)
         yield servers.endpoints
 

@@ -7,7 +7,7 @@ is read by ids: from the least id of the entries behind the point on, in the par
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -257,9 +257,17 @@ _SYSTEM = text(f"""
     LEFT JOIN fresh ON fresh.account_id = account.id
     WHERE account.is_system
 """)  # noqa: S608 - a constant
-# The line before is looked for by instants, which the index has; a clock that was set back makes an account a suspect
-# for nothing, and the whole of its lines decides.
-_SUSPECTS = text("""
+# The balance before an account's new lines: by instants, which the index has, in the last months and then in all. A
+# clock that was set back, or an entry on the border of a month, makes an account a suspect for nothing; then all of its
+# lines decide.
+_BEFORE = """
+    SELECT earlier.balance_after FROM ledger_postings earlier
+    WHERE earlier.account_id = touched.account_id AND earlier.posted_at <= touched.posted_at
+      AND earlier.seq < touched.seq {near}
+    ORDER BY earlier.posted_at DESC, earlier.seq DESC LIMIT 1
+"""
+_NEAR = timedelta(days=62)
+_SUSPECTS = text(f"""
     WITH line AS (
         SELECT posting.account_id, posting.seq, posting.amount, posting.balance_after, posting.posted_at,
                lag(posting.balance_after) OVER line AS balance_before, row_number() OVER line AS place
@@ -277,13 +285,8 @@ _SUSPECTS = text("""
     )
     SELECT touched.account_id FROM touched
     JOIN ledger_accounts account ON account.id = touched.account_id
-    LEFT JOIN LATERAL (
-        SELECT earlier.balance_after FROM ledger_postings earlier
-        WHERE earlier.account_id = touched.account_id AND earlier.posted_at <= touched.posted_at
-          AND earlier.seq < touched.seq
-        ORDER BY earlier.posted_at DESC, earlier.seq DESC LIMIT 1
-    ) before ON true
-    WHERE is_broken OR began <> coalesce(before.balance_after, 0) OR account.balance <> began + amount
+    WHERE is_broken OR account.balance <> began + amount
+       OR began <> coalesce(({_BEFORE.format(near="AND earlier.entry_id >= :near")}), ({_BEFORE.format(near="")}), 0)
     UNION
     SELECT account.id FROM ledger_accounts account
     LEFT JOIN (
@@ -295,7 +298,7 @@ _SUSPECTS = text("""
     SELECT posting.account_id FROM ledger_postings posting
     JOIN ledger_accounts account ON account.id = posting.account_id
     WHERE posting.entry_id >= :least AND account.is_system AND posting.seq IS NOT NULL
-""")
+""")  # noqa: S608 - a constant
 _CUSTOMERS = text(
     "SELECT count(*) AS accounts, coalesce(sum(balance) FILTER (WHERE NOT is_system), 0) AS balance"
     " FROM ledger_accounts"
@@ -308,7 +311,8 @@ async def _recent(tx: Tx, since: ReconciledPoint, horizon: int, now: datetime) -
     customers = (await tx.execute(_CUSTOMERS)).one()
     first = await _first(tx, since.position)
     system = (await tx.execute(_SYSTEM, {"horizon": horizon, "position": since.position} | first)).all()
-    suspects = list(await tx.scalars(_SUSPECTS, {"least": least}))
+    near = first_uuid7((since.at - _NEAR).timestamp())
+    suspects = list(await tx.scalars(_SUSPECTS, {"least": least, "near": near}))
     differences: list[dict[str, Any]] = []
     if suspects:
         differences += _accounts_named(await tx.execute(_differences(among=True), {"ids": suspects} | first))
