@@ -219,7 +219,7 @@ async def test_the_administrator_changes_a_role_once_it_is_said_what_changes(bro
         await page.get_by_role("link", name="Padaria").click()
         await page.get_by_label("Quem").fill("davi@exemplo.com.br")
         await looks_well(page)
-        await page.get_by_role("button", name="Continuar").click()
+        await page.get_by_role("button", name="Procurar").click()
         await page.get_by_role("heading", name="Vincular Davi").wait_for()
         await looks_well(page)
         await page.get_by_role("link", name="Voltar").click()
