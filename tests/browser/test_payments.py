@@ -93,6 +93,7 @@ async def test_an_operator_returns_what_came_late_by_keyboard(browser: Browser, 
     await page.goto(shop.server.url + "/console")
     await page.get_by_role("link", name="1 Pix a devolver").click()
     await page.wait_for_url("**/console/recebidos")
+    await at_rest(page)
     await page.keyboard.press("j")
     await page.keyboard.press("Enter")
     panel = page.locator("#painel .panel")

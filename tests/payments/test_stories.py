@@ -11,6 +11,7 @@ from uuid import uuid4
 import httpx
 import pytest
 from sqlalchemy import text
+from validate_docbr import CNPJ
 
 from carteira.kit.values.clock import clock
 from carteira.payments import brcode, charges, listener, receiving, reconciliation
@@ -459,7 +460,7 @@ async def test_a_return_above_the_limit_waits_for_somebody_else(wallet: Wallet) 
 
 async def test_who_is_behind_the_client_that_paid_does_not_approve_the_return(wallet: Wallet) -> None:
     admin, other = wallet.app.operator(), wallet.app.person("money:approve")
-    made = await admin.post("/benefits/employers", {"cnpj": "45723174000110", "name": "Oficina", "prefunded": True})
+    made = await admin.post("/benefits/employers", {"cnpj": CNPJ().generate(), "name": "Oficina", "prefunded": True})
     machine = await new_acting(admin, "benefits:fund")
     order = {"purpose": "benefit_funding", "amount": 5_001, "employer_id": made.json()["id"]}
     e2eid = wallet.stand_in.pay(txid((await machine.post("/payments/charges", order)).json()))

@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import text
+from validate_docbr import CNPJ
 
 from carteira import ledger
 from carteira.kit.values.clock import clock
@@ -144,7 +145,7 @@ async def test_a_bank_that_is_quicker_than_a_return_of_ours_wins_and_nothing_goe
 
 async def test_a_pre_funded_employers_deposit_is_told_and_taken_back(wallet: Wallet) -> None:
     admin, hr = wallet.app.operator(), wallet.app.person("benefits:fund")
-    made = await admin.post("/benefits/employers", {"cnpj": "45723174000110", "name": "Mercado", "prefunded": True})
+    made = await admin.post("/benefits/employers", {"cnpj": CNPJ().generate(), "name": "Mercado", "prefunded": True})
     order = {"purpose": "benefit_funding", "amount": 5_000, "employer_id": made.json()["id"]}
     charge = (await hr.post("/payments/charges", order)).json()
     e2eid = wallet.stand_in.pay(UUID(charge["id"]).hex, tell=False)
