@@ -92,7 +92,7 @@ TAGS = {
     "inbox": "Os avisos de uma pessoa",
     "webhooks": "Endereços de clientes que são avisados do que acontece, com assinatura",
 }
-"""What the operations of each tag are about, as `/docs` and clients' generators tell it."""
+"""The description of each tag, which `/docs` and clients' generators show."""
 
 
 def modules_of(settings: Settings) -> list[Module]:

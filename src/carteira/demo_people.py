@@ -1,4 +1,4 @@
-"""Who the demo people are: plain data, which what starts the product prints. `demo` puts them into a database."""
+"""The demo people as plain data, which is printed at the start. `demo` writes them to a database."""
 
 from collections.abc import Collection
 from datetime import date
@@ -14,7 +14,7 @@ PASSWORD = "Girassol7amarelo"  # noqa: S105 - printed at every start, and never 
 
 
 class DemoPerson(NamedTuple):
-    """What `identity.NewPerson` takes, in its order."""
+    """The fields of `identity.NewPerson`, in its order."""
 
     full_name: str
     email: str

@@ -14,7 +14,7 @@ from carteira.settings import Settings
 
 @dataclass(frozen=True)
 class RingLook:
-    """What the file of a ring holds: the active key, when it became that (as far as is known), and what others."""
+    """The state of a ring's file: the active key, since when it is active (if known), and its other keys."""
 
     active: str
     since: datetime

@@ -287,4 +287,4 @@ REGISTRY = (
 OPTIONAL_MODULES = tuple(sorted(entry.name for entry in REGISTRY if entry.optional))
 TABLE_OWNERS = (*KIT_TABLES, *(owner for entry in REGISTRY for owner in entry.table_owners))
 RIGHTS = dict(KIT_RIGHTS, **{table: rights for entry in REGISTRY for table, rights in entry.rights.items()})
-"""What the service's role keeps on the tables that it may not change at will; on all others it does as it likes."""
+"""The rights of the service's role on tables that it may change only in part; on all others it has every right."""

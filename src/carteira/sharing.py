@@ -39,7 +39,7 @@ _OTHERS = """
 
 @dataclass(frozen=True)
 class Shared:
-    """What a machine uses.
+    """The secrets and places that a machine uses.
 
     Attributes:
         marks: By name, of what it uses itself: the active key, the secret that signs, the place.

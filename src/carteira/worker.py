@@ -126,7 +126,7 @@ async def _wake_and_be_woken(stack: AsyncExitStack, url: str, database: Database
 
 
 class _Rounds:
-    """What the worker looks at every few seconds, whatever its jobs and followers are doing."""
+    """The worker's checks every few seconds, whatever its jobs and followers are doing."""
 
     def __init__(
         self, database: Database, observers: Sequence[Callable[[Tx], Awaitable[None]]], backlog: Backlog

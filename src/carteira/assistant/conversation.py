@@ -327,14 +327,14 @@ class Assistant:
         return state, Reply(said.message, said.options, upload=said.upload)
 
     async def _undo(self, turn: Turn, state: State) -> None:
-        """Take back what the present step prepared and nobody finished."""
+        """Undo the unfinished preparation of the present step."""
         intent = intents.ALL.get(state.intent or "")
         step = intent.steps.get(state.place.step) if intent and state.place else None
         if step is not None and step.undo is not None and state.place is not None:
             await step.undo(replace(turn, data=state.place.data))
 
     async def understand(self, turn: Turn) -> Understood:
-        """Find the answer to a question; what is not answered is kept, scrubbed, for the operator."""
+        """Find the answer to a question; store an unanswered one, scrubbed, for the operators."""
         return await self._understood(turn, questions_only=True)
 
     async def _understood(self, turn: Turn, *, questions_only: bool = False) -> Understood:

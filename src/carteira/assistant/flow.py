@@ -1,4 +1,4 @@
-"""The building blocks of intents: steps that ask and take, and their outcomes. `conversation` runs them."""
+"""The building blocks of intents: steps, each with its question, and their outcomes. `conversation` runs them."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -55,7 +55,7 @@ class Again:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The intent is at its end. With options, the person is offered to go on; `page` is where they see or do more."""
+    """The intent has ended. `options` offer the person other acts; `page` is where they see or do more."""
 
     message: str
     options: Sequence[str] | None = None
@@ -64,7 +64,7 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Stay:
-    """Replied; the step keeps taking messages."""
+    """A reply; the step handles the next message too."""
 
     message: str
     options: Sequence[str] | None = None

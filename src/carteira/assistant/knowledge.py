@@ -44,7 +44,7 @@ class Topic:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What an operator writes of a topic."""
+    """The content of a topic, as an operator writes it."""
 
     title: str
     answer: str

@@ -104,7 +104,7 @@ class ModelCache:
         making = await self.prepare(tx)
         if self._mind is not None:
             return self._mind
-        assert making is not None, "there is a mind, or one is being made"
+        assert making is not None, "a model exists or is being trained"
         return await asyncio.shield(making)
 
     async def prepare(self, tx: Tx) -> asyncio.Task[TrainedModel] | None:

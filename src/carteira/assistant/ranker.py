@@ -97,7 +97,7 @@ _LEARNING = 1
 _GRAMS = (2, 3, 4, 5)
 _STEM = 6
 _COMMON = 200
-"""The number of phrases sharing a feature from which on it is added to the kernel as a matrix column."""
+"""A feature of at least this many phrases is added to the kernel as a column of a matrix."""
 _BLOCK = 256
 """Rows or columns per block during training."""
 
@@ -302,7 +302,7 @@ class Ranker:
     ) -> Ranking:
         """Rank the allowed labels for a text, the best first; out of scope only lowers the confidence.
 
-        `scores` are the text's, where they are known already.
+        `scores` are the text's scores, if they are computed already.
         """
         if not plain(text):
             return Ranking([], 0, self._tuning.threshold)

@@ -145,7 +145,7 @@ _IN_VAIN = re.compile(
     r"\b(?:tent(?:ei|ando|o)|nao (?:deixa|consigo|consegui|da|foi|vai)|(?:da|deu) (?:erro|falha|problema)|"
     r"fica (?:\w+ando))\b"
 )
-"""An act that was tried in vain: a problem, and no request."""
+"""An act that failed: the message reports a problem and requests nothing."""
 _CLAUSES = re.compile(r"(?<!\d)[.,](?!\d)|[.,](?!\d)|(?<!\d)[.,](?=\d)|[;!?\n:]")
 _TURNS = re.compile(
     r"(?<=\w) (?=(?:mas|so (?:quero|queria|preciso)|e sim)\b)|(?<!nao)(?<!nunca)(?<!num) (?=(?:quero|"

@@ -32,7 +32,7 @@ OPENED = 200
 
 @dataclass
 class Restored:
-    """What was restored, and the faults."""
+    """Counts of what was restored, and the faults."""
 
     documents: int = 0
     documents_missing: int = 0

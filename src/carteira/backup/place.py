@@ -217,7 +217,7 @@ class PieceReader:
         self._pieces = iter(pieces)
         self._tell = tell or (lambda _size: None)
         self._left = memoryview(b"")
-        """What of a piece is not read yet; a view, since it is read in small parts."""
+        """The unread rest of a piece; a view, since it is read in small parts."""
 
     def read(self, size: int, /) -> bytes:
         """Return the next bytes.

@@ -13,7 +13,7 @@ _SEGMENT_DIGITS = 24
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """What was removed."""
+    """Counts of what was removed."""
 
     backups: int
     segments: int

@@ -51,12 +51,12 @@ class AnotherReceives(Exception):
 
 @dataclass(frozen=True)
 class Cluster:
-    """What leads: the cluster, and its history.
+    """The leader's cluster and its history.
 
     Attributes:
-        system_id: What the cluster is known by.
-        segment_bytes: How large the segments of its log are.
-        timeline: The one that is written to.
+        system_id: The cluster's identifier.
+        segment_bytes: The size of the segments of its log.
+        timeline: The present timeline.
         forks: Where each former timeline ended, in bytes of the log.
     """
 

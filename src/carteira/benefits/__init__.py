@@ -153,7 +153,7 @@ def module(  # noqa: PLR0913 - what the composition root decides
     link_base: str,
     decision_years_kept: int = 10,
 ) -> Module:
-    """Hand benefits to the composition root; codes go out by `mailer` and `sms`, links among them under `link_base`.
+    """Hand benefits to the composition root; codes are sent by `mailer` and `sms`, with links under `link_base`.
 
     Declined decisions are kept for `decision_years_kept`.
     """

@@ -98,7 +98,7 @@ async def read_accounts(tx: Tx, sent: str) -> BulkLines:
 
 
 async def preview_accounts(tx: Tx, who: Principal, lines: BulkLines, employer_id: UUID | None) -> ImportPreviewOut:
-    """Return line by line what a file would open, without opening it.
+    """Return the expected outcome of each line of a file, without opening accounts.
 
     Raises:
         InvalidInput, EmployerNotFound, EmployerRequired.

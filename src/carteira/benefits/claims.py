@@ -35,7 +35,7 @@ from carteira.kit.values.clock import clock
 from carteira.kit.web.problems import TooManyRequests
 
 _OLDEST = timedelta(minutes=20)
-"""How long after its expiry a code that could not be sent is still made again."""
+"""A code that could not be sent is made again until this long after its expiry."""
 _NOT_SENT = ""
 
 

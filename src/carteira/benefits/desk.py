@@ -453,7 +453,7 @@ async def read_top_up(text: str) -> BulkLines:
 
 
 async def preview_top_up(tx: Tx, who: Principal, lines: BulkLines) -> BulkCreditPreviewOut:
-    """Return line by line what a bulk top-up would do; nothing moves."""
+    """Return the expected outcome of each line of a bulk top-up; nothing moves."""
     return await topups.preview_many(tx, lines, who.actor)
 
 

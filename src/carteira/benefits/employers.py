@@ -267,7 +267,7 @@ async def bind(
 
 
 async def _require_not_above(tx: Tx, who: Principal, kind: Literal["person", "client"], member_id: UUID) -> None:
-    """Require that a member holds nothing that the caller lacks: a binding takes it away, and a release gives it back.
+    """Require that a member holds no claim that the caller lacks: a binding suspends it, and a release restores it.
 
     Raises:
         ClaimsBeyondYours, SecondFactorRequired.

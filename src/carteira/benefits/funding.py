@@ -1,4 +1,4 @@
-"""Funds of pre-funded employers: what they pay in before they top up, in an account that never goes below zero.
+"""Funds of pre-funded employers: their deposits for top-ups, in an account that never goes below zero.
 
 Funds are locked before people's accounts, so that concurrent top-ups cannot deadlock.
 """
@@ -91,7 +91,7 @@ def _told(employer_id: UUID, amount: int, entry_id: UUID) -> dict[str, Any]:
 
 
 async def pay_out(tx: Tx, employer_id: UUID, amount: int, *, target: UUID, act: Act) -> UUID:
-    """Take a payment back from an employer's fund; return the entry's id.
+    """Debit a returned payment from an employer's fund; return the entry's id.
 
     Raises:
         FundSpent: it does not cover it.
@@ -108,13 +108,13 @@ async def pay_out(tx: Tx, employer_id: UUID, amount: int, *, target: UUID, act: 
 
 
 async def fund_to_take_back(tx: Tx, employer_id: UUID) -> int:
-    """Lock a fund, and return what can be taken out of it, in centavos."""
+    """Lock a fund, and return the centavos that can be debited from it."""
     fund = await _account_of(tx, employer_id)
     return (await ledger.lock(tx, [fund])).account(fund).available
 
 
 async def fund_of(tx: Tx, who: Principal, employer_id: UUID) -> EmployerFundOut:
-    """Return what is in an employer's fund; one that pays otherwise may have something left of before.
+    """Return the balance of an employer's fund; an employer that is no longer pre-funded may have a rest.
 
     Raises:
         EmployerNotFound: there is none, or it is none of theirs.
@@ -125,7 +125,7 @@ async def fund_of(tx: Tx, who: Principal, employer_id: UUID) -> EmployerFundOut:
 
 
 async def balances(tx: Tx, employer_ids: Sequence[UUID]) -> dict[UUID, int]:
-    """Return what is in the funds of employers, in centavos; who never paid in is not there."""
+    """Return the balances of employers' funds, in centavos; employers that never paid in are left out."""
     held = await ledger.accounts_of_holders(tx, employer_ids)
     return {one: view.balance for one, accounts in held.items() for view in accounts if view.kind == EMPLOYER_FUND}
 

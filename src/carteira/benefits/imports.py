@@ -105,7 +105,7 @@ def _good(checked: Iterable[Checked]) -> list[ImportLine]:
 
 
 async def preview(tx: Tx, sent: BulkLines, actor: Actor, employer_id: UUID | None) -> ImportPreviewOut:
-    """Return what a file would open, line by line, with amounts for people. Nothing is opened.
+    """Return the expected outcome of each line of a file, with amounts for people. Nothing is opened.
 
     Raises:
         InvalidInput: no line, or more than 10,000.

@@ -71,7 +71,7 @@ async def invite(runtime: identity.Runtime, reference: str, actor: Actor) -> Non
 
 
 async def invite_many(runtime: identity.Runtime, references: Sequence[str], actor: Actor) -> InvitationsOut:
-    """Queue invitations to several accounts, each by itself and once; report of each what became of it."""
+    """Queue invitations to several accounts, each by itself and once; return the result of each."""
     results = []
     for number, reference in enumerate(references, 1):
         if reference in references[: number - 1]:
@@ -110,13 +110,13 @@ async def make_invitation(tx: Tx, account_id: UUID) -> InvitationMessage | None:
 
 
 async def note_sent(tx: Tx, token: str) -> None:
-    """Note that the message with a token has left; one that was replaced meanwhile is left alone."""
+    """Record that the message with a token was sent; a token that was replaced meanwhile is left alone."""
     sent = update(BenefitInvitation).where(BenefitInvitation.token_hash == digest(token))
     await tx.execute(sent.values(sent_at=clock.now()))
 
 
 async def note_opened(tx: Tx, token: str) -> None:
-    """Note that somebody signed in has opened an invitation's page, the first time; an unknown token is none."""
+    """Record the first time that somebody who is signed in opens an invitation's page; an unknown token is ignored."""
     opened = update(BenefitInvitation).where(
         BenefitInvitation.token_hash == digest(token), BenefitInvitation.opened_at.is_(None)
     )
@@ -124,7 +124,7 @@ async def note_opened(tx: Tx, token: str) -> None:
 
 
 def state_of(row: BenefitInvitation | None) -> InvitationStateOut | None:
-    """Return how an invitation to an account that is nobody's yet stands."""
+    """Return the state of an invitation to an unclaimed account."""
     if row is None:
         return None
     state: InvitationState = "sent" if row.sent_at is not None or row.token_hash is not None else "sending"

@@ -203,7 +203,7 @@ class BenefitReversal(Base):
 class BenefitReturn(Base):
     """A return of an approved transaction's money: a full reversal, or a merchant's partial refund.
 
-    It shares its id with its ledger entry. A trigger sees to it that the decision is there.
+    It shares its id with its ledger entry. A trigger requires the decision.
     """
 
     __tablename__ = "benefits_returns"
@@ -225,8 +225,8 @@ class BenefitReturn(Base):
 class BenefitInvitation(Base):
     """An employer's invitation to an account, sent to its recorded contact; the token's holder gets the account.
 
-    The token is made when it is sent, and stored as its SHA-256; None until then. Those of before `sent_at` was kept
-    were sent if they have one.
+    The token is made when it is sent, and stored as its SHA-256; None until then. An invitation of a release without
+    `sent_at` was sent if it has a token.
     """
 
     __tablename__ = "benefits_invitations"

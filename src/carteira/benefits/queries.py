@@ -212,7 +212,7 @@ async def _merchants(tx: Tx, entry_ids: Sequence[UUID]) -> dict[UUID, str | None
 
 
 async def simulate(tx: Tx, body: bytes, query: bytes, who: Principal) -> SimulationOut:
-    """Return what the authorizer would answer to a request, and why; only the look is recorded.
+    """Return the authorizer's answer to a request, and its reason, without deciding it; only the look is recorded.
 
     Raises:
         BenefitAccountNotFound: the account is another person's, or there is none.

@@ -78,7 +78,7 @@ Reference = Annotated[str, Path(pattern=r"^[A-Za-z0-9._:-]{1,64}$", description=
 
 
 def shape_of(model: type[BaseModel]) -> dict[str, Any]:
-    """Return the schema of what a route itself does not read, for a document."""
+    """Return the schema of a body that the route itself does not read, for its documentation."""
     return {key: told for key, told in model.model_json_schema().items() if key != "description"}
 
 

@@ -140,7 +140,7 @@ class EmployerOut(BaseModel):
 
 
 class EmployerFundOut(BaseModel):
-    """What an employer has paid in and not yet topped up with."""
+    """The balance of an employer's fund."""
 
     employer_id: UUID
     prefunded: bool = Field(description="Se os créditos saem deste fundo")
@@ -222,7 +222,7 @@ class InvitationsIn(Body):
 
 
 class InvitationResult(BaseModel):
-    """What became of one account's invitation."""
+    """The result of one account's invitation."""
 
     line: int = Field(description="A posição na lista, a partir de 1")
     account: str
@@ -232,7 +232,7 @@ class InvitationResult(BaseModel):
 
 
 class InvitationsOut(BaseModel):
-    """What became of several invitations; an account that was named twice is there once."""
+    """The results of several invitations; an account that was named twice has one."""
 
     sent: int
     failed: int
@@ -243,7 +243,7 @@ InvitationState = Literal["sending", "sent", "opened", "expired"]
 
 
 class InvitationStateOut(BaseModel):
-    """How an employer's invitation to an account stands."""
+    """The state of an employer's invitation to an account."""
 
     state: InvitationState = Field(
         description="`sending`: a caminho; `sent`: enviado; `opened`: aberto por quem entrou; `expired`: venceu"
@@ -275,7 +275,7 @@ class AccountStateOut(BaseModel):
 
 
 class BlockIn(Body):
-    """Why an account is blocked (`pat.BLOCK_REASONS`)."""
+    """The reason for blocking an account (`pat.BLOCK_REASONS`)."""
 
     reason: Literal["lost_or_stolen", "suspected_fraud", "holder_asked", "court_order"]
 
@@ -430,7 +430,7 @@ class TransactionOut(BaseModel):
 
 
 class SimulationOut(BaseModel):
-    """What the authorizer would answer, and why."""
+    """The authorizer's answer to a simulated request, and its reason."""
 
     code: str
     category_tried: str | None
@@ -522,7 +522,7 @@ class ImportLine(Body):
 
 
 class ImportPreview(BaseModel):
-    """What would become of one line; `exists`: the CPF has an account at this employer, or an earlier line opens it."""
+    """A line's expected outcome; `exists`: the CPF has an account at this employer, or an earlier line opens it."""
 
     line: int
     status: Literal["ready", "exists", "failed"]
@@ -533,7 +533,7 @@ class ImportPreview(BaseModel):
 
 
 class ImportPreviewOut(BaseModel):
-    """What a file would open."""
+    """The expected outcome of a file."""
 
     ready: int
     exists: int

@@ -295,7 +295,7 @@ async def credit_many(tx: Tx, sent: BulkLines, act: Act, *, atomic: bool) -> Bul
 
 
 async def preview_many(tx: Tx, sent: BulkLines, actor: Actor) -> BulkCreditPreviewOut:
-    """Return what a bulk top-up would do, line by line, with amounts for people. Nothing moves.
+    """Return the expected outcome of each line of a bulk top-up, with amounts for people. Nothing moves.
 
     Raises:
         InvalidInput: no line, or more than 10,000.

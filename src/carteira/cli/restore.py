@@ -202,7 +202,7 @@ def drill(
 
 @dataclass(frozen=True)
 class Plan:
-    """What to restore, and up to when."""
+    """The backup to restore, and the instant up to which its log is replayed."""
 
     config: "BackupConfig"
     manifest: "Manifest"
@@ -217,7 +217,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class _Asked:
-    """Which backup, how far, and what says that it is one of ours."""
+    """The requested backup and instant, and the proof that the backup is one of ours."""
 
     set_id: str | None
     until: datetime | None

@@ -17,7 +17,7 @@ app = typer.Typer(no_args_is_help=True, help="Pessoas.")
 
 
 class ExportFormat(StrEnum):
-    """What the people are exported as."""
+    """The format of an export of people."""
 
     XLSX = "xlsx"
     CSV = "csv"

@@ -41,7 +41,7 @@ class AccessRecord:
 
 @dataclass(frozen=True)
 class AccessLogVerification:
-    """What checking the log found: how many rows hold, where the first broken one is, and the head to note down."""
+    """The result of a check of the log: the number of intact rows, the first broken one, and the head to note."""
 
     checked: int
     broken_at: int | None

@@ -168,7 +168,7 @@ async def count_by_key(tx: Tx) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class RecordKeyRotation:
-    """What a rotation did; `unreadable` are the rows that do not open under any key at hand and stay as they are."""
+    """The result of a rotation; `unreadable` rows open under no key of the file and are left as they are."""
 
     rotated: int
     active: str

@@ -35,7 +35,7 @@ NEEDS_ML = "é preciso instalar carteira[ml] (pyarrow e scikit-learn; requiremen
 
 
 class MissingLibrary(Exception):
-    """What exporting or training needs is not installed; the text says how to have it."""
+    """A library for exporting or training is not installed; the text says how to install it."""
 
 
 @dataclass

@@ -46,7 +46,7 @@ class KeyFileInvalid(ValueError):
 
 @dataclass(frozen=True)
 class KeyFile:
-    """What the key file holds."""
+    """The content of the key file."""
 
     index: bytes
     active: str

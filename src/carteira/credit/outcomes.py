@@ -1,4 +1,4 @@
-"""What became of people who were given credit: recorded one by one or from a CSV, so that the model learns from it."""
+"""Outcomes of people who were granted credit, recorded one by one or from a CSV: the model is trained on them."""
 
 from typing import Literal
 
@@ -20,7 +20,7 @@ _YES, _NO = frozenset({"sim", "s", "1", "true"}), frozenset({"não", "nao", "n",
 
 
 class OutcomeIn(Body):
-    """What became of somebody within twelve months of a decision."""
+    """A person's outcome within twelve months of a decision."""
 
     defaulted: bool = Field(strict=True, description="Ficou inadimplente em doze meses", examples=[False])
 
@@ -33,7 +33,7 @@ class OutcomeLine(BaseModel):
 
 
 class OutcomeResultOut(BaseModel):
-    """What became of a line."""
+    """The result of a line."""
 
     line: int
     status: Literal["recorded", "failed"]
@@ -42,7 +42,7 @@ class OutcomeResultOut(BaseModel):
 
 
 class OutcomesOut(BaseModel):
-    """What became of a file of outcomes."""
+    """The result of a file of outcomes."""
 
     recorded: int
     failed: int

@@ -16,12 +16,12 @@ _IfNoneMatch = Annotated[str, WithJsonSchema({"type": "string", "pattern": r"^\*
 
 @dataclass(frozen=True)
 class Precondition:
-    """What the caller knows of the record.
+    """The caller's condition on the record's present version.
 
     Attributes:
         version: The version that they saw; None when they named none.
-        any_version: `If-Match: *`: whichever there is, as long as there is one.
-        absent: `If-None-Match: *`: there is none yet.
+        any_version: `If-Match: *`: any version, as long as there is a record.
+        absent: `If-None-Match: *`: there is no record yet.
     """
 
     version: str | None = None
@@ -29,7 +29,7 @@ class Precondition:
     absent: bool = False
 
     def check(self, present: str | None) -> None:
-        """Hold the precondition against the version that there is (None: no record).
+        """Check the condition against the present version (None: there is no record).
 
         Raises:
             RecordChanged: it is another one.

@@ -78,7 +78,7 @@ class Address(Body):
 
 
 class Debt(Body):
-    """What a person owes to a creditor."""
+    """A person's debt to a creditor."""
 
     creditor: ShortText
     amount: Amount
@@ -204,7 +204,7 @@ BaseCEventIn: TypeAlias = Annotated[BureauQueryIn | MovementIn | CardPurchaseIn,
 
 
 class BaseCEventOut(BaseModel):
-    """What became of an event."""
+    """The outcome of an event."""
 
     id: str
     applied: bool = Field(description="Falso quando o id já tinha sido recebido, ou o movimento tem mais de 30 dias")
@@ -231,7 +231,7 @@ class MovementOut(BaseModel):
 
 
 class MovementTotals(BaseModel):
-    """What moved in the last 30 days, today included (America/Sao_Paulo), beyond the movements that are listed."""
+    """Totals of the last 30 days, today included (America/Sao_Paulo), over more movements than are listed."""
 
     incoming: Total = 0
     outgoing: Total = 0

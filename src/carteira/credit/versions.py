@@ -56,7 +56,7 @@ class ModelBandOut(BaseModel):
 
 
 class ModelFiguresOut(BaseModel):
-    """What was measured on people that the training never saw."""
+    """Figures measured on people who were left out of the training."""
 
     learnt_from: int = Field(description="Pessoas com que o modelo aprendeu")
     held_out: int = Field(description="Pessoas em que foi medido")

@@ -155,7 +155,7 @@ class JpegInspector:
     _END, _SCAN, _EXIF_XMP, _INDEX = 0xD9, 0xDA, 0xE1, 0xE2
     _MAX_SEGMENTS = 4096
     _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
-    """What ends a scan's data: neither a stuffed zero nor a restart."""
+    """The marker that ends a scan's data: neither a stuffed zero nor a restart."""
     _EXIF = b"Exif\0"
     _XMP = b"http://ns.adobe.com/xap/1.0/\0"
     _MORE_XMP = b"http://ns.adobe.com/xmp/extension/\0"

@@ -60,7 +60,7 @@ NUMBERS: dict[DocumentType, dict[str, Any]] = {
     DocumentType.PASSPORT: _number(r"^(?:[A-Za-z]{2}[0-9]{6}|[A-Za-z]{0,3}[0-9]{5,9})$"),
     DocumentType.OTHER: _ANY_NUMBER,
 }
-"""What schemas say of a document's number, by its kind; `kinds.parse_number` reads more of what people type."""
+"""The pattern, in schemas, of a document's number, by its kind; `kinds.parse_number` accepts more spellings."""
 
 
 class DocumentIn(BaseModel):
@@ -188,7 +188,7 @@ class ProofOut(LinkOut):
 
 
 class CheckedProofOut(BaseModel):
-    """What a third person learns of a document, and nothing more."""
+    """The only data of a document that a third person sees."""
 
     document_type: DocumentType
     holder_name: str | None

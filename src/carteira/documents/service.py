@@ -93,7 +93,7 @@ class VersionView:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What a proof shows of a document; instants are in São Paulo's time."""
+    """The content of a document's proof; instants are in São Paulo's time."""
 
     document_type: DocumentType
     holder_name: str | None

@@ -1,4 +1,4 @@
-"""What can go wrong with embedded servers, said in Portuguese for the terminal.
+"""Errors of embedded servers; their messages are in Portuguese, for the terminal.
 
 Indentation shows inheritance:
 

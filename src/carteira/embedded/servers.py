@@ -19,7 +19,7 @@ _NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
 
 @dataclass(frozen=True)
 class Endpoints:
-    """What the settings need; empty for a server that was not asked for. The URLs hold passwords: never log them.
+    """The addresses that the settings need; empty for a server that does not run. They hold passwords: never log them.
 
     Attributes:
         database_url: PostgreSQL, the database ``carteira`` as the role that serves, which owns nothing.

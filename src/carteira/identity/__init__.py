@@ -353,7 +353,7 @@ def module(config: IdentityConfig, others: Sequence[Module], looks: Mapping[str,
     """Hand identity to the composition root.
 
     `others` are the modules that hold a part of a person's data: export and erasure go through them, in this order.
-    `looks` maps an action in the audit to the words by which a person is told of the look.
+    `looks` maps an action in the audit to the words in which a person reads of the look.
     """
     from carteira.identity.clients.routes import router as clients
     from carteira.identity.contacts.routes import router as contacts

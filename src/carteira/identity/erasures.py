@@ -34,7 +34,7 @@ class JournalEntry:
 
     @property
     def begun_at(self) -> datetime:
-        """When it was begun."""
+        """The instant at which it was begun."""
         return datetime.fromtimestamp(made_at(self.id), tz=clock.now().tzinfo)
 
     def name(self, kind: str) -> str:

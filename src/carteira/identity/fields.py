@@ -112,7 +112,7 @@ Id = Annotated[int, Field(strict=True, ge=1, le=_INT32)]
 
 
 NAMED_ONCE = exactly_one(email="string", cpf="string")
-"""What the schemas of those who are `Named` add."""
+"""The part of a schema that `Named` bodies add."""
 
 
 class Named(Body, json_schema_extra=NAMED_ONCE):

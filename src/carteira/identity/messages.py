@@ -15,7 +15,7 @@ from carteira.kit.web.problems import TooManyRequests
 
 
 def stranger(runtime: Runtime, name: str) -> UUID:
-    """Return the pseudonym that an unknown name counts for."""
+    """Return the pseudonym under which requests for an unknown name are counted."""
     return UUID(bytes=runtime.strangers(normal_name(name))[:16])
 
 

@@ -382,7 +382,7 @@ class CpfDispute(Base):
     holder_id: Mapped[UUID] = mapped_column(ForeignKey(_USER))
     claimant_id: Mapped[UUID] = mapped_column(ForeignKey(_USER))
     proven_by: Mapped[str] = mapped_column(Text)
-    """How the claimant proved it; the holder's own row says how they did."""
+    """The kind of the claimant's proof; the holder's own row has theirs."""
     created_at: Mapped[datetime] = mapped_column(INSTANT)
     closed_at: Mapped[datetime | None] = mapped_column(INSTANT)
     outcome: Mapped[str | None] = mapped_column(Text)

@@ -32,7 +32,7 @@ TraceEraser = Callable[[Tx, Mapping[str, Any]], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Changing:
-    """What a change of a person needs from the process, or from the operation that carries it out later."""
+    """The parts that a change of a person needs from the process, or from the operation that carries it out later."""
 
     sealer: Sealer
     wait: timedelta
@@ -71,15 +71,15 @@ class Runtime:
     providers: Mapping[ProviderName, Provider] = field(default_factory=dict)
     """The providers at which people may sign in."""
     guesses: Turns = field(default_factory=lambda: Turns("sign_in", at_once=PARALLEL_CHECKS, waiting=WAITING_CHECKS))
-    """Turns of password checks; each checks its limit once its turn has come, so that a burst cannot exceed it."""
+    """The queue of password checks; each checks its limit when it starts, so that a burst cannot exceed it."""
     registrations: Turns = field(
         default_factory=lambda: Turns("registration", at_once=PARALLEL_HASHES, waiting=WAITING_HASHES)
     )
-    """Turns of registrations, whose passwords are hashed."""
+    """The queue of registrations, whose passwords are hashed."""
 
     @property
     def changing(self) -> Changing:
-        """What a change of a person needs."""
+        """Return the parts that a change of a person needs."""
         wait = timedelta(hours=self.config.contact_change_hours)
         return Changing(self.sealer, wait, self.cpf_followers)
 

@@ -9,7 +9,7 @@ from carteira.kit.db.base import INSTANT, Base
 
 
 class InboxMark(Base):
-    """Up to which notice a person has read."""
+    """The newest notice that a person has read."""
 
     __tablename__ = "inbox_marks"
 

@@ -1,4 +1,4 @@
-"""The inbox's part of a person (LGPD art. 18). What it lists is its modules' own, and exported by them."""
+"""The inbox's part of a person's data (LGPD art. 18). Its notices belong to other modules, which export them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,5 +17,5 @@ async def export_person(tx: Tx, user_id: UUID) -> Mapping[str, Any]:
 
 
 async def erase_person(tx: Tx, user_id: UUID) -> None:
-    """Erase up to where a person has read."""
+    """Erase the mark of a person's last read notice."""
     await tx.execute(delete(InboxMark).where(InboxMark.user_id == user_id))

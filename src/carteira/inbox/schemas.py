@@ -23,12 +23,12 @@ class NoticeOut(BaseModel):
 
 
 class UnreadOut(BaseModel):
-    """How many notices a person has not read."""
+    """The number of unread notices."""
 
     unread: int = Field(description="Até 100; 100 quer dizer 100 ou mais", examples=[3], ge=0, le=100)
 
 
 class ReadIn(Body):
-    """Up to which notice a person has read."""
+    """The newest notice that the person has read."""
 
     until: UUID = Field(description="O aviso mais novo que já foi lido; os anteriores também ficam lidos")

@@ -17,7 +17,7 @@ from carteira.kit.values.ids import first_uuid7, uuid7
 
 MOST_COUNTED = 100
 UNREAD_DAYS = 30
-"""What is older counts as read: news of last month is none."""
+"""Notices older than this count as read."""
 _BENEFITS = "benefits."
 _FIRST, _LAST = UUID(int=0), UUID(int=2**128 - 1)
 
@@ -34,12 +34,12 @@ class Notice:
 
     @property
     def title(self) -> str:
-        """What happened."""
+        """The fact in a few words."""
         return self.wording.title
 
     @property
     def text(self) -> str:
-        """What it means, or what to do; may be empty."""
+        """The consequence, or advice; may be empty."""
         return self.wording.text
 
     @property
@@ -50,7 +50,7 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Which notices are wanted: up to `limit` with an id between the two."""
+    """A range of notices: up to `limit` with an id between the two."""
 
     limit: int
     after: UUID = _FIRST
@@ -62,9 +62,9 @@ class Inbox:
     """A person's list, as one transaction sees it.
 
     Attributes:
-        runtime: Identity's, which knows under which ids modules record looks at a person, and what looks are called.
-        user_id: Whose list it is.
-        modules: The optional modules that are on; a page of another is not named.
+        runtime: Identity's, which has the ids under which modules record looks at a person, and the names of looks.
+        user_id: The person.
+        modules: The optional modules that are on; pages of other modules are left out.
     """
 
     runtime: identity.Runtime
@@ -82,7 +82,7 @@ class Inbox:
         return len(await self._gather(tx, Span(MOST_COUNTED, after=await self._read_until(tx))))
 
     async def mark_read(self, tx: Tx, until: UUID) -> None:
-        """Mark notices as read, up to one of them; what was read stays so, and what is yet to come is not."""
+        """Mark notices up to one of them as read. Notices that were read stay read; later ones are not affected."""
         until = min(until, uuid7())
         marked = insert(InboxMark).values(user_id=self.user_id, read_until=until, marked_at=clock.now())
         await tx.execute(
@@ -129,7 +129,7 @@ class Inbox:
         ]
 
     async def _looks(self, tx: Tx, span: Span) -> list[Notice]:
-        """Return looks of people and of machines; what the product does by itself is on the page of all looks."""
+        """Return looks by people and by machines; looks by the product itself are only on the page of all looks."""
         rows = await identity.accesses_to(
             tx,
             self.user_id,
@@ -165,7 +165,7 @@ class Inbox:
         ]
 
     async def _credits(self, tx: Tx, span: Span) -> list[Notice]:
-        """Return what came to one's benefits; each entry brings money to one pocket."""
+        """Return credits to the person's benefits; each entry credits one account."""
         rows = await ledger.incoming(
             tx, self.user_id, texts.CREDITS, after=span.after, before=span.before, limit=span.limit
         )

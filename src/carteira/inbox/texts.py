@@ -1,4 +1,4 @@
-"""What each notice says, in Portuguese: a title, what it means or what to do, and the wallet's page about it."""
+"""The text of each notice, in Portuguese: a title, its meaning or advice, and the wallet's page about it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _PROVIDERS = {"google": "Google", "meta": "Meta (Facebook)", "govbr": "gov.br"}
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """What is said; `page` is the wallet's page about it, and `module` the one that has to be on for that page."""
+    """A notice's text; `page` is the wallet's page about it, and `module` the module that must be on for that page."""
 
     title: str
     text: str = ""
@@ -185,7 +185,7 @@ ACTS: Mapping[str, Callable[[Mapping[str, Any]], Wording]] = {
         _ACCESS,
     ),
 }
-"""By action of the audit that says something of one's account."""
+"""By action of the audit that concerns the person's account."""
 
 CREDITS: Mapping[str, str] = {
     "benefits.credit": "Crédito do benefício: {}",
@@ -193,11 +193,11 @@ CREDITS: Mapping[str, str] = {
     "benefits.reversal": "Estorno: {} voltaram para o seu benefício",
     "benefits.purchase.reversal": "Estorno: {} voltaram para o seu benefício",
 }
-"""By kind of the ledger entry that brings money to one's benefits; `{}` is the amount."""
+"""By kind of the ledger entry that credits the person's benefits; `{}` is the amount."""
 
 
 def of_credit(kind: str, entry_id: str, amount: int, pocket: str) -> Wording:
-    """Return how much came, and to which pocket."""
+    """Return the text about a credit: its amount and the account."""
     return Wording(CREDITS[kind].format(format_brl(amount)), f"No saldo de {pocket}.", f"/app/extrato/{entry_id}")
 
 

@@ -1,1 +1,1 @@
-"""What one module tells another, where an event is not enough. Modules do not know of each other; this does."""
+"""Calls between modules, where an event is not enough. Modules do not import each other; this package does."""

@@ -1,4 +1,4 @@
-"""What feeds credit's base C: purchases and returns of benefits, movements of transport cards."""
+"""The sources of credit's base C: purchases and returns of benefits, movements of transport cards."""
 
 from uuid import UUID
 

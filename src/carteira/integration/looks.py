@@ -1,4 +1,4 @@
-"""What each look at a person is called, as the person reads it: `GET /users/me/accesses` says it in Portuguese."""
+"""The name of each kind of look, as the person reads it in Portuguese (`GET /users/me/accesses`)."""
 
 LOOKS = {
     "assistant_tickets_listed": "Suas perguntas ao atendimento, em uma lista",

@@ -1,4 +1,4 @@
-"""What is paid for by Pix: recharges of transport cards, and what pre-funded employers pay in."""
+"""The purposes of Pix payments: recharges of transport cards, and deposits to pre-funded employers' funds."""
 
 from uuid import UUID
 

@@ -1,4 +1,4 @@
-"""What identity tells other modules of a person."""
+"""People's data that other modules receive from identity."""
 
 from collections.abc import Iterable, Mapping
 from uuid import UUID

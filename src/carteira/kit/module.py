@@ -1,4 +1,4 @@
-"""What a module contributes: its routes, its background work and its part of a person's data."""
+"""A module's contributions: its routes, its background work and its part of a person's data."""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager

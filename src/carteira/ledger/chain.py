@@ -30,7 +30,7 @@ def _digests(content: str) -> TextClause:
 # The content of a digest, by the block's version: an entry's own fields and its postings in the order of lines, except
 # the description.
 _DIGESTS = {
-    # An entry that got an actor later has no digest.
+    # An entry to which somebody added an actor later has no digest.
     1: _digests("""
         CASE WHEN num_nonnulls(entry.actor_kind, entry.actor_id, entry.approved_by) = 0 THEN concat_ws(
             '|', entry.id, entry.xid, entry.kind, coalesce(entry.key, ''), coalesce(entry.reverses_id::text, ''),

@@ -1,4 +1,4 @@
-"""The ledger's checks, of the whole or of what is new; their last results are stored, for metrics and alerts."""
+"""The ledger's checks, of all entries or of the new ones; their last results are stored, for metrics and alerts."""
 
 from collections.abc import Callable, Sequence
 from typing import Literal
@@ -87,14 +87,14 @@ class LedgerCheck(LastProof):
 
 
 async def is_due(database: Database, check: Check) -> bool:
-    """Return whether the whole is to be proved again, as it is each week."""
+    """Return whether the weekly check of the whole ledger is due."""
     return await proofs.is_due(database, LedgerCheck, check)
 
 
 async def reconcile(database: Database, *, whole: bool) -> Reconciliation:
     """Compare balances with postings and store the result; each difference is logged.
 
-    Without `whole`, what came since the last time, if that found nothing.
+    Without `whole`, only rows since the last comparison are read, if that one found nothing.
     """
     pass_ = await proofs.begin(database, LedgerCheck, "reconcile", whole=whole)
     async with database.transaction() as tx:
@@ -116,8 +116,8 @@ async def verify(
 ) -> ChainVerification:
     """Verify the hash chain and store the result; each finding is logged.
 
-    Without `whole`, what was sealed since the last time, if that found nothing. What contradicts only `expected` is not
-    stored.
+    Without `whole`, only blocks since the last verification are read, if that one found nothing. Findings against
+    `expected` alone are not stored.
     """
     pass_ = await proofs.begin(database, LedgerCheck, "verify", whole=whole)
     since = pass_.base.head if pass_.base else None

@@ -31,7 +31,7 @@ async def roll_up(context: JobContext, timestamp: int) -> None:
 @blueprint.periodic(cron="40 5 * * *")  # 2:40 in São Paulo
 @blueprint.task(name="reconcile", queueing_lock="ledger.reconcile", lock="ledger.checks", pass_context=True)
 async def reconcile(context: JobContext, timestamp: int) -> None:
-    """Compare balances with postings, daily: what is new, and each week the whole."""
+    """Compare balances with postings: the new ones each day, all of them each week."""
     database: Database = context.additional_context["database"]
     await checks.reconcile(database, whole=await checks.is_due(database, "reconcile"))
 
@@ -39,6 +39,6 @@ async def reconcile(context: JobContext, timestamp: int) -> None:
 @blueprint.periodic(cron="50 5 * * *")
 @blueprint.task(name="verify", queueing_lock="ledger.verify", lock="ledger.checks", pass_context=True)
 async def verify(context: JobContext, timestamp: int) -> None:
-    """Verify the hash chain, daily: what is new, and each week the whole."""
+    """Verify the hash chain: the new blocks each day, all of them each week."""
     database: Database = context.additional_context["database"]
     await checks.verify(database, whole=await checks.is_due(database, "verify"))

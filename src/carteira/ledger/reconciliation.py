@@ -1,8 +1,8 @@
 """The reconciliation: balances against postings and holds, entries against zero, unique values against their tables.
 
-The whole ledger, or what came since a point up to which it was reconciled. Such a point is a place in the order of
-transactions (`kit.db.positions`), so that an entry that commits late, with an earlier id, lies behind it. What is new
-is read by ids: from the least id of the entries behind the point on, in the partitions that these ids lie in.
+It reads the whole ledger, or only what follows a point up to which it was reconciled. A point is a position in the
+order of transactions (`kit.db.positions`), so that an entry that commits late, with an earlier id, still follows it.
+New rows are read by ids: from the least id of the entries after the point on, in the partitions of these ids.
 """
 
 from collections.abc import Iterable, Mapping
@@ -26,7 +26,7 @@ class ReconciledPoint:
     Attributes:
         position: All entries of transactions below it were read.
         at: When that was.
-        sums: What the postings of each system account added up to, below the position.
+        sums: The sum of each system account's postings below the position.
     """
 
     position: int
@@ -88,7 +88,7 @@ _TAIL = """
     WHERE account.is_system AND line.xid >= account.rolled_up_to
     GROUP BY line.account_id
 """
-"""What system accounts have that is not rolled up yet."""
+"""The amounts of system accounts that are not rolled up yet."""
 
 
 def _differences(*, among: bool) -> TextClause:

@@ -172,7 +172,7 @@ async def post(tx: Tx, entry: NewEntry, *, actor: Actor, approved_by: UUID | Non
     With a `key`, posting the same entry again moves nothing and returns the first one's id, whoever posts it.
 
     Raises:
-        InsufficientFunds: a customer account does not cover what it gives.
+        InsufficientFunds: a customer account does not cover its debit.
         EntryKeyReused: the key belongs to another entry.
         AccountNotFound: an account does not exist.
     """

@@ -83,7 +83,7 @@ def _add_job(blueprint: Blueprint, mailer: Mailer, task: str, write: Write) -> N
 
 
 def _add_waiting(blueprint: Blueprint, mailer: Mailer, approvers: Approvers) -> None:
-    """Add what tells those who may approve an operation that some wait, each in an e-mail of their own."""
+    """Add the job that notifies approvers of pending operations, each in an e-mail of their own."""
 
     @blueprint.periodic(cron="*/10 * * * *")
     @blueprint.task(name="tell_approvers", queueing_lock="notices.tell_approvers", pass_context=True)

@@ -15,7 +15,7 @@ from carteira.kit.values.money import format_brl
 Told = dict[str, str]
 """The payload of an event."""
 Addressed = tuple[str, Message]
-"""An e-mail address and what goes there."""
+"""An e-mail address and the message to it."""
 
 _letters = EmailTemplates(
     "carteira.notices",
@@ -35,7 +35,7 @@ _letters = EmailTemplates(
 
 
 async def _person(tx: Tx, event: Told) -> identity.PersonView | None:
-    """Return whom an event is about, unless they are gone."""
+    """Return the person whom an event concerns, unless they were erased."""
     try:
         return await identity.person(tx, UUID(event["user_id"]))
     except identity.UserNotFound:
@@ -116,7 +116,7 @@ async def _of_card(tx: Tx, event: Told, status: str, letter: str) -> Addressed |
 
 
 async def of_returned_payment(tx: Tx, event: Told) -> Addressed | None:
-    """Write that a Pix went back, or a part of it, and why as far as that is ours to say."""
+    """Write that a Pix was returned, whole or in part, and the reason unless it is an operator's own words."""
     person = await _person(tx, event) if event["user_id"] else None  # a client's, or nobody's charge
     if person is None:
         return None

@@ -18,7 +18,7 @@ from carteira.kit.web.access import Bindings
 from carteira.notices.emails import Addressed, Told
 
 LISTED = 20
-"""Operations that one e-mail lists; of the others it says how many they are."""
+"""The most operations that one e-mail lists; the others are only counted."""
 _letters = EmailTemplates(
     "carteira.notices",
     {
@@ -30,19 +30,19 @@ _letters = EmailTemplates(
 
 @dataclass(frozen=True, slots=True)
 class Approvers:
-    """Who may approve what: the claim of each kind of operation, and what people are bound to."""
+    """The rules of who may approve operations: the claim of each kind, and people's bindings."""
 
     claims: Mapping[str, str]
     bindings: Sequence[Bindings]
 
     @classmethod
     def of(cls, modules: Sequence[Module]) -> "Approvers":
-        """Learn it from the modules that are on."""
+        """Return the rules of the modules that are on."""
         claims = {operation.kind: operation.claim for module in modules for operation in module.operations}
         return cls(claims, [module.bindings for module in modules if module.bindings is not None])
 
     async def untold(self, tx: Tx) -> Mapping[UUID, Sequence[UUID]]:
-        """Take the operations that nobody was told of, and give those that each person may approve."""
+        """Mark the pending operations without a notice as notified, and return those that each person may approve."""
         rows = await approvals.take_untold(tx)
         told: dict[UUID, list[UUID]] = defaultdict(list)
         for claim in {self.claims[row.kind] for row in rows if row.kind in self.claims}:
@@ -63,7 +63,7 @@ class Approvers:
         return told
 
     async def _reach(self, tx: Tx, user_id: UUID, claim: str) -> tuple[bool, frozenset[UUID] | None]:
-        """Return whether a holder's claim takes effect, and within what; None: within everything."""
+        """Return whether a holder's claim takes effect, and the employers that it is limited to; None: unlimited."""
         may, scopes = True, None
         for binding in self.bindings:
             bound_to = await binding.of(tx, user_id)
@@ -73,7 +73,7 @@ class Approvers:
 
 
 async def of_waiting(tx: Tx, user_id: UUID, ids: Sequence[UUID]) -> Addressed | None:
-    """Write to somebody who may approve operations that these wait, unless all were decided by now."""
+    """Write to an approver that these operations are pending, unless all were decided by now."""
     rows = await approvals.still_waiting(tx, ids)
     try:
         person = await identity.person(tx, user_id)
@@ -95,7 +95,7 @@ async def of_waiting(tx: Tx, user_id: UUID, ids: Sequence[UUID]) -> Addressed | 
 
 
 async def of_decided(tx: Tx, event: Told) -> Addressed | None:
-    """Write to the person who asked for an operation what became of it; not of what they took back themselves."""
+    """Write an operation's outcome to its maker, unless they withdrew it themselves."""
     row = await approvals.find(tx, UUID(event["operation_id"]))
     if row is None or row.maker_kind != "person" or str(row.checker_id) == row.maker_id:
         return None

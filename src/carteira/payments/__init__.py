@@ -90,7 +90,7 @@ def serve_sandbox(
 ) -> None:
     """Serve a stand-in for the payment provider until SIGINT or SIGTERM.
 
-    It calls `webhook`, or the last address that it was given.
+    It calls `webhook`, or else the address that was registered last.
 
     Raises:
         OSError: a port is taken.

@@ -9,7 +9,7 @@ TO_RETURN = ledger.system_account("payments.to_return")
 RETURNING = ledger.system_account("payments.returning")
 """Returns that were requested from the provider and not confirmed yet."""
 LOST = ledger.system_account("payments.lost")
-"""Spent money that the provider took back: minus its balance is the loss."""
+"""Spent money that was returned at the provider: minus its balance is the loss."""
 
 UNPLACED = "payments.unplaced"
 """An uncredited payment: provider → to return."""

@@ -22,7 +22,7 @@ _GUI, _KEY, _LOCATION, _TXID = "00", "01", "25", "05"
 _BRL = "986"
 _DIGITS = re.compile(r"[0-9]{4}", re.ASCII)
 _NO_TXID = "***"
-"""The placeholder of a `txid` that is given elsewhere, or nowhere."""
+"""The placeholder of a `txid` that the payload has, or nothing has."""
 
 
 class InvalidBrCode(ValueError):
@@ -30,10 +30,10 @@ class InvalidBrCode(ValueError):
 
 
 def dynamic(location: str, *, name: str, city: str) -> str:
-    """Return the code of a provider's charge, which is paid once.
+    """Return the code of a provider's charge, which can be paid once.
 
     Args:
-        location: The address of the charge's payload, as the provider gives it, without `https://`.
+        location: The address of the charge's payload, as the provider returned it, without `https://`.
         name: The payee, truncated to 25 ASCII characters.
         city: The payee's city, truncated to 15 characters.
 

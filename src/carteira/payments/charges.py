@@ -124,7 +124,7 @@ async def write_down(tx: Tx, payments: Payments, who: Principal, order: Order, *
             metrics.charges_total.labels(order.purpose).inc()
             return await tx.get_one(Charge, row["id"])
         there = await _asked_before(tx, asked_as)
-    assert there is not None, "who asked at the same time has committed"
+    assert there is not None, "the concurrent request has committed"
     if (there.purpose, there.target_id, there.amount) != (order.purpose, target_id, order.amount):
         raise IdempotencyKeyReused
     audit.nothing_done()
@@ -234,9 +234,9 @@ async def give_up(tx: Tx, charge_id: UUID, refused: ProviderRefused) -> None:
 
 
 async def tell_expired(database: Database) -> int:
-    """Emit events of charges that expired unpaid, each once, up to where the provider's list was read; return how many.
+    """Emit an event, once, for each unpaid charge that expired before the last read of the provider's list; count them.
 
-    So a payment at the last moment is found first.
+    So a payment at the last moment is found before the event is emitted.
     """
     told = 0
     while True:

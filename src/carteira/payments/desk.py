@@ -66,7 +66,7 @@ class ChargeDesk:
             return await call.answer(tx, payload, work)
 
     async def view(self, who: Principal, charge_id: UUID) -> ChargeView:
-        """Return a charge to who made it.
+        """Return a charge to its maker.
 
         Raises:
             ChargeNotFound.

@@ -27,12 +27,12 @@ def make_blueprint(payments: Payments) -> Blueprint:
 
     @blueprint.task(name="make_charge", retry=RetryStrategy(max_attempts=3, wait=2), pass_context=True)
     async def make_charge(context: JobContext, charge_id: str) -> None:
-        """Create a charge that nobody waits for; while the provider is down, the next round does."""
+        """Create a charge for which no request waits; while the provider is down, it is left to the next round."""
         await charges.make_written(context.additional_context["database"], payments, UUID(charge_id))
 
     @blueprint.task(name="send_return", retry=RetryStrategy(max_attempts=3, wait=2), pass_context=True)
     async def send_return(context: JobContext, return_id: str) -> None:
-        """Request a return from the provider; while it is down, the next round does."""
+        """Request a return from the provider; while it is down, the return is left to the next round."""
         try:
             await returns.send(context.additional_context["database"], payments, UUID(return_id))
         except PaymentProviderDown:

@@ -144,7 +144,7 @@ class PaymentReturn(Base):
 
 
 class ReadPlace(Base):
-    """Until when the provider's list of payments has been read: one row."""
+    """The instant up to which the provider's list of payments has been read: one row."""
 
     __tablename__ = "payments_read"
     __table_args__ = (CheckConstraint("id = 1", name="one"),)

@@ -35,7 +35,7 @@ PAGE = 100
 """Payments on one page of the provider's list."""
 MAX_PAGES = 10_000
 TOKEN_SPARE_SECONDS = 30
-"""For how long before its expiry a token is not used any more."""
+"""A token is not used during this time before its expiry."""
 _LONGEST_TXID = 35
 _OK, _MULTIPLE, _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND = 200, 300, 401, 403, 404
 _SERVER_ERROR = 500
@@ -155,7 +155,7 @@ def read_pix(content: object) -> Pix:
         ValueError: it is none.
     """
     members = _members(content)
-    e2eid, txid = members.get("endToEndId"), members.get("txid") or None  # some write that there is none as a blank
+    e2eid, txid = members.get("endToEndId"), members.get("txid") or None  # some write a missing one as a blank
     if not isinstance(e2eid, str) or not _E2E.fullmatch(e2eid):
         raise ValueError("no end-to-end id")
     if txid is not None and not (isinstance(txid, str) and 0 < len(txid) <= _LONGEST_TXID and txid.isascii()):
@@ -404,7 +404,7 @@ class PixProvider:
             call_seconds.observe(time.perf_counter() - began)
 
     async def _bearer(self) -> str:
-        """Return a token; a new one if none is valid for a while longer."""
+        """Return a token; request a new one if the present one is about to expire."""
         async with self._asking_for_token:
             if not self._token or time.monotonic() > self._token_until:
                 form = {"grant_type": "client_credentials"} | (

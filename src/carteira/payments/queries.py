@@ -21,7 +21,7 @@ from carteira.payments.errors import DayNotReconciled, ReceivedNotFound
 from carteira.payments.models import Charge, DayDifference, PaymentReturn, ReceivedPayment, ReconciledDay
 
 WALKED = 20_000
-"""How many rows, newest first, are examined for filters without an index: a state, a purpose."""
+"""The most rows, newest first, that are examined for filters without an index: a state, a purpose."""
 _OPEN: tuple[State, ...] = ("creating", "active")
 
 
@@ -186,7 +186,7 @@ async def one_day(tx: Tx, day: date) -> tuple[ReconciledDay, Sequence[DayDiffere
 
 
 async def at_provider(tx: Tx) -> tuple[int, int, int]:
-    """Return our balance at the provider, and of it what is to be returned and is being returned, in centavos."""
+    """Return our balance at the provider, and its parts to be returned and being returned, in centavos."""
     there = -(await ledger.account(tx, accounts.PROVIDER)).balance
     to_return = (await ledger.account(tx, accounts.TO_RETURN)).balance
     return there, to_return, (await ledger.account(tx, accounts.RETURNING)).balance

@@ -32,11 +32,11 @@ from carteira.payments.purposes import PlacedMoney
 
 RECEIVER = Actor("job", "payments.receive")
 OVERLAP = timedelta(minutes=15)
-"""How far before its last place the list is read again, since payments may be listed late."""
+"""The part of the list before the last position that is read again, since payments may be listed late."""
 MAY_BE_TAKEN_BACK = timedelta(days=100)
 """For how long payments are checked for returns: banks have 90 days, and some more to carry them out."""
 LONGEST = timedelta(days=1)
-"""Of the list, at once."""
+"""The longest period of the list that is requested at once."""
 MOST_TOLD = 1_000
 _SERVER_ERROR = 500
 
@@ -111,7 +111,7 @@ def is_elsewhere(payments: Payments, pix: Pix) -> bool:
 async def take(tx: Tx, payments: Payments, pix: Pix, found_by: FoundBy) -> bool:
     """Process a payment once: credit it, or store it to be returned; return whether it was new.
 
-    A payment to another key without a charge is left alone: returning it would give away others' money.
+    A payment to another key without a charge is left alone: it is not ours to return.
     """
     await tx.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"payments:{pix.e2eid}", 0))))
     if await tx.scalar(select(ReceivedPayment.e2eid).where(ReceivedPayment.e2eid == pix.e2eid)) is not None:
@@ -196,7 +196,7 @@ async def _credit(tx: Tx, payments: Payments, charge: Charge, pix: Pix, act: Act
 
 
 async def poll(database: Database, payments: Payments) -> int:
-    """Read the provider's list from a while before its last place until now; return how many were new.
+    """Read the provider's list from a while before the last position until now; return how many were new.
 
     Raises:
         PaymentProviderDown, ProviderRefused: payments read by then are processed, and are read again the next time.
@@ -241,7 +241,7 @@ async def take_unknown(database: Database, payments: Payments, page: Sequence[Pi
 
 
 async def sweep_returns(database: Database, payments: Payments) -> None:
-    """Check all payments that banks may still take back for returns, the newest first: they may come months late.
+    """Check for returns all payments that banks may still return, the newest first: returns may be months late.
 
     Raises:
         PaymentProviderDown, ProviderRefused: returns read by then are booked.
@@ -257,7 +257,7 @@ async def sweep_returns(database: Database, payments: Payments) -> None:
 
 
 async def _place(tx: Tx) -> datetime:
-    """Return until when the list has been read; at first, an instant before the first charge."""
+    """Return the instant up to which the list has been read; at first, an instant before the first charge."""
     place: datetime | None = await tx.scalar(select(ReadPlace.read_until))
     if place is None:
         first: datetime | None = await tx.scalar(select(func.min(Charge.created_at)))

@@ -183,7 +183,7 @@ async def compare_last_days(database: Database, payments: Payments) -> None:
 
 
 async def observe(tx: Tx) -> None:
-    """Set the metrics of days with differences, and of how far the provider's list has been read."""
+    """Set the metrics of days with differences, and of the instant up to which the provider's list was read."""
     since = clock.today() - timedelta(days=TOLD_DAYS)
     days = select(
         func.sum(ReconciledDay.missing_here),

@@ -1,7 +1,7 @@
 """Returns: of uncredited payments, automatically or by an operator; and of credited ones, whole or in part.
 
-A requested return takes the money from its account (*to return*, or the card or fund that it was credited to), and a
-job requests it from the provider under an id of ours. If the provider fails to, the money goes to *to return*.
+A requested return debits the account that has the money (*to return*, or the card or fund that it was credited to), and
+a job requests it from the provider under an id of ours. If the provider fails, the money goes to *to return*.
 """
 
 from collections.abc import Sequence
@@ -88,7 +88,7 @@ async def ask(tx: Tx, payments: Payments, order: ReturnOrder, act: Act) -> Payme
 
 
 async def _gains(tx: Tx, payments: Payments, row: ReceivedPayment) -> Gains:
-    """Return who gains by a return: the charge's maker, who probably paid it, and the owner of what was paid for."""
+    """Return the people who gain by a return: the charge's maker, probably the payer, and the target's owner."""
     charge = await tx.get(Charge, row.charge_id) if row.charge_id else None
     if charge is None:
         return Gains()
@@ -174,8 +174,8 @@ async def settle(tx: Tx, return_id: UUID, state: Literal["returned", "failed"], 
     e2eid = await tx.scalar(select(PaymentReturn.e2eid).where(PaymentReturn.id == return_id))
     payment = await locked(tx, ReceivedPayment, e2eid)  # before the return, in the order of a request
     row = await locked(tx, PaymentReturn, return_id)
-    assert payment is not None, "a return is of a payment"
-    assert row is not None, "and was asked for"
+    assert payment is not None, "a return belongs to a payment"
+    assert row is not None, "a settled return was requested"
     if row.state != "asked":
         return
     source, key = accounts.RETURNING, f"payments:return:{row.id}:settled"
@@ -191,7 +191,7 @@ async def settle(tx: Tx, return_id: UUID, state: Literal["returned", "failed"], 
     await tx.flush()
     await telling.return_settled(tx, row, payment)
     if state == "failed":
-        await jobs.defer(tx, LOOK, e2eid=payment.e2eid)  # somebody else may have returned it there
+        await jobs.defer(tx, LOOK, e2eid=payment.e2eid)  # it may have been returned at the provider
     metrics.returns_total.labels(state).inc()
 
 

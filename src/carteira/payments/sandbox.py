@@ -422,7 +422,7 @@ async def run(
     certificates: SandboxCertificates,
     webhook: str | None = None,
 ) -> None:
-    """Serve a stand-in until SIGINT or SIGTERM; `webhook` is where it tells of payments from now on.
+    """Serve a stand-in until SIGINT or SIGTERM; from now on it sends webhooks to `webhook`.
 
     Raises:
         OSError: a port is taken.
@@ -447,7 +447,7 @@ async def serve(
     pages: socket.socket,
     stop: asyncio.Event,
 ) -> None:
-    """Serve a stand-in's API and pages on two listening sockets until told to stop."""
+    """Serve a stand-in's API and pages on two listening sockets until it is stopped."""
     servers = _servers_of(sandbox, certificates)
     serving = [
         asyncio.create_task(server.serve(sockets=[listener]))

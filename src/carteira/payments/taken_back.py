@@ -40,7 +40,7 @@ async def unknown(tx: Tx, told: Sequence[Pix]) -> list[Pix]:
 
 
 async def _known(tx: Tx, e2eids: Sequence[str]) -> set[tuple[str, str]]:
-    """Return the returns of some payments, by the payment and by the id that the provider has them under."""
+    """Return the returns of some payments, by the payment and the provider's id."""
     columns = select(PaymentReturn.e2eid, PaymentReturn.id, PaymentReturn.provider_id)
     rows = await tx.execute(columns.where(PaymentReturn.e2eid.in_(e2eids)))
     return {(e2eid, provider_id or made.hex) for e2eid, made, provider_id in rows}
@@ -60,7 +60,7 @@ async def observe(tx: Tx) -> None:
 async def take(tx: Tx, payments: Payments, pix: Pix) -> int:
     """Book the unrequested returns of a payment; return how many were new.
 
-    A return that exceeds the rest is left for later: a return of ours is under way that will fail and come back first.
+    A return that exceeds the rest is left for later: one of ours is under way, and will fail and be undone first.
     """
     row = await locked(tx, ReceivedPayment, pix.e2eid)
     if row is None:
@@ -130,7 +130,7 @@ async def _book(tx: Tx, payments: Payments, row: ReceivedPayment, back: PixRetur
 
 
 async def _take_from_target(tx: Tx, payments: Payments, charge: Charge | None, wanted: int, key: str) -> int:
-    """Take credited money back, as far as it is there; return how much was."""
+    """Debit credited money for a return, as far as the balance covers it; return the debited centavos."""
     purpose = payments.purposes.get(charge.purpose) if charge is not None else None
     if charge is None or purpose is None or not wanted:
         return 0

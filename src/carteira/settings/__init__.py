@@ -453,7 +453,7 @@ class Settings(BackupSettings, ExportSettings, PixSettings, StoreSettings, Traci
 
     @property
     def limits(self) -> list[Limit]:
-        """What operators may do alone; without a setting there is no limit, which production refuses."""
+        """The limits of what one operator may do; without a setting there is no limit, which production refuses."""
 
         def most(name: str) -> int | None:
             value: Most = getattr(self, name, None)
@@ -497,7 +497,7 @@ class Settings(BackupSettings, ExportSettings, PixSettings, StoreSettings, Traci
 
     @property
     def unproven_cpf_policy(self) -> Literal["allow", "refuse"]:
-        """What an unproven CPF earns."""
+        """The policy for an unproven CPF (`UNPROVEN_CPF`)."""
         return self.unproven_cpf or ("allow" if self.environment == "development" else "refuse")
 
     @property

@@ -124,7 +124,7 @@ __all__ = [
 
 
 def module(*, recharge_without_payment: bool, tap_bounds: ClockBounds) -> Module:
-    """Hand transit to the composition root; `recharge_without_payment` lets people recharge their cards for nothing."""
+    """Hand transit to the composition root; with `recharge_without_payment` people's own recharges are free."""
     from carteira.transit.moves import CARD_MOVES, CardMoves, MoveQueue, held_up
     from carteira.transit.operations import OPERATIONS, RECHARGE_WITHOUT_PAYMENT
     from carteira.transit.routes import cards_router, transit_router

@@ -35,7 +35,7 @@ class InsufficientBalance(Refusal):
 
 
 class CardNotActive(Refusal):
-    """The card is blocked or cancelled: it takes no recharge, debit or other card's balance."""
+    """The card is blocked or cancelled: recharges, debits and transfers of a balance to it are refused."""
 
     status = 409
     code = "card_not_active"

@@ -55,7 +55,7 @@ class MoveRequest(NamedTuple):
 
 
 class MoveAnswer(NamedTuple):
-    """The result as an HTTP answer; `status` 0: it goes the ordinary way."""
+    """The result as an HTTP answer; `status` 0: `service` decides."""
 
     key: Key | None
     content: bytes
@@ -81,7 +81,7 @@ class MoveBatch(ledger.Batch[MoveRequest, MoveAnswer]):
         super().__init__(requests, asked)
 
     async def find_answered(self, tx: LeanTx, keys: Sequence[Key]) -> dict[Key, MoveAnswer]:
-        """Return what was answered under keys."""
+        """Return earlier answers by their keys."""
         return {
             (found.caller, found.key): MoveAnswer(
                 (found.caller, found.key), found.fingerprint, found.status, found.body, replayed=True

@@ -53,7 +53,7 @@ class NewBalanceOut(BaseModel):
 
 
 class CashRechargeOut(BaseModel):
-    """A recharge that a counter took cash for."""
+    """A recharge that was paid in cash at a counter."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -76,7 +76,7 @@ class CardMovementOut(BaseModel):
 
 
 class CancelIn(BaseModel):
-    """Where the balance of a cancelled card goes."""
+    """The target of a cancelled card's balance."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -140,7 +140,7 @@ class WaitingTapOut(BaseModel):
 
 
 class TapChargeIn(BaseModel):
-    """When a ride really took place."""
+    """The instant at which a ride really took place."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -148,7 +148,7 @@ class TapChargeIn(BaseModel):
 
 
 class TapDismissalIn(BaseModel):
-    """Why nobody pays for a ride."""
+    """The reason for which nobody pays for a ride."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -170,7 +170,7 @@ class DebtOut(BaseModel):
 
 
 class DebtsOut(BaseModel):
-    """What a person owes for rides."""
+    """A person's debt for rides."""
 
     total: int
     items: list[DebtOut]
@@ -178,7 +178,7 @@ class DebtsOut(BaseModel):
 
 
 class DeniedCardOut(BaseModel):
-    """A card that validators should not take."""
+    """A card that validators refuse."""
 
     model_config = ConfigDict(from_attributes=True)
 

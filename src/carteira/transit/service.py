@@ -155,7 +155,7 @@ async def own_cards(tx: Tx, user_id: UUID, card_numbers: Sequence[str]) -> list[
 async def recharge(tx: Tx, user_id: UUID, card_number: str, amount: int, *, actor: Actor) -> int:
     """Recharge a person's active card with centavos and return its balance; unpaid rides are paid first.
 
-    It takes no payment: that is the caller's, unless none is needed (`RECHARGE_WITHOUT_PAYMENT`).
+    The caller is responsible for the payment, unless none is needed (`RECHARGE_WITHOUT_PAYMENT`).
 
     Raises:
         CardNotFound, CardOfAnother: as `own_cards`.
@@ -169,7 +169,7 @@ async def recharge(tx: Tx, user_id: UUID, card_number: str, amount: int, *, acto
 
 @dataclass(frozen=True, slots=True)
 class CashRecharge:
-    """A recharge that a counter took cash for."""
+    """A recharge that was paid in cash at a counter."""
 
     card_number: str
     amount: int
@@ -242,7 +242,7 @@ async def recharge_paid(tx: Tx, card_id: UUID, amount: int, *, source: UUID, act
 
 
 async def take_back_recharge(tx: Tx, card_id: UUID, amount: int, *, target: UUID, act: Act) -> UUID:
-    """Take a paid recharge back from a card, whatever its state, and return the entry's id.
+    """Debit a returned recharge from a card, whatever its state, and return the entry's id.
 
     Raises:
         CardNotFound: there is no such card.
@@ -264,7 +264,7 @@ async def take_back_recharge(tx: Tx, card_id: UUID, amount: int, *, target: UUID
 
 
 async def balance_to_take_back(tx: Tx, card_id: UUID) -> int:
-    """Lock a card and return how much can be taken back from it, in centavos; 0: there is no such card."""
+    """Lock a card and return the centavos that can be debited for a return; 0: there is no such card."""
     card = await tx.get(TransportCard, card_id, with_for_update={"key_share": True}, populate_existing=True)
     if card is None:
         return 0
@@ -415,7 +415,7 @@ async def tell_paid(tx: Tx, payments: Sequence[tuple[TransportCard, UUID, int]])
 
 
 async def tell_reversed(tx: Tx, reversal: ledger.NewEntry) -> None:
-    """Emit the event of the reversal of a recharge, a debit or a tap: what its card gains (or, negative, loses).
+    """Emit the event of the reversal of a recharge, a debit or a tap; its amount is negative if the card loses it.
 
     Raises:
         RechargePaid: it was paid, and is undone by returning the payment.

@@ -75,7 +75,7 @@ class TapResult:
 
 @dataclass(frozen=True, slots=True)
 class ClockBounds:
-    """How far a validator's clock may differ from ours; a ride beyond that took place at another time, or never."""
+    """The bounds of a validator's clock against ours; a ride beyond them took place at another time, or never."""
 
     ahead: timedelta
     behind: timedelta

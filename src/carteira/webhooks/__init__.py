@@ -65,7 +65,7 @@ class WebhookConfig:
 
 
 def module(config: WebhookConfig, sources: Sequence[HappeningSource]) -> Module:
-    """Hand webhooks to the composition root; `sources` are what happens."""
+    """Hand webhooks to the composition root; `sources` are the tables of events to follow."""
     from carteira.webhooks.delivering import Sender
     from carteira.webhooks.fanning import fan_out, wanted
     from carteira.webhooks.jobs import make_blueprint

@@ -17,7 +17,7 @@ class WebhookEvent:
     data: tuple[str, ...]
     """Its fields: ids, amounts in centavos, states; nothing that identifies people."""
     about: str
-    """When it is sent, for `docs/reference/webhooks.md`."""
+    """The occasion on which it is sent, for `docs/reference/webhooks.md`."""
     topic: str = ""
     """Its topic in the outbox; empty: it comes from rows of a module's table."""
 

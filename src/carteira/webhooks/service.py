@@ -72,7 +72,7 @@ _WHY = {
 
 @dataclass(frozen=True, slots=True)
 class Keeping:
-    """What the administration of endpoints needs."""
+    """The parts that the administration of endpoints needs."""
 
     targets: Targets
     sealer: Sealer
@@ -305,7 +305,7 @@ async def _refuse_too_many_replays(tx: Tx, client_id: UUID) -> None:
 
 
 async def _refuse_beyond(tx: Tx, lately: Select[UUID], made: InstrumentedAttribute[UUID], most: int, told: str) -> None:
-    """Refuse what would be one more than so many in a minute, by the ids of those there were."""
+    """Refuse an act beyond `most` in a minute, counted by the ids of the earlier ones."""
     now = clock.now().timestamp()
     newest = lately.where(made >= first_uuid7(now - _MINUTE)).order_by(made.desc()).limit(most)
     ids = (await tx.scalars(newest)).all()

@@ -1,4 +1,4 @@
-"""What the assistant does, one small file each, and the order of the menu (rules.md, assistant)."""
+"""The assistant's intents, one file each, and the order of the menu (rules.md, assistant)."""
 
 from carteira.assistant.flow import Intent
 from carteira.assistant.intents import (

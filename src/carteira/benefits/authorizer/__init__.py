@@ -8,7 +8,7 @@ The path of a request, in the order in which to read the files:
   simulator.
 - `asgi` answers every request; `fast_lane` answers plain ones from the connection's bytes, and leaves the others to
   `asgi`.
-- `strategies` chooses how requests of one account meet: `queue`, or `per_request`'s `optimistic` and `pessimistic`.
+- `strategies` chooses how one account's requests are handled: `queue`, or `per_request`'s `optimistic`, `pessimistic`.
 - `writer` caches the catalog and resolves unknown commits; `batch` decides requests against the ledger's book and
   writes entries and decisions in one statement. Both are users of `ledger/lane`, which retries conflicts.
 

@@ -85,7 +85,7 @@ class ProcessorTokens:
     """
 
     def __init__(self, secrets: Sequence[str], *, most_seconds: int = 0) -> None:
-        """Take the secrets, and a token's longest validity from its `iat` or else from now; 0: unlimited."""
+        """Use these secrets, and a token's longest validity from its `iat` or else from now; 0: unlimited."""
         self._keys = [OctKey.import_key(secret) for secret in secrets]
         self._most_seconds = most_seconds
         self._registry = jwt.JWTClaimsRegistry(exp={"essential": True})
@@ -243,7 +243,7 @@ class AuthorizerEndpoint:
         return body
 
     async def _query(self, scope: Scope, receive: Receive) -> bytes:
-        """Answer what became of a transaction id; never raise."""
+        """Answer the state of a transaction id; never raise."""
         detailed = False
         try:
             detailed = parse_flag(scope["query_string"], "detail", Reason.MALFORMED, default=False)

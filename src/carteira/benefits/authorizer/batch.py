@@ -20,7 +20,7 @@ from carteira.kit.values.actor import Actor
 CATALOG_CHANGED: Final = "CB001"
 """The SQLSTATE of `benefits_require_catalog` for decisions with another version."""
 PROCESSOR: Final = Actor("processor", "authorizer")
-"""The actor of purchases: the processor proves itself by its secret, and its tokens name nobody."""
+"""The actor of purchases: the processor authenticates by its secret, and its tokens name nobody."""
 _FIND = "SELECT reference, id FROM benefits_accounts WHERE reference = ANY($1)"
 
 
@@ -30,7 +30,7 @@ async def find_accounts(tx: Tx | LeanTx, references: Sequence[str]) -> dict[str,
 
 
 class AuthorizationBatch(ledger.Batch[Authorization, Decision]):
-    """A batch of authorizations; purchases only take money, so the write can apply deltas."""
+    """A batch of authorizations; purchases only debit accounts, so the write can apply deltas."""
 
     source = ledger.Holders("benefits_accounts", name="reference")
     follows = True
@@ -47,7 +47,7 @@ class AuthorizationBatch(ledger.Batch[Authorization, Decision]):
         super().__init__(requests, asked, spare)
 
     async def find_answered(self, tx: LeanTx, keys: Sequence[str]) -> dict[str, Decision]:
-        """Return the decisions taken under transaction ids."""
+        """Return the decisions under transaction ids."""
         return await find_answered(tx, keys)
 
     def record(self) -> ledger.Records:

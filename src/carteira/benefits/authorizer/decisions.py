@@ -22,13 +22,13 @@ _ANSWERED = f"""
 
 
 async def find_answered(tx: LeanTx, external_ids: Sequence[str]) -> dict[str, Decision]:
-    """Return the decisions already taken under the transaction ids.
+    """Return the earlier decisions under the transaction ids.
 
-    An id that a reversal has taken has a decision without a request: the authorization was reversed before it came.
+    An id that a reversal has used has a decision without a request: the authorization was reversed before it arrived.
     """
     rows = await fetch(tx, _TAKEN, external_ids)
     ids = [decision_id for _, decision_id, _ in rows if decision_id is not None]
-    # Mostly there is none: the decisions' partitions are looked into for those that are asked for again.
+    # Mostly there is none: the partitions of decisions are read only for repeated requests.
     known = {row[0]: Decision(*row) for row in await fetch(tx, _ANSWERED, ids, min(ids), max(ids))} if ids else {}
     return {row[0]: known.get(row[1]) or _taken(*row) for row in rows}
 
@@ -49,7 +49,7 @@ _ROWS = Insert(
     parameters=1,
 )
 RECORDER: Final = ledger.Recorder(_ROWS, guard="benefits_require_catalog({0})", guarded=1)
-"""Writes decisions with their book, if the catalog is still the version that they were taken with."""
+"""Writes decisions with their book, if the catalog's version is still the one by which they were made."""
 _RECORD = alone(_ROWS)
 _TAKE_ID = f"{_RECORD} ON CONFLICT (id) DO NOTHING"
 
@@ -78,7 +78,7 @@ async def resolve_unknown_commit(tx: LeanTx, decision: Decision) -> bool:
     ((reason,),) = await fetch(tx, "SELECT reason FROM benefits_decisions WHERE id = $1", decision.id)
     if reason == Reason.UNAVAILABLE:
         return True
-    # The leader may have it while its replicas do not yet: this commit waits for them, as its own did.
+    # The leader may have the decision before its replicas do: this commit waits for them, as the first one did.
     await fetch(tx, "SELECT pg_logical_emit_message(true, 'carteira', '')")
     return False
 

@@ -1,6 +1,6 @@
 """The fast lane: plain authorizations answered straight from the connection, without an ASGI scope or a task.
 
-It takes a request only if it arrives in one read, with a plain head and a valid token; anything unusual, including a
+It accepts a request only if it arrives in one read, with a plain head and a valid token; anything unusual, including a
 body that does not parse, is left to the endpoint, which answers everything. Heads are cached, since a processor repeats
 the same one. Only the queue strategy has a lane: it needs no task for each request.
 """
@@ -78,7 +78,7 @@ class FastLane:
         self._over_capacity: deque[tuple[bytes | None, Respond, float]] = deque()
 
     def __call__(self, data: bytes, respond: Respond) -> bool:
-        """Take a plain request whose body parses; call `respond` once, now or later."""
+        """Accept a plain request whose body parses; call `respond` once, now or later."""
         head_text, _, body = data.partition(b"\r\n\r\n")
         head = self._heads.get(head_text) or self._read(head_text)
         if head is None or head.length != len(body) or head.expires_at <= time.time():

@@ -1,6 +1,6 @@
 """A processor's later requests about its transaction ids: to query one, and to reverse it.
 
-A reversal may arrive before its authorization, or without it: then the id is taken for good, and the authorization is
+A reversal may arrive before its authorization, or without it: then the id is used up, and the authorization is
 declined if it still arrives. The narrow table `benefits_references` decides which was first; the ledger's lock of an
 entry serialises all refunds of a purchase. Sources: rules.md, benefits.
 """
@@ -157,7 +157,7 @@ class Reversals:
         self._turns = Turns("processor_reversals", at_once=4, waiting=256, retry_after_seconds=1)
 
     async def query(self, external_id: str) -> Found:
-        """Return what became of a transaction id: of an authorization, or of a reversal's own.
+        """Return the state of a transaction id: an authorization's, or a reversal's own.
 
         Raises:
             Busy: too many wait.

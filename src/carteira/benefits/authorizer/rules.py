@@ -16,7 +16,7 @@ CASH: Final = "CASH"
 
 
 class Rule(StrEnum):
-    """What determined the category: the MCC, the merchant's name, or nothing (every other MCC is CASH)."""
+    """The rule that determined the category: the MCC, the merchant's name, or none (every other MCC is CASH)."""
 
     MCC = "mcc"
     MERCHANT = "merchant"
@@ -43,12 +43,12 @@ class Decision(NamedTuple):
 
     @property
     def key(self) -> str | None:
-        """What it is known by for good."""
+        """Its permanent key."""
         return self.external_id
 
     @property
     def content(self) -> tuple[object, ...]:
-        """What makes two requests the same."""
+        """The content by which two requests are equal."""
         return (self.account, self.amount, self.mcc, self.merchant, self.fallback)
 
 

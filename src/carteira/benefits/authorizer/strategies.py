@@ -3,7 +3,7 @@
 - `pessimistic`: one request at a time, with the accounts' rows locked;
 - `optimistic`: one request at a time without a lock; versions are compared at the write, and after five conflicts the
   row is locked, so that contention alone never refuses;
-- `queue`: requests pass through one queue per process, and one writer takes the waiting ones as a batch: it reads
+- `queue`: requests pass through one queue per process, and one writer decides the waiting ones as a batch: it reads
   uncached accounts without a lock, and the write applies the amounts to the present balances if these cover them.
   Requests whose account is locked by another transaction are deferred.
 """

@@ -19,9 +19,9 @@ from carteira.kit.db.errors import DatabaseDown
 from carteira.kit.web.state import StateKey
 
 RESOLVE_SECONDS: Final = 40.0
-"""Longer than a failover takes: a late answer does no harm, but a `07` for a written purchase does."""
+"""Longer than a failover: a late answer does no harm, but a `07` for a written purchase does."""
 RESOLVE_TRY_SECONDS: Final = 8.0
-"""Longer than a lock is waited for; a server that says nothing is asked for no longer."""
+"""Longer than any wait for a lock; a silent server is waited for no longer."""
 RESOLVE_PAUSE_SECONDS: Final = 0.05
 
 log = structlog.get_logger(__name__)

@@ -45,7 +45,7 @@ ASSERTION_SECONDS = 600
 _LEEWAY_SECONDS = 60
 _JTI_LENGTH = 200
 _NOBODYS = digest(new_token())
-"""The hash that a proof is compared with where there is no credential, so that it takes as long."""
+"""Without a credential a proof is compared with this hash, so that a refusal takes as long."""
 _FIELDS = {"grant_type", "scope", "client_id", "client_secret", "client_assertion", "client_assertion_type"}
 
 client_tokens = Counter(

@@ -389,7 +389,7 @@ async def people_behind(tx: Tx, ids: Collection[UUID]) -> frozenset[UUID]:
 
 
 async def is_own(tx: Tx, who: Principal, user_id: UUID | None) -> bool:
-    """Return whether what is a person's is the caller's own: the person asks, or a client that they can act as."""
+    """Return whether a person's data are the caller's own: that person, or a client that they can act as."""
     if user_id is None or who.id == user_id:
         return who.id == user_id
     return who.kind == "client" and user_id in await people_behind(tx, [who.id])

@@ -24,7 +24,7 @@ class ContactPoint:
 
 @dataclass(frozen=True, slots=True)
 class Former:
-    """What a present contact point took the place of, and from when the present one may recover."""
+    """The contact point before the present one, and the instant from which the present one may recover."""
 
     value: str | None
     confirmed_at: datetime | None
@@ -32,7 +32,7 @@ class Former:
 
 
 def former_of(change: ContactChange | None) -> Former | None:
-    """Return what a row says of the former contact point."""
+    """Return the former contact point of a row."""
     return None if change is None else Former(change.former, change.former_confirmed_at, change.recovers_from)
 
 

@@ -4,6 +4,6 @@ from pydantic import BaseModel
 
 
 class ContactActOut(BaseModel):
-    """What a link did."""
+    """The outcome of a link."""
 
     detail: str

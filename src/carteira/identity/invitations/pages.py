@@ -16,7 +16,7 @@ def begin_page(token: str) -> LinkPage:
 
 
 def accept_page(token: str, opened: Opened) -> LinkPage:
-    """Make the page that shows what sets the authenticator up and asks for a password and a code."""
+    """Make the page that shows the authenticator's enrolment and asks for a password and a code."""
     enrolment = opened.enrolment
     return LinkPage(
         _TITLE,

@@ -38,7 +38,7 @@ class Invited:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What an invitation shows; there is no enrolment if the authenticator is on already."""
+    """The content of an opened invitation; there is no enrolment if the authenticator is on already."""
 
     full_name: str
     email: str

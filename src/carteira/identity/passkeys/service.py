@@ -243,7 +243,7 @@ async def verify(tx: Tx, site: Site, assertion: Assertion, *, whose: UUID | None
             expected_rp_id=site.rp_id,
             expected_origin=site.origin,
             credential_public_key=row.public_key,
-            credential_current_sign_count=0,  # compared below, to tell a clone from a mistake
+            credential_current_sign_count=0,  # compared below, to distinguish a clone from a mistake
             require_user_verification=True,
         )
     except Exception as error:  # malformed input makes the library raise many errors; each is a refusal

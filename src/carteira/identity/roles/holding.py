@@ -41,7 +41,7 @@ def _is_over(owner: User | ClientRow) -> bool:
 
 
 def still_may(bindings: Sequence[Bindings]) -> Callable[[Tx, Actor, str], Awaitable[bool]]:
-    """Return a function that tells whether a maker may still use a claim.
+    """Return a function that returns whether a maker may still use a claim.
 
     `bindings` limit the claims of bound people to their own.
     """

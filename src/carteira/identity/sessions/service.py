@@ -274,7 +274,7 @@ def view_of(row: Session) -> SessionView:
 
 
 def show(session: Session, method: Method) -> None:
-    """Record in a session that its person has just given a factor."""
+    """Record in a session that its person has just verified themselves by a factor."""
     now = clock.now()
     if method == "passkey" or method not in _SECOND:
         session.signed_in_at = now

@@ -398,7 +398,7 @@ class SessionStandings:
         return tell
 
     async def _tell(self, redis: Redis) -> None:
-        """Set the marks of changes that are not in Redis yet: the present one, and those from while it was away.
+        """Set the marks of changes that are not in Redis yet: the present one, and those made while Redis was away.
 
         A mark starts at a random value and counts up, so that a retry never restores an old one.
         """

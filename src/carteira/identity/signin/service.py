@@ -2,7 +2,7 @@
 
 Only failures count: ten per account and three hundred per address in a quarter of an hour. An attacker uses up only the
 limit of unknown devices: a known device has its own, whatever its address has used up. Where a second factor is on, it
-is asked for whether or not the password is right, so that the challenge tells an attacker nothing.
+is asked for whether or not the password is right, so that an attacker learns nothing from the challenge.
 """
 
 from dataclasses import dataclass

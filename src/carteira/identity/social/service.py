@@ -102,7 +102,7 @@ class Registration:
 
 @dataclass(frozen=True, slots=True)
 class SignUp:
-    """What a person adds to the provider's profile."""
+    """A person's additions to the provider's profile."""
 
     cpf: str | None
     birth_date: date

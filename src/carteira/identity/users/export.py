@@ -79,8 +79,8 @@ async def _piece(tx: Tx, *, after: UUID | None) -> list[PersonView]:
 async def _batches(database: Database, look: Look | None) -> AsyncIterator[Sequence[PersonView]]:
     """Read the people in pieces, so that a slow reader holds nothing open; they may be as a replica has them.
 
-    Whom a piece holds is recorded before it is given, so that who hangs up was shown those only, and nobody is shown
-    unrecorded.
+    The look at a piece's people is recorded before the piece is yielded. So nobody is shown unrecorded, and a client
+    that disconnects leaves no records of people whom it did not see.
     """
     after: UUID | None = None
     while True:

@@ -138,7 +138,7 @@ class NewUserOut(UserOut):
 
 
 class SuspensionIn(Body):
-    """Why a person is suspended, for the audit."""
+    """The reason of a suspension, for the audit."""
 
     reason: Reason
 

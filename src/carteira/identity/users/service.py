@@ -226,7 +226,7 @@ async def _count_registration(runtime: Runtime, address: str) -> None:
     limit = RateLimit.of(RateLimitItemPerHour(most, namespace="carteira:registrations"), network(address))
     if not await runtime.limiter.count(limit):
         await runtime.limiter.check(limit)
-        raise LimitReached(1)  # the window ended between the two looks
+        raise LimitReached(1)  # the window ended between the two reads
 
 
 async def live(tx: Tx, user_id: UUID) -> User:
@@ -461,7 +461,7 @@ async def erase_again(tx: Tx, runtime: Runtime, user_id: UUID, traces: Mapping[s
 async def confirm_erasures(database: Database, journal: ErasureJournal) -> int:
     """Confirm committed erasures in the journal that are not confirmed yet, and return how many.
 
-    Uncommitted ones are left: in a restored database nobody can tell whether an erasure was committed.
+    Uncommitted ones are left: in a restored database nobody knows whether an erasure was committed.
 
     Raises:
         ErasureJournalDown: it does not answer.

@@ -58,7 +58,7 @@ def sqlstate_of(error: BaseException) -> str | None:
 
 
 DRIVER_ERRORS = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
-"""What the driver raises. The last one: PostgreSQL ended the connection between two statements."""
+"""The driver's errors. The last one: PostgreSQL ended the connection between two statements."""
 
 
 def is_connection_lost(error: BaseException) -> bool:

@@ -23,7 +23,7 @@ TIMEOUT_SECONDS = 1.0
 MAX_CONNECTIONS = 300
 """One more at once is an error: this bound is against leaks and makes no queue."""
 AWAY = (RedisError, OSError, TimeoutError)
-"""What the client raises when Redis is away, slow, or refuses."""
+"""The errors that the client raises when Redis is away, slow, or refuses."""
 SENTINEL_SECONDS = 0.1
 """Of a connection to a Sentinel and of its answer: two that are silent must leave the impatient time for a third."""
 

@@ -19,7 +19,7 @@ _DATABASE = re.compile(r"/?[0-9]{0,4}", re.ASCII)
 _SERVICE = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?", re.ASCII)
 _UNVERIFIED = re.compile(r"(^|&)ssl_(cert_reqs=(?!required)|check_hostname=(?!true|1|yes))", re.IGNORECASE)
-"""What redis-py takes for a server of any name to be believed."""
+"""The parameters by which redis-py accepts a certificate of any name."""
 
 
 class RedisAddressRefused(ValueError):

@@ -96,7 +96,7 @@ class PendingOperation(Base):
 
 
 class OperatorDay(Base):
-    """What an operator did and proposed under one limit on one day of São Paulo, in centavos."""
+    """The sum that an operator moved or proposed under one limit on one day of São Paulo, in centavos."""
 
     __tablename__ = "operator_days"
     __table_args__ = (CheckConstraint("amount >= 0", name="amount"),)

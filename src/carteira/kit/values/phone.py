@@ -13,7 +13,7 @@ _WITH_COUNTRY = re.compile(r"(?:\+|00)?55([1-9][0-9]{9,10})", re.ASCII)
 _WITH_TRUNK = re.compile(r"(?:(?:\+|00)?55)?0([1-9][0-9]{9,10})", re.ASCII)
 _MARKS = "./·()[]"
 PHONE_PATTERN = r"(?:\+?55 ?)?(?:\([1-9][0-9]\)|[1-9][0-9]) ?9?[0-9]{4}-?[0-9]{4}"
-"""What schemas say of a number: with or without the country's code and the signs that people write."""
+"""The pattern, in schemas, of a number: with or without the country's code and the signs that people write."""
 
 
 class InvalidPhone(ValueError):

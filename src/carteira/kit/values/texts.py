@@ -22,7 +22,7 @@ SEEN_BEYOND: Final = (
 """Signs that are seen, beyond ASCII, as a part of a pattern's class: what schemas say of texts. Readers take more."""
 SEEN: Final = "!-~" + SEEN_BEYOND
 SEEN_TEXT: Final = f"^[{SEEN}](?:[ {SEEN}]*[{SEEN}])?$"
-"""What schemas say of a text whose blanks around it, and whatever is not seen, are taken away."""
+"""The pattern, in schemas, of a text from whose ends blanks and invisible characters are removed."""
 _MINUS: Final = frozenset("\u2043\u2212")
 _LOOKS: Final = str.maketrans(
     "АВЕКМНОРСТУХІЅЈаеорсухіѕјΑΒΕΖΗΙΚΜΝΟΡΤΥΧορυν", "ABEKMHOPCTYXISJaeopcyxisjABEZHIKMNOPTYXopuv"

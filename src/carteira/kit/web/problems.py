@@ -306,7 +306,7 @@ _PROBLEM_OF: dict[type[Exception], Callable[[Any], Problem]] = {
 """The problem of each fact; a subclass (`CommitUnknown`) takes its base's."""
 
 EXPECTED: tuple[type[Exception], ...] = (Problem, *_PROBLEM_OF)
-"""What callers may catch as a problem: problems themselves, and the facts that `problem_of` maps to one."""
+"""The exceptions that `problem_of` accepts: problems themselves, and the facts that it maps to one."""
 
 
 def problem_of(error: Exception) -> Problem:

@@ -1,4 +1,4 @@
-"""What an application keeps for its requests: each value under a typed key, set at the start or in the lifespan.
+"""The values that an application keeps for its requests, each under a typed key, set at the start or in the lifespan.
 
 A module makes the keys of its own values; the keys here are for what the composition root opens.
 """

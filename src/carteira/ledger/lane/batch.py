@@ -117,7 +117,7 @@ class Batch(ABC, Generic[RequestT, DecisionT]):
     def __init__(
         self, requests: Sequence[RequestT], asked: Mapping[Payer, int], spare: frozenset[Payer] = frozenset()
     ) -> None:
-        """Take the requests, their total per account in centavos, and the accounts that may pay instead."""
+        """Make a batch of requests, their total per account in centavos, and the accounts that may pay instead."""
         self.requests = requests
         self.asked = asked
         self.spare = spare
@@ -139,7 +139,7 @@ class Batch(ABC, Generic[RequestT, DecisionT]):
 
     @abstractmethod
     def decide(self, place: int, request: RequestT, earlier: DecisionT | None) -> DecisionT:
-        """Decide the request at an index of the batch, and post it to the book; its key may be taken by `earlier`."""
+        """Decide the batch's request at an index, and post it to the book; `earlier` is the decision under its key."""
 
     @abstractmethod
     def record(self) -> Records | None:
@@ -205,7 +205,7 @@ class Batch(ABC, Generic[RequestT, DecisionT]):
             await self._write(tx, records, follow=mode == "remembered" and self.follows)
 
     async def _read(self, tx: LeanTx, memory: Memory) -> None:
-        """Take cached accounts that cover their requests, and read the others."""
+        """Use cached accounts that cover their requests, and read the others."""
         remembered: dict[Payer, LedgerState] = {}
         unsure: set[str] = set()
         for payer, asked in self.asked.items():

@@ -43,7 +43,7 @@ class Waiting(Protocol[Wanted_co, Got_contra]):
         ...
 
     def done(self, outcome: Got_contra | Exception) -> None:
-        """Take the outcome; called exactly once, in the event loop."""
+        """Receive the outcome; called exactly once, in the event loop."""
         ...
 
 
@@ -72,7 +72,7 @@ class DeferredRequests(Generic[RequestT, DecisionT]):
         self._gauge.inc()
 
     def take_turn(self) -> list[Waiting[RequestT, DecisionT]]:
-        """Return the requests of the accounts whose last try is longest ago."""
+        """Return the requests of the accounts that were tried longest ago."""
         turn: list[Waiting[RequestT, DecisionT]] = []
         for _ in range(min(TRIED_AT_ONCE, len(self._by_account))):
             turn += self._by_account.popitem(last=False)[1]

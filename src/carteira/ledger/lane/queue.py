@@ -1,4 +1,4 @@
-"""A queue, whose one writer takes waiting requests together."""
+"""A queue, whose one writer decides waiting requests together."""
 
 import asyncio
 import time
@@ -31,14 +31,14 @@ log = structlog.get_logger(__name__)
 
 
 class Queue(Generic[RequestT, DecisionT]):
-    """One queue per process and module; one writer takes the waiting requests into one transaction, in their order.
+    """One queue per process and module; one writer decides the waiting requests in one transaction, in their order.
 
     `admission` says whether one more may join. A request whose account another transaction keeps locked is deferred and
     retried with later batches, which lock only free accounts.
     """
 
     def __init__(self, writer: Writer[RequestT, DecisionT], *, held_up: Gauge) -> None:
-        """Take the writer, and the gauge that shows how many requests are deferred."""
+        """Make a queue over a writer; the gauge shows how many requests are deferred."""
         self._writer = writer
         self._waiting: deque[Waiting[RequestT, DecisionT]] = deque()
         self._deferred = DeferredRequests[RequestT, DecisionT](held_up)
