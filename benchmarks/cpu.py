@@ -175,7 +175,7 @@ def _stand(home: Path, accounts: int, workers: int) -> None:
 
 
 def _round(stands: list[Stand], rate: float, slices: int) -> dict[str, Figures] | None:
-    """Return microseconds an authorization (the server's, PostgreSQL's, both) by stand; None if some were turned away.
+    """Return microseconds an authorization (the server's, PostgreSQL's, both) by stand; None if some were rejected.
 
     The stands alternate in slices of a second, each first in turn, so that other load on the machine affects both.
     """

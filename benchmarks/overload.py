@@ -111,7 +111,7 @@ def _table(rows: list[tuple[str, Result]]) -> Table:
 
 
 def _overloaded(url: str) -> int:
-    """Return from the server's metrics how many requests were turned away."""
+    """Return from the server's metrics how many requests were rejected."""
     with urllib.request.urlopen(url + "/metrics", timeout=5) as answer:  # noqa: S310 - loopback
         families = text_string_to_metric_families(answer.read().decode())
     return sum(
