@@ -5,12 +5,12 @@ and base C (Redis: last query, movement, last card purchase). Invariants:
 
 - no store has a CPF in clear: A, B and C find a person by keyed hashes, a different one each, and A seals the rest;
 - a ciphertext opens only in its table, row and column, under its key;
-- base A is never opened before the look is in the log, with who, purpose and instant; the log is only appended to,
+- base A is never opened before the look is in the log, with actor, purpose and instant; the log is only appended to,
   and each row's keyed hash covers the row before it;
 - a change of A or B names the version that it was decided on;
 - applying an event to base C again changes nothing;
 - the score needs an age, an asset and an income; it is never guessed, and uses nothing else;
-- a model never changes once it is stored; a new one scores after a second person said so.
+- a model never changes once it is stored; a new one scores after a second person approved it.
 
 Sources: rules.md, credit; LGPD (Lei 13.709/2018); Lei 12.414/2011; ADR 0012.
 """
@@ -98,7 +98,7 @@ def module(config: CreditConfig, *, proven_cpf: ProvenCpf = nobody, sources: Seq
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        with suppress(DatabaseDown):  # which model scores is read again with the first score
+        with suppress(DatabaseDown):  # the model in force is read again with the first score
             await stores.model.card(DATABASE.of(app).reads)
         async with stores.opened(REDIS.of(app)):
             STORES.set(app, stores)

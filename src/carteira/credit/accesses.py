@@ -1,8 +1,8 @@
 """The log of who read base A: append-only (a trigger refuses the rest) and chained by keyed hashes.
 
-Each row's hash is an HMAC over the row and the hash before it, under a key that the database does not hold: who can
-write the tables still cannot rewrite the log unseen. A head row names the last hash, so that a tail cut off shows; who
-also rewrites the head back to an older state is found out with a head noted elsewhere (`verify` gives it).
+Each row's hash is an HMAC over the row and the hash before it, under a key that the database does not hold: somebody
+who can write the tables cannot rewrite the log unnoticed. A head row names the last hash, so that a missing tail shows.
+A head that was noted elsewhere (`verify` returns it) shows that somebody also reset the head row.
 """
 
 import hashlib
@@ -65,7 +65,7 @@ def _hash(key: bytes, previous: bytes, row: CreditAccess) -> bytes:
 
 
 async def append(tx: Tx, key: bytes, access: AccessRecord) -> None:
-    """Add a row to the log. Appends take turns from here to the transaction's end: do it last."""
+    """Add a row to the log. Appends are serialised from here to the end of the transaction: do it last."""
     head = (await tx.execute(select(CreditAccessHead.seq, CreditAccessHead.hash).with_for_update())).one()
     row = CreditAccess(
         seq=head.seq + 1,

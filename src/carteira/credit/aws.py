@@ -1,4 +1,4 @@
-"""AWS clients of one process: made when first needed, kept while the process serves, closed with it."""
+"""AWS clients of one process: made at first use, kept while the process serves, and closed with it."""
 
 import asyncio
 import os
@@ -10,14 +10,14 @@ from typing import Any
 from carteira.kit.ops import tracing
 
 _SPAN = "carteira.span"
-"""Where a call's context keeps its part of a trace."""
+"""The key of a trace's part in a call's context."""
 ATTEMPTS = 5
-"""Tries of one call: botocore's standard mode waits between them, longer each time and at random (throttling, 5xx)."""
+"""Attempts of one call: botocore's standard mode waits between them, longer each time, with jitter."""
 
 
 @dataclass(frozen=True)
 class AwsAccess:
-    """Where AWS is. Without an endpoint it is AWS itself, with credentials from the environment or the machine's role.
+    """The address of AWS. Without an endpoint it is AWS itself, with credentials of the environment or the machine.
 
     With an endpoint (the embedded server, moto) and no credentials in the environment, made-up ones are used.
     """
@@ -27,7 +27,7 @@ class AwsAccess:
 
 
 class Aws:
-    """Gives clients. Between `open` and `close` they are kept; outside, one is made for the block that asks."""
+    """Returns clients. Between `open` and `close` they are kept; otherwise one is made for each block."""
 
     def __init__(self, access: AwsAccess) -> None:
         self.access = access

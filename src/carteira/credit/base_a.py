@@ -1,4 +1,4 @@
-"""Base A in PostgreSQL: name, address and debts, sealed; found by a keyed hash; every read written down first."""
+"""Base A in PostgreSQL: name, address and debts, sealed; found by a keyed hash; each read is recorded first."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,12 +27,12 @@ LOOKUP = "base-a lookup"
 CHAIN = "access log"
 ROTATION_BATCH = 100
 
-"""Told how many are done, of how many."""
+"""Called with the number of records done and their total."""
 
 
 @dataclass(frozen=True)
 class Reader:
-    """Who reads, through which door, and what for."""
+    """The reader, the channel and the purpose of a read."""
 
     who: UUID
     what: str
@@ -50,12 +50,12 @@ class StoredA:
 
 
 def person_hash(keyring: Keyring, cpf: str) -> bytes:
-    """Return what base A and its log know a CPF by."""
+    """Return the keyed hash of a CPF in base A and its log."""
     return keyring.hash(LOOKUP, cpf)
 
 
 def person_id(keyring: Keyring, cpf: str) -> UUID:
-    """Return whom the audit means by a CPF: a pseudonym that is made again of the CPF only with the key."""
+    """Return the audit's subject of a CPF: a pseudonym that only the holder of the key can derive from the CPF."""
     return UUID(bytes=person_hash(keyring, cpf)[:16])
 
 
@@ -76,12 +76,12 @@ def _columns(sealed: Sealed) -> dict[str, object]:
 async def _open(keyring: Keyring, row: CreditRecord) -> StoredA:
     plain = await sealing.unseal(keyring, row.id, _sealed(row))
     if person_hash(keyring, str(plain["cpf"])) != row.person:
-        raise RecordUnreadable  # whole, but somebody put another person's name on it
+        raise RecordUnreadable  # it decrypts, but belongs to another CPF: the row was swapped
     return StoredA(BaseAOut.model_validate(plain | {"updated_at": row.updated_at}), str(row.version))
 
 
 async def read(database: Database, keyring: Keyring, cpf: str, reader: Reader) -> StoredA:
-    """Return a person's base A. That it was read is committed before anything is opened, found or not.
+    """Return a person's base A. The read is committed to the log before anything is opened, even if there is no record.
 
     Raises:
         CreditRecordNotFound: there is none.
@@ -146,7 +146,7 @@ async def remove(tx: Tx, keyring: Keyring, cpf: str, precondition: Precondition)
 
 
 async def export(tx: Tx, keyring: Keyring, cpf: str, person_id: UUID) -> BaseAOut | None:
-    """Return the person what base A holds about them; that they looked is in the log before anything is opened."""
+    """Return a person's own base A; their look is in the log before anything is opened."""
     person = person_hash(keyring, cpf)
     row = await tx.scalar(select(CreditRecord).where(CreditRecord.person == person))
     outcome = accesses.NOT_FOUND if row is None else accesses.FOUND
@@ -156,7 +156,7 @@ async def export(tx: Tx, keyring: Keyring, cpf: str, person_id: UUID) -> BaseAOu
 
 
 async def erase(tx: Tx, person: bytes) -> None:
-    """Delete the base A of a person, by what `person_hash` gives, whatever its version."""
+    """Delete the base A of a person by their `person_hash`, whatever its version."""
     await tx.execute(delete(CreditRecord).where(CreditRecord.person == person))
 
 
@@ -179,7 +179,7 @@ async def rotate(database: Database, keyring: Keyring, progress: Progress = no_p
     """Reseal every record that is not under the active key-encryption key, with a new data key and new nonces.
 
     Batches are short transactions, and the rows themselves show what is left: after a kill the next run continues. A
-    record that somebody changes meanwhile is on the active key by that change.
+    record that is changed meanwhile is sealed under the active key by that change.
 
     Raises:
         DatabaseDown, KeyServiceDown: one of them went away; run it again.

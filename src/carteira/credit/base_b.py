@@ -1,7 +1,7 @@
 """Base B in DynamoDB: age, assets, address and income; one table, read by one key, scanned in parallel for training.
 
-One item a person: `pk` is `P#` and a keyed hash of the CPF, `sk` says what the item is (`PROFILE`), so that other
-kinds of item can join a person's partition. No CPF is in the table. Every write is conditional on the version.
+There is one item per person: `pk` is `P#` and a keyed hash of the CPF, `sk` is the kind of item (`PROFILE`), so that
+other kinds of item can join a person's partition. No CPF is in the table. Every write is conditional on the version.
 """
 
 import asyncio
@@ -280,7 +280,7 @@ class BaseB:
             raise RecordChanged from error
 
     async def scan_page(self, *, segment: int, segments: int, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - as `call`
-        """Return one page of a parallel scan: only what training may see leaves the table.
+        """Return one page of a parallel scan, with only the fields that training may see.
 
         Raises:
             BaseBDown: DynamoDB does not answer.
@@ -330,7 +330,7 @@ class BaseB:
             )
 
     async def erase(self, partition: str) -> None:
-        """Delete the base B of a person, by what `partition_of` gives, whatever its version."""
+        """Delete the base B of a person by their `partition_of`, whatever its version."""
         await self.call("delete_item", Key={"pk": {"S": partition}, "sk": {"S": PROFILE}})
 
     async def record_outcome(self, cpf: str, *, defaulted: bool) -> None:

@@ -1,6 +1,6 @@
 """Base C in Redis: the last bureau query, the movement and the last card purchase of a CPF, in one round trip.
 
-Four keys a person, in one slot, named by a keyed hash of the CPF: a hash (`q` last query, `p` last purchase, and the
+A person has four keys in one slot, named by a keyed hash of the CPF: a hash (`q` last query, `p` last purchase, and the
 totals of each day), a stream of the newest movements (capped), the ids already seen (so that an event that comes again
 changes nothing), and the view of it all as one JSON text, so that a read is one GET and costs hardly more than a bare
 one. One script applies an event whole, view included. Events older than 30 days are dropped.
@@ -36,7 +36,7 @@ log = structlog.get_logger(__name__)
 # KEYS: hash, stream, seen, view. ARGV: id, instant (ms), when ids may be forgotten (ms), day, today, oldest day of the
 # window, direction, amount, movement, purchase, query, stream length, seconds that the person is kept, seconds that the
 # movement is kept, how many are listed. Empty texts are parts that the event does not have; without an id there is no
-# event, and the view is made anew and given. Else gives 1 if the event changed anything.
+# event, and the view is rebuilt and returned. Otherwise returns 1 if the event changed anything.
 APPLY = """
 local id, at, day, oldest = ARGV[1], ARGV[2], ARGV[4], ARGV[6]
 local changed = id == ''
@@ -151,7 +151,7 @@ class BaseC:
 
     @asynccontextmanager
     async def opened(self, client: Redis | None = None) -> AsyncIterator[None]:
-        """Hold a client for the block: the process's if there is one, else one of its own."""
+        """Yield a client for the block: the process's, or else a new one."""
         async with AsyncExitStack() as stack:
             if client is None and self._url is not None:
                 client = await stack.enter_async_context(connect(self._url))

@@ -56,7 +56,7 @@ class CreditSeen:
 async def look(  # noqa: PLR0913, PLR0917 - where to read, and who asks what for
     stores: Stores, database: Database, trail: AuditTrail, who: Principal, cpf: str, purpose: Purpose
 ) -> CreditSeen:
-    """Look at a CPF's three bases, and work out its score of base B.
+    """Return a CPF's three bases, and its score from base B; the look is recorded.
 
     Raises:
         AuditDown: the look could not be recorded.

@@ -68,7 +68,7 @@ class InsufficientData(InvalidInput):
 
 
 class PersonIsMinor(InvalidInput):
-    """People under 18 take no credit on their own (Código Civil, arts. 3, 4 and 5): they are not scored."""
+    """People under 18 cannot borrow on their own (Código Civil, arts. 3, 4 and 5): they are not scored."""
 
     code = "person_is_minor"
     title = "Pessoa menor de idade"

@@ -1,9 +1,9 @@
 """Base B to Parquet by parallel scan: pseudonymised, resumable, and flat in memory however large the table is.
 
-Each segment writes its pages as parts of its own and notes after each where it is (`progress.json`, replaced whole). A
-run that was killed goes on from the notes; the part that was being written is written again under the same name.
-What leaves the table is what training needs and nothing else: no address, no description, no CPF or its hash, but a
-pseudonym under a key of its own (LGPD art. 13, par. 4).
+Each segment writes its pages as parts of its own, and after each its position (`progress.json`, replaced as a whole). A
+killed run continues from these positions; an unfinished part is written again under the same name. Only the fields that
+training needs leave the table: no address, no description, no CPF and no hash of it, but a pseudonym under a key of its
+own (LGPD art. 13, par. 4).
 """
 
 import asyncio
@@ -24,7 +24,7 @@ PSEUDONYM = "export pseudonym"
 PROGRESS_FILE = "progress.json"
 
 ExportProgress = Callable[[int, int, int], None]
-"""Told how many segments are done, of how many, and how many people were written."""
+"""Called with the number of segments done, their total, and the number of people written."""
 
 
 class ExportMismatch(Exception):
@@ -40,7 +40,7 @@ class MissingLibrary(Exception):
 
 @dataclass
 class _Segment:
-    """How far one segment is."""
+    """The progress of one segment."""
 
     parts: int = 0
     rows: int = 0
@@ -50,7 +50,7 @@ class _Segment:
 
 @dataclass
 class _Notes:
-    """How far an export is."""
+    """The progress of an export."""
 
     table: str
     total_segments: int
@@ -112,15 +112,15 @@ async def export(  # noqa: PLR0913 - how and how far, all by name
         base_b: The table.
         keyring: For the pseudonyms.
         folder: Made when missing.
-        segments: Into how many parts DynamoDB splits the scan.
-        page_items: Items a page at most; DynamoDB also ends a page at 1 MB.
-        resume: Go on with an export that was begun; else begin anew.
-        progress: Told after every page.
+        segments: The number of parts into which DynamoDB splits the scan.
+        page_items: The most items per page; DynamoDB also ends a page at 1 MB.
+        resume: Continue an unfinished export; otherwise start again.
+        progress: Called after every page.
 
     Raises:
-        ExportMismatch: what is to be resumed is another export.
+        ExportMismatch: the folder holds another export.
         MissingLibrary: pyarrow is not installed.
-        BaseBDown: DynamoDB does not answer; run it again and it goes on.
+        BaseBDown: DynamoDB does not answer; the next run continues.
     """
     writer = parquet()
     notes = _begin(folder, base_b.table, segments, resume=resume)
@@ -159,7 +159,7 @@ def _write_part(writer: Any, schema: Any, folder: Path, segment: int, part: int,
 
 
 def table_of(folder: Path) -> str:
-    """Return the table that an export was made of; empty where its notes are gone."""
+    """Return the table of an export; empty if its `progress.json` is missing."""
     file = folder / PROGRESS_FILE
     return str(json.loads(file.read_text())["table"]) if file.exists() else ""
 

@@ -43,7 +43,7 @@ class CreditRecord(Base):
 
 
 class CreditAccess(Base):
-    """Who read what of whom, when and what for. Append-only; each row's hash covers the one before it."""
+    """A read of base A: reader, person, instant and purpose. Append-only; each row's hash covers the one before it."""
 
     __tablename__ = "credit_accesses"
     __table_args__ = (Index("ix_credit_accesses_person_seq", "person", "seq"),)
@@ -60,7 +60,7 @@ class CreditAccess(Base):
 
 
 class CreditAccessHead(Base):
-    """The one row that says where the log ends; it serialises appends and shows when the tail was cut off."""
+    """The one row that names the end of the log; it serialises appends and shows a missing tail."""
 
     __tablename__ = "credit_access_head"
     __table_args__ = (CheckConstraint("only_row", name="only_row"),)
@@ -71,7 +71,7 @@ class CreditAccessHead(Base):
 
 
 class CreditModel(Base):
-    """A scorecard as it was trained, byte for byte, with what was measured. Append-only.
+    """A scorecard as it was trained, byte for byte, with its measures. Append-only.
 
     `version` is the hash of all that decides a score; `people` and `figures` are NULL for a card that came with the
     product, which brings its measures along.
@@ -100,7 +100,7 @@ class CreditModel(Base):
 
 
 class CreditModelChoice(Base):
-    """From when on a model scores, who chose it and why. The last one is in force. Append-only."""
+    """A choice of a model: the instant, who chose it, and the reason. The last one is in force. Append-only."""
 
     __tablename__ = "credit_model_choices"
 

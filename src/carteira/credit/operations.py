@@ -125,9 +125,9 @@ async def export_items(config: CreditConfig) -> AsyncIterator[dict[str, Any]]:
 async def feeding(
     config: CreditConfig,
 ) -> AsyncIterator[Callable[[Sequence[Mapping[str, Any]]], Coroutine[Any, Any, None]]]:
-    """Yield the function that writes an export's items where none or an older one is stored.
+    """Yield the function that writes an export's items unless the same or a newer one is stored.
 
-    It writes `FED_AT_ONCE` concurrently, at most, and raises `BaseBDown` where DynamoDB does not answer. Writing an
+    It writes at most `FED_AT_ONCE` items concurrently, and raises `BaseBDown` if DynamoDB does not answer. Writing an
     item again changes nothing.
     """
     async with Stores(config).aws_only() as stores:

@@ -70,7 +70,7 @@ async def read(text: bytes) -> BulkLines:
 
 
 async def record(stores: Stores, trail: AuditTrail, cpf: str, *, defaulted: bool) -> None:
-    """Record what became of a person whose base B is known; a second time changes it.
+    """Record the outcome of a person whose base B is known; recording it again replaces it.
 
     Raises:
         CreditRecordNotFound, BaseBDown.
@@ -80,7 +80,7 @@ async def record(stores: Stores, trail: AuditTrail, cpf: str, *, defaulted: bool
 
 
 async def record_many(stores: Stores, trail: AuditTrail, sent: BulkLines) -> OutcomesOut:
-    """Record a file's outcomes, each for itself; what could not be says why.
+    """Record a file's outcomes, each by itself; a line that fails has the reason.
 
     Raises:
         BaseBDown: DynamoDB does not answer; what was recorded stays, and the file can be sent again.

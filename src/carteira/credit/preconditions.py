@@ -19,7 +19,7 @@ class Precondition:
     """The caller's condition on the record's present version.
 
     Attributes:
-        version: The version that they saw; None when they named none.
+        version: The version that the caller saw; None: they named none.
         any_version: `If-Match: *`: any version, as long as there is a record.
         absent: `If-None-Match: *`: there is no record yet.
     """

@@ -1,4 +1,4 @@
-"""Credit over HTTP. Reads of base A say what for; changes of A and B say which version they saw."""
+"""Credit over HTTP. Reads of base A name their purpose; changes of A and B name the version that the caller saw."""
 
 from typing import Annotated
 from uuid import UUID, uuid4
@@ -256,7 +256,7 @@ async def put_outcome(request: Request, cpf: PathCpf, body: OutcomeIn) -> Respon
 
 
 async def _outcome_lines(request: Request, _who: Recorder) -> BulkLines:
-    """Read the lines of a file of outcomes, once it is known who sends them.
+    """Read the lines of a file of outcomes, after the caller is authenticated.
 
     Raises:
         UnsupportedMediaType: it is not said to be CSV.

@@ -31,7 +31,7 @@ Purpose = Literal[
     "credit_analysis", "credit_protection", "fraud_prevention", "collection", "customer_request", "legal_obligation",
     "audit",
 ]  # fmt: skip
-"""Why somebody looks (LGPD art. 6, I, and art. 7, X): a closed list, so that a report by purpose means something."""
+"""The purposes of looks (LGPD art. 6, I, and art. 7, X): a closed list, so that reports by purpose are meaningful."""
 
 
 def _postal_code(text: str) -> str:
@@ -111,7 +111,7 @@ class Asset(Body):
 
 
 class IncomeSource(Body):
-    """Where a person's money comes from each month."""
+    """A source of a person's monthly income."""
 
     description: LongText
     monthly_amount: Amount
@@ -130,7 +130,7 @@ class BaseBIn(
         ]
     },
 ):
-    """Base B: what the score is made of. Either the birth date or the age."""
+    """Base B, from which the score is computed. It has either the birth date or the age."""
 
     birth_date: (
         Annotated[Day, AfterValidator(_past), WithJsonSchema(schema_of_days(_THIS_YEAR - MAX_AGE, _THIS_YEAR))] | None
@@ -277,7 +277,7 @@ class ProfileOut(BaseModel):
 
 
 class ReasonOut(BaseModel):
-    """One of the three things that weigh most on the score, the one that costs most points first."""
+    """One of the three features that cost the score most points, the greatest cost first."""
 
     code: str = Field(examples=["R03"])
     text: str = Field(examples=["A renda mensal comprovada reduz a pontuação."])
@@ -296,7 +296,7 @@ class ScoreOut(BaseModel):
 
 
 class AccessOut(BaseModel):
-    """Somebody looked at a person's base A."""
+    """A look at a person's base A."""
 
     seq: int
     at: datetime

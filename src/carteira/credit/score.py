@@ -1,7 +1,7 @@
 """The score: a scorecard with whole points for each bin, added up. It needs no library and explains itself.
 
 The card is `scorecard.json`, written by `training` (see `docs/reference/credit-model.md`). Training and scoring read a
-person through the same `features` below, so that scoring uses exactly what training learnt.
+person through the same `features` below, so that scoring uses the same inputs as training.
 """
 
 import json
@@ -47,7 +47,7 @@ FEATURES: Mapping[str, tuple[str, str, str]] = {
         "Os bens são bons diante da renda.",
     ),
 }
-"""The features of the score: reason code, and the text when it costs points and when it does not."""
+"""The features of the score: reason code, the text when it costs points, and the text when it does not."""
 
 
 @dataclass(frozen=True)

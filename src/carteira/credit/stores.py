@@ -58,9 +58,9 @@ class CreditConfig:
         key_file: The key file; made when missing only where `development`.
         kms_key_id: The KMS key that wraps data keys instead of the file's; empty: the file's.
         redis_url: Base C; None: it counts as down.
-        aws: Where DynamoDB and KMS are.
+        aws: The addresses of DynamoDB and KMS.
         table: The name of base B's table.
-        development: Whether what is missing (key file, table) is made.
+        development: Whether a missing key file or table is created.
         makes_people_up: Whether there may be synthetic people, in a table of their own.
         budgets: Seconds that each base has to answer within a combined profile.
     """
@@ -146,7 +146,7 @@ class Stores:
         before the others are shown.
 
         Raises:
-            AuditDown: it could not be written down.
+            AuditDown: the look could not be recorded.
         """
         looks = audit.look_rows("credit_profile_read", [base_a.person_id(self.keyring, cpf)], purpose=purpose)
         reader = Reader(who.id, "profile", purpose, looks)
@@ -207,7 +207,7 @@ class Stores:
         return [] if cpf is None else [base_a.person_id(self.keyring, cpf)]
 
     async def export_person(self, tx: Tx, user_id: UUID) -> Mapping[str, Any]:
-        """Return everything that the bases hold about a person with a proven CPF, and who read A (LGPD art. 18, II).
+        """Return the bases' data about a person with a proven CPF, and the readers of base A (LGPD art. 18, II).
 
         This is itself a look at base A, with the purpose `data_subject`.
         """

@@ -31,7 +31,7 @@ MAX_BINS = 6
 MIN_SHARE = 0.05
 POINTS_TO_DOUBLE_ODDS = 110
 REFERENCE_SCORE, REFERENCE_ODDS = 600, 9.0
-"""600 points stand for odds of nine who pay to one who does not; every 110 points more double the odds."""
+"""600 points stand for odds of nine payers to one defaulter; every 110 points more double the odds."""
 LINEAR = frozenset({"age", "income_sources", "asset_kinds"})
 BANDS = (
     ("A", 800, "Risco muito baixo"),

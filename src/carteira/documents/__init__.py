@@ -168,10 +168,10 @@ def module(  # noqa: PLR0913 - one argument per setting
     scanner_url: str | None = None,
     holder_name: HolderName = _nameless,
 ) -> Module:
-    """Hand documents' routes, jobs and part of a person to the composition root.
+    """Hand documents to the composition root.
 
-    Without `url` files lie in the home folder, without `key_file` the master keys do; `create_key` makes a first one.
-    With `scanner_url` no file is taken without that scanner's word.
+    Without `url` files are in the home folder, without `key_file` the master keys are; `create_key` makes a first one.
+    With `scanner_url` no file is accepted without that scanner's verdict.
     """
     from carteira.documents import jobs, review_routes, routes
     from carteira.documents.scanner import Scanner

@@ -19,7 +19,7 @@ _OTHERS = re.compile(
 MEDIA_TYPES = {PDF: PDF, PNG: PNG, JPEG: JPEG, "image/jpg": JPEG, "image/pjpeg": JPEG, "application/x-pdf": PDF}
 _OTHER_MEDIA = ("text/", "audio/", "video/", "message/", "image/heic", "image/heif", "image/webp", "image/svg")
 SNIFFED_BYTES = 1024
-"""How far into a file readers look for a PDF's header."""
+"""The part of a file in which readers search for a PDF's header."""
 _LEAST_SNIFFED = 8
 _NO_PREFIX = (b"MZ", b"\x7fELF", b"PK", b"#!", b"<")
 """Beginnings that no honest PDF has before its header: programs, archives, pages."""
@@ -42,7 +42,7 @@ class Inspector(Protocol):
     content_type: ClassVar[str]
 
     def feed(self, data: bytes) -> bytes:
-        """Take the next bytes; return the bytes to store, which may be fewer, or follow with later ones.
+        """Process the next bytes; return the bytes to store, which may be fewer or come from earlier calls.
 
         Raises:
             FileBroken: they cannot belong to a file of this kind.
@@ -59,8 +59,8 @@ class Inspector(Protocol):
 class PdfInspector:
     """PDF (ISO 32000) as every reader opens it: header, an object, a catalogue, and an end behind the last object.
 
-    Readers take a header after some bytes, and some bytes after the end; they mend a cross-reference that points
-    elsewhere. What was cut off has no end.
+    Readers accept some bytes before the header and after the end, and repair a wrong cross-reference. A truncated file
+    has no end.
     """
 
     content_type: ClassVar[str] = PDF
@@ -105,7 +105,7 @@ def sniff(head: bytes) -> Inspector:
     """Return a file's kind by its first `SNIFFED_BYTES` bytes, or by all bytes of a shorter one.
 
     Raises:
-        FileTypeRefused: neither PDF, PNG nor JPEG; of a photo of another kind it says what to do.
+        FileTypeRefused: neither PDF, PNG nor JPEG; for a photo of another kind the message says what to do.
     """
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         return PngInspector()

@@ -118,7 +118,7 @@ def _disposition(part: _Part) -> tuple[str, str | None]:
         raise FormUnreadable from error
     if kind != b"form-data":
         raise FormUnreadable
-    # The library mends what an old browser sent as a whole path; here a path is refused, and not mended.
+    # The library shortens the whole path that an old browser sends; here a path is refused.
     return name, file_name if b":\\" not in raw and b'"\\\\' not in raw else "\\"
 
 
@@ -155,7 +155,7 @@ class _Reader:
                 raise _wrong(FILE, "Envie um arquivo.")
             if self.upload is not None or self._has_none:
                 raise _wrong(FILE, "Envie um arquivo só.")
-            if not file_name:  # what a browser sends where none was chosen
+            if not file_name:  # browsers send this if no file was chosen
                 self._has_none = True
                 return name
             if self._before_file is not None:

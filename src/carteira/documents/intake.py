@@ -1,4 +1,4 @@
-"""Takes a form with a file: it streams into the vault, and is removed again if the database refuses it."""
+"""Receives a form with a file, which streams into the vault and is removed again if the database refuses it."""
 
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager

@@ -72,7 +72,7 @@ def _remainder(digits: str, weights: range) -> int:
 
 
 def _driving_licence(text: str) -> str:
-    """Check a licence's register; sources differ on whether the second digit gives way where the first overflowed."""
+    """Check a licence's register; sources differ on whether the second digit is reduced if the first one overflowed."""
     number = _digits(text, "A CNH", _ELEVEN)
     first, second = _remainder(number[:9], range(9, 0, -1)), _remainder(number[:9], range(1, 10))
     seconds = {second % 10, (second - 2) % 11 % 10 if first == 10 else second % 10}  # noqa: PLR2004 - modulo 11
@@ -82,12 +82,12 @@ def _driving_licence(text: str) -> str:
 
 
 def _voter_digits(remainder: int, state: str) -> set[int]:
-    """Return the check digits that a remainder allows; some sources have 1 for 0 in São Paulo and Minas Gerais."""
+    """Return the check digits that a remainder allows; some sources use 1 for 0 in São Paulo and Minas Gerais."""
     return {remainder % 10} | ({1} if remainder == 0 and state in _SAO_PAULO_AND_MINAS else set())
 
 
 def _voter(text: str) -> str:
-    """Check a voter's number; São Paulo has some of thirteen digits, whose sum sources begin at either end."""
+    """Check a voter's number; some of São Paulo have thirteen digits, which sources add up from either end."""
     number = _digits(text, "O título de eleitor", _TWELVE, _THIRTEEN)
     row, state, told = number[:-4], number[-4:-2], number[-2:]
     sums = {_remainder(row[:8], range(2, 10)), _remainder(row[-8:], range(2, 10))}
@@ -100,7 +100,7 @@ def _voter(text: str) -> str:
 
 
 def _identity(text: str) -> str:
-    """Check an RG's shape: states write letters before or behind, some people the issuer, and the new card is a CPF."""
+    """Check an RG's shape: some states add letters, some people add the issuer, and new cards have the CPF."""
     number = compact(text).upper()
     if not re.fullmatch(r"[A-Z]{0,4}[0-9]{4,14}[0-9A-Z]{0,8}", number, re.ASCII):
         raise InvalidNumber("Escreva o RG como está no documento: números e, se houver, letras.")

@@ -23,9 +23,9 @@ from carteira.kit.values.clock import clock
 
 BATCH = 500
 ORPHAN_AGE = timedelta(hours=1)
-"""How old a stored version must be to be an orphan: an upload under way has no row yet."""
+"""The least age of an orphan: an upload under way has no row yet."""
 SUSPICIOUS = 100
-"""From so many orphans on, more than half of what is stored being orphans means the wrong database, and not orphans."""
+"""With this many orphans, and more than half of all versions orphaned, it must be the wrong database."""
 
 log = structlog.get_logger(__name__)
 
@@ -149,13 +149,13 @@ async def stored_since(tx: Tx, since: datetime) -> list[UUID]:
 
 
 async def stored_names(tx: Tx) -> set[str]:
-    """Return the names in storage of the segments of every version that there is."""
+    """Return the names in storage of every version's segments."""
     rows = await tx.execute(select(DocumentVersion.id, DocumentVersion.segments))
     return {segment_name(version_id, index) for version_id, segments in rows.tuples() for index in range(segments)}
 
 
 async def unreadable_among(tx: Tx, ring: MasterKeyRing, storage: Storage, newest: int) -> list[UUID]:
-    """Open the newest versions that there are, so many at most; return those that do not open.
+    """Open the newest versions, at most so many; return those that do not open.
 
     Raises:
         StorageDown: the store does not answer.

@@ -17,7 +17,7 @@ class FileNameRefused(InvalidInput):
 
 
 def parse_file_name(text: str, field: str) -> str:
-    """Take a file's name as it is, normalised (NFC).
+    """Return a file's name, normalised (NFC).
 
     Raises:
         FileNameRefused: empty, over 255 characters, a path, or with control or direction-changing characters.

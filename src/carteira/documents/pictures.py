@@ -1,7 +1,7 @@
-"""Inspects pictures as they stream by: checks that they are complete, and removes what does not belong to them.
+"""Inspects pictures as they stream by: checks that they are complete, and removes foreign bytes.
 
 Nothing is decompressed or rendered. A picture of more than `MAX_PIXELS` is refused, since it could be a decompression
-bomb. Bytes after its end are cut off, so that no file is two, and positions are removed from its metadata
+bomb. Bytes after its end are removed, so that no file hides another, and positions are removed from its metadata
 (`positions`). The pixels' bytes are unchanged.
 """
 
@@ -49,7 +49,7 @@ class PngInspector:
         self._has_picture = self._ended = False
 
     def feed(self, data: bytes) -> bytes:
-        """Walk the chunks; those with pixels are summed and passed on as they come."""
+        """Walk the chunks; those with pixels are added to the checksum and passed on as they arrive."""
         view = memoryview(data)
         while view and not self._ended:
             view = view[self._take(view) :]
@@ -57,7 +57,7 @@ class PngInspector:
         return kept
 
     def _take(self, view: memoryview) -> int:
-        """Take what stands first, as far as it is there; give how much that was."""
+        """Process the first item as far as its bytes have arrived; return how many bytes that were."""
         if self._signature_left:
             taken = min(self._signature_left, len(view))
             self._signature_left -= taken
@@ -81,7 +81,7 @@ class PngInspector:
         return self._kind == b"IHDR" or (self._kind in self._TEXTS and self._keeps)
 
     def _step(self, pending: bytes) -> None:
-        """Begin a chunk, or end the one under way: what is pending is its length and kind, or the rest of it."""
+        """Begin a chunk, or end the present one: the pending bytes are its length and kind, or its rest."""
         if not self._kind:
             self._begin_chunk(*struct.unpack(">I4s", pending))
             return
@@ -237,14 +237,14 @@ class JpegInspector:
     def _without_position(self, marker: int, content: bytes) -> bytes | None:
         """Return a segment as it is stored; None: it is dropped."""
         if marker == self._INDEX and content.startswith(b"MPF\0"):
-            return None  # an index of further pictures, which stood behind the end
+            return None  # an index of further pictures after the end
         if marker != self._EXIF_XMP:
             return content
         if content.startswith(self._EXIF):
             exif = without_position(content[len(self._EXIF) + 1 :])
             return content[: len(self._EXIF) + 1] + exif if exif else None
         if content.startswith(self._MORE_XMP):
-            return None  # cut into pieces that only make sense together
+            return None  # a piece of a whole that is dropped
         if content.startswith(self._XMP) and mentions_position(content[len(self._XMP) :]):
             return None
         return content

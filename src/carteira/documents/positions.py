@@ -15,14 +15,14 @@ _POINTERS = frozenset({0x014A, 0x8769, 0xA005})
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 _MAX_ORIENTATION = 8
 _LONG = 4
-"""Bytes of an offset, and of what an entry holds in itself."""
+"""Bytes of an offset, and of a value within an entry."""
 _ENTRY = 12
 _MAX_DIRECTORIES, _MAX_ENTRIES = 32, 1000
 _MENTION = re.compile(rb"gps|latitude|longitude", re.IGNORECASE)
 
 
 def mentions_position(text: bytes) -> bool:
-    """Return whether XMP, or other text beside a picture, mentions a position; what is not UTF-8 might."""
+    """Return whether XMP, or other text beside a picture, mentions a position, or might because it is not UTF-8."""
     try:
         text.decode()
     except UnicodeDecodeError:
@@ -122,14 +122,14 @@ class _Tiff:
         self.data[directory : directory + whole] = bytes(min(whole, len(self.data) - directory))
 
     def _remove(self, directory: int, count: int, index: int) -> None:
-        """Take an entry out: what stands behind it, and the place of the next directory, moves up."""
+        """Remove an entry: later ones, and the offset of the next directory, move up."""
         end = directory + 2 + count * _ENTRY + _LONG
         place = directory + 2 + index * _ENTRY
         self.data[place:end] = self.data[place + _ENTRY : end] + bytes(_ENTRY)
         struct.pack_into(self.order + "H", self.data, directory, count - 1)
 
     def orientation(self) -> int:
-        """Return the picture's orientation, 1 to 8, as the first directory has it; 0: it does not say."""
+        """Return the picture's orientation, 1 to 8, from the first directory; 0: it has none."""
         for entry in self._entries(self.long(4)):
             if (entry.tag, entry.kind, entry.count) == (_ORIENTATION, 3, 1):
                 found = self.short(entry.place + 8)
@@ -138,9 +138,9 @@ class _Tiff:
 
 
 def without_position(exif: bytes) -> bytes:
-    """Return Exif's TIFF structure without positions, of the same length; nothing, if it cannot be walked.
+    """Return Exif's TIFF structure without positions, of the same length; empty, if it cannot be walked.
 
-    Of what cannot be walked the orientation is kept, if it is there to be read.
+    If it cannot be walked, only a readable orientation is kept.
     """
     try:
         tiff = _Tiff(exif)

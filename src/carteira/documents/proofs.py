@@ -1,4 +1,4 @@
-"""Proofs, which a holder shows to a third person by a sealed address that is valid for ten minutes."""
+"""Proofs: a holder shows one to a third person by a sealed address that is valid for ten minutes."""
 
 from datetime import datetime
 from uuid import UUID
@@ -25,7 +25,7 @@ async def make(tx: Tx, vault: Vault, user_id: UUID, document_id: UUID) -> tuple[
 
 
 async def check(tx: Tx, vault: Vault, token: str) -> Proof:
-    """Return what a proof shows to a third person.
+    """Return the content of a proof for a third person.
 
     Raises:
         LinkRefused: the token is foreign, was changed or has expired, or the document was deleted.

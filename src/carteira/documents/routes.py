@@ -1,4 +1,4 @@
-"""Documents over HTTP. Routes that stream a file take no transaction: their verbs open short ones."""
+"""Documents over HTTP. Routes that stream a file have no transaction: their verbs open short ones."""
 
 from collections.abc import AsyncIterator
 from io import BytesIO

@@ -85,8 +85,8 @@ class Scan:
         """Send the file's next bytes.
 
         Raises:
-            MalwareFound: the scanner has seen enough.
-            ScannerDown: it no longer takes them.
+            MalwareFound: the scanner has marked the file already.
+            ScannerDown: it no longer receives them.
         """
         if not data:
             return  # a length of zero would end the file

@@ -127,7 +127,7 @@ class WaitingDocumentOut(BaseModel):
 
 
 class ReviewedDocumentOut(DocumentOut):
-    """A document as an operator sees it who reviews it."""
+    """A document as a reviewing operator sees it."""
 
     holder_name: str | None = Field(None, description="Nome do titular")
     decision: str | None = Field(description="O que foi comparado, ou por que foi recusado")
@@ -141,7 +141,7 @@ _SEEN_STATE = Field(None, description="O `state` que foi visto; se outra pessoa 
 
 
 class ReviewIn(BaseModel):
-    """An operator's word for a document."""
+    """An operator's review of a document."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -42,7 +42,7 @@ erased person's bytes are removed at once."""
 MAX_DOCUMENTS = 200
 MAX_VERSIONS = 50
 REMIND_DAYS = (30, 7, 1)
-"""How many days before a document expires its owner is reminded."""
+"""The days before a document's expiry at which its owner is reminded."""
 
 HolderName = Callable[[Tx, UUID], Awaitable[str | None]]
 """Returns a person's name, for a proof."""
@@ -75,7 +75,7 @@ class DocumentView:
 
     @property
     def refusal_reason(self) -> str | None:
-        """Why an operator refused it."""
+        """The reason of an operator's refusal."""
         return self.decision if self.state is DocumentState.REFUSED else None
 
 
@@ -504,7 +504,7 @@ async def export_person(tx: Tx, user_id: UUID) -> dict[str, Any]:
 
 
 async def erase_person(tx: Tx, user_id: UUID) -> None:
-    """Erase a person's documents. Their keys are deleted with this transaction, which leaves noise of the files."""
+    """Erase a person's documents. Their keys are deleted with this transaction, so that the files cannot be read."""
     rows = await tx.scalars(
         select(Document.id).where(Document.user_id == user_id).order_by(Document.id).with_for_update()
     )

@@ -74,7 +74,7 @@ class Storage:
         )
 
     async def remove(self, version_id: UUID) -> None:
-        """Remove all segments of a version; harmless when there is none.
+        """Remove all segments of a version, if there are any.
 
         Raises:
             StorageDown: the store does not answer.

@@ -15,7 +15,7 @@ MAX_FILE_BYTES = 10 * 1024 * 1024
 MAX_BODY_BYTES = MAX_FILE_BYTES + 64 * 1024
 """A file of the largest size, and the form around it."""
 UPLOAD_SECONDS = 300.0
-"""10 MiB from a telephone in the street: the server's usual time would ask for 3 Mbit/s."""
+"""The time for 10 MiB from a telephone in the street: the server's usual limit would require 3 Mbit/s."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Upload:
         self._segments = 0
 
     async def feed(self, data: bytes) -> None:
-        """Take the file's next bytes.
+        """Process the file's next bytes.
 
         Raises:
             FileTooLarge: they are too many.

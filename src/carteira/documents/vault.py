@@ -16,13 +16,13 @@ from carteira.documents.storage import Storage, opener
 from carteira.kit.web.state import StateKey
 
 MAX_UPLOADS_AT_ONCE = 4
-"""A person's, in one process: each takes a place at the scanner and room in the storage for as long as it may take."""
+"""The most concurrent uploads of a person in a process: each occupies the scanner and the storage while it lasts."""
 _RETRY_SECONDS = 5
 
 
 @dataclass
 class Vault:
-    """Storage, master keys, the scanner, and what proofs need. Nothing is touched before its first use."""
+    """Storage, master keys, the scanner, and the parts that proofs need. Nothing is opened before its first use."""
 
     url: str
     key_file: Path
@@ -37,7 +37,7 @@ class Vault:
 
     @cached_property
     def storage(self) -> Storage:
-        """Where sealed segments lie."""
+        """The storage of sealed segments."""
         return self._open()
 
     @cached_property
@@ -47,10 +47,10 @@ class Vault:
 
     @contextmanager
     def arriving(self, owner_id: UUID) -> Iterator[None]:
-        """Count a person's file while it comes, however slowly.
+        """Count a person's upload while it lasts.
 
         Raises:
-            TooManyUploads: as many of theirs come already.
+            TooManyUploads: they have as many uploads already.
         """
         if self._arriving[owner_id] >= MAX_UPLOADS_AT_ONCE:
             raise TooManyUploads(_RETRY_SECONDS)
@@ -63,7 +63,7 @@ class Vault:
                 del self._arriving[owner_id]
 
     def prepare(self) -> None:
-        """Open both now, so that a wrong setting is reported at the start."""
+        """Open storage and keys now, so that a wrong setting is reported at the start."""
         _ = self.storage, self.ring.keys()
 
 

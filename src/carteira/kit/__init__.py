@@ -1,7 +1,7 @@
-"""Kit: what every module stands on, and no domain. Six shelves; an import goes to a lower shelf or stays on its own.
+"""Kit: the mechanisms below all modules, without a domain. Six shelves; imports stay on a shelf or go to a lower one.
 
 - `web`: the HTTP contract. `problems`, `validation`, `bodies` (every error is an RFC 9457 problem in Portuguese),
-  `access` (who asks, and may they; deny by default), `transaction`, `idempotency`, `approvals` and `pending`
+  `access` (authentication and authorization; deny by default), `transaction`, `idempotency`, `approvals` and `pending`
   (operations that wait for a second person), `pagination`, `versions`, `edge`, `openapi`, `docs`, `health`, `postman`.
 - `security`: `tokens`, `opaque_tokens`, `codes` (one-time codes by message), `sealing`, `rate_limits`, `approvals`
   (four eyes and limits), `audit`.
@@ -11,8 +11,7 @@
 - `values`: `money`, `cpf`, `ids`, `actor`, `clock`, `csv_lines`, `exact_json`. Centavos are integers, instants aware
   and in UTC, ids UUIDv7.
 
-Below `web` nothing knows HTTP: those shelves raise facts, and `web.problems` says in one table as which problem each
-leaves.
+Below `web` nothing knows HTTP: those shelves raise facts, and one table in `web.problems` maps each to its problem.
 
-Above the shelves stands `module`: what a module hands to the composition root.
+Above the shelves is `module`: a module's contributions to the composition root.
 """

@@ -23,7 +23,7 @@ from carteira.kit.web.state import StateKey
 class ConnectionLane:
     """A lane for requests that are answered from their bytes alone, beside ASGI; a module sets it as `LANE`.
 
-    `take(data, respond)` returns whether it takes a whole request that begins with `start`; if so it calls `respond`
+    `take(data, respond)` returns whether it accepts a whole request that begins with `start`; if so it calls `respond`
     once with the whole HTTP answer.
     """
 
@@ -58,16 +58,16 @@ class Module:
     gates: Mapping[str, Callable[[FastAPI], ASGIApp]] = field(default_factory=dict)
     """Lean ASGI endpoints by path prefix, answered before FastAPI and its middleware."""
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None
-    """Runs around the server's life: what the module opens in a server process and closes again."""
+    """Opens the module's parts in a server process, and closes them at its end."""
     working: Callable[[Workplace], AbstractAsyncContextManager[None]] | None = None
-    """Runs around a worker's life: what the module opens there and closes again."""
+    """Opens the module's parts in a worker, and closes them at its end."""
     readiness: Mapping[str, Callable[[FastAPI], Awaitable[object]]] = field(default_factory=dict)
     """Checks of the module's own dependencies by name: False or an error means not ready; a text means ready, and says
     what is missing."""
     operations: Sequence[Operation[Any]] = ()
     """Kinds of operations that may need a second person."""
     bindings: Bindings | None = None
-    """How the module binds people and clients to what they work for."""
+    """The module's bindings of people and clients to what they work for."""
     observe: Callable[[Tx], Awaitable[None]] | None = None
     """Sets the metrics that only the database knows; the worker calls it every few seconds."""
     ids_of_person: Callable[[Tx, UUID], Awaitable[Collection[UUID]]] | None = None

@@ -1,4 +1,4 @@
-"""Resellers: the purchases that they register and the cashback that these earn.
+"""Resellers: the purchases that they register, and the cashback on them.
 
 It owns resellers, purchases, months and their closing, and the rules of cashback with their validity. Money is the
 ledger's: a reseller's cashback is one ledger account. Invariants:

@@ -145,7 +145,7 @@ async def _record(tx: Tx, action: str, row: Adjustment, reseller: ResellerView, 
         month=write_month(row.month),
         amount=row.amount,
     )
-    if reseller.user_id is None:  # of one who was erased there is nobody to tell
+    if reseller.user_id is None:  # an erased reseller is not notified
         return
     told = {
         "adjustment_id": str(row.id),
@@ -208,7 +208,7 @@ def _entry(row: Adjustment, account_id: UUID, month: date, amount: int) -> ledge
 
 
 async def write_down(tx: Tx, month: date, taken: Sequence[Taken]) -> None:
-    """Record what a close settled, beside its entries."""
+    """Record the parts that a close settled, beside its entries."""
     if not taken:
         return
     await tx.execute(
@@ -229,7 +229,7 @@ async def write_down(tx: Tx, month: date, taken: Sequence[Taken]) -> None:
 
 
 def taken_in(month: SQLColumnExpression[date], reseller_id: UUID) -> ColumnElement[int]:
-    """Return the column of what a month's close settled of a reseller's adjustments."""
+    """Return the column of the sum of a reseller's adjustments that a month's close settled."""
     total = select(func.coalesce(func.sum(AdjustmentPart.amount), 0))
     return total.where(AdjustmentPart.reseller_id == reseller_id, AdjustmentPart.month == month).scalar_subquery()
 

@@ -102,7 +102,7 @@ class _Context:
         """Return the open month of a line's day; each day is looked up once.
 
         Raises:
-            InvalidInput, MonthClosed: as in `service.month_of` and `service.keep_open`.
+            InvalidInput, MonthClosed: as in `service.month_of` and `service.lock_open`.
         """
         if day not in self.months:
             try:
@@ -128,7 +128,7 @@ async def register_many(  # noqa: PLR0913 - who sends what, and what holds for i
 ) -> BulkPurchasesOut:
     """Register many purchases, each line with its result; with `atomic`, all lines or none.
 
-    As for `service.register`, what is above `approved_up_to` centavos is not approved automatically.
+    As in `service.register`, amounts above `approved_up_to` centavos are not approved automatically.
 
     Raises:
         Forbidden, NotAReseller: the sender neither is a reseller nor may register for others.
@@ -148,7 +148,7 @@ async def register_many(  # noqa: PLR0913 - who sends what, and what holds for i
 
 
 async def preview_many(tx: Tx, policy: UnprovenCpf, who: Principal, sent: BulkLines) -> BulkPurchasesPreviewOut:
-    """Return what a bulk registration would do, line by line, with amounts as people read them. Nothing is registered.
+    """Return the expected outcome of each line of a bulk registration, with amounts for people. Nothing is registered.
 
     Raises:
         Forbidden, NotAReseller: the sender neither is a reseller nor may register for others.

@@ -54,5 +54,5 @@ def of_month(total: int, tiers: Sequence[TierStep]) -> MonthlyCashback:
 
 def parts(month: MonthlyCashback, amounts: Sequence[int]) -> list[int]:
     """Allot a month's cashback to its purchases, in the order of their registration."""
-    assert sum(amounts) == month.total, "the parts are those of the whole"
+    assert sum(amounts) == month.total, "the parts belong to the month"
     return allocate(month.amount, amounts)

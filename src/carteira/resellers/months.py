@@ -2,7 +2,7 @@
 
 It also settles adjustments of earlier, closed months.
 
-It happens once because the month's row is locked exclusively and says whether it is closed, and because each credit's
+A month is closed once, because its row is locked exclusively and says whether it is closed, and because each credit's
 ledger key `cashback:<reseller>:<YYYY-MM>` and each reseller's row in `resellers_closings` are unique. A killed close
 leaves nothing behind.
 """

@@ -1,4 +1,4 @@
-"""The policy for declared CPFs (`UNPROVEN_CPF`), applied wherever they would earn something."""
+"""The policy for declared CPFs (`UNPROVEN_CPF`), applied wherever they would earn cashback."""
 
 from collections.abc import Collection
 from typing import Annotated, Literal
@@ -22,7 +22,7 @@ _DETAIL = (
 
 
 UnprovenCpfDep = Annotated[UnprovenCpf, Depends(UNPROVEN_CPF)]
-"""A route parameter: what an unproven CPF earns."""
+"""A route parameter: the policy for unproven CPFs."""
 
 
 async def earning(tx: Tx, policy: UnprovenCpf, user_ids: Collection[UUID]) -> frozenset[UUID]:

@@ -66,7 +66,7 @@ async def _one(tx: Tx, condition: ColumnElement[bool], *, keep: bool = False) ->
 async def by_id(tx: Tx, reseller_id: UUID) -> ResellerView:
     """Return a reseller by an id from a foreign key."""
     found = await _one(tx, Reseller.id == reseller_id)
-    assert found is not None, "purchases are of resellers that are there"
+    assert found is not None, "a purchase has an existing reseller"
     return found
 
 

@@ -2,7 +2,7 @@
 
 It answers `GET /v1/cashback?cpf=` as the real one does, with a credit derived from the CPF, and can be made slow, wrong
 or down: `PUT /sandbox/behaviour` with `{"mode": …}` and optionally `seconds`, `times` (how many requests it lasts) and
-`cpf` (whom it concerns). `DELETE /sandbox/behaviour` restores it.
+`cpf` (the CPF concerned). `DELETE /sandbox/behaviour` restores it.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ Mode = Literal[
 
 
 class Behaviour(BaseModel):
-    """How requests are answered."""
+    """The mode of the answers."""
 
     model_config = ConfigDict(extra="forbid")
 

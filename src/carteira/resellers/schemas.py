@@ -141,7 +141,7 @@ def _not_more_than_it_costs(spent: int, amount: int) -> None:
 
 
 class RejectionIn(Body):
-    """Why a purchase is rejected."""
+    """The reason for rejecting a purchase."""
 
     reason: Reason | None = None
 
@@ -284,7 +284,7 @@ AdjustmentStatus = Literal["waiting", "settled", "undone"]
 
 
 class AdjustmentIn(Body):
-    """A correction of what a reseller was credited for a closed month."""
+    """A correction of a reseller's credit for a closed month."""
 
     cpf: Cpf
     month: BusinessMonth

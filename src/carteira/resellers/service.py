@@ -308,7 +308,7 @@ async def approve(tx: Tx, purchase_id: UUID, act: Act) -> PurchaseOut:
 
 
 async def show(tx: Tx, purchase_id: UUID, who: Principal) -> PurchaseOut:
-    """Return a purchase as it is now, shaped for who asks.
+    """Return a purchase as it is now, in the caller's form.
 
     Raises:
         PurchaseNotFound: there is none.
@@ -318,7 +318,7 @@ async def show(tx: Tx, purchase_id: UUID, who: Principal) -> PurchaseOut:
 
 
 async def reject(tx: Tx, who: Principal, purchase_id: UUID, reason: str | None) -> PurchaseOut:
-    """Reject a pending purchase, give back the cashback that it spent, and keep the reason for its reseller to read.
+    """Reject a pending purchase, return its spent cashback, and store the reason for its reseller.
 
     Raises:
         PurchaseNotFound: there is none.
@@ -345,7 +345,7 @@ async def _decide(tx: Tx, row: Purchase, status: str, reason: str | None, decide
     row.decided_by, row.decided_at = decided_by, clock.now()
     await tx.flush()
     reseller = await resellers.by_id(tx, row.reseller_id)
-    if reseller.user_id is not None:  # of one who was erased there is nobody to tell
+    if reseller.user_id is not None:  # an erased reseller is not notified
         payload = {"purchase_id": str(row.id), "reseller_id": str(reseller.id), "user_id": str(reseller.user_id)}
         await outbox.emit(tx, _DECIDED[status], payload)
     metrics.decisions_total.labels(status).inc()

@@ -1,6 +1,6 @@
 """PostgreSQL's address: one reading of `DATABASE_URL` for every driver, with all of libpq's options.
 
-libpq itself parses the URL; what it leaves open comes from the service file and the `PG…` variables, as with libpq.
+libpq itself parses the URL; the service file and the `PG…` variables supply the rest, as with libpq.
 psycopg and PostgreSQL's programs get the result as it is; `kit.db.connecting` does the same with asyncpg. Options that
 asyncpg cannot honour are refused by name, so that none works in one command and is ignored in another.
 """
@@ -26,10 +26,9 @@ _PATIENCE = {
     "keepalives_count": "3",
     "tcp_user_timeout": "10000",
 }
-"""Time-outs where the address sets none: a machine that is silent is given up within 11 s.
+"""Time-outs where the address sets none: a silent machine is given up within 11 s.
 
-This holds for waiting for its answer and for sending to it. The kernel's own time-outs are a quarter of an hour, or two
-hours.
+They apply to waiting for its answer and to sending. The kernel's own time-outs are a quarter of an hour, or two hours.
 """
 _SILENCE = ("keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout")
 _NAME_BYTES = 63
@@ -150,7 +149,7 @@ class DatabaseAddress:
 
     @property
     def patience(self) -> str:
-        """How long a silent server is borne, as a connection string: these options have no environment variables."""
+        """The time-outs for a silent server, as a connection string: these options have no environment variables."""
         return make_conninfo(**{name: self.options[name] for name in _SILENCE if name in self.options})
 
     @property
@@ -180,13 +179,13 @@ class DatabaseAddress:
         return frozenset(name.replace("-", "_").lower() for name in _SETTING.findall(text))
 
     def connect_seconds(self) -> float | None:
-        """Return how long one host may take; None for any time."""
+        """Return the time-out of one host; None: there is none."""
         return int(self.options["connect_timeout"]) or None
 
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """A replica's address, and how many seconds it may be late."""
+    """A replica's address, and the most seconds that it may be late."""
 
     url: str = field(repr=False)
     most_seconds: float

@@ -1,4 +1,4 @@
-"""Reads that may be some seconds old, from a replica: never money, and never what somebody has just written.
+"""Reads that may be some seconds old, from a replica: never of money, and never of a person's own recent writes.
 
 If anything is wrong with the replica (it is away, late, or cancels a query because of what it replays), the leader
 answers.

@@ -42,7 +42,7 @@ _SERVER_SETTINGS = {
 }
 """Settings of every connection, unless `options` in the address override them; times in milliseconds."""
 SIGN_OF_LIFE_SECONDS = 8.0
-"""A server that stands still is not waited for any longer: another one may lead by now."""
+"""The longest wait for a server that hangs: another one may lead by now."""
 _unasked: ContextVar[bool] = ContextVar("connection_unasked", default=False)
 """Whether to take a connection from the pool without a ping: a read may be repeated."""
 
@@ -57,7 +57,7 @@ class Database:
         url: As libpq reads it.
         pool_size: Most connections in each of two pools.
         mark: The end of the connections' `application_name`.
-        replica: Who answers what may be some seconds old; None: the same as all.
+        replica: The server for reads that may be some seconds old; None: the same server.
 
     Raises:
         AddressRefused: the URL is not one that every connection can honour.
@@ -97,7 +97,7 @@ class Database:
         Raises:
             DatabaseDown: PostgreSQL is unreachable, or went away before the commit was confirmed.
             OperationInProgress: a lock was not obtained in time.
-            TextNotStorable: a text holds a character that PostgreSQL does not take (U+0000).
+            TextNotStorable: a text holds a character that PostgreSQL does not accept (U+0000).
         """
         self.gate.pass_through()
         failure: CommitThenRaise | None = None
@@ -133,7 +133,7 @@ class Database:
     async def read_behind(self, question: Callable[[Tx], Awaitable[T]]) -> T:
         """Run a query whose answer may be some seconds old: on the replica, or on the leader in its place.
 
-        It only reads, and may run twice. Money, and what a person has just written, need another way.
+        It only reads, and may run twice. It is not for money, nor for a person's own recent writes.
 
         Raises:
             DatabaseDown, OperationInProgress, TextNotStorable: as `reading`.

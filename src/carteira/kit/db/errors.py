@@ -1,4 +1,4 @@
-"""Facts that PostgreSQL can raise in a transaction, and how drivers' errors are told apart.
+"""Facts that PostgreSQL can raise in a transaction, and the classification of drivers' errors.
 
 Indentation shows inheritance:
 
@@ -22,7 +22,7 @@ class OperationInProgress(Exception):
 
 
 class TextNotStorable(Exception):
-    """A text holds a character that PostgreSQL does not take (U+0000). Nothing was committed."""
+    """A text holds a character that PostgreSQL does not accept (U+0000). Nothing was committed."""
 
 
 class DatabaseDown(Exception):
@@ -41,11 +41,11 @@ class CommitThenRaise(Exception):
 
 
 class CommitUnknown(DatabaseDown):
-    """PostgreSQL went away during a commit: whether it took place has to be looked up."""
+    """PostgreSQL went away during a commit, which may have taken place or not."""
 
 
 NOT_STORABLE = frozenset({"22021", "22P05"})
-"""The SQLSTATEs of a text that PostgreSQL does not take."""
+"""The SQLSTATEs of a text that PostgreSQL does not accept."""
 RESTORED = "CA201"
 """The SQLSTATE of a write into a database that was replaced under the connection (`kit.db.positions`)."""
 ELSEWHERE = frozenset({RESTORED, "25006"})

@@ -1,14 +1,14 @@
-"""Rows that are appended within another statement, such as rows that are written along with money."""
+"""Rows that are appended within another statement, for example the one that moves money."""
 
 from collections.abc import Iterator
 
 
 class Insert:
-    """How rows are appended from a statement's parameters.
+    """An insert of rows from a statement's parameters.
 
     Args:
         rows: Each table with its columns in brackets, and the query that yields its rows; parameters are `{0}`, `{1}` …
-        parameters: How many there are.
+        parameters: The number of parameters.
     """
 
     def __init__(self, *rows: tuple[str, str], parameters: int) -> None:

@@ -1,6 +1,6 @@
 """Jobs: work for the worker, deferred in the transaction that asks for it (procrastinate's tables).
 
-A job runs at least once: if its worker dies it runs again. Every job must bear running twice, also at the same time.
+A job runs at least once: if its worker dies it runs again. Every job must tolerate running twice, also concurrently.
 """
 
 import time
@@ -37,7 +37,7 @@ TRACEPARENT = "traceparent"
 _LETTERS = UUID("5d3c7a5e-6f0b-5b5e-9d0e-0c1f7c1d9a44")
 
 _INTERRUPTS_SECONDS = 60.0
-"""How often a waiting connection polls for signals; an event loop handles them itself, so that it need not."""
+"""The interval at which a waiting connection polls for signals; an event loop handles them itself."""
 
 Waited = TypeVar("Waited")
 
@@ -45,7 +45,7 @@ log = structlog.get_logger(__name__)
 
 DEFAULT = "default"
 CALLS = "calls"
-"""The queue of jobs that call other people's servers, so that slow calls take no place from other jobs."""
+"""The queue of jobs that call other people's servers, so that slow calls do not delay other jobs."""
 
 
 class RestingConnection(AsyncConnection[TupleRow]):
@@ -200,7 +200,7 @@ async def _rescue(app: App, job: Job) -> None:
 
 @dataclass(frozen=True, slots=True)
 class QueueState:
-    """The queue's state: how many due jobs wait, for how many seconds the oldest has, and how many failed for good."""
+    """The queue's state: the number of due jobs, the age of the oldest in seconds, and the number of failed jobs."""
 
     waiting: int
     oldest_seconds: float

@@ -1,4 +1,4 @@
-"""Connections of the driver itself, for a hot path's few statements: a trip costs a third of a session's."""
+"""Connections of the driver itself, for a hot path's few statements: a statement costs a third of a session's."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence

@@ -2,7 +2,7 @@
 
 Any table with `xid` (the writing transaction's position) and `id` (time-ordered) can be followed: the outbox below, the
 ledger's entries, the authorizer's decisions. A reader takes only rows below the horizon of all open transactions
-(`kit.db.positions`), so that no row can appear behind its place later. Subscribers are idempotent.
+(`kit.db.positions`), so that no row can appear before its position later. Subscribers are idempotent.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
@@ -69,7 +69,7 @@ class Event(Base):
 
 
 class FollowerPlace(Base):
-    """How far a follower has read."""
+    """The position up to which a follower has read."""
 
     __tablename__ = "event_followers"
 
@@ -81,14 +81,14 @@ class FollowerPlace(Base):
 
 @dataclass(frozen=True)
 class Follower:
-    """A named reader of a table of events, and what it does with each batch."""
+    """A named reader of a table of events, and its handler of batches."""
 
     name: str
     source: FromClause
     handle: Handler
     batch: int = 500
     wanted: Callable[[Tx], Awaitable[bool]] | None = None
-    """Whether anybody wants the rows; while nobody does, they are skipped unread."""
+    """Whether there is a subscriber; while there is none, rows are skipped unread."""
 
 
 async def emit(tx: Tx, topic: str, *payloads: dict[str, Any]) -> None:
@@ -135,7 +135,7 @@ _EMIT = alone(EVENTS)
 
 
 async def follow(tx: Tx, follower: Follower) -> int:
-    """Pass the next batch to the follower and store its place, in one transaction.
+    """Pass the next batch to the follower and store its position, in one transaction.
 
     Returns the number of rows handled; 0 when there is nothing new or another process reads.
     """
@@ -190,7 +190,7 @@ def _causes(follower: Follower, rows: Sequence[RowMapping]) -> list[str]:
 
 
 async def _pass_over(tx: Tx, place: FollowerPlace, wanted: Callable[[Tx], Awaitable[bool]]) -> bool:
-    """Move the place past all readable rows, if nobody wants them; return whether it moved.
+    """Move the position past all readable rows, if there is no subscriber; return whether it moved.
 
     The horizon is read first: a subscriber that appears later gets what is written after it.
     """
@@ -203,7 +203,7 @@ async def _pass_over(tx: Tx, place: FollowerPlace, wanted: Callable[[Tx], Awaita
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """A follower's backlog: how many rows (10,000 at most), and for how long the oldest has waited."""
+    """A follower's backlog: the number of rows (10,000 at most), and the age of the oldest."""
 
     rows: int
     oldest_seconds: float
@@ -230,7 +230,7 @@ class Backlog:
         return ready, any(first is not None and first >= horizon for _, first, horizon in found)
 
     async def lags(self, reads: Reads) -> dict[str, Lag]:
-        """Return how far each follower is behind. A row's id is time-ordered and says when the row was made.
+        """Return each follower's backlog. A row's id is time-ordered and holds the time at which it was made.
 
         Raises:
             DatabaseDown: PostgreSQL is unreachable.
@@ -260,6 +260,6 @@ def _first(follower: Follower) -> Select[*tuple[Any, ...]]:
 
 
 def _counted(follower: Follower) -> Select[*tuple[Any, ...]]:
-    """Select a follower's name, how many rows wait for it, and the id of the oldest."""
+    """Select a follower's name, the number of rows that wait for it, and the id of the oldest."""
     waiting = select(follower.source.c.id).where(_after_place(follower)).limit(_MOST_COUNTED).subquery()
     return select(literal(follower.name), func.count(), func.min(cast(waiting.c.id, Text))).select_from(waiting)

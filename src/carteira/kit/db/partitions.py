@@ -49,7 +49,7 @@ async def make_all(database: Database, *, attempts: int = ATTEMPTS, pause_second
     A table whose lock is not free at once is retried after the others.
 
     Raises:
-        OperationInProgress: a table's lock was never to be had; the others' months are made.
+        OperationInProgress: a table's lock was never free; the others' months are made.
         sqlalchemy.exc.DBAPIError: a table's months cannot be made; the others' are.
     """
     waiting = await _tables(database)

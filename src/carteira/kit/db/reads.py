@@ -1,7 +1,7 @@
 """Reads in one trip: a query is compiled once and run on the driver, without a transaction around it.
 
 A session adds a trip at each end of its transaction, and several times the query's processor time. A single statement
-sees one state of the database by itself. Verbs that need several statements in one state, locks or writes take a `Tx`.
+sees one state of the database by itself. Verbs that need several statements in one state, locks or writes need a `Tx`.
 """
 
 from collections.abc import Awaitable, Callable, Sequence

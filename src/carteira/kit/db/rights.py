@@ -79,8 +79,8 @@ def make_role(connection: psycopg.Connection, role: str, password: str) -> bool:
 def grant(connection: psycopg.Connection, role: str, kept: Mapping[str, Collection[str]]) -> int:
     """Grant a role its rights on what the connection's role owns, and revoke those beyond.
 
-    `kept` names the tables on which it keeps less than `ALL`. Correct rights are left alone. Return how many tables and
-    sequences changed: none where the role is the owner itself.
+    `kept` names the tables on which it keeps less than `ALL`. Correct rights are left alone. Return the number of
+    changed tables and sequences: zero if the role is the owner itself.
 
     Raises:
         RoleMissing: there is no such role.

@@ -1,4 +1,4 @@
-"""Transactions that verbs take: SQLAlchemy's, or the driver's own."""
+"""The transactions of verbs: SQLAlchemy's, or the driver's own."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol, TypeVar
@@ -11,7 +11,7 @@ from carteira.kit.db.base import Base
 
 Row = TypeVar("Row", bound=Base)
 Tx = AsyncSession
-"""An open transaction. Verbs take it first; they flush, and never commit."""
+"""An open transaction, the first argument of verbs, which flush and never commit."""
 
 
 class CurrentSession(Session):

@@ -15,11 +15,11 @@ from pydantic import BaseModel
 T = TypeVar("T")
 
 PIECE = 100
-"""How many items are worked on before others are served: one or two milliseconds."""
+"""The number of items per piece: one or two milliseconds of work."""
 
 
 async def pieces(items: Iterable[T], size: int = PIECE) -> AsyncIterator[list[T]]:
-    """Yield the items in pieces of `size`, and let the event loop turn once before each and after the last."""
+    """Yield the items in pieces of `size`; the event loop runs once before each and after the last."""
     iterator = iter(items)
     await asyncio.sleep(0)
     while piece := list(islice(iterator, size)):

@@ -13,12 +13,12 @@ Answer = TypeVar("Answer")
 class Gathered(Generic[Question, Answer]):
     """Sends all waiting questions in one trip, one trip at a time.
 
-    While a trip is under way a question waits for the next one, so that no answer is older than its question. Without
+    While a trip is under way, a question waits for the next one, so that no answer is older than its question. Without
     load a question goes at once.
     """
 
     def __init__(self, ask_all: Callable[[Sequence[Question]], Awaitable[Sequence[Answer]]]) -> None:
-        """Take the function that answers several questions at once, in their order."""
+        """`answer` answers several questions at once, in their order."""
         self._ask_all = ask_all
         self._waiting: list[tuple[Question, asyncio.Future[Answer], tracing.AnySpan]] = []
         self._trips: asyncio.Task[None] | None = None

@@ -82,7 +82,7 @@ def _report() -> None:
 
 
 class Level:
-    """A gauge of how many there are of something now, reported as `Tally` reports."""
+    """A gauge of a present number, reported as `Tally` reports."""
 
     def __init__(self, gauge: Gauge) -> None:
         self._gauge = gauge
@@ -100,7 +100,7 @@ class Level:
         _report_soon()
 
     def report(self) -> None:
-        """Report how many there are, if that has changed."""
+        """Report the number, if it has changed."""
         if self._told != self._now:
             self._told = self._now
             self._gauge.set(self._now)

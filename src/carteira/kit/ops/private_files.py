@@ -47,7 +47,7 @@ def locked_folder(folder: Path) -> Iterator[None]:
 
 
 def others_may(path: Path) -> Literal["read", "write"] | None:
-    """Return what others than a file's owner may do with it.
+    """Return the rights of others than its owner on a file.
 
     Its group may read, since orchestrators mount secrets so.
     """

@@ -1,4 +1,4 @@
-"""Turns for work that costs a core: a bounded number run, a bounded number wait, and the rest are refused at once."""
+"""A queue for work that costs a core: a bounded number runs, a bounded number waits, the rest is refused at once."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -29,7 +29,7 @@ class Turns:
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """Wait for a turn, and hold it for as long as the block lasts.
+        """Wait until the block may run.
 
         Raises:
             Busy: every place in the queue is taken.

@@ -21,7 +21,7 @@ State = Literal["closed", "open", "half_open"]
 REDIS_SECONDS = 0.25
 """Redis' time-out; slower than that it counts as away."""
 AWAY_SECONDS = 5.0
-"""For how long Redis is not asked after it was away."""
+"""The time for which Redis is not asked after it was away."""
 
 log = structlog.get_logger(__name__)
 
@@ -60,13 +60,13 @@ return open_until > 0 and 1 or 0
 
 @dataclass(frozen=True, slots=True)
 class BreakerRules:
-    """When a breaker opens, and for how long."""
+    """The conditions under which a breaker opens, and for how long."""
 
     threshold: int = 5
     window: timedelta = timedelta(seconds=30)
     open_for: timedelta = timedelta(seconds=10)
     probe: timedelta = timedelta(seconds=5)
-    """How long a probe may take before another one is let through; more than a call's time budget."""
+    """The time after which another probe is let through; more than a call's time budget."""
 
 
 class BreakerMetrics:

@@ -25,7 +25,7 @@ T = TypeVar("T")
 EMBEDDED_CREDENTIALS = "embedded"
 _AT_ONCE = 1_000
 _SYSTEM = re.compile(r"\(os error (\d{1,3})\)")
-"""How a store reports a system error; the rest of its text names files."""
+"""The pattern of a system error in a store's report; the rest of the text names files."""
 
 log = structlog.get_logger(__name__)
 
@@ -43,7 +43,7 @@ class ObjectsDown(Exception):
 
     @classmethod
     def of(cls, error: Exception) -> "ObjectsDown":
-        """Make one of what a store or the disk said."""
+        """Return the error for a store's or the disk's own error."""
         said = _SYSTEM.search(str(error))
         number = int(said[1]) if said else None
         return cls(error.errno if isinstance(error, OSError) and error.errno else number)
@@ -77,7 +77,7 @@ async def guarded(operation: str, work: Coroutine[Any, Any, T]) -> T:
 
 
 class ObjectStore:
-    """Objects by name. On disk, what was put survives a power cut; S3 sees to that by itself."""
+    """Objects by name. Stored objects survive a power cut: on disk by a sync, on S3 anyway."""
 
     def __init__(self, store: LocalStore | S3Store, folder: Path | None = None) -> None:
         self.store = store
@@ -171,7 +171,7 @@ class ObjectStore:
             raise ObjectsDown.of(error) from error
 
     async def remove(self, names: Sequence[str]) -> None:
-        """Remove objects; harmless for those that are gone.
+        """Remove objects; missing ones are no error.
 
         Raises:
             ObjectsDown: the store does not answer.

@@ -21,24 +21,24 @@ from carteira.kit.outbound.redis_address import RedisAddress
 TIMEOUT_SECONDS = 1.0
 """For a connection and for an answer, where Redis is indispensable; other users wait less."""
 MAX_CONNECTIONS = 300
-"""One more at once is an error: this bound is against leaks and makes no queue."""
+"""The most connections; one more is an error, since the bound is there to detect leaks."""
 AWAY = (RedisError, OSError, TimeoutError)
 """The errors that the client raises when Redis is away, slow, or refuses."""
 SENTINEL_SECONDS = 0.1
-"""Of a connection to a Sentinel and of its answer: two that are silent must leave the impatient time for a third."""
+"""The time-out of a Sentinel's connection and answer: two silent ones must leave time for a third."""
 
 T = TypeVar("T")
 _SYSTEM = {"db.system.name": "redis"}
 _KEEPALIVE = {"TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 3}
-"""A machine that went without a word is noticed within seconds, also by who only listens."""
+"""The keepalive by which a machine that vanished is noticed within seconds, even on a connection that only receives."""
 log = structlog.get_logger(__name__)
 
 
 def connect(url: str, *, retries: int = 1) -> Redis:
     """Return a process's client; it connects at its first command.
 
-    A connection that Redis closed while idle is opened again at its next use. By Sentinel, each connection is opened to
-    whom a Sentinel then calls the master, and idle ones to a former master are closed.
+    A connection that Redis closed while idle is opened again at its next use. With Sentinels, each connection is opened
+    to the master that a Sentinel names then, and idle ones to a former master are closed.
 
     Raises:
         RedisAddressRefused: the URL is none.
@@ -63,7 +63,7 @@ def connect(url: str, *, retries: int = 1) -> Redis:
 def _by_sentinel(address: RedisAddress, kind: type[Redis], options: dict[str, Any]) -> Redis:
     assert address.service is not None
     given = dict(parse_url(address.client_url))
-    for name in ("host", "port", "connection_class"):  # the Sentinels and the pool say these
+    for name in ("host", "port", "connection_class"):  # the Sentinels and the pool set these
         given.pop(name, None)
     tls = {"ssl": True} if address.is_tls else {}
     sentinels = Sentinel(  # type: ignore[no-untyped-call] # the library's own gap

@@ -1,6 +1,6 @@
-"""Where Redis is: a server, or the master of a service as its Sentinels know it; one reading of `REDIS_URL` for all.
+"""The address of Redis: a server, or the master of a service that Sentinels watch; one reading of `REDIS_URL` for all.
 
-`redis+sentinel://user:password@s1:26379,s2:26379/0?service=carteira` names who is asked where the master is. User,
+`redis+sentinel://user:password@s1:26379,s2:26379/0?service=carteira` names the Sentinels, which know the master. User,
 password, database and options are of Redis itself; `sentinel_username` and `sentinel_password` are of the Sentinels.
 """
 
@@ -23,7 +23,7 @@ _UNVERIFIED = re.compile(r"(^|&)ssl_(cert_reqs=(?!required)|check_hostname=(?!tr
 
 
 class RedisAddressRefused(ValueError):
-    """The text is no address of Redis; what it says is Portuguese and no secret."""
+    """The text is no address of Redis; the message is Portuguese, without secrets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class RedisAddress:
     Attributes:
         hosts: The server, or the Sentinels in the order in which they are asked.
         is_tls: Whether all of them are reached by TLS.
-        service: What the Sentinels call the master; None: there are no Sentinels.
+        service: The master's name at the Sentinels; None: there are no Sentinels.
         client_url: The address as the client reads it; for a service it has credentials, database and options alone.
         sentinel_options: User and password of the Sentinels, as the client names them.
     """
@@ -90,12 +90,12 @@ class RedisAddress:
 
     @property
     def is_verified(self) -> bool:
-        """Whether a certificate is wanted to be the server's."""
+        """Whether a certificate must carry the server's name."""
         return self.is_tls and not _UNVERIFIED.search(urlsplit(self.client_url).query)
 
     @property
     def place(self) -> str:
-        """Where it is, for a person; without user and password."""
+        """The address for people to read, without user and password."""
         hosts = ",".join(str(host) for host in self.hosts)
         return hosts if self.service is None else f"{self.service}, por {hosts}"
 

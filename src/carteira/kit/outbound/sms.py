@@ -29,7 +29,7 @@ class FolderSms:
         self._folder = folder
 
     async def send(self, phone: str, text: str) -> None:
-        """Write the file and log where it is."""
+        """Write the file and log its name."""
         path = self._folder / f"{uuid7()}.txt"
         create_private_file(path, f"Para: {phone}\n{text}\n".encode())
         log.info("sms written", file=path.name)

@@ -84,7 +84,7 @@ class TargetReply:
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """Which addresses may be called: public ones and those in `networks`; over `https` only, unless `plain_http`."""
+    """The rule for addresses: public ones and those in `networks`; over `https` only, unless `plain_http`."""
 
     networks: Sequence[Network] = ()
     plain_http: bool = False
@@ -124,7 +124,7 @@ class Targets:
         Raises:
             TargetRefused: as `check`.
             TargetDown: `name`: it is not found, one of its addresses must not be called, or too many look-ups are under
-                way. The client is not told which, since that would disclose internal names.
+                way. The client does not learn which, since that would disclose internal names.
         """
         parts = self.check(url)
         port = parts.port or (_HTTPS if parts.scheme == "https" else _HTTP)

@@ -26,13 +26,13 @@ def publisher(client: Redis) -> Callable[[], Awaitable[None]]:
 
 
 class Listener:
-    """Hears wakes on a connection of its own, and reconnects when Redis is back."""
+    """Receives wakes on a connection of its own, and reconnects when Redis is back."""
 
     def __init__(self, url: str, wake: Callable[[], None]) -> None:
         self._url = url
         self._wake = wake
         self.hears = False
-        """Whether a wake would be heard."""
+        """Whether a wake would be received."""
 
     async def listen(self) -> None:
         """Call `wake` for every wake, and after each (re)connection, until cancelled."""

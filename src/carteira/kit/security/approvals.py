@@ -1,9 +1,9 @@
 """Operations that wait for a second person (four eyes), and limits on what one operator does alone.
 
-A verb that does an operator's work takes an `Act`: who acts, who approved it, and `weigh`, which the verb calls once it
+A verb that does an operator's work has an `Act`: its actor, its approver, and `weigh`, which the verb calls once it
 knows the amount and before it moves anything. Under a limit `weigh` counts the amount against the operator's daily
 ceiling, or raises `MustWait`: the caller rolls the verb back and stores the operation as pending. After the approval
-the same verb runs again, with an act that knows its checker and refuses one who gains.
+the same verb runs again, with an act that has its checker and refuses one who gains.
 """
 
 import base64
@@ -87,7 +87,7 @@ class PendingOperation(Base):
     expires_at: Mapped[datetime] = mapped_column(INSTANT)
     decided_at: Mapped[datetime | None] = mapped_column(INSTANT)
     told_at: Mapped[datetime | None] = mapped_column(INSTANT)
-    """When the people who may approve it were notified."""
+    """The instant at which the people who may approve it were notified."""
 
     @property
     def maker(self) -> Actor:
@@ -110,7 +110,7 @@ class OperatorDay(Base):
 
 @dataclass(frozen=True, slots=True)
 class Gains:
-    """Who gains by an operation: users, and CPFs that may have none.
+    """The people who gain by an operation: users, and CPFs that may have none.
 
     Among `users` may be people and clients who made what it decides. The people behind a client count as the client.
     """
@@ -380,7 +380,7 @@ async def take(tx: Tx, operation_id: UUID) -> PendingOperation | None:
 
 
 async def barred(tx: Tx, row: PendingOperation, behind: FindBehind) -> set[UUID]:
-    """Return who may not approve an operation, by id: its maker, who gains, and the people behind clients of these."""
+    """Return the ids that may not approve an operation: its maker, who gains, and people behind their clients."""
     made = {UUID(row.maker_id)} if row.maker_kind in {"person", "client"} else set()
     parties = made.union(row.gaining_users)
     return parties.union(await behind(tx, parties))
@@ -407,7 +407,7 @@ async def end(  # noqa: PLR0913 - what becomes of an operation
 
 
 async def count_sealed(tx: Tx) -> int:
-    """Return how many operations have something sealed."""
+    """Return the number of operations with a sealed value."""
     return await tx.scalar(select(func.count()).select_from(PendingOperation).where(_is_sealed())) or 0
 
 
@@ -446,7 +446,7 @@ async def walk_sealed(tx: Tx, ring: Sealer, after: UUID, *, limit: int, reseal: 
 async def export_person(tx: Tx, sealer: Sealer, user_id: UUID) -> Sequence[Mapping[str, Any]]:
     """Return the operations that a person asked for, decided, or gains by, JSON-ready, the oldest first (LGPD).
 
-    An order is included where the person asked for it, or alone gains by it.
+    An order is included if the person asked for it, or is the only one who gains by it.
     """
     mine = and_(PendingOperation.maker_kind == "person", PendingOperation.maker_id == str(user_id))
     gains = literal(user_id) == any_(PendingOperation.gaining_users)
@@ -542,7 +542,7 @@ async def still_waiting(tx: Tx, ids: Collection[UUID]) -> Sequence[PendingOperat
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Which operations a person may see: those of some kinds, within their employers, and their own."""
+    """A person's view of operations: those of some kinds, within their employers, and their own."""
 
     kinds: Collection[str]
     maker: Actor
@@ -582,7 +582,7 @@ async def count_for(tx: Tx, seen: Seen) -> int:
 
 
 async def waiting(tx: Tx) -> Sequence[tuple[str, int, datetime]]:
-    """Return how many operations of each kind are pending, and since when the oldest is."""
+    """Return the number of pending operations of each kind, and since when the oldest waits."""
     query = (
         select(PendingOperation.kind, func.count(), func.min(PendingOperation.created_at))
         .where(PendingOperation.status == PENDING)

@@ -1,4 +1,4 @@
-"""The desk's background work: expires pending operations, and measures how many there are."""
+"""The desk's background work: expires pending operations, and counts them."""
 
 from procrastinate import Blueprint, JobContext
 from prometheus_client import Gauge

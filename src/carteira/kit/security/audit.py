@@ -33,7 +33,7 @@ acts_total = Counter(
 
 
 class AuditRecord(Base):
-    """A row: who did or saw what, whose it was, in which session and request; ids only."""
+    """A row: actor, act or look, person concerned, session and request; ids only."""
 
     __tablename__ = "audit_log"
     __table_args__ = (
@@ -70,7 +70,7 @@ class Request:
         looked: Whether looks were recorded, even if for nobody.
         by_claim: Whether a claim gave access.
         nothing_done: Whether it was answered without any act: a refusal or a replay.
-        shown: How many other people's data it has shown.
+        shown: The number of other people whose data it has shown.
         wait_seconds: For how long its actor may look at nobody else, having reached the limit; None: they may look.
         confirm: Confirms the actor's rights before anything is written; None: they are confirmed.
     """
@@ -106,7 +106,7 @@ class _FromRequest(Enum):
 
 
 FROM_REQUEST: Literal[_FromRequest.ACTOR] = _FromRequest.ACTOR
-"""Take the actor from the request; outside of a request there is none (an operator's own tool)."""
+"""The default: the request's actor; outside of a request there is none (an operator's own tool)."""
 By = Actor | UUID | Literal[_FromRequest.ACTOR] | None
 """The actor of a row; a user's id stands for the person."""
 

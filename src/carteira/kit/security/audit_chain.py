@@ -44,7 +44,7 @@ class AuditBlock(ChainBlock):
 
     @property
     def mark(self) -> bytes:
-        """When the youngest row was recorded: hashed too, so that nobody can make a block look older."""
+        """The instant of the youngest row: hashed too, so that nobody can make a block look older."""
         return self.newest_at.isoformat(timespec="microseconds").encode()
 
     @property

@@ -1,6 +1,6 @@
 """The worker's care of the audit: it verifies the chain, stores the result, and deletes old rows.
 
-Daily it verifies what was sealed since the last time, and each week the whole (`proofs`).
+Each day it verifies the new blocks, and each week all of them (`proofs`).
 """
 
 from datetime import timedelta
@@ -57,15 +57,15 @@ class AuditCheck(LastProof):
 
 
 async def is_due(database: Database) -> bool:
-    """Return whether the whole is to be verified again, as it is each week."""
+    """Return whether the weekly verification of all blocks is due."""
     return await proofs.is_due(database, AuditCheck, key=True)
 
 
 async def verify(database: Database, *, whole: bool, expected: Head | None = None) -> ChainVerification:
     """Verify the chain and store the result; each finding is logged.
 
-    Without `whole`, what was sealed since the last time, if that found nothing. What contradicts only `expected` is not
-    stored.
+    Without `whole`, only blocks since the last verification are read, if that one found nothing. Findings against
+    `expected` alone are not stored.
     """
     pass_ = await proofs.begin(database, AuditCheck, key=True, whole=whole)
     since = pass_.base.head if pass_.base else None

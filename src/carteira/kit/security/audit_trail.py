@@ -21,7 +21,7 @@ from carteira.kit.ops.private_files import create_private_file
 from carteira.kit.security import audit
 
 _PATIENCE_SECONDS = 0.5
-"""How long to wait for PostgreSQL before the row goes to a file."""
+"""The longest wait for PostgreSQL before the row goes to a file."""
 _AWAY_SECONDS = 1.0
 _DELIVER_SECONDS = 5.0
 _BATCH = 500
@@ -52,7 +52,7 @@ class AuditTrail:
 
     Args:
         database: PostgreSQL.
-        folder: Where rows wait while it is away; created at need, for its owner only.
+        folder: The folder of rows that wait while it is away; created at need, for its owner only.
     """
 
     def __init__(self, database: Database, folder: Path) -> None:

@@ -65,7 +65,7 @@ class OneTimeCode:
 
 @dataclass(frozen=True, slots=True)
 class KeptCode:
-    """A code's stored values, and what the code is bound to."""
+    """A code's stored values, and the id that the code is bound to."""
 
     bound_to: UUID
     code_hash: bytes | None

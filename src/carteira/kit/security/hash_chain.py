@@ -5,7 +5,7 @@ hash of the block before. Digests are computed by SQL in the code, not in the da
 it too.
 
 A chain proves nothing against somebody who rewrites all of it: store a verification's head elsewhere, and pass it to
-the next verification. A verification may also begin at a head that was verified before; it then reads what came since.
+the next verification. A verification may also begin at a head that was verified before; it then reads later blocks.
 """
 
 import hashlib
@@ -81,7 +81,7 @@ class ChainBlock(Base):
 
 @dataclass(frozen=True)
 class Finding:
-    """A difference from what was sealed.
+    """A difference between a row and its seal.
 
     `what` is tampered, removed, added, reordered, broken_chain or forgotten_early.
     """

@@ -45,7 +45,7 @@ class RingKey:
     id: str
     key: bytes
     created_at: datetime
-    """When it was made; for a key that waited, when it became active."""
+    """The instant at which it was made; for a key that waited, at which it became active."""
     is_waiting: bool = False
 
 
@@ -53,7 +53,7 @@ class KeyRing:
     """The keys of a file; `create` makes a missing file with one key."""
 
     settling = _SETTLING
-    """How long a replaced key is kept at least, since a process may still use it."""
+    """The least time for which a replaced key is kept, since a process may still use it."""
 
     def __init__(self, path: Path, *, create: bool = False) -> None:
         self.path = path

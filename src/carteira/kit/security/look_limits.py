@@ -1,6 +1,6 @@
 """The hourly limit of people that one operator is shown: paging through everybody is stopped, not only recorded.
 
-People are counted after the answer was made: a page is never cut short, and its reader waits before the next.
+People are counted after the answer was made: a page is never cut short, but its reader waits before the next one.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class LookLimit:
         return RateLimit.of(RateLimitItemPerHour(self.people_per_hour, namespace="carteira:looks"), actor_id)
 
     async def wait(self, actor_id: UUID) -> int | None:
-        """Return for how many seconds an operator is shown nobody more; None: they may go on."""
+        """Return the seconds for which an operator may see nobody more; None: the limit is not reached."""
         try:
             await self.limiter.check(self._of(actor_id))
         except LimitReached as reached:

@@ -1,8 +1,8 @@
-"""Proofs of what is only ever appended to: of the whole, or of what came since the last proof.
+"""Proofs of append-only tables: of all rows, or of those since the last proof.
 
-A recent proof begins where the last one ended, and rests on it: what was altered before that point it cannot see. A
-whole one, each week, does. A recent proof needs a last one without findings in the same history of the database; where
-there is none, the whole is proved.
+A recent proof begins where the last one ended, and relies on it: it does not see what was altered before that point.
+The whole proof, each week, does. A recent proof needs a last one without findings in the same history of the database;
+otherwise the whole is proved.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class LastProof(Base):
 
     checked_at: Mapped[datetime] = mapped_column(INSTANT)
     whole_at: Mapped[datetime | None] = mapped_column(INSTANT)
-    """When the whole was last proved."""
+    """The instant of the last whole proof."""
     findings: Mapped[int] = mapped_column(BigInteger)
     history: Mapped[str | None] = mapped_column(Text)
     """The database's history in which it was made (`history_of`)."""
@@ -40,7 +40,7 @@ P = TypeVar("P", bound=LastProof)
 
 @dataclass(frozen=True, slots=True)
 class Pass(Generic[P]):
-    """A pass of a proof: the row `key` of `table` that it goes on from (None: it proves the whole) and will replace."""
+    """A pass of a proof: it continues from the row `key` of `table` (None: it proves the whole), and replaces it."""
 
     table: type[P]
     key: object
@@ -50,14 +50,14 @@ class Pass(Generic[P]):
 
 
 async def is_due(database: Database, table: type[LastProof], key: object) -> bool:
-    """Return whether the whole is to be proved again, as it is each week."""
+    """Return whether the weekly proof of the whole is due."""
     async with database.transaction() as tx:
         found = await tx.get(table, key)
     return found is None or found.whole_at is None or clock.now() - found.whole_at >= WHOLE_EVERY
 
 
 async def begin(database: Database, table: type[P], key: object, *, whole: bool) -> Pass[P]:
-    """Begin a pass: of the whole, if that is wanted or there is no proof to go on from."""
+    """Begin a pass: of the whole, if that is requested or there is no proof to continue from."""
     began_at = clock.now()
     async with database.transaction() as tx:
         base = None if whole else await last(tx, table, key)
@@ -65,7 +65,7 @@ async def begin(database: Database, table: type[P], key: object, *, whole: bool)
 
 
 async def last(tx: Tx, table: type[P], key: object) -> P | None:
-    """Return the last proof if a recent one may go on from it: it found nothing, in the history that goes on."""
+    """Return the last proof if a recent one may continue from it: it found nothing, in the present history."""
     found = await tx.get(table, key)
     return found if found is not None and found.findings == 0 and found.history == await history_of(tx) else None
 
@@ -90,7 +90,7 @@ async def keep(database: Database, done: Pass[P], *, findings: int, **values: ob
 
 
 async def history_of(tx: Tx) -> str:
-    """Return what identifies the history of this database: it changes with a restore, a failover and `pg_upgrade`."""
+    """Return the id of this database's history, which changes with a restore, a failover and `pg_upgrade`."""
     return str(
         await tx.scalar(
             text("""

@@ -118,7 +118,7 @@ class Limiter:
         """Check that each limit has a try left.
 
         Raises:
-            LimitReached: one has none; it says when to come back.
+            LimitReached: one has none; it names the time after which it has.
         """
         for limit in limits:
             if await self.is_reached(limit):

@@ -47,7 +47,7 @@ class Sealer(KeyRing):
 
 @dataclass(frozen=True, slots=True)
 class SealedWalk:
-    """A walk over sealed rows: how many were opened by the active key, by a former one, by none; and the last id."""
+    """A walk over sealed rows: the numbers opened by the active key, by a former one, by none; and the last id."""
 
     on_active: int = 0
     on_former: int = 0

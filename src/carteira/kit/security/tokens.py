@@ -29,7 +29,7 @@ RETIRED_SECONDS = 25 * 3600
 """For how long a retired key verifies: a little longer than the life of any token (a developer's, 24 hours)."""
 _LOOK_SECONDS = 1.0
 _REMEMBERED = 20_000
-"""How many verified tokens are remembered; the least recently verified is dropped first."""
+"""The most verified tokens that are cached; the least recently verified is dropped first."""
 
 log = structlog.get_logger(__name__)
 
@@ -163,7 +163,7 @@ class SigningKeys:
         self._looked_at = now
         try:
             self._read()
-        except FileNotFoundError:  # during a rotation: what was read is used for another second
+        except FileNotFoundError:  # during a rotation: the former keys are used for another second
             if not self._keys:
                 raise
         except (OSError, ValueError) as error:  # during a copy: likewise

@@ -1,4 +1,4 @@
-"""Network addresses of clients and proxies: how they are compared and counted, and which proxies are trusted."""
+"""Network addresses of clients and proxies: their comparison and counting, and trusted proxies."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """Authentication and authorization of a request: deny by default.
 
-Each route says `public`, `signed_in` or the claims that it needs.
+Each route names `public`, `signed_in` or the claims that it needs.
 
 A route that demands a claim (by `claims(…)`, or by `Principal.may` in its verb) also declares its kind for the audit:
 `acts("action")`, `looks("action")` or `reads("why it needs no row")`. After each request the rows that it left are
@@ -43,7 +43,7 @@ RECENT = timedelta(minutes=15)
 
 
 class SecondFactorRequired(Forbidden):
-    """The claim is held, but takes effect only after a second factor; the problem names the route that takes one."""
+    """The claim is held, but takes effect only after a second factor; the problem names the route for it."""
 
     code = "second_factor_required"
     detail = "Confirme o seu segundo fator em POST /auth/step-up e repita a operação."
@@ -71,16 +71,16 @@ class SignIn:
     """The authentication factors of a session, and when each was verified."""
 
     signed_in_at: datetime
-    """When the person last signed in with a first factor in this session."""
+    """The instant at which the person last gave a first factor in this session."""
     second_factor_at: datetime | None = None
-    """When a second factor that is still valid was last verified; None: never."""
+    """The instant at which a second factor that is still valid was last verified; None: never."""
     has_authenticator: bool = False
     """Whether the person has an authenticator whose code can be asked for."""
     has_passkey: bool = False
 
     @property
     def present_at(self) -> datetime | None:
-        """When the person was last verified: by the second factor if they have one, otherwise by the first."""
+        """The instant of the last verification: by the second factor if they have one, otherwise by the first."""
         if self.has_authenticator or self.second_factor_at is not None:
             return self.second_factor_at
         return self.signed_in_at
@@ -117,7 +117,7 @@ class Principal:
 
     @property
     def actor(self) -> Actor:
-        """The actor that the ledger records for what this principal does."""
+        """The actor that the ledger records for this principal."""
         return Actor(self.kind, str(self.id))
 
     def may(self, claim: str) -> bool:
@@ -175,7 +175,7 @@ class Principal:
 
 @dataclass(frozen=True, slots=True)
 class Bindings:
-    """How a module binds people and clients to what they work for; they then hold no claims but those named.
+    """A module's bindings of people and clients to what they work for; bound ones hold only the claims named.
 
     `of(tx, id)` returns what a person or client is bound to; None if they are not bound.
     """
@@ -209,7 +209,7 @@ async def confirm(request: Request) -> None:
     """Check that the caller's cached rights are still valid; costs nothing where they were just read.
 
     Raises:
-        Overtaken: they are not; nothing of this request may leave.
+        Overtaken: they are not; no part of the answer may be sent.
     """
     pending: Callable[[], Awaitable[None]] | None = getattr(request.state, "confirm", None)
     if pending is not None:

@@ -86,13 +86,13 @@ class Operation(Generic[Order]):
 
     Attributes:
         kind: Its name, `module.what`.
-        order: The model of what is asked for; stored as JSON while it waits.
+        order: The model of its order; stored as JSON while it waits.
         run: The verb that carries it out in the given transaction, and reports its amount to the act (`Act.weigh`).
         asked_by: The claim that its maker must hold, when asking and still at the approval.
         limit: The limit that its amount counts against; none if it always needs two people.
         claim: The claim that its checker must hold.
-        check: A further demand on its checker; who fails it is refused, and the operation stays pending.
-        show: What a checker is shown of an order; by default all of it.
+        check: A further check of its checker; if it fails, the checker is refused and the operation stays pending.
+        show: Returns the part of an order that a checker sees; by default all of it.
     """
 
     kind: str
@@ -253,7 +253,7 @@ class Desk:
         return approvals.Seen(kinds, who.actor, who.scopes)
 
     def shown(self, row: PendingOperation) -> object:
-        """Return what a checker is shown of an order, for orjson; None once it is decided or if the module is off."""
+        """Return a checker's part of an order, for orjson; None once it is decided or if the module is off."""
         operation = self._operations.get(row.kind)
         payload = approvals.opened(self._sealer, row, row.payload)
         if payload is None or operation is None:

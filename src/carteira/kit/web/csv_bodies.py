@@ -68,7 +68,7 @@ def check_count(lines: int, most: int) -> None:
     """Check that a bulk has at least one line, and not too many.
 
     Raises:
-        InvalidInput: so it is.
+        InvalidInput: it has none, or too many.
     """
     if not 0 < lines <= most:
         raise unfit(f"Envie de 1 a {most} linhas.")

@@ -1,4 +1,4 @@
-"""The edge: what every request passes before a route sees it — request id, log context, limits, metrics."""
+"""The edge, which every request passes before its route: request id, log context, limits, metrics."""
 
 import asyncio
 import re
@@ -162,7 +162,7 @@ class Edge:
             return RequestTimedOut()
         except _BodyTooLarge:
             return PayloadTooLarge()
-        except Exception as error:  # noqa: BLE001 - the last one to know; `unhandled` logs it
+        except Exception as error:  # noqa: BLE001 - the outermost handler; `unhandled` logs it
             return unhandled(error)
         return None
 

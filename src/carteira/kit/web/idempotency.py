@@ -76,7 +76,7 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request that may be repeated: its caller, its key, and what it asks for."""
+    """A request that may be repeated: its caller, its key, and its content."""
 
     caller: str
     key: str | None

@@ -45,8 +45,8 @@ _JSON = "application/json"
 class _Params:
     """The parameters of a function that a path, a query or headers hold.
 
-    FastAPI finds out at each request what kind of field each is; here it is known. A field of one value is validated at
-    once, or has its default; lists, models of parameters and what is missing though required are left to FastAPI.
+    FastAPI determines the kind of each field at each request; here it is known. A field of one value is validated at
+    once, or has its default; lists, models of parameters and missing required values are left to FastAPI.
     """
 
     def __init__(self, fields: Sequence[ModelField]) -> None:
@@ -148,7 +148,7 @@ def _step_of(dependant: Dependant, *, is_route: bool = False) -> _Step:
     """Resolve the parameters of a dependency, or of the route itself, which alone may take a body.
 
     Raises:
-        TypeError: it wants what a lean route has no need of.
+        TypeError: it depends on something that lean routes do not support.
     """
     call = dependant.call
     given = call in _GIVEN
@@ -240,7 +240,7 @@ class LeanRoute:
         """Resolve the route's dependencies; `take` handles each request first, and `give` its answer last.
 
         Raises:
-            TypeError: it wants what a lean route has no need of.
+            TypeError: it depends on something that lean routes do not support.
         """
         self._route = route
         self._take = take

@@ -36,7 +36,7 @@ SmallInt = Annotated[int, Field(ge=-(2**15), lt=2**15)]
 _Text = Annotated[str, StringConstraints(min_length=1, pattern=r"^[^\x00]*$")]
 
 _KINDS: dict[Any, Any] = {int: BigInt, datetime: Instant, str: _Text, date: Day, UUID: UUID}
-"""How each plain type is read: only values that the database accepts."""
+"""The parser of each plain type, which accepts only values that the database accepts."""
 _NAMES = {int: "number", datetime: "instant", get_args(Instant)[0]: "instant", str: "text", date: "day", UUID: "id"}
 """The names of plain types in a cursor's format."""
 

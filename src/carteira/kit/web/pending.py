@@ -33,13 +33,13 @@ Kind = Annotated[
 
 
 class RefusalIn(Body):
-    """Why an operation is refused."""
+    """The reason for refusing an operation."""
 
     reason: Annotated[str, Field(min_length=1, max_length=300)] | None = None
 
 
 class ActorOut(BaseModel):
-    """Who asked for an operation."""
+    """The maker of an operation."""
 
     kind: str
     id: str
@@ -47,7 +47,7 @@ class ActorOut(BaseModel):
 
 
 class CheckerOut(BaseModel):
-    """Who decided an operation."""
+    """The checker of an operation."""
 
     id: UUID
     name: str | None = None

@@ -178,7 +178,7 @@ class Conflict(Problem):
 
 
 class PayloadTooLarge(Problem):
-    """The body is larger than the route takes (413)."""
+    """The body is larger than the route accepts (413)."""
 
     status = 413
     code = "payload_too_large"
@@ -187,7 +187,7 @@ class PayloadTooLarge(Problem):
 
 
 class UnsupportedMediaType(Problem):
-    """The body is not of a kind that the route takes (415)."""
+    """The body is not of a kind that the route accepts (415)."""
 
     status = 415
     code = "unsupported_media_type"

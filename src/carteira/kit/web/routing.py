@@ -73,7 +73,7 @@ class _Index:
         self._indexed = len(self._router.routes)
 
     def find(self, scope: Scope) -> APIRoute | None:
-        """Return the route that answers a request, which the scope then says; None: the index has none."""
+        """Return the route that answers a request, and set it in the scope; None: the index has none."""
         if _ROUTE in scope:
             found: APIRoute | None = scope[_ROUTE]
             return found

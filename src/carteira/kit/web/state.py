@@ -1,6 +1,6 @@
 """The values that an application keeps for its requests, each under a typed key, set at the start or in the lifespan.
 
-A module makes the keys of its own values; the keys here are for what the composition root opens.
+A module makes the keys of its own values; the keys here are for values of the composition root.
 """
 
 from typing import Generic, TypeVar
