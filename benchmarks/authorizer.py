@@ -130,7 +130,7 @@ class Bench:
 
     def _check(self, result: Result, recorded: int, case: Case) -> None:
         """Check that the answers agree with the books."""
-        answered = result.answers[APPROVED] + self.warm_answers[APPROVED]
+        answered = result.answers[APPROVED] + result.first[APPROVED] + self.warm_answers[APPROVED]
         if answered != recorded or result.lost:
             raise SystemExit(f"{case}: {answered} approved answers, {recorded} in the books, {result.lost} lost")
 

@@ -1,12 +1,14 @@
 """The comparison for ordinary routes: the least that FastAPI and asyncpg can do, and what a beginner writes.
 
-`/cards/…` is the floor: one statement a request, no sign-in, no ledger, no key, no event. `/toy/…` is the toy: an ORM
-session a request that reads, changes and writes, and loses updates. Neither is part of the product.
+`/cards/…` is the floor: one statement a request, no sign-in, no ledger, no key, no event; a history is 20 movements.
+`/toy/…` is the toy: an ORM session a request that reads, changes and writes, and loses updates. Neither is part of the
+product.
 """
 
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Annotated
 from uuid import UUID, uuid4
 
@@ -17,11 +19,21 @@ from sqlalchemy import BigInteger, select
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-CARDS = 10_000
+CARDS, LINES = 10_000, 20
 _TABLES = """
     CREATE TABLE IF NOT EXISTS floor_cards (number text PRIMARY KEY, balance bigint NOT NULL CHECK (balance >= 0));
-    CREATE TABLE IF NOT EXISTS floor_moves (id uuid PRIMARY KEY, number text, amount bigint, at timestamptz)
+    CREATE TABLE IF NOT EXISTS floor_moves (id uuid PRIMARY KEY, number text, amount bigint, at timestamptz);
+    CREATE TABLE IF NOT EXISTS floor_lines (
+        number text, at timestamptz, id uuid, kind text, amount bigint, balance_after bigint, PRIMARY KEY (number, at)
+    )
 """
+_FILL_LINES = """
+    INSERT INTO floor_lines
+    SELECT number, clock_timestamp() - make_interval(mins => line), gen_random_uuid(), 'recharge', 50000, 50000 * line
+    FROM floor_cards, generate_series(1, $1::int) line
+    WHERE NOT EXISTS (SELECT FROM floor_lines)
+"""
+_HISTORY = "SELECT id, kind, amount, balance_after, at FROM floor_lines WHERE number = $1 ORDER BY at DESC LIMIT 21"
 _DEBIT = """
     WITH taken AS (
         UPDATE floor_cards SET balance = balance - $2 WHERE number = $1 AND balance >= $2 RETURNING balance
@@ -57,6 +69,16 @@ class Amount(BaseModel):
     amount: int
 
 
+class Line(BaseModel):
+    """A movement of a card, in centavos."""
+
+    id: UUID
+    kind: str
+    amount: int
+    balance_after: int
+    at: datetime
+
+
 class Balance(BaseModel):
     """A card's balance in centavos."""
 
@@ -74,6 +96,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await pool.execute(_TABLES)
         rows = [(f"{number:016d}",) for number in range(CARDS)]
         await pool.executemany("INSERT INTO floor_cards VALUES ($1, 1000000000000) ON CONFLICT DO NOTHING", rows)
+        await pool.execute(_FILL_LINES, LINES)
         yield
     await engine.dispose()
 
@@ -94,6 +117,12 @@ async def balance(number: str, request: Request) -> Balance:
     if found is None:
         raise HTTPException(404)
     return Balance(card_number=number, balance=found)
+
+
+@app.get("/cards/{number}/history")
+async def history(number: str, request: Request) -> list[Line]:
+    """Return a card's movements, read by one statement."""
+    return [Line(**line) for line in await request.app.state.pool.fetch(_HISTORY, number)]
 
 
 @app.post("/cards/{number}/debit")

@@ -160,6 +160,8 @@ class Result:
     latencies: list[float] = field(default_factory=list)
     answers: Counter[bytes] = field(default_factory=Counter)
     lost: int = 0
+    first: Counter[bytes] = field(default_factory=Counter)
+    """Answers to the connections' first requests, before the load began (open loop)."""
 
     by_answer: dict[bytes, list[float]] = field(default_factory=dict)
     """Seconds from writing a request to its answer, by the answer's body."""
@@ -208,15 +210,18 @@ class _Sockets:
         if os.write(connection, request) < len(request):
             raise BlockingIOError("a request did not fit into a socket's buffer")
 
-    def use(self, requests: Iterator[bytes]) -> None:
-        """Send one request on each connection, a few at a time."""
-        every = list(self.free)
+    def use(self, requests: Iterator[bytes]) -> Counter[bytes]:
+        """Send one request on each connection, a few at a time; return the answers."""
+        every, answers = list(self.free), Counter[bytes]()
         for first in range(0, len(every), _AT_ONCE):
             waiting = set(every[first : first + _AT_ONCE])
             for connection in waiting:
                 self.ask(connection, next(requests))
             while waiting:
-                waiting.difference_update([connection for connection, _ in self.answers(1)])
+                for connection, body in self.answers(1):
+                    waiting.discard(connection)
+                    answers.update([] if body is None else [body])
+        return answers
 
     def answers(self, timeout: float) -> Iterator[tuple[int, bytes | None]]:
         """Wait for answers, `timeout` seconds at most; yield each connection and its answer's body (None: it ended)."""
@@ -288,7 +293,7 @@ def open_loop(
     with _without_collections(), _Sockets(url, connections) as sockets:
         free = sockets.free
         if used:
-            sockets.use(requests)
+            result.first = sockets.use(requests)
         under_way: dict[int, tuple[float, float]] = {}
         total, called = int(rate * seconds), 0
         began = clock()

@@ -27,7 +27,7 @@ from rich.table import Table
 from validate_docbr import CPF
 
 from benchmarks.draw import draw
-from benchmarks.floor import CARDS
+from benchmarks.floor import CARDS, LINES  # a page has as many by default
 from benchmarks.load import Result, closed_loop, open_loop
 from benchmarks.stage import floor, product, stage
 
@@ -86,8 +86,8 @@ def _register(url: str) -> Person:
     cards = _ask(f"{url}/transport-cards", token=token)["items"]
     assert isinstance(cards, list), "a page"
     number = str(cards[0]["card_number"])
-    for _ in range(3):
-        _ask(f"{url}/transport-cards/{number}/recharge", {"amount": 50_000}, token=token)
+    for _ in range(LINES):
+        _ask(f"{url}/transport-cards/{number}/recharge", {"amount": 10_000}, token=token)
     return Person(token, number, cpf)
 
 
@@ -145,6 +145,7 @@ def _floor_cases(url: str) -> list[Case]:
     return [
         Case("floor: health", cycle("GET", "/health"), where="floor"),
         Case("floor: balance", cycle("GET", "/cards/{number}/balance"), where="floor"),
+        Case("floor: history", cycle("GET", "/cards/{number}/history"), where="floor"),
         Case("floor: debit", cycle("POST", "/cards/{number}/debit", one), where="floor"),
         Case("toy: balance", cycle("GET", "/toy/{number}/balance"), "floor: balance", where="floor"),
         Case("toy: debit", cycle("POST", "/toy/{number}/debit", one), "floor: debit", where="floor"),
@@ -158,7 +159,7 @@ def _product_cases(url: str, people: Sequence[Person]) -> list[Case]:
         Case("GET /health", itertools.cycle([_write(url, "GET", "/health")]), "floor: health"),
         Case(BALANCE, _reads(url, "/transport-cards/{card}/balance", people), read),
         Case("GET /transport-cards", _reads(url, "/transport-cards", people), read),
-        Case("GET …/history", _reads(url, "/transport-cards/{card}/history", people), read),
+        Case("GET …/history", _reads(url, "/transport-cards/{card}/history", people), "floor: history"),
         Case("GET /users/me", _reads(url, "/users/me", people), read),
         Case("GET /documents", _reads(url, "/documents", people), read),
         Case("POST …/debit, one card", _moves(url, "/transport-cards/{card}/debit", first, 1), move),
