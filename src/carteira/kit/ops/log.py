@@ -33,7 +33,11 @@ _PERSONAL = (
     ),
 )
 _ERRORS = frozenset({"error", "critical"})
-_KEPT = frozenset({"timestamp", "level", "logger", "request_id", "trace_id", "span_id", "fingerprint"})
+_KEPT = frozenset({
+    "timestamp", "level", "logger", "request_id", "trace_id", "span_id", "fingerprint",
+    "method", "route", "actor_kind", "actor_id",
+})  # fmt: skip
+"""Values that hold no personal data by their kind: templates of routes, ids."""
 
 
 def scrub(text: str) -> str:

@@ -247,8 +247,9 @@ async def visit(request: Request, token: str | None) -> AsyncIterator[Principal 
         yield None
         return
     request.state.principal = principal
-    structlog.contextvars.bind_contextvars(actor_kind=principal.actor.kind, actor_id=principal.actor.id)
-    with audit.during(principal.actor, principal.session_id, partial(confirm, request)) as left:
+    actor = principal.actor
+    structlog.contextvars.bind_contextvars(actor_kind=actor.kind, actor_id=actor.id)
+    with audit.during(actor, principal.session_id, partial(confirm, request)) as left:
         try:
             yield principal
         except Exception:

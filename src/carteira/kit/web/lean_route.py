@@ -10,8 +10,7 @@ changed, or if its connection to PostgreSQL was dead.
 
 import inspect
 import json
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from email.message import Message
@@ -33,7 +32,6 @@ from fastapi.routing import APIRoute, serialize_response
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
-from carteira.kit.db.engine import Database
 from carteira.kit.db.errors import DatabaseDown
 from carteira.kit.ops import tracing
 from carteira.kit.web import access, transaction
@@ -277,35 +275,31 @@ class LeanRoute:
                 again = False
 
     async def _answer(self, request: Request, body: object = None) -> Response:
-        async with self._visit(request) as visitor, self._read_by(DATABASE.of(request.app)) as read_by:
-            solved = _Solved({access.visitor: visitor} | read_by)
-            arguments = await _solve(self._step, request, solved)
-            if self._body:
-                embedded = self._route._embed_body_fields  # noqa: SLF001 - FastAPI passes it to its own solver
-                values, errors = await request_body_to_args(self._body, body, embedded)
-                arguments.update(values)
-                solved.errors += errors
-            if solved.errors:
-                raise RequestValidationError(solved.errors)
-            with tracing.span(self._name):
-                answer = await self._step.call(**arguments)
-            return answer if isinstance(answer, Response) else await self._respond(answer)
-
-    @asynccontextmanager
-    async def _visit(self, request: Request) -> AsyncIterator[access.Principal | None]:
         if not self._asks_who:
-            yield None
-            return
+            return await self._answer_to(None, request, body)
         async with access.visit(request, await access.bearer(request)) as visitor:
-            yield visitor
+            return await self._answer_to(visitor, request, body)
 
-    @asynccontextmanager
-    async def _read_by(self, database: Database) -> AsyncIterator[dict[Any, Any]]:
+    async def _answer_to(self, visitor: access.Principal | None, request: Request, body: object) -> Response:
+        database = DATABASE.of(request.app)
+        solved = _Solved({access.visitor: visitor, transaction.reads: database.reads})
         if not self._by_session:
-            yield {transaction.reads: database.reads}
-            return
-        async with database.reading() as session:
-            yield {transaction.reads: database.reads, transaction.reading: session}
+            return await self._call(solved, request, body)
+        async with database.reading() as solved[transaction.reading]:
+            return await self._call(solved, request, body)
+
+    async def _call(self, solved: _Solved, request: Request, body: object) -> Response:
+        arguments = await _solve(self._step, request, solved)
+        if self._body:
+            embedded = self._route._embed_body_fields  # noqa: SLF001 - FastAPI passes it to its own solver
+            values, errors = await request_body_to_args(self._body, body, embedded)
+            arguments.update(values)
+            solved.errors += errors
+        if solved.errors:
+            raise RequestValidationError(solved.errors)
+        with tracing.span(self._name):
+            answer = await self._step.call(**arguments)
+        return answer if isinstance(answer, Response) else await self._respond(answer)
 
     async def _respond(self, answer: object) -> Response:
         route = self._route
