@@ -14,7 +14,14 @@ from pydantic import SecretStr, ValidationError
 from carteira.kit.ops import errors, tracing
 from carteira.kit.ops.errors import ErrorEvent
 from carteira.kit.ops.tracing import TracingConfig
-from carteira.kit.outbound.sentry import telling_of_errors
+from carteira.kit.outbound.sentry import (
+    MINUTE,
+    MOST_A_MINUTE,
+    MOST_COUNTED,
+    MOST_EQUAL_A_MINUTE,
+    ReportLimit,
+    telling_of_errors,
+)
 from carteira.settings import Settings
 from tests.kit.test_log import SECRETS, leaks, logging_as
 from tests.support import rude
@@ -50,6 +57,10 @@ def caused_by(error: BaseException) -> BaseException:
 
 def known(error: BaseException) -> str:
     return errors.happened(error, said="failed", logger="test")
+
+
+def not_reported() -> float:
+    return REGISTRY.get_sample_value("carteira_errors_not_reported_total") or 0
 
 
 def test_an_error_is_known_again_by_its_kind_and_where_it_came_through() -> None:
@@ -116,6 +127,42 @@ async def test_sentry_is_told_of_what_happened_where_and_in_which_trace_and_of_n
     assert json.loads(span.events[0])["error.fingerprint"] == event["fingerprint"][0]
     everything = "".join(sentry.texts + receiver.texts)
     assert not [text for text in SECRETS if text in everything]
+
+
+async def test_of_a_storm_some_errors_are_reported_a_minute_and_the_rest_is_counted() -> None:
+    clock = [0.0]
+    before = not_reported()
+    with receiving_errors() as sentry:
+        async with telling_of_errors(sentry.dsn, "staging", ReportLimit(lambda: clock[0])):
+            for _ in range(1_000):
+                known(caught(fail))
+            known(caught(fail, 0))
+            assert not_reported() == before + 1_000 - MOST_EQUAL_A_MINUTE
+            clock[0] += MINUTE
+            for number in range(200):
+                known(caught(fail))
+                known(type(f"Error{number}", (Exception,), {})())
+    told = [
+        (event["exception"]["values"][-1]["type"], event.get("contexts", {}).get("equal_errors"))
+        for event in sentry.events
+    ]
+    first, second = told[: MOST_EQUAL_A_MINUTE + 1], told[MOST_EQUAL_A_MINUTE + 1 :]
+    assert first == [("LookupError", None)] * MOST_EQUAL_A_MINUTE + [("ValueError", None)], "another error is told of"
+    assert second[0] == ("LookupError", {"not_reported": 1_000 - MOST_EQUAL_A_MINUTE})
+    assert second[1:4] == [("Error0", None), ("LookupError", None), ("Error1", None)]
+    assert len(second) == len({kind for kind, _ in second}) + MOST_EQUAL_A_MINUTE - 1 == MOST_A_MINUTE
+    assert not_reported() == before + 1_000 - MOST_EQUAL_A_MINUTE + 400 - MOST_A_MINUTE
+
+
+def test_what_is_counted_of_left_out_errors_has_an_end() -> None:
+    clock = [0.0]
+    limit = ReportLimit(lambda: clock[0])
+    made = [f"{number:016x}" for number in range(MOST_A_MINUTE + 2 * MOST_COUNTED)]
+    admitted = [limit.admit(one) for one in made]
+    assert admitted == [0] * MOST_A_MINUTE + [None] * (2 * MOST_COUNTED)
+    clock[0] += MINUTE
+    assert limit.admit(made[MOST_A_MINUTE + MOST_COUNTED - 1]) == 1
+    assert limit.admit(made[MOST_A_MINUTE + MOST_COUNTED]) == 0, "the metric alone has counted it"
 
 
 async def test_without_an_address_nobody_is_told_and_one_that_is_down_holds_nobody_up() -> None:

@@ -1,23 +1,72 @@
 """Sends errors to a server with Sentry's protocol; the library is an extra, imported only with a DSN.
 
 Its own instrumentation is off. Events are built here from names and places in the code and the ids of request and
-trace: no values, no local variables, no error texts.
+trace: no values, no local variables, no error texts. Building and sending one takes a millisecond, so that a process
+reports some errors a minute and counts the rest.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections import Counter as Count
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from threading import RLock
 from typing import Any
+
+from prometheus_client import Counter
 
 from carteira import __version__
 from carteira.kit.ops import errors
 from carteira.kit.ops.errors import Cause, ErrorEvent
 
 CLOSE_SECONDS = 2.0
+MINUTE = 60.0
+MOST_A_MINUTE = 60
+"""Reports of a process, whatever they are of."""
+MOST_EQUAL_A_MINUTE = 5
+"""Reports of errors with one fingerprint."""
+MOST_COUNTED = 1_000
+"""Fingerprints that are counted each: how deep a recursion failed is part of one, so that callers can make many."""
+
+not_reported_total = Counter(
+    "carteira_errors_not_reported",
+    "Errors that nobody expected and `SENTRY_DSN` was not told of, being too many a minute",
+)
+
+
+class ReportLimit:
+    """Admits so many reports a minute, and counts the errors that are left out of them.
+
+    Any thread may ask it. A thread may come back while it asks: Python's garbage collector ends tasks whose errors
+    nobody saw, and these are logged wherever it happens to run.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._lock = RLock()
+        self._ends_at = now() + MINUTE
+        self._reports = 0
+        self._reports_of: Count[str] = Count()
+        self._left_out: Count[str] = Count()
+
+    def admit(self, fingerprint: str) -> int | None:
+        """Return how many equal errors were left out before this one; None: leave it out, too."""
+        with self._lock:
+            if self._now() >= self._ends_at:
+                self._ends_at = self._now() + MINUTE
+                self._reports = 0
+                self._reports_of.clear()
+            if self._reports < MOST_A_MINUTE and self._reports_of[fingerprint] < MOST_EQUAL_A_MINUTE:
+                self._reports += 1
+                self._reports_of[fingerprint] += 1
+                return self._left_out.pop(fingerprint, 0)
+            if fingerprint in self._left_out or len(self._left_out) < MOST_COUNTED:
+                self._left_out[fingerprint] += 1
+            return None
 
 
 @asynccontextmanager
-async def telling_of_errors(dsn: str | None, environment: str) -> AsyncIterator[None]:
+async def telling_of_errors(dsn: str | None, environment: str, limit: ReportLimit | None = None) -> AsyncIterator[None]:
     """Send errors for as long as the block lasts; without a DSN, do nothing. A thread of the library sends them."""
     if dsn is None:
         yield
@@ -38,20 +87,29 @@ async def telling_of_errors(dsn: str | None, environment: str) -> AsyncIterator[
         include_local_variables=False,
         max_breadcrumbs=0,
     )
+    admitted = limit or ReportLimit()
     try:
-        with errors.telling(lambda event: _capture(client, event)):
+        with errors.telling(lambda event: _report(client, admitted, event)):
             yield
     finally:
         await asyncio.to_thread(client.close, timeout=CLOSE_SECONDS)
 
 
-def _capture(client: Any, event: ErrorEvent) -> None:  # noqa: ANN401 - the extra may be absent where types are checked
-    client.capture_event(told(event))
+def _report(client: Any, limit: ReportLimit, event: ErrorEvent) -> None:  # noqa: ANN401 - the extra may be absent where types are checked
+    left_out = limit.admit(event.fingerprint)
+    if left_out is None:
+        not_reported_total.inc()
+    else:
+        client.capture_event(told(event, left_out))
 
 
-def told(event: ErrorEvent) -> dict[str, Any]:
-    """Return an error as Sentry's protocol has it."""
-    trace = {} if event.trace is None else {"trace": {"trace_id": event.trace[0], "span_id": event.trace[1]}}
+def told(event: ErrorEvent, left_out: int = 0) -> dict[str, Any]:
+    """Return an error as Sentry's protocol has it, with how many equal ones were not reported before it."""
+    contexts: dict[str, dict[str, Any]] = {}
+    if event.trace is not None:
+        contexts["trace"] = {"trace_id": event.trace[0], "span_id": event.trace[1]}
+    if left_out:
+        contexts["equal_errors"] = {"not_reported": left_out}
     return {
         "level": "error",
         "logger": event.logger,
@@ -59,7 +117,7 @@ def told(event: ErrorEvent) -> dict[str, Any]:
         "message": event.said,
         "exception": {"values": [_exception(cause) for cause in reversed(event.causes)]},
         "tags": {"fingerprint": event.fingerprint, **({"request_id": event.request_id} if event.request_id else {})},
-        "contexts": trace,
+        "contexts": contexts,
     }
 
 
