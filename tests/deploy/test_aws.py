@@ -39,6 +39,7 @@ PRETENDED = {
     "AWS::Budgets::Budget",
     "AWS::CertificateManager::Certificate",
     "AWS::CloudWatch::Alarm",
+    "AWS::EC2::SecurityGroupEgress",
     "AWS::ElastiCache::ParameterGroup",
     "AWS::ElastiCache::ReplicationGroup",
     "AWS::ElastiCache::SubnetGroup",
@@ -48,8 +49,8 @@ PRETENDED = {
     "AWS::SecretsManager::Secret",
 }
 """Types that moto 5.2 does not create."""
-FORGOTTEN = {"AWS::Logs::LogGroup"}
-"""Resources that moto no longer lists after the stack's update; they are read by name."""
+FORGOTTEN = {"AWS::EC2::Subnet", "AWS::Logs::LogGroup"}
+"""Resources that moto no longer lists after a stack's update; other tests ask for them."""
 
 pytestmark = [
     pytest.mark.timeout(1200),
@@ -272,6 +273,24 @@ def test_nobody_reaches_but_the_load_balancer(aws: tuple[str, Path]) -> None:
     subnets = ec2.describe_subnets(Filters=[{"Name": "vpc-id", "Values": [vpc["VpcId"]]}])["Subnets"]
     assert {subnet["AvailabilityZone"] for subnet in subnets} == {"sa-east-1a", "sa-east-1c"}
     assert len(subnets) == 6
+
+
+def test_traces_leave_by_one_port_to_one_collector(aws: tuple[str, Path]) -> None:
+    url, folder = aws
+    groups = rows(url)["foundation"]
+    opened = {
+        (rule["GroupId"], rule["IpProtocol"], rule["CidrIp"], int(rule["FromPort"]), int(rule["ToPort"]))
+        for rule in pretended(folder)["AWS::EC2::SecurityGroupEgress"]
+    }
+    known = [groups[name]["PhysicalResourceId"] for name in ("ServerGroup", "WorkerGroup")]
+    assert opened == {(group, "tcp", "10.20.16.10/32", 4318, 4318) for group in known}
+    given = {}
+    for name in ("migration", "server", "worker"):
+        task = asked(url, "ecs").describe_task_definition(taskDefinition=f"carteira-{name}")["taskDefinition"]
+        environment = {one["name"]: one["value"] for one in task["containerDefinitions"][1]["environment"]}
+        given[name] = environment.get("OTEL_EXPORTER_OTLP_ENDPOINT")
+    collector = "https://traces.carteira.exemplo.com.br:4318"
+    assert given == {"migration": None, "server": collector, "worker": collector}
 
 
 def test_people_come_by_tls_to_servers_in_two_zones(aws: tuple[str, Path]) -> None:

@@ -22,6 +22,7 @@ GIVEN = {
     "Environment": "production",
     "Modules": "all",
     "Domain": "carteira.exemplo.com.br",
+    "Collector": "https://traces.exemplo.com.br:4318",
     "ServerSize": "medium",
     "Installation": "carteira",
     "AWS::Region": "sa-east-1",
@@ -147,6 +148,24 @@ def test_production_starts_with_what_a_task_is_given(
         "serving containers do not have the owner's password"
     )
     assert (settings.backup_url is not None) == (task == "Worker")
+    traces = [("OTEL_EXPORTER_OTLP_ENDPOINT", "https://traces.exemplo.com.br:4318/v1/traces")]
+    assert settings.collectors() == ([] if task == "Migration" else traces)
+
+
+def test_traces_leave_only_where_a_collector_is_said_to_be() -> None:
+    foundation = TEMPLATES["foundation"]
+    named = (foundation["Parameters"]["CollectorNetwork"], TEMPLATES["service"]["Parameters"]["Collector"])
+    assert [one["Default"] for one in named] == ["", ""]
+    assert foundation["Conditions"]["Collected"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "CollectorNetwork"}, ""]}]}
+    resources = foundation["Resources"]
+    added = [one for one in resources.values() if one["Type"] == "AWS::EC2::SecurityGroupEgress"]
+    assert [one["Condition"] for one in added] == ["Collected", "Collected"]
+    always = [
+        rule["ToPort"]
+        for name in ("ServerGroup", "WorkerGroup")
+        for rule in resources[name]["Properties"]["SecurityGroupEgress"]
+    ]
+    assert set(always) == {443, 465, 587, 5432, 6379}
 
 
 def test_the_example_names_settings_that_there_are() -> None:
