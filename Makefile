@@ -167,7 +167,7 @@ coverage: install-dev browser proxies ## Run the tests and name the lines and br
 	  $(T) $(if $(K),-k "$(K)"); code=$$?; $(BIN)/python -m coverage combine -q; $(BIN)/python -m coverage html -q; \
 	  $(BIN)/python -m coverage report $(if $(T)$(K),--fail-under=0) && exit $$code
 
-test-upgrade: install-dev proxies ## Upgrade from the former release behind nginx under load, and go back
+test-upgrade: install-dev proxies ## Upgrade from the former release behind nginx and Caddy under load, and go back
 	@$(BIN)/python -m pytest -o faulthandler_timeout=1800 tests/upgrade
 
 # Where they cannot be had, the tests that need them are skipped and say so.

@@ -1,6 +1,7 @@
-"""From the former release to this one behind nginx, two servers and a worker under load, and back: no request fails.
+"""From the former release to this one behind nginx or Caddy, two servers and a worker under load, and back.
 
-The former release is the commit in `v0.9.0`. A server is taken out of nginx before it is stopped, as `upgrade.md` says.
+No request fails. The former release is the commit in `v0.9.0`. A server is taken out of the proxy before it is stopped,
+as `upgrade.md` says.
 """
 
 import io
@@ -30,6 +31,8 @@ PATH = "/usr/sbin:/usr/bin:/bin"
 STOP_SECONDS = 60
 LOADED = 200
 """The least number of requests between two steps."""
+PACE_SECONDS = 0.05
+"""Seconds between two requests of a thread: a server that starts beside them needs a part of the machine."""
 NGINX = """
 user root; daemon off; pid {folder}/nginx.pid; error_log {folder}/error.log;
 events {{}}
@@ -52,11 +55,16 @@ http {{
     }}
 }}
 """
-pytestmark = [
-    pytest.mark.integration,
-    pytest.mark.timeout(600),
-    pytest.mark.skipif(shutil.which("nginx", path=PATH) is None, reason="NO NGINX: no upgrade was tried"),
-]
+CADDY = """
+{{
+    admin 127.0.0.1:{admin}
+    auto_https off
+}}
+http://127.0.0.1:{port} {{
+    reverse_proxy {servers}
+}}
+"""
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 
 def source_of(commit: str, folder: Path) -> Path:
@@ -76,7 +84,7 @@ def source_of(commit: str, folder: Path) -> Path:
     return folder / "src"
 
 
-class Proxy:
+class Nginx:
     """nginx in front of the servers; a server that was taken out gets no more requests."""
 
     def __init__(self, folder: Path, ports: list[int]) -> None:
@@ -106,18 +114,53 @@ class Proxy:
         return set(Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
 
 
+class Caddy(Nginx):
+    """Caddy in front of them."""
+
+    def __init__(self, folder: Path, ports: list[int]) -> None:
+        super().__init__(folder, ports)
+        self.admin = free_port()
+
+    def write(self, out: int | None = None) -> None:
+        servers = " ".join(f"127.0.0.1:{port}" for port in self.ports if port != out)
+        (self.folder / "Caddyfile").write_text(CADDY.format(admin=self.admin, port=self.port, servers=servers))
+
+    def command(self, *more: str) -> list[str]:
+        return ["caddy", *(more or ("run",)), "--adapter", "caddyfile", "--config", str(self.folder / "Caddyfile")]
+
+    def take_out(self, out: int | None) -> None:
+        self.write(out)
+        env = {"PATH": PATH, "HOME": str(self.folder)}
+        subprocess.run(self.command("reload"), check=True, env=env, capture_output=True)
+        wait_until(lambda: out is None or not is_connected_to(out), "Caddy's connections to the server are closed")
+
+
+def is_connected_to(port: int) -> bool:
+    """Return whether a process of this machine is connected to a port."""
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return any(line[2].endswith(f":{port:04X}") and line[3] == "01" for line in lines)
+
+
+PROXIES = {"nginx": Nginx, "caddy": Caddy}
+
+
 @contextmanager
-def proxied(folder: Path, ports: list[int]) -> Iterator[Proxy]:
+def proxied(name: str, folder: Path, ports: list[int]) -> Iterator[Nginx]:
     folder.mkdir()
-    proxy = Proxy(folder, ports)
+    proxy = PROXIES[name](folder, ports)
     proxy.write()
-    running = subprocess.Popen(proxy.command(), env={"HOME": str(folder), "PATH": PATH}, cwd=folder)
+    with (folder / "proxy.log").open("wb") as log:
+        env = {"HOME": str(folder), "PATH": PATH}
+        running = subprocess.Popen(proxy.command(), env=env, cwd=folder, stdout=log, stderr=log)
     try:
-        wait_until(lambda: (folder / "nginx.pid").exists() and answers(proxy.url), "nginx answers")
+        wait_until(lambda: answers(proxy.url), f"{name} answers")
         yield proxy
     finally:
         running.terminate()
-        running.wait(20)
+        try:
+            running.wait(20)
+        finally:
+            running.kill()
 
 
 def answers(url: str) -> bool:
@@ -140,7 +183,7 @@ class Load:
     def _go_on(self, number: int, ask: Callable[[httpx.Client], httpx.Response]) -> None:
         # nginx closes idle connections when its upstreams change: a client that keeps one may find it closed.
         with httpx.Client(base_url=self.url, timeout=30, headers={"Connection": "close"}) as client:
-            while not self._stop.is_set():
+            while not self._stop.wait(PACE_SECONDS):
                 try:
                     answer = ask(client)
                 except httpx.TransportError as error:
@@ -156,7 +199,7 @@ class Load:
         wait_until(
             lambda: all(self.done[n] >= before.get(n, 0) + LOADED // 4 for n in range(len(self._threads))),
             "the load goes on",
-            60,
+            120,
         )
 
     @contextmanager
@@ -172,7 +215,7 @@ class Load:
 
 
 class Release:
-    """A release's processes on the test's servers."""
+    """A release's processes on the test's servers; `end` kills those that still run, however the test ended."""
 
     def __init__(self, source: Path, home: Path, endpoints: Endpoints) -> None:
         self.env = clean_environment(
@@ -185,6 +228,7 @@ class Release:
             log_level="warning",
         ) | {"PYTHONPATH": str(source)}
         self.home = home
+        self.started: list[subprocess.Popen[bytes]] = []
 
     def run(self, *arguments: str) -> None:
         done = subprocess.run(
@@ -199,24 +243,26 @@ class Release:
     def serve(self, port: int) -> Server:
         env = self.env | {"PORT": str(port), "WORKERS": "1"}
         server = Server(f"http://127.0.0.1:{port}", self.home, env, self.home / f"server-{port}.log")
+        self.started.append(server.process)
         wait_until_ready(server)
         return server
 
     def work(self) -> "subprocess.Popen[bytes]":
         env = self.env | {"WORKER_PORT": str(free_port())}
         with (self.home / "worker.log").open("ab") as log:
-            return subprocess.Popen([sys.executable, "-m", "carteira", "worker"], env=env, cwd=self.home, stderr=log)
+            worker = subprocess.Popen([sys.executable, "-m", "carteira", "worker"], env=env, cwd=self.home, stderr=log)
+        self.started.append(worker)
+        return worker
+
+    def end(self) -> None:
+        for process in self.started:
+            process.kill()
+            process.wait()
 
 
 def stop(process: "subprocess.Popen[bytes]") -> None:
     process.terminate()
     assert process.wait(STOP_SECONDS) == 0
-
-
-def end(servers: dict[int, Server]) -> None:
-    for server in servers.values():
-        server.process.kill()
-        server.process.wait()
 
 
 def asks_of(url: str) -> list[Callable[[httpx.Client], httpx.Response]]:
@@ -248,7 +294,7 @@ def open_account(url: str, home: Path) -> None:
     assert opened.status_code == 201, opened.text
 
 
-def replace(proxy: Proxy, servers: dict[int, Server], release: Release, load: Load) -> None:
+def replace(proxy: Nginx, servers: dict[int, Server], release: Release, load: Load) -> None:
     """Replace one server after the other, under load."""
     for port, server in list(servers.items()):
         proxy.take_out(port)
@@ -258,18 +304,22 @@ def replace(proxy: Proxy, servers: dict[int, Server], release: Release, load: Lo
         load.go_on()
 
 
-def test_an_upgrade_and_the_way_back_fail_no_request(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", PROXIES)
+def test_an_upgrade_and_the_way_back_fail_no_request(name: str, tmp_path: Path) -> None:
+    if shutil.which(name, path=PATH) is None:
+        pytest.skip(f"NO {name.upper()}: no upgrade was tried behind it (`make proxies`)")
     commit = (Path(__file__).parent / "v0.9.0").read_text().strip()
     with ExitStack() as stack:
         running = stack.enter_context(EmbeddedServers(tmp_path / "home"))
         former = Release(source_of(commit, tmp_path / "former"), tmp_path / "home", running.endpoints)
         this = Release(ROOT / "src", tmp_path / "home", running.endpoints)
+        for release in (former, this):
+            stack.callback(release.end)
         former.run("migrate")
         ports = [free_port(), free_port()]
         servers = {port: former.serve(port) for port in ports}
-        stack.callback(end, servers)
         worker = former.work()
-        proxy = stack.enter_context(proxied(tmp_path / "nginx", ports))
+        proxy = stack.enter_context(proxied(name, tmp_path / "proxy", ports))
         open_account(proxy.url, tmp_path / "home")
         with Load(proxy.url, asks_of(proxy.url)).running() as load:
             load.go_on()
