@@ -16,8 +16,8 @@ from tests.support.benefits import AUTHORIZER, processor_token, purchase
 from tests.support.faults import Clients
 from tests.support.patroni import Trio
 from tests.support.sentinels import Redises
-from tests.support.server import Server
-from tests.support.waiting import until
+from tests.support.server import PLAIN, Server
+from tests.support.waiting import until, wait_until
 from tests.support.worker import Worker
 
 PACE_SECONDS = 0.08
@@ -41,24 +41,12 @@ class Installation:
         return all(_is_ready(url) for url in urls)
 
     async def until_ready(self) -> None:
-        ready = asyncio.Event()
-
-        async def ask() -> None:
-            while not await asyncio.to_thread(self.is_ready):
-                continue
-            ready.set()
-
-        asking = asyncio.create_task(ask())
-        try:
-            await asyncio.wait_for(ready.wait(), 90)
-        finally:
-            asking.cancel()
-            await asyncio.gather(asking, return_exceptions=True)
+        await asyncio.to_thread(wait_until, self.is_ready, "all four processes are ready", 90.0)
 
 
 def _is_ready(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/health/ready", timeout=5).status_code == 200
+        return httpx.get(f"{url}/health/ready", timeout=5, verify=PLAIN).status_code == 200
     except httpx.TransportError:
         return False
 

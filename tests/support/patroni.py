@@ -21,7 +21,7 @@ from carteira.embedded import SERVICE, process
 from carteira.embedded.placement import namespace_works
 from carteira.embedded.postgres import BACKUP, EXTENSIONS
 from tests.support.clusters import programs
-from tests.support.server import free_port
+from tests.support.server import PLAIN, free_port
 from tests.support.source import ROOT
 from tests.support.waiting import wait_until
 
@@ -186,7 +186,7 @@ class Trio:
         """Return what one of the Patronis reports about all of them; nothing while none answers."""
         for address in self.machines:
             with contextlib.suppress(httpx.TransportError, ValueError, KeyError):
-                answer = httpx.get(f"http://{address}:{self.ports.api}/cluster", timeout=2)
+                answer = httpx.get(f"http://{address}:{self.ports.api}/cluster", timeout=2, verify=PLAIN)
                 members: list[dict[str, Any]] = answer.json()["members"]
                 return members
         return []
@@ -206,7 +206,8 @@ class Trio:
     def own_status(self, machine: Machine) -> dict[str, Any]:
         """Return what a machine's Patroni reports about its own PostgreSQL; nothing while it does not answer."""
         with contextlib.suppress(httpx.TransportError, ValueError):
-            told: dict[str, Any] = httpx.get(f"http://{machine.address}:{self.ports.api}/patroni", timeout=2).json()
+            answer = httpx.get(f"http://{machine.address}:{self.ports.api}/patroni", timeout=2, verify=PLAIN)
+            told: dict[str, Any] = answer.json()
             return told
         return {}
 
@@ -234,7 +235,8 @@ class Trio:
     def etcd_status(self, address: str) -> dict[str, Any] | None:
         """Return what an etcd reports about itself; None if it does not answer."""
         with contextlib.suppress(httpx.TransportError, ValueError):
-            asked = httpx.post(f"http://{address}:{self.ports.etcd}/v3/maintenance/status", json={}, timeout=2)
+            url = f"http://{address}:{self.ports.etcd}/v3/maintenance/status"
+            asked = httpx.post(url, json={}, timeout=2, verify=PLAIN)
             if asked.status_code == 200:
                 told: dict[str, Any] = asked.json()
                 return told

@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -14,6 +15,8 @@ from pathlib import Path
 import httpx
 
 START_SECONDS = 240.0
+PLAIN = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""For requests without TLS: httpx makes a context for each, and reads all certificates of authorities for it."""
 STOP_SECONDS = 30.0
 
 
@@ -92,7 +95,7 @@ def wait_until_ready(server: Server) -> None:
         if server.process.poll() is not None:
             break
         try:
-            answer = httpx.get(server.url + "/health/ready", timeout=5)
+            answer = httpx.get(server.url + "/health/ready", timeout=5, verify=PLAIN)
             if answer.status_code == 200:
                 return
             said = answer.text

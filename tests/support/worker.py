@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.support.server import clean_environment, free_port
+from tests.support.server import PLAIN, clean_environment, free_port
 
 
 class Worker:
@@ -28,7 +28,7 @@ class Worker:
         """Return the answer to a GET; None if it does not listen yet."""
         assert self.process.poll() is None, self.log.read_text()
         try:
-            return httpx.get(f"http://{self.host}:{self.port}{path}", headers=headers)
+            return httpx.get(f"http://{self.host}:{self.port}{path}", headers=headers, verify=PLAIN)
         except httpx.TransportError:
             return None
 

@@ -23,7 +23,7 @@ from carteira.embedded import EmbeddedServers, Endpoints
 from carteira.kit.security import tokens
 from tests.support.benefits import AUTHORIZER, OTHER, processor_headers, purchase
 from tests.support.people import PASSWORD, new_person
-from tests.support.server import Server, clean_environment, free_port, wait_until_ready
+from tests.support.server import PLAIN, Server, clean_environment, free_port, wait_until_ready
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -165,7 +165,7 @@ def proxied(name: str, folder: Path, ports: list[int]) -> Iterator[Nginx]:
 
 def answers(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/health/ready", timeout=5).status_code == 200
+        return httpx.get(f"{url}/health/ready", timeout=5, verify=PLAIN).status_code == 200
     except httpx.TransportError:
         return False
 
