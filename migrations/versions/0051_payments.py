@@ -1,4 +1,7 @@
-"""payments: charges, what is received, returns, days compared with the provider; their accounts and claims."""
+"""payments: charges, what is received, returns, days compared with the provider; their accounts and claims.
+
+Former release: it knows neither these tables nor the claims; its roll-up reads the new accounts from now on.
+"""
 
 from uuid import UUID
 
@@ -146,11 +149,19 @@ def upgrade() -> None:
         sa.column("kind", sa.Text()),
         sa.column("is_system", sa.Boolean()),
         sa.column("may_go_negative", sa.Boolean()),
+        sa.column("rolled_up_to", sa.BigInteger()),
     )
-    op.bulk_insert(
-        accounts,
-        [{"id": made, "kind": kind, "is_system": True, "may_go_negative": True} for kind, made in ACCOUNTS.items()],
-    )
+    rows = [
+        {
+            "id": made,
+            "kind": kind,
+            "is_system": True,
+            "may_go_negative": True,
+            "rolled_up_to": sa.func.position_horizon(),
+        }
+        for kind, made in ACCOUNTS.items()
+    ]
+    op.execute(accounts.insert().values(rows))
     op.execute("SELECT identity_seed_claim('payments:read', 'administrador', 'atendente', 'auditor')")
     op.execute("SELECT identity_seed_claim('payments:return', 'administrador', 'atendente')")
     op.execute("SELECT identity_seed_claim('benefits:fund', 'administrador', 'RH')")

@@ -1,10 +1,12 @@
 """The assistant's work in the background."""
 
+from functools import partial
+
 from procrastinate import Blueprint, JobContext
 
 from carteira.assistant import unanswered
 from carteira.assistant.conversation import Assistant
-from carteira.kit.db.engine import Database
+from carteira.kit.db.pieces import work_off
 
 
 def blueprint(assistant: Assistant, *, question_days_kept: int) -> Blueprint:
@@ -15,18 +17,13 @@ def blueprint(assistant: Assistant, *, question_days_kept: int) -> Blueprint:
     @jobs.task(name="forget_stale", queueing_lock="assistant.forget_stale", pass_context=True)
     async def forget_stale(context: JobContext, timestamp: int) -> None:
         """Forget conversations that stopped in the middle, in short transactions."""
-        database: Database = context.additional_context["database"]
-        while True:
-            async with database.transaction() as tx:
-                if await assistant.forget_stale(tx) == 0:
-                    return
+        await work_off(context.additional_context["database"], assistant.forget_stale)
 
     @jobs.periodic(cron="23 4 * * *")
     @jobs.task(name="forget_questions", queueing_lock="assistant.forget_questions", pass_context=True)
     async def forget_questions(context: JobContext, timestamp: int) -> None:
-        """Delete old unanswered questions, every night."""
-        database: Database = context.additional_context["database"]
-        async with database.transaction() as tx:
-            await unanswered.forget_old(tx, days=question_days_kept)
+        """Delete old unanswered questions, every night, in short transactions."""
+        forget = partial(unanswered.forget_old, days=question_days_kept)
+        await work_off(context.additional_context["database"], forget)
 
     return jobs

@@ -9,6 +9,7 @@ from sqlalchemy import delete, select
 from carteira.assistant.errors import QuestionNotFound
 from carteira.assistant.models import ChatbotUnanswered
 from carteira.assistant.text import anonymous
+from carteira.kit.db.pieces import delete_piece
 from carteira.kit.db.session import Tx
 from carteira.kit.security import audit
 from carteira.kit.values.clock import clock
@@ -46,9 +47,6 @@ async def dismiss(tx: Tx, question_id: UUID) -> None:
 
 
 async def forget_old(tx: Tx, *, days: int) -> int:
-    """Delete questions that are older than so many days; return how many. A job calls it."""
+    """Delete some questions that are older than so many days; return how many. A job calls it."""
     before = clock.now() - timedelta(days=days)
-    gone = await tx.scalars(
-        delete(ChatbotUnanswered).where(ChatbotUnanswered.asked_at < before).returning(ChatbotUnanswered.id)
-    )
-    return len(gone.all())
+    return await delete_piece(tx, ChatbotUnanswered, ChatbotUnanswered.asked_at < before)

@@ -1,5 +1,6 @@
 """Benefits' background work: codes and links for claiming accounts, bulk work, and deletions."""
 
+from functools import partial
 from uuid import UUID
 
 from procrastinate import Blueprint, JobContext, RetryStrategy
@@ -7,6 +8,7 @@ from procrastinate import Blueprint, JobContext, RetryStrategy
 from carteira.benefits import accounts, claims, imports, invitations, scheduled
 from carteira.benefits.authorizer import decisions
 from carteira.kit.db.engine import Database
+from carteira.kit.db.pieces import work_off
 from carteira.kit.outbound.email_templates import EmailTemplates
 from carteira.kit.outbound.mail import Mailer
 from carteira.kit.outbound.sms import Sms
@@ -103,11 +105,8 @@ def make_blueprint(mailer: Mailer, sms: Sms, link_base: str, *, decision_years_k
     @blueprint.task(name="forget_declined", queueing_lock="benefits.forget_declined", pass_context=True)
     async def forget_declined(context: JobContext, timestamp: int) -> None:
         """Delete declined decisions past their retention, in short transactions."""
-        database: Database = context.additional_context["database"]
-        while True:
-            async with database.transaction() as tx:
-                if await decisions.forget_declined(tx, years=decision_years_kept) == 0:
-                    return
+        forget = partial(decisions.forget_declined, years=decision_years_kept)
+        await work_off(context.additional_context["database"], forget)
 
     _add_bulk(blueprint)
     return blueprint

@@ -1,5 +1,6 @@
 """Identity's background work: messages, the daily export, and the deletion of old rows."""
 
+from functools import partial
 from uuid import UUID
 
 import structlog
@@ -23,6 +24,7 @@ from carteira.identity.users.export import export_daily
 from carteira.identity.users.queries import PersonView, person
 from carteira.kit.db import jobs
 from carteira.kit.db.engine import Database
+from carteira.kit.db.pieces import Piece, work_off
 from carteira.kit.security import audit, audit_checks, codes
 from carteira.kit.values.actor import Actor
 from carteira.kit.web import idempotency
@@ -201,17 +203,21 @@ def _add_upkeep(blueprint: Blueprint, config: IdentityConfig) -> None:
     @blueprint.periodic(cron="15 6 * * *")
     @blueprint.task(name="forget_old", queueing_lock="identity.forget_old", pass_context=True)
     async def forget_old(context: JobContext, timestamp: int) -> None:
+        """Delete what is not needed any more, in short transactions."""
         database: Database = context.additional_context["database"]
-        async with database.transaction() as tx:
-            await invitations.forget_old(tx)
-            await sessions.forget_old(tx, days=config.session_days_kept)
-            await service.forget_old(tx)
-            await recovery.forget_old(tx)
-            await contacts.settle(tx)
-            await codes.forget_old(tx)
-            await passkeys.forget_old(tx)
-            await social.forget_old(tx)
-            await clients.forget_old(tx)
+        forgets: tuple[Piece, ...] = (
+            invitations.forget_old,
+            partial(sessions.forget_old, days=config.session_days_kept),
+            service.forget_old,
+            recovery.forget_old,
+            contacts.settle,
+            codes.forget_old,
+            passkeys.forget_old,
+            social.forget_old,
+            clients.forget_old,
+        )
+        for forget in forgets:
+            await work_off(database, forget)
 
 
 def _add_erasures(blueprint: Blueprint, config: IdentityConfig) -> None:

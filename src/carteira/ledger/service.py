@@ -414,33 +414,63 @@ async def reverse(  # noqa: PLR0913 - what, by whom, and why
     return reversal.id
 
 
-async def roll_up(tx: Tx) -> int:
-    """Add new postings of system accounts to their balances, and return how many accounts changed.
-
-    It takes only entries below the horizon of all open transactions, so that none is missed. A job calls it.
-    """
-    result = await tx.execute(
-        text("""
-        WITH horizon AS (SELECT position_horizon() AS xid),
-        account AS (
-            SELECT id, rolled_up_to FROM ledger_accounts WHERE is_system ORDER BY id FOR UPDATE
-        ),
-        moved AS (
-            SELECT account.id, sum(posting.amount) AS amount
-            FROM account
-            JOIN ledger_entries entry
-              ON entry.xid >= account.rolled_up_to AND entry.xid < (SELECT xid FROM horizon)
-            JOIN ledger_postings posting ON posting.entry_id = entry.id AND posting.account_id = account.id
-            GROUP BY account.id
-        )
-        UPDATE ledger_accounts
-        SET balance = balance + coalesce((SELECT amount FROM moved WHERE moved.id = ledger_accounts.id), 0),
-            version = version + 1,
-            rolled_up_to = (SELECT xid FROM horizon)
-        FROM account
-        WHERE ledger_accounts.id = account.id AND EXISTS (SELECT FROM moved)
-          AND account.rolled_up_to < (SELECT xid FROM horizon)
-        RETURNING ledger_accounts.id
-        """)
+ROLLED_UP_AT_ONCE = 10_000
+_NEXT_PIECE = text("""
+    WITH account AS MATERIALIZED (
+        SELECT id, rolled_up_to FROM ledger_accounts WHERE is_system ORDER BY id FOR UPDATE
+    ),
+    place AS (
+        SELECT min(rolled_up_to) AS xid FROM account
+        WHERE rolled_up_to > 0 OR EXISTS (SELECT FROM ledger_postings posting WHERE posting.account_id = account.id)
+    ),
+    horizon AS (SELECT position_horizon() AS xid),
+    piece AS (
+        SELECT xid FROM ledger_entries
+        WHERE xid >= (SELECT xid FROM place) AND xid < (SELECT xid FROM horizon)
+        ORDER BY xid LIMIT :most
     )
-    return len(result.all())
+    SELECT (SELECT xid FROM place) AS first, count(*) AS entries, max(xid) AS last, (SELECT xid FROM horizon) AS horizon
+    FROM piece
+""")
+"""The accounts are locked, so that two roll-ups take turns. New accounts without postings hold nothing up."""
+_IDS = text("""
+    SELECT min(id::text COLLATE "C") AS least, max(id::text COLLATE "C") AS greatest
+    FROM ledger_entries WHERE xid >= :first AND xid < :bound
+""")
+_ROLL_UP = text("""
+    WITH line AS MATERIALIZED (
+        SELECT entry.xid, posting.account_id, posting.amount
+        FROM ledger_entries entry JOIN ledger_postings posting ON posting.entry_id = entry.id
+        WHERE entry.xid >= :first AND entry.xid < :bound AND entry.id BETWEEN :least AND :greatest
+          AND posting.entry_id BETWEEN :least AND :greatest AND posting.seq IS NULL
+    ),
+    moved AS (
+        SELECT account.id, sum(line.amount) AS amount
+        FROM line JOIN ledger_accounts account ON account.id = line.account_id
+        WHERE account.is_system AND line.xid >= account.rolled_up_to
+        GROUP BY account.id
+    )
+    UPDATE ledger_accounts
+    SET balance = balance + coalesce((SELECT amount FROM moved WHERE moved.id = ledger_accounts.id), 0),
+        version = version + 1,
+        rolled_up_to = :bound
+    WHERE is_system AND rolled_up_to < :bound
+""")
+"""Entries are found by position and their lines by ids, in few partitions; accounts are joined afterwards, since the
+planner would read all lines that a system account ever had."""
+
+
+async def roll_up(tx: Tx, *, most: int = ROLLED_UP_AT_ONCE) -> bool:
+    """Add the next new postings of system accounts to their balances; return whether there may be more.
+
+    It takes about `most` entries, whole transactions of them, and only below the horizon of all open transactions, so
+    that none is missed. A job calls it.
+    """
+    piece = (await tx.execute(_NEXT_PIECE, {"most": most})).one()
+    if piece.entries == 0:
+        return False
+    is_full: bool = piece.entries >= most
+    bounds = {"first": piece.first, "bound": piece.last + 1 if is_full else piece.horizon}
+    ids = (await tx.execute(_IDS, bounds)).one()
+    await tx.execute(_ROLL_UP, bounds | {"least": UUID(ids.least), "greatest": UUID(ids.greatest)})
+    return is_full

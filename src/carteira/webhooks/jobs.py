@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from uuid import UUID
 
 from procrastinate import Blueprint, JobContext
 
 from carteira.kit.db import jobs
 from carteira.kit.db.engine import Database
+from carteira.kit.db.pieces import work_off
 from carteira.webhooks import maintenance
 from carteira.webhooks.delivering import Sender, deliver
 
@@ -36,10 +38,6 @@ def make_blueprint(sender_of: SenderOf, *, kept: timedelta) -> Blueprint:
     @blueprint.task(name="forget_old", queueing_lock="webhooks.forget_old", pass_context=True)
     async def forget_old(context: JobContext, timestamp: int) -> None:
         """Delete deliveries past their retention, in short transactions."""
-        database: Database = context.additional_context["database"]
-        while True:
-            async with database.transaction() as tx:
-                if await maintenance.forget_old(tx, kept) == 0:
-                    return
+        await work_off(context.additional_context["database"], partial(maintenance.forget_old, kept=kept))
 
     return blueprint

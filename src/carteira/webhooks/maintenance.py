@@ -3,8 +3,9 @@
 from datetime import timedelta
 
 import structlog
-from sqlalchemy import ColumnElement, delete, func, select, tuple_
+from sqlalchemy import ColumnElement, func, select
 
+from carteira.kit.db.pieces import delete_piece
 from carteira.kit.db.session import Tx, locked
 from carteira.kit.values.clock import clock
 from carteira.kit.values.ids import first_uuid7
@@ -14,7 +15,6 @@ from carteira.webhooks.models import WebhookDelivery, WebhookEndpoint
 
 MOST_WAITING = 100_000
 """Most waiting deliveries of an endpoint; beyond them it is disabled, and its client replays missed events."""
-_FORGOTTEN_AT_ONCE = 5_000
 log = structlog.get_logger(__name__)
 
 
@@ -45,21 +45,10 @@ async def disable_overrun(tx: Tx) -> None:
 
 async def forget_old(tx: Tx, kept: timedelta) -> int:
     """Delete some finished deliveries past their retention; return how many."""
-    old = (
-        select(WebhookDelivery.endpoint_id, WebhookDelivery.message_id)
-        .where(
-            WebhookDelivery.message_id < first_uuid7((clock.now() - kept).timestamp()),
-            WebhookDelivery.state != "waiting",
-        )
-        .limit(_FORGOTTEN_AT_ONCE)
+    before = first_uuid7((clock.now() - kept).timestamp())
+    return await delete_piece(
+        tx, WebhookDelivery, WebhookDelivery.message_id < before, WebhookDelivery.state != "waiting"
     )
-    gone = await tx.execute(
-        delete(WebhookDelivery)
-        .where(tuple_(WebhookDelivery.endpoint_id, WebhookDelivery.message_id).in_(old))
-        .returning(WebhookDelivery.message_id)
-        .execution_options(synchronize_session=False)
-    )
-    return len(gone.all())
 
 
 async def observe(tx: Tx) -> None:

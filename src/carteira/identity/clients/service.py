@@ -19,6 +19,7 @@ from carteira.identity.errors import (
 from carteira.identity.models import Claim, User
 from carteira.identity.roles.grants import require_may_grant
 from carteira.identity.sessions.standing import SessionStandings
+from carteira.kit.db.pieces import delete_piece
 from carteira.kit.db.session import Tx, locked
 from carteira.kit.security import audit
 from carteira.kit.security.opaque_tokens import digest, new_token
@@ -395,6 +396,6 @@ async def is_own(tx: Tx, who: Principal, user_id: UUID | None) -> bool:
     return who.kind == "client" and user_id in await people_behind(tx, [who.id])
 
 
-async def forget_old(tx: Tx) -> None:
-    """Delete expired assertions, which cannot be accepted again. A job calls it."""
-    await tx.execute(delete(ClientAssertion).where(ClientAssertion.expires_at < clock.now() - timedelta(days=1)))
+async def forget_old(tx: Tx) -> int:
+    """Delete some expired assertions, which cannot be accepted again; return how many. A job calls it."""
+    return await delete_piece(tx, ClientAssertion, ClientAssertion.expires_at < clock.now() - timedelta(days=1))

@@ -3,7 +3,7 @@
 from typing import cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, delete, func, or_, select
+from sqlalchemy import ColumnElement, Select, func, or_, select
 from sqlalchemy.orm import aliased
 
 from carteira.identity.contacts import links
@@ -16,6 +16,7 @@ from carteira.identity.signin import ways
 from carteira.identity.users.login import by_login, normal_name
 from carteira.identity.users.search_text import search_text_of
 from carteira.kit.db import jobs
+from carteira.kit.db.pieces import delete_piece
 from carteira.kit.db.session import Tx, locked
 from carteira.kit.security import audit
 from carteira.kit.security.rate_limits import PER_RECOVERY, PER_RECOVERY_DAY, RateLimit
@@ -231,15 +232,16 @@ async def undo(tx: Tx, runtime: Runtime, token: str) -> Kind:
     return kind
 
 
-async def settle(tx: Tx) -> None:
-    """Delete the changes that have become final. A job calls it."""
-    now = clock.now()
+async def settle(tx: Tx) -> int:
+    """Delete some of the changes that have become final, and return how many. A job calls it."""
+    now, gone = clock.now(), 0
     for kind, confirmed_at in (("email", User.email_confirmed_at), ("phone", User.phone_confirmed_at)):
-        await tx.execute(
-            delete(ContactChange).where(
-                ContactChange.kind == kind,
-                ContactChange.recovers_from <= now,
-                ContactChange.user_id == User.id,
-                confirmed_at.is_not(None),
-            )
+        gone += await delete_piece(
+            tx,
+            ContactChange,
+            ContactChange.kind == kind,
+            ContactChange.recovers_from <= now,
+            ContactChange.user_id == User.id,
+            confirmed_at.is_not(None),
         )
+    return gone

@@ -15,6 +15,7 @@ from carteira.identity.runtime import Runtime
 from carteira.identity.sessions import service as sessions
 from carteira.identity.signin import totp
 from carteira.identity.users.service import NewPerson, add_person, prepare_password
+from carteira.kit.db.pieces import delete_piece
 from carteira.kit.db.session import Tx, locked
 from carteira.kit.outbound.mail import Mailer, MailNotConfigured
 from carteira.kit.security import audit
@@ -142,6 +143,6 @@ async def _invited(tx: Tx, token: str) -> User:
     return user
 
 
-async def forget_old(tx: Tx) -> None:
-    """Delete invitations that nobody accepted in time. A job calls it."""
-    await tx.execute(delete(Invitation).where(Invitation.expires_at < clock.now()))
+async def forget_old(tx: Tx) -> int:
+    """Delete some invitations that nobody accepted in time, and return how many. A job calls it."""
+    return await delete_piece(tx, Invitation, Invitation.expires_at < clock.now())

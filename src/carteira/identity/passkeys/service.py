@@ -37,6 +37,7 @@ from carteira.identity.sessions import service as sessions
 from carteira.identity.sessions.service import Client, Tokens
 from carteira.kit.db import jobs
 from carteira.kit.db.errors import CommitThenRaise
+from carteira.kit.db.pieces import delete_piece
 from carteira.kit.db.session import Tx, locked
 from carteira.kit.security import audit
 from carteira.kit.security.opaque_tokens import digest
@@ -299,9 +300,9 @@ async def remove(tx: Tx, who: Principal, passkey_id: UUID) -> None:
     await audit.record(tx, "passkey_removed", actor=who.user_id, subject=who.user_id, passkey=str(passkey_id))
 
 
-async def forget_old(tx: Tx) -> None:
-    """Delete expired challenges. A job calls it."""
-    await tx.execute(delete(PasskeyChallenge).where(PasskeyChallenge.expires_at < clock.now()))
+async def forget_old(tx: Tx) -> int:
+    """Delete some expired challenges, and return how many. A job calls it."""
+    return await delete_piece(tx, PasskeyChallenge, PasskeyChallenge.expires_at < clock.now())
 
 
 async def _own(tx: Tx, user_id: UUID, passkey_id: UUID) -> Passkey:

@@ -13,6 +13,7 @@ from carteira.identity.models import KnownDevice, RefreshToken, Session, Session
 from carteira.identity.runtime import Runtime
 from carteira.identity.sessions.standing import SessionStandings
 from carteira.kit.db.errors import CommitThenRaise
+from carteira.kit.db.pieces import delete_piece
 from carteira.kit.db.session import Tx, locked, locked_one
 from carteira.kit.security import audit, tokens
 from carteira.kit.security.opaque_tokens import digest, new_token
@@ -346,9 +347,6 @@ async def end_all(tx: Tx, *, limit: int) -> int:
 
 
 async def forget_old(tx: Tx, *, days: int = 90) -> int:
-    """Delete sessions that ended long ago, with their tokens, and return how many. A job calls it."""
+    """Delete some sessions that ended long ago, with their tokens, and return how many. A job calls it."""
     bound = clock.now() - timedelta(days=days)
-    gone = await tx.scalars(
-        delete(Session).where(func.coalesce(Session.revoked_at, Session.expires_at) < bound).returning(Session.id)
-    )
-    return len(gone.all())
+    return await delete_piece(tx, Session, func.coalesce(Session.revoked_at, Session.expires_at) < bound)

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import cast
 from uuid import UUID
 
-from sqlalchemy import and_, delete, exists, select
+from sqlalchemy import and_, exists, select
 
 from carteira.identity.errors import WrongCode, WrongCredentials
 from carteira.identity.messages import stranger
@@ -22,6 +22,7 @@ from carteira.identity.signin import totp
 from carteira.identity.users.login import by_login, normal_name, refuse_look_alikes
 from carteira.identity.users.passwords import verify_password
 from carteira.kit.db.errors import CommitThenRaise
+from carteira.kit.db.pieces import delete_piece
 from carteira.kit.db.session import Tx, locked, locked_one
 from carteira.kit.security import audit
 from carteira.kit.security.opaque_tokens import digest, new_token
@@ -163,9 +164,9 @@ async def _challenge(tx: Tx, user_id: UUID, *, genuine: bool, method: Method = "
     return Challenge(token)
 
 
-async def forget_old(tx: Tx) -> None:
-    """Delete challenges that nobody answered in time. A job calls it."""
-    await tx.execute(delete(MfaChallenge).where(MfaChallenge.expires_at < clock.now() - timedelta(days=1)))
+async def forget_old(tx: Tx) -> int:
+    """Delete some challenges that nobody answered in time, and return how many. A job calls it."""
+    return await delete_piece(tx, MfaChallenge, MfaChallenge.expires_at < clock.now() - timedelta(days=1))
 
 
 async def finish_sign_in(runtime: Runtime, mfa_token: str, code: str, client: Client) -> Tokens:

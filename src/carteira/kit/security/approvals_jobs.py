@@ -3,7 +3,7 @@
 from procrastinate import Blueprint, JobContext
 from prometheus_client import Gauge
 
-from carteira.kit.db.engine import Database
+from carteira.kit.db.pieces import work_off
 from carteira.kit.db.session import Tx
 from carteira.kit.security import approvals
 from carteira.kit.values.clock import clock
@@ -28,11 +28,7 @@ blueprint = Blueprint()
 @blueprint.task(name="expire_pending", queueing_lock="kit.expire_pending", pass_context=True)
 async def expire_pending(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
     """End expired operations, each minute, in short transactions."""
-    database: Database = context.additional_context["database"]
-    while True:
-        async with database.transaction() as tx:
-            if await approvals.expire(tx) == 0:
-                return
+    await work_off(context.additional_context["database"], approvals.expire)
 
 
 _told: set[str] = set()

@@ -22,11 +22,12 @@ from uuid import UUID
 from prometheus_client import Counter
 from pydantic import AfterValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
-from sqlalchemy import Date, SmallInteger, delete, select, update
+from sqlalchemy import Date, SmallInteger, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, mapped_column
 
 from carteira.kit.db.base import Base
+from carteira.kit.db.pieces import delete_piece
 from carteira.kit.db.session import Tx
 from carteira.kit.security.opaque_tokens import digest
 from carteira.kit.values.clock import clock
@@ -184,9 +185,9 @@ async def _lock_count(tx: Tx, person: UUID) -> int:
     return (await tx.execute(kept)).scalar_one()
 
 
-async def forget_old(tx: Tx) -> None:
-    """Delete the counts of past days. A job calls it."""
-    await tx.execute(delete(WrongCodeCount).where(WrongCodeCount.day < clock.today() - timedelta(days=_KEPT_DAYS)))
+async def forget_old(tx: Tx) -> int:
+    """Delete some of the counts of past days, and return how many. A job calls it."""
+    return await delete_piece(tx, WrongCodeCount, WrongCodeCount.day < clock.today() - timedelta(days=_KEPT_DAYS))
 
 
 def is_of(code_hash: bytes | None, bound_to: UUID, text: str) -> bool:
