@@ -1,5 +1,6 @@
 """A replica answers reads that may be some seconds old; the leader does while the replica is away or late."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from carteira.doctor.database import check_replica
+from carteira.kit.db import behind
 from carteira.kit.db.address import Replica
 from carteira.kit.db.engine import Database, open_database
 from carteira.kit.db.session import Tx
@@ -88,3 +90,24 @@ async def test_a_replica_that_is_away_is_not_asked(books: Database, follower: Cl
         assert not await books.read_behind(is_replica)
     finally:
         follower.server.start()
+
+
+async def test_a_replica_that_stands_still_is_not_waited_for(
+    books: Database, follower: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(behind, "ANSWERS_IN_SECONDS", 0.3)
+    monkeypatch.setattr(behind, "LEFT_ALONE_SECONDS", 0.0)
+    await eventually_behind(books)
+    with follower.standing_still():
+        assert not await books.read_behind(is_replica), "a connection that was in use"
+        assert not await books.read_behind(is_replica), "a new one"
+    await eventually_behind(books)
+
+
+async def eventually_behind(books: Database) -> None:
+    """Wait until the replica answers again: it catches up first."""
+    for _ in range(200):
+        if await books.read_behind(is_replica):
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError("the replica is not asked again")

@@ -13,7 +13,7 @@ from fastapi import APIRouter
 from sqlalchemy import select, text, update
 
 from carteira.embedded import Endpoints
-from carteira.kit.db import engine
+from carteira.kit.db import silence
 from carteira.kit.db.engine import Database
 from carteira.kit.db.errors import CommitUnknown, DatabaseDown, OperationInProgress
 from carteira.kit.db.outbox import Event
@@ -171,7 +171,7 @@ async def test_a_lean_connection_that_was_ended_between_two_statements_is_not_us
 async def test_a_server_that_stands_still_is_left_for_another_connection(
     endpoints: Endpoints, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "SIGN_OF_LIFE_SECONDS", 0.2)
+    monkeypatch.setattr(silence, "SIGN_OF_LIFE_SECONDS", 0.2)
     still = Database(endpoints.database_url, pool_size=1)
     async with still.transaction() as tx:
         process = await tx.scalar(text("SELECT pg_backend_pid()"))

@@ -1,6 +1,7 @@
 """PostgreSQL clusters for single tests, and PostgreSQL's programs: to dump, restore, replicate and upgrade."""
 
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -135,6 +136,20 @@ class Cluster:
         """Restore a dump into a database, and return its URL."""
         run("pg_restore", f"--dbname={self.url(database, superuser=True)}", "--exit-on-error", *options, str(file))
         return self.url(database)
+
+    @contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """Stop all its processes, as a paused machine does, until the end of the block."""
+        try:
+            self._signal(signal.SIGSTOP)
+            yield
+        finally:
+            self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        for _ in range(2):  # a process may have started meanwhile
+            for pid in process.pids_working_in(self.data, "postgres"):
+                process.signal_pid(pid, number)
 
     def close(self) -> None:
         self.server.stop()

@@ -4,6 +4,7 @@ If anything is wrong with the replica (it is away, late, or cancels a query beca
 answers.
 """
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
@@ -16,12 +17,15 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
 
+from carteira.kit.db import silence
 from carteira.kit.db.address import DatabaseAddress, Replica
 from carteira.kit.db.connecting import connect
 from carteira.kit.db.errors import DRIVER_ERRORS
 from carteira.kit.db.session import ReadingSession, Tx
 
 LEFT_ALONE_SECONDS = 5.0
+ANSWERS_IN_SECONDS = 2.0
+"""How long a replica may take to say how late it is, connection included; then the leader answers."""
 _CONNECTIONS = 2
 _IS_CLOSE = text("""
     SELECT NOT pg_is_in_recovery() OR (
@@ -58,6 +62,7 @@ class Behind:
             pool_timeout=LEFT_ALONE_SECONDS,
             hide_parameters=True,
         )
+        silence.watch(self._engine, self.address)
         self._sessions = async_sessionmaker(self._engine, sync_session_class=ReadingSession, expire_on_commit=False)
 
     async def ask(self, question: Callable[[Tx], Awaitable[T]]) -> tuple[T] | None:
@@ -66,7 +71,9 @@ class Behind:
             return None
         try:
             async with self._sessions() as session:
-                if await session.scalar(_IS_CLOSE, {"most": self._most_seconds}):
+                async with asyncio.timeout(ANSWERS_IN_SECONDS):
+                    is_close = await session.scalar(_IS_CLOSE, {"most": self._most_seconds})
+                if is_close:
                     answer = await question(session)
                     _READS.labels("replica").inc()
                     return (answer,)

@@ -1,11 +1,13 @@
 """asyncpg's connections, opened as libpq would open them."""
 
+import asyncio
 import random
 import socket
 import ssl
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
+from weakref import WeakKeyDictionary
 
 import asyncpg
 
@@ -28,6 +30,8 @@ _led: dict[tuple[tuple[DatabaseHost, ...], str], DatabaseHost] = {}
 
 It is tried first, since each other host may be silent for a while.
 """
+_host_of: WeakKeyDictionary[Any, DatabaseHost] = WeakKeyDictionary()
+"""The host of each open connection."""
 _SET = "SELECT set_config(name, value, false) FROM unnest($1::text[], $2::text[]) AS setting (name, value)"
 
 
@@ -48,11 +52,28 @@ async def connect(address: DatabaseAddress, settings: Mapping[str, str], **argum
     try:
         wanted = {name: value for name, value in settings.items() if name not in address.settings}
         if wanted:
-            await connection.execute(_SET, list(wanted), list(wanted.values()))
+            await connection.execute(_SET, list(wanted), list(wanted.values()), timeout=address.connect_seconds())
     except BaseException:
         connection.terminate()
         raise
     return connection
+
+
+async def answers(address: DatabaseAddress, connection: Any, seconds: float) -> bool:  # noqa: ANN401 - as asyncpg's
+    """Return whether the server of a connection answers a new one in time."""
+    other = None
+    try:
+        async with asyncio.timeout(seconds):
+            other = await _open(address, _host_of[connection], {"target_session_attrs": "any"})
+            await other.fetchrow(";")
+    except asyncpg.PostgresError:
+        return True  # it has no room, for instance
+    except OSError:
+        return False
+    finally:
+        if other is not None:
+            other.terminate()
+    return True
 
 
 async def _first(address: DatabaseAddress, arguments: Mapping[str, Any]) -> Any:  # noqa: ANN401 - as asyncpg's
@@ -100,6 +121,7 @@ async def _open(address: DatabaseAddress, host: DatabaseHost, arguments: Mapping
     )
     if not host.is_socket:
         _keep_alive(connection, options)
+    _host_of[connection] = host
     return connection
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
 
-from carteira.kit.db import positions
+from carteira.kit.db import positions, silence
 from carteira.kit.db.address import DatabaseAddress, Replica
 from carteira.kit.db.behind import Behind, count_the_leaders
 from carteira.kit.db.connecting import connect
@@ -41,8 +41,6 @@ _SERVER_SETTINGS = {
     "jit": "off",
 }
 """Settings of every connection, unless `options` in the address override them; times in milliseconds."""
-SIGN_OF_LIFE_SECONDS = 8.0
-"""The longest wait for a server that hangs: another one may lead by now."""
 _unasked: ContextVar[bool] = ContextVar("connection_unasked", default=False)
 """Whether to take a connection from the pool without a ping: a read may be repeated."""
 
@@ -78,6 +76,7 @@ class Database:
         event.listen(self.engine.sync_engine, "connect", _look)
         event.listen(self.engine.sync_engine, "checkout", _ask_for_a_sign_of_life)
         event.listen(self.engine.sync_engine, "handle_error", _give_up_elsewhere)
+        silence.watch(self.engine, self.address)
         self._sessions = async_sessionmaker(self.engine, sync_session_class=CurrentSession, expire_on_commit=False)
         self._readings = async_sessionmaker(
             self.engine.execution_options(isolation_level="AUTOCOMMIT"),
@@ -115,7 +114,8 @@ class Database:
     async def reading(self) -> AsyncIterator[Tx]:
         """Open a session that only reads: each statement is one trip and sees what is committed by then.
 
-        The connection is not pinged first, since a read may be repeated.
+        The connection is not pinged first, since a read may be repeated. A statement to a silent server ends all the
+        same (`kit.db.silence`).
 
         Raises:
             DatabaseDown: PostgreSQL is unreachable, or the connection was dead; a new one is taken the next time.
@@ -215,7 +215,7 @@ def _ask_for_a_sign_of_life(connection: Any, record: Any, _proxy: object) -> Non
     if record.fresh or _unasked.get():
         return
     try:
-        connection.run_async(lambda driver: driver.fetchrow(";", timeout=SIGN_OF_LIFE_SECONDS))
+        connection.run_async(lambda driver: driver.fetchrow(";", timeout=silence.SIGN_OF_LIFE_SECONDS))
     except DRIVER_ERRORS as error:
         raise InvalidatePoolError from error
 

@@ -25,6 +25,8 @@ NOW = text("position_now()")
 HORIZON: ColumnElement[int] = literal_column("position_horizon()")
 """The position below which every transaction has ended, in the statement's snapshot."""
 
+_CHECK_SECONDS, _RAISE_SECONDS = 8.0, 35.0
+"""For how long a server may be silent. A raise waits for a lock, at most as long as a statement may take."""
 log = structlog.get_logger(__name__)
 
 
@@ -49,8 +51,8 @@ async def check(connection: Any) -> None:  # noqa: ANN401 - asyncpg has no types
             transaction does not end. The connection is closed.
     """
     try:
-        if not await connection.fetchval("SELECT position_holds()"):
-            raised = await connection.fetchval("SELECT position_raise()")
+        if not await connection.fetchval("SELECT position_holds()", timeout=_CHECK_SECONDS):
+            raised = await connection.fetchval("SELECT position_raise()", timeout=_RAISE_SECONDS)
             log.warning("positions checked after a restore", raised=raised)
     except asyncpg.UndefinedFunctionError:
         return

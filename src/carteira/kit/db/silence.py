@@ -1,0 +1,76 @@
+"""Statements that get no answer: a connection is ended if its server answers no other one either.
+
+TCP notices a machine that is lost. It does not notice a server that is paused or waits for its disk, for the kernel
+still answers there, and no time-out of that server's ends the statement. So each statement and each commit that is not
+answered in time has the server asked over a new connection, again and again. A statement that only takes long is left
+alone.
+"""
+
+import asyncio
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+from sqlalchemy import Connection, event
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from carteira.kit.db.address import DatabaseAddress
+from carteira.kit.db.connecting import answers
+
+SIGN_OF_LIFE_SECONDS = 8.0
+"""The longest wait for a server that hangs: another one may lead by now."""
+_WATCH = "watch"
+
+log = structlog.get_logger(__name__)
+
+
+def watch(engine: AsyncEngine, address: DatabaseAddress) -> None:
+    """Have an engine's connections ended where their server is silent; statements on them fail as lost."""
+    watching = _Watching(address)
+    sync = engine.sync_engine
+    event.listen(sync, "before_cursor_execute", lambda connection, *_: watching.begin(connection))
+    event.listen(sync, "after_cursor_execute", lambda connection, *_: _end(connection.info))
+    event.listen(sync, "commit", watching.begin)
+    event.listen(sync, "rollback", watching.begin)
+    event.listen(sync, "handle_error", _end_failed)
+    event.listen(sync, "checkin", lambda _, record: _end(record.info))
+
+
+class _Watching:
+    def __init__(self, address: DatabaseAddress) -> None:
+        self._address = address
+
+    def begin(self, connection: Connection) -> None:
+        """Watch a connection, on which something is about to be sent, until `_end`."""
+        if connection.closed or connection.invalidated:
+            return
+        info = connection.info
+        _end(info)
+        driver = connection.connection.driver_connection
+        loop = asyncio.get_running_loop()
+
+        def doubt() -> None:
+            info[_WATCH] = loop.create_task(self._watch(driver))
+
+        info[_WATCH] = loop.call_later(SIGN_OF_LIFE_SECONDS, doubt)
+
+    async def _watch(self, driver: Any) -> None:  # noqa: ANN401 - asyncpg has no types
+        while True:
+            if not await answers(self._address, driver, SIGN_OF_LIFE_SECONDS):
+                break
+            await asyncio.sleep(SIGN_OF_LIFE_SECONDS)
+        log.warning("database server silent, connection ended")
+        driver.terminate()
+
+
+def _end(info: MutableMapping[Any, Any]) -> None:
+    """Stop watching: what was sent is answered."""
+    watched = info.pop(_WATCH, None)
+    if watched is not None:
+        watched.cancel()
+
+
+def _end_failed(context: ExceptionContext) -> None:
+    if context.connection is not None and not context.connection.invalidated:
+        _end(context.connection.info)

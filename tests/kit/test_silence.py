@@ -1,0 +1,83 @@
+"""A server that stands still hangs nothing: what it does not answer fails, and another connection is taken then."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
+
+import pytest
+from sqlalchemy import text
+
+from carteira.kit.db import silence
+from carteira.kit.db.engine import Database, open_database
+from carteira.kit.db.errors import DatabaseDown
+from tests.support.clusters import Cluster, cluster
+
+pytestmark = pytest.mark.integration
+WRITE = text("INSERT INTO written VALUES (1)")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with cluster(tmp_path_factory.mktemp("still")) as running:
+        running.execute("CREATE TABLE written (number int)", "GRANT ALL ON written TO carteira", database="carteira")
+        yield running
+
+
+@pytest.fixture
+async def books(server: Cluster, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Database]:
+    """A database with one connection, which has been in use."""
+    monkeypatch.setattr(silence, "SIGN_OF_LIFE_SECONDS", 0.3)
+    async with open_database(server.url("carteira"), pool_size=1) as database:
+        await backend(database)
+        yield database
+
+
+async def backend(books: Database) -> int:
+    async with books.reading() as tx:
+        return await tx.scalar(text("SELECT pg_backend_pid()")) or 0
+
+
+async def test_a_read_of_a_silent_server_fails_and_the_next_one_has_a_new_connection(
+    books: Database, server: Cluster
+) -> None:
+    before = await backend(books)
+    with server.standing_still(), pytest.raises(DatabaseDown):
+        await backend(books)
+    assert await backend(books) not in {0, before}
+
+
+async def test_a_read_that_is_under_way_fails_too(books: Database, server: Cluster) -> None:
+    async with books.reading() as tx:
+        await tx.scalar(text("SELECT 1"))
+        with server.standing_still(), pytest.raises(Exception, match="closed in the middle"):
+            await tx.scalar(text("SELECT 2"))
+    assert await backend(books)
+
+
+async def test_a_statement_and_a_commit_of_a_transaction_fail(books: Database, server: Cluster) -> None:
+
+    async def write_twice() -> None:
+        async with books.transaction() as tx:
+            await tx.execute(WRITE)
+            with server.standing_still():
+                await tx.execute(WRITE)
+
+    with pytest.raises(DatabaseDown):
+        await write_twice()
+    with ExitStack() as stack:
+
+        async def write() -> None:
+            async with books.transaction() as tx:
+                await tx.execute(WRITE)
+                stack.enter_context(server.standing_still())
+
+        with pytest.raises(DatabaseDown):
+            await write()
+    async with books.transaction() as tx:
+        assert await tx.scalar(text("SELECT count(*) FROM written")) in {0, 1}, "the commit is in doubt"
+
+
+async def test_a_statement_that_takes_long_is_left_alone(books: Database) -> None:
+    before = await backend(books)
+    async with books.transaction() as tx:
+        await tx.execute(text("SELECT pg_sleep(1.5)"))
+    assert await backend(books) == before
