@@ -1,4 +1,7 @@
-"""${message}."""
+"""${message}.
+
+Former release:
+"""
 
 import sqlalchemy as sa
 from alembic import op

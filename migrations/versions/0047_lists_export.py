@@ -1,6 +1,8 @@
 """identity: lists of the console are downloaded by a claim of their own.
 
 No table changes; whoever has one of the roles gets the claim at once.
+
+Former release: it asks nobody for this claim.
 """
 
 from alembic import op

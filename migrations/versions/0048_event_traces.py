@@ -1,4 +1,7 @@
-"""kit: an event says which trace it is part of, where one is kept."""
+"""kit: an event says which trace it is part of, where one is kept.
+
+Former release: it leaves the column null.
+"""
 
 import sqlalchemy as sa
 from alembic import op

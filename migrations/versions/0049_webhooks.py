@@ -1,4 +1,7 @@
-"""webhooks: clients' addresses that are told of what happens."""
+"""webhooks: clients' addresses that are told of what happens.
+
+Former release: it knows neither these tables nor the claims, and moves none of these followers.
+"""
 
 import sqlalchemy as sa
 from alembic import op

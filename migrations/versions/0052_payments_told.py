@@ -1,6 +1,8 @@
 """payments: whether a charge that expired was told of, and an index that finds those that were not.
 
 Charges of before count as told of, which rewrites no row. Run again, it does the same.
+
+Former release: it knows no charges.
 """
 
 from alembic import op

@@ -1,6 +1,8 @@
 """identity: who records what became of people who were given credit.
 
 No table changes; whoever has one of the roles gets the claim at once.
+
+Former release: it asks nobody for this claim.
 """
 
 from alembic import op

@@ -2,6 +2,8 @@
 
 Declined decisions lie one to a page of the table: to look through 20,000 of them for a merchant was to read all of it.
 Few rows are in the index, so that purchases which pass write no more than before. Run again, it does the same.
+
+Former release: its lists read the new index like the old one, which has the same order and condition.
 """
 
 import sqlalchemy as sa

@@ -1,6 +1,8 @@
 """credit: models of the score as versions, and which of them was chosen when.
 
 Both tables are new; until somebody chooses, the card that comes with the release scores, as before.
+
+Former release: it knows neither table, and scores by the card that comes with it.
 """
 
 import sqlalchemy as sa

@@ -1,6 +1,8 @@
 """resellers: corrections of closed months, which later closes take in.
 
 Two new tables, and a column with a constant default, which rewrites no row.
+
+Former release: it closes months without corrections, with the column's default; they wait for a later month.
 """
 
 import sqlalchemy as sa

@@ -1,6 +1,8 @@
 """benefits: when an invitation was sent, and first opened.
 
 Columns without a default, which rewrites no row; what was sent before has a token and no instant.
+
+Former release: it leaves both columns null.
 """
 
 import sqlalchemy as sa

@@ -7,6 +7,8 @@ transaction, and the whole can be run again.
 
 What is unique for good has been in narrow tables since 0040, and servers since then ask there; the wide tables' own
 unique indexes go. The foreign key from a return to its decision gives way to a trigger.
+
+Former release: it names the same tables, and asks narrow tables for what is unique, as it has since 0040.
 """
 
 from collections.abc import Sequence

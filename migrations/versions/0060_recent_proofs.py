@@ -2,7 +2,9 @@
 
 Columns without a default, which rewrites no row, on tables of three rows. What was proved before was the whole; where
 it ended is not known, so that the next proof is of the whole, too. A position is stored that was not before, so that
-`position_greatest` looks at it. Servers of the release before go on storing their proofs of the whole.
+`position_greatest` looks at it.
+
+Former release: it goes on storing proofs of the whole, and leaves the new columns as they are.
 """
 
 import sqlalchemy as sa

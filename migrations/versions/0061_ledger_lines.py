@@ -1,6 +1,6 @@
 """ledger: the lines of an account, down its index.
 
-A new function, which the release before does not call.
+Former release: it does not call the function.
 """
 
 from alembic import op

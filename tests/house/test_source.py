@@ -1,5 +1,6 @@
 """The source stays small, imports go down only, and it contains nothing of the machine on which it was written."""
 
+import ast
 import re
 import shutil
 import subprocess
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from carteira import schema
 from tests.support.source import ROOT, SOURCE, files_of_the_house, functions_of
 
 LONGEST_FUNCTION, LONGEST_FILE = 70, 600
@@ -121,3 +123,12 @@ def test_what_a_linter_is_to_overlook_has_a_reason_of_its_own() -> None:
                 if suppressed and path != Path(__file__) and why in {"", "the same", "as above"}:
                     unsaid.append(f"{path.relative_to(ROOT)}:{number}: {line.strip()}")
     assert not unsaid
+
+
+def test_migrations_say_what_the_former_release_needs_of_them() -> None:
+    said, silent = re.compile(r"^Former release: \S.*\.$", re.MULTILINE), []
+    for path in sorted((ROOT / "migrations" / "versions").glob("[0-9]*.py")):
+        told = ast.get_docstring(ast.parse(path.read_text())) or ""
+        if path.name[:4] > schema.SERVES_SINCE and not said.search(told):
+            silent.append(path.name)
+    assert not silent
