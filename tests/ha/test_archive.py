@@ -27,7 +27,7 @@ from tests.support.server import clean_environment
 from tests.support.waiting import until
 from tests.support.worker import running_worker
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(480)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 COMMAND_SECONDS = 200
 
 

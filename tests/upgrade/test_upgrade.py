@@ -132,13 +132,14 @@ class Caddy(Nginx):
         self.write(out)
         env = {"PATH": PATH, "HOME": str(self.folder)}
         subprocess.run(self.command("reload"), check=True, env=env, capture_output=True)
-        wait_until(lambda: out is None or not is_connected_to(out), "Caddy's connections to the server are closed")
+        before = connections_to(self.port)  # a client of the load has one for each request
+        wait_until(lambda: not before & connections_to(self.port), "what came before the reload is answered")
 
 
-def is_connected_to(port: int) -> bool:
-    """Return whether a process of this machine is connected to a port."""
+def connections_to(port: int) -> set[str]:
+    """Return the addresses of this machine that are connected to a port of it."""
     lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    return any(line[2].endswith(f":{port:04X}") and line[3] == "01" for line in lines)
+    return {line[1] for line in lines if line[2].endswith(f":{port:04X}") and line[3] == "01"}
 
 
 PROXIES = {"nginx": Nginx, "caddy": Caddy}
