@@ -27,7 +27,6 @@ from carteira.app import access_key, credit_config
 from carteira.credit import Movement, Stores, base_a, score
 from carteira.credit.base_a import Reader
 from carteira.credit.base_b import partition_of
-from carteira.credit.preconditions import Precondition
 from carteira.credit.schemas import BaseAIn, BaseBIn
 from carteira.embedded import SERVICE, EmbeddedServers, Endpoints
 from carteira.kit.db.engine import Database
@@ -36,6 +35,7 @@ from carteira.kit.security.audit_trail import AuditTrail
 from carteira.kit.values.clock import clock
 from carteira.kit.values.ids import uuid7
 from carteira.kit.web.access import Principal
+from carteira.kit.web.preconditions import Precondition
 from carteira.settings import Settings
 
 CPF = "52998224725"

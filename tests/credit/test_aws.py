@@ -19,15 +19,13 @@ from carteira.credit.errors import (
     BaseBDown,
     CreditRecordNotFound,
     KeyServiceDown,
-    PreconditionRequired,
-    RecordChanged,
     RecordUnreadable,
 )
 from carteira.credit.models import CreditRecord
-from carteira.credit.preconditions import Precondition
 from carteira.credit.schemas import BaseAIn, BaseBIn
 from carteira.embedded import Endpoints
 from carteira.kit.db.engine import Database
+from carteira.kit.web.preconditions import Precondition, PreconditionRequired, RecordChanged
 from tests.support.credit import BASE_A, BASE_B
 from tests.support.people import new_cpf
 

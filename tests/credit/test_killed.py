@@ -17,10 +17,10 @@ from sqlalchemy import text
 
 from carteira.credit import AwsAccess, CreditConfig, Stores, base_a
 from carteira.credit.base_a import ROTATION_BATCH, Reader
-from carteira.credit.preconditions import Precondition
 from carteira.credit.schemas import BaseAIn, BaseBIn
 from carteira.embedded import Endpoints
 from carteira.kit.db.engine import Database
+from carteira.kit.web.preconditions import Precondition
 from tests.support.credit import BASE_A, BASE_B
 from tests.support.people import new_cpf
 from tests.support.server import clean_environment

@@ -13,10 +13,10 @@ from carteira.credit.base_a import Reader
 from carteira.credit.errors import RecordUnreadable
 from carteira.credit.keys import KeyFileInvalid, load_or_create_key_file
 from carteira.credit.models import CreditRecord
-from carteira.credit.preconditions import Precondition
 from carteira.credit.schemas import BaseAIn
 from carteira.credit.sealing import COLUMNS
 from carteira.kit.db.engine import Database
+from carteira.kit.web.preconditions import Precondition
 from tests.support.credit import BASE_A
 from tests.support.people import new_cpf
 

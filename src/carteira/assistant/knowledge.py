@@ -17,6 +17,7 @@ from carteira.kit.db.session import Tx
 from carteira.kit.security import audit
 from carteira.kit.values.clock import clock
 from carteira.kit.web.pagination import CursorOf
+from carteira.kit.web.preconditions import UNCONDITIONAL, Precondition
 
 PACKAGE_VERSION = 8
 """Raise it with every change of `knowledge/*.toml`: servers then import the topics that no operator has changed."""
@@ -216,15 +217,19 @@ async def known_versions(tx: Tx, slug: str) -> Sequence[ChatbotTopicVersion]:
     return rows.all()
 
 
-async def put(tx: Tx, slug: str, content: Content, *, author_id: UUID) -> Topic:
+async def put(tx: Tx, slug: str, content: Content, *, author_id: UUID, seen: Precondition = UNCONDITIONAL) -> Topic:
     """Store a topic's new version, or a new question; former versions are kept.
 
     An upgrade never replaces an operator's version. Concurrent changes are serialised, and both versions are kept.
+
+    Raises:
+        RecordChanged: the topic has another version than the one that was seen.
     """
     await current_version(tx)
     knowledge = await tx.scalar(select(ChatbotKnowledge).with_for_update())
     assert knowledge is not None, "the migration wrote it"
     old = await tx.get(ChatbotTopic, slug, populate_existing=True)
+    seen.hold(str(old.version) if old else None)
     written = Topic(
         slug,
         old.kind if old else "faq",

@@ -22,8 +22,9 @@ from carteira.assistant.schemas import (
 from carteira.kit.security import audit
 from carteira.kit.web.access import Principal, Who, acts, claims, looks, reads
 from carteira.kit.web.idempotency import idempotent
-from carteira.kit.web.json_route import JsonRoute
+from carteira.kit.web.json_route import JsonRoute, tell_version, versioned
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
+from carteira.kit.web.preconditions import PreconditionDep
 from carteira.kit.web.problems import InvalidInput
 from carteira.kit.web.state import DATABASE
 from carteira.kit.web.transaction import ReadTxDep, TxDep
@@ -72,15 +73,20 @@ async def list_topics(
     return asked.page(rows, lambda topic: topic.slug).map(TopicOut.model_validate)
 
 
-@router.get("/topics/{slug}", summary="Um assunto", dependencies=[claims("assistant:read"), _nobodys])
-async def get_topic(slug: Slug, tx: TxDep) -> TopicOut:
+@router.get("/topics/{slug}", summary="Um assunto", dependencies=[versioned(), claims("assistant:read"), _nobodys])
+async def get_topic(request: Request, slug: Slug, tx: TxDep) -> TopicOut:
     """Mostra um assunto com as frases que o reconhecem."""
-    return TopicOut.model_validate(await knowledge.topic(tx, slug))
+    found = await knowledge.topic(tx, slug)
+    tell_version(request, str(found.version))
+    return TopicOut.model_validate(found)
 
 
 @router.put("/topics/{slug}", summary="Escrever um assunto", dependencies=[acts("assistant_topic_written")])
-async def put_topic(slug: NewSlug, body: TopicIn, tx: TxDep, who: Writer) -> TopicOut:
-    """Muda um assunto ou cria uma pergunta nova; a versão anterior fica guardada. Vale em segundos."""
+async def put_topic(slug: NewSlug, body: TopicIn, tx: TxDep, who: Writer, seen: PreconditionDep) -> TopicOut:
+    """Muda um assunto ou cria uma pergunta nova; a versão anterior fica guardada. Vale em segundos.
+
+    Com `If-Match`, muda só a versão que foi lida.
+    """
     if body.action is not None and body.action not in intents.ALL:
         known = ", ".join(sorted(intents.ALL))
         raise InvalidInput(errors=[{"field": "action", "message": f"Ação desconhecida; conhecidas: {known}."}])
@@ -88,7 +94,7 @@ async def put_topic(slug: NewSlug, body: TopicIn, tx: TxDep, who: Writer) -> Top
         known = ", ".join(PAGES)
         raise InvalidInput(errors=[{"field": "page", "message": f"Página desconhecida; conhecidas: {known}."}])
     content = Content(body.title, body.answer, body.action, tuple(body.phrases), body.active, body.page)
-    return TopicOut.model_validate(await knowledge.put(tx, slug, content, author_id=who.id))
+    return TopicOut.model_validate(await knowledge.put(tx, slug, content, author_id=who.id, seen=seen))
 
 
 @router.get(

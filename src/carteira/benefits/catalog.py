@@ -12,6 +12,7 @@ from carteira.benefits.pat import FIXED_REGIMES
 from carteira.benefits.schemas import CategoryOut, MerchantOut
 from carteira.kit.db.session import Tx
 from carteira.kit.security import audit
+from carteira.kit.web.preconditions import UNCONDITIONAL, Precondition
 
 
 async def load(tx: Tx) -> Catalog:
@@ -56,21 +57,37 @@ async def get_category(tx: Tx, name: str) -> CategoryOut:
     Raises:
         CategoryNotFound: there is none.
     """
-    for category in await list_categories(tx):
-        if category.category == name:
-            return category
-    raise CategoryNotFound
+    found = await _found(tx, name)
+    if found is None:
+        raise CategoryNotFound
+    return found
 
 
-async def put_category(tx: Tx, name: str, mccs: Sequence[str], regime: str) -> CategoryOut:
+async def _found(tx: Tx, name: str) -> CategoryOut | None:
+    return next((one for one in await list_categories(tx) if one.category == name), None)
+
+
+async def _lock(tx: Tx) -> None:
+    """Serialise changes of the catalog, which all move its version, until this transaction ends."""
+    await tx.execute(select(BenefitCatalogVersion.version).with_for_update())
+
+
+async def put_category(
+    tx: Tx, name: str, mccs: Sequence[str], regime: str, seen: Precondition = UNCONDITIONAL
+) -> CategoryOut:
     """Create or change a category: the given MCCs replace its own.
 
     Raises:
         CategoryRegimeFixed: the regime of FOOD, MEAL and CASH is fixed.
         MccTaken: an MCC belongs to another category.
+        RecordChanged: the category is no longer what was seen.
     """
     if FIXED_REGIMES.get(name, regime) != regime:
         raise CategoryRegimeFixed
+    await _lock(tx)
+    if seen.is_named:
+        now = await _found(tx, name)
+        seen.hold(None if now is None else now.version)
     statement = insert(BenefitCategory).values(name=name, regime=regime)
     await tx.execute(statement.on_conflict_do_update(index_elements=["name"], set_={"regime": regime}))
     taken = await tx.scalar(
@@ -104,20 +121,35 @@ async def get_merchant(tx: Tx, name: str) -> MerchantOut:
     return MerchantOut(name=row.name, mcc=row.mcc)
 
 
-async def put_merchant(tx: Tx, name: str, mcc: str) -> MerchantOut:
-    """Create or change a merchant."""
+async def _hold_merchant(tx: Tx, name: str, seen: Precondition) -> None:
+    """Lock the catalog, and compare what was seen of a merchant with the merchant as it is."""
+    await _lock(tx)
+    if seen.is_named:
+        mcc = await tx.scalar(select(BenefitMerchant.mcc).where(BenefitMerchant.match == normalise_merchant(name)))
+        seen.hold(mcc)
+
+
+async def put_merchant(tx: Tx, name: str, mcc: str, seen: Precondition = UNCONDITIONAL) -> MerchantOut:
+    """Create or change a merchant.
+
+    Raises:
+        RecordChanged: the merchant is no longer what was seen.
+    """
+    await _hold_merchant(tx, name, seen)
     statement = insert(BenefitMerchant).values(match=normalise_merchant(name), name=name, mcc=mcc)
     await tx.execute(statement.on_conflict_do_update(index_elements=["match"], set_={"name": name, "mcc": mcc}))
     await audit.record(tx, "benefit_merchant_set", merchant=normalise_merchant(name), mcc=mcc)
     return MerchantOut(name=name, mcc=mcc)
 
 
-async def delete_merchant(tx: Tx, name: str) -> None:
+async def delete_merchant(tx: Tx, name: str, seen: Precondition = UNCONDITIONAL) -> None:
     """Delete a merchant.
 
     Raises:
         MerchantNotFound: there is none.
+        RecordChanged: the merchant is no longer what was seen.
     """
+    await _hold_merchant(tx, name, seen)
     gone = await tx.scalar(
         delete(BenefitMerchant)
         .where(BenefitMerchant.match == normalise_merchant(name))

@@ -17,10 +17,10 @@ from carteira.benefits.accounts import persons
 from carteira.benefits.authorizer.answers import Code, Reason
 from carteira.benefits.authorizer.explain import explain
 from carteira.benefits.authorizer.rules import CASH, Decision, normalise_merchant
-from carteira.benefits.catalog import delete_merchant, list_categories, list_merchants, put_merchant
+from carteira.benefits.catalog import delete_merchant, get_merchant, list_categories, list_merchants, put_merchant
 from carteira.benefits.employers import EmployerView
 from carteira.benefits.employers import listed as employers_of
-from carteira.benefits.errors import BenefitAccountNotFound, CatalogIsEverybodys, TransactionNotFound
+from carteira.benefits.errors import BenefitAccountNotFound, CatalogIsEverybodys, MerchantNotFound, TransactionNotFound
 from carteira.benefits.funding import balances as fund_balances
 from carteira.benefits.invitations import invite, invite_many
 from carteira.benefits.lifecycle import block, close, unblock
@@ -54,6 +54,7 @@ __all__ = [
     "EmployerView",
     "ListedAccountOut",
     "LiveDecision",
+    "MerchantNotFound",
     "MerchantOut",
     "ReturnView",
     "RuleEffect",
@@ -69,6 +70,7 @@ __all__ = [
     "effect_of_rule",
     "employers_of",
     "fund_balances",
+    "get_merchant",
     "invite",
     "invite_many",
     "list_categories",

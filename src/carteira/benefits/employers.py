@@ -29,6 +29,7 @@ from carteira.kit.values.actor import Actor
 from carteira.kit.values.clock import clock
 from carteira.kit.values.ids import uuid7
 from carteira.kit.web.access import Bindings, Principal
+from carteira.kit.web.preconditions import UNCONDITIONAL, Precondition, version_of
 
 CLAIMS = frozenset(
     {
@@ -67,6 +68,11 @@ class EmployerView:
     name: str
     prefunded: bool
     created_at: datetime
+
+    @property
+    def version(self) -> str:
+        """The version of what may change of it."""
+        return version_of(self.cnpj, self.name, self.prefunded)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,15 +195,19 @@ async def seed_member(tx: Tx, employer_id: UUID, person_id: UUID, *, bound_by: U
     )
 
 
-async def change(tx: Tx, employer_id: UUID, changes: Mapping[str, Any]) -> EmployerView:
+async def change(
+    tx: Tx, employer_id: UUID, changes: Mapping[str, Any], seen: Precondition = UNCONDITIONAL
+) -> EmployerView:
     """Change an employer's CNPJ, its name, and whether it is pre-funded.
 
     Raises:
         EmployerNotFound, CnpjTaken.
+        RecordChanged: the employer is no longer what was seen.
     """
     row = await locked(tx, Employer, employer_id)
     if row is None:
         raise EmployerNotFound
+    seen.hold(_view(row).version)
     for name, value in changes.items():
         setattr(row, name, value)
     await _flush(tx)

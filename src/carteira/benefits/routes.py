@@ -55,8 +55,9 @@ from carteira.kit.web.access import Principal, Who, acts, claims, looks, public,
 from carteira.kit.web.approvals import MAY_WAIT, DeskDep
 from carteira.kit.web.csv_bodies import csv_content, is_csv, media_type, read_csv_body, unfit
 from carteira.kit.web.idempotency import idempotent
-from carteira.kit.web.json_route import JsonRoute, polled
+from carteira.kit.web.json_route import JsonRoute, polled, tell_version, versioned
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
+from carteira.kit.web.preconditions import PreconditionDep
 from carteira.kit.web.problems import InvalidInput, UnsupportedMediaType
 from carteira.kit.web.transaction import ReadTxDep, TxDep
 
@@ -484,10 +485,16 @@ async def list_categories(tx: ReadTxDep) -> list[CategoryOut]:
     return await catalog.list_categories(tx)
 
 
-@router.get("/categories/{category}", summary="Uma categoria", dependencies=[claims("benefits:write"), _nobodys])
-async def get_category(category: Annotated[CategoryName, Path()], tx: ReadTxDep) -> CategoryOut:
+@router.get(
+    "/categories/{category}",
+    summary="Uma categoria",
+    dependencies=[versioned(), claims("benefits:write"), _nobodys],
+)
+async def get_category(request: Request, category: Annotated[CategoryName, Path()], tx: ReadTxDep) -> CategoryOut:
     """Mostra uma categoria."""
-    return await catalog.get_category(tx, category)
+    found = await catalog.get_category(tx, category)
+    tell_version(request, found.version)
+    return found
 
 
 @router.put(
@@ -495,9 +502,14 @@ async def get_category(category: Annotated[CategoryName, Path()], tx: ReadTxDep)
     summary="Criar ou mudar uma categoria",
     dependencies=[_unbound, acts("benefit_category_set")],
 )
-async def put_category(category: Annotated[CategoryName, Path()], body: CategoryIn, tx: TxDep) -> CategoryOut:
-    """Define os MCCs e o regime (`pat` ou `free`) de uma categoria. Um MCC pertence a uma só categoria."""
-    return await catalog.put_category(tx, category, body.mccs, body.regime)
+async def put_category(
+    category: Annotated[CategoryName, Path()], body: CategoryIn, tx: TxDep, seen: PreconditionDep
+) -> CategoryOut:
+    """Define os MCCs e o regime (`pat` ou `free`) de uma categoria. Um MCC pertence a uma só categoria.
+
+    Com `If-Match`, muda só a categoria que foi lida.
+    """
+    return await catalog.put_category(tx, category, body.mccs, body.regime, seen)
 
 
 @router.get("/merchants", summary="Estabelecimentos", dependencies=[polled(), claims("benefits:write"), _nobodys])
@@ -511,15 +523,21 @@ async def list_merchants(tx: ReadTxDep) -> list[MerchantOut]:
     summary="Criar ou mudar um estabelecimento",
     dependencies=[_unbound, acts("benefit_merchant_set")],
 )
-async def put_merchant(body: MerchantIn, tx: TxDep) -> MerchantOut:
+async def put_merchant(body: MerchantIn, tx: TxDep, seen: PreconditionDep) -> MerchantOut:
     """Define o MCC de um estabelecimento pelo nome; caixa e espaços repetidos não importam."""
-    return await catalog.put_merchant(tx, body.name, body.mcc)
+    return await catalog.put_merchant(tx, body.name, body.mcc, seen)
 
 
-@router.get("/merchants/{name:rest}", summary="Um estabelecimento", dependencies=[claims("benefits:write"), _nobodys])
-async def get_merchant(name: str, tx: ReadTxDep) -> MerchantOut:
+@router.get(
+    "/merchants/{name:rest}",
+    summary="Um estabelecimento",
+    dependencies=[versioned(), claims("benefits:write"), _nobodys],
+)
+async def get_merchant(request: Request, name: str, tx: ReadTxDep) -> MerchantOut:
     """Mostra um estabelecimento."""
-    return await catalog.get_merchant(tx, name)
+    found = await catalog.get_merchant(tx, name)
+    tell_version(request, found.version)
+    return found
 
 
 @router.put(
@@ -527,11 +545,13 @@ async def get_merchant(name: str, tx: ReadTxDep) -> MerchantOut:
     summary="Criar ou mudar um estabelecimento",
     dependencies=[_unbound, acts("benefit_merchant_set")],
 )
-async def put_named_merchant(name: Annotated[MerchantName, Path()], body: NamedMerchantIn, tx: TxDep) -> MerchantOut:
+async def put_named_merchant(
+    name: Annotated[MerchantName, Path()], body: NamedMerchantIn, tx: TxDep, seen: PreconditionDep
+) -> MerchantOut:
     """Define o MCC do estabelecimento do endereço."""
     if body.name is not None and normalise_merchant(body.name) != normalise_merchant(name):
         raise InvalidInput(errors=[{"field": "name", "message": "O nome difere do que está no endereço."}])
-    return await catalog.put_merchant(tx, body.name or name, body.mcc)
+    return await catalog.put_merchant(tx, body.name or name, body.mcc, seen)
 
 
 @router.delete(
@@ -540,7 +560,7 @@ async def put_named_merchant(name: Annotated[MerchantName, Path()], body: NamedM
     summary="Tirar",
     dependencies=[_unbound, acts("benefit_merchant_removed")],
 )
-async def delete_merchant(name: str, tx: TxDep) -> Response:
+async def delete_merchant(name: str, tx: TxDep, seen: PreconditionDep) -> Response:
     """Tira um estabelecimento da lista."""
-    await catalog.delete_merchant(tx, name)
+    await catalog.delete_merchant(tx, name, seen)
     return Response(status_code=204)

@@ -3,14 +3,15 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 
 from carteira.benefits import employers, funding
 from carteira.benefits.schemas import EmployerFundOut, EmployerIn, EmployerOut, EmployerPatch, MemberOut
 from carteira.identity import IdentityDep
 from carteira.kit.web.access import Principal, acts, claims, reads, step_up
-from carteira.kit.web.json_route import JsonRoute, polled
+from carteira.kit.web.json_route import JsonRoute, polled, tell_version, versioned
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
+from carteira.kit.web.preconditions import PreconditionDep
 from carteira.kit.web.transaction import ReadTxDep, TxDep
 
 router = APIRouter(route_class=JsonRoute, prefix="/benefits/employers", tags=["benefits"])
@@ -36,17 +37,21 @@ async def add_employer(body: EmployerIn, tx: TxDep, _who: Writer) -> EmployerOut
     return EmployerOut.model_validate(await employers.add(tx, cnpj=body.cnpj, name=body.name, prefunded=body.prefunded))
 
 
-@router.get("/{employer_id}", summary="Uma empresa", dependencies=[_companies])
-async def get_employer(employer_id: UUID, tx: ReadTxDep, who: Reader) -> EmployerOut:
+@router.get("/{employer_id}", summary="Uma empresa", dependencies=[versioned(), _companies])
+async def get_employer(request: Request, employer_id: UUID, tx: ReadTxDep, who: Reader) -> EmployerOut:
     """Mostra uma empresa."""
-    return EmployerOut.model_validate(await employers.find(tx, who, employer_id))
+    found = await employers.find(tx, who, employer_id)
+    tell_version(request, found.version)
+    return EmployerOut.model_validate(found)
 
 
 @router.patch("/{employer_id}", summary="Alterar uma empresa", dependencies=[acts("employer_changed")])
-async def patch_employer(employer_id: UUID, body: EmployerPatch, tx: TxDep, _who: Writer) -> EmployerOut:
-    """Muda o CNPJ, o nome, ou se a empresa é pré-paga."""
+async def patch_employer(
+    employer_id: UUID, body: EmployerPatch, tx: TxDep, _who: Writer, seen: PreconditionDep
+) -> EmployerOut:
+    """Muda o CNPJ, o nome, ou se a empresa é pré-paga. Com `If-Match`, muda só a empresa que foi lida."""
     changes = body.model_dump(exclude_none=True)
-    return EmployerOut.model_validate(await employers.change(tx, employer_id, changes))
+    return EmployerOut.model_validate(await employers.change(tx, employer_id, changes, seen))
 
 
 @router.get(

@@ -27,6 +27,7 @@ from carteira.kit.values.money import MAX_AMOUNT, Amount
 from carteira.kit.values.phone import PHONE_PATTERN, InvalidPhone, parse_phone
 from carteira.kit.values.texts import SEEN_TEXT, trim, unspaced, without_unseen
 from carteira.kit.web.bodies import Body, exactly_one
+from carteira.kit.web.preconditions import version_of
 
 
 def _contact(text: str) -> str:
@@ -391,6 +392,11 @@ class CategoryOut(BaseModel):
     mccs: list[str]
     regime: Literal["pat", "free"]
 
+    @property
+    def version(self) -> str:
+        """The version of its MCCs and its regime."""
+        return version_of(self.regime, sorted(self.mccs))
+
 
 class MerchantIn(Body):
     """A merchant whose name overrides the MCC."""
@@ -411,6 +417,11 @@ class MerchantOut(BaseModel):
 
     name: str
     mcc: str
+
+    @property
+    def version(self) -> str:
+        """The version of its rule: the MCC itself."""
+        return self.mcc
 
 
 class TransactionOut(BaseModel):

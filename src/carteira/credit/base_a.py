@@ -10,10 +10,9 @@ from sqlalchemy.dialects.postgresql import insert
 
 from carteira.credit import accesses, sealing
 from carteira.credit.accesses import AccessRecord
-from carteira.credit.errors import CreditRecordNotFound, RecordChanged, RecordUnreadable
+from carteira.credit.errors import CreditRecordNotFound, RecordUnreadable
 from carteira.credit.keys import Keyring
 from carteira.credit.models import CreditRecord
-from carteira.credit.preconditions import Precondition
 from carteira.credit.schemas import BaseAIn, BaseAOut
 from carteira.credit.sealing import COLUMNS, Sealed
 from carteira.kit.db.engine import Database
@@ -22,6 +21,7 @@ from carteira.kit.ops.progress import Progress, no_progress
 from carteira.kit.security import audit
 from carteira.kit.values.clock import clock
 from carteira.kit.values.ids import uuid7
+from carteira.kit.web.preconditions import Precondition, RecordChanged
 
 LOOKUP = "base-a lookup"
 CHAIN = "access log"
@@ -111,7 +111,7 @@ async def put(
     person, now, version = person_hash(keyring, cpf), clock.now(), uuid7()
     async with database.transaction() as tx:
         found = (await tx.execute(select(CreditRecord.id, CreditRecord.version).filter_by(person=person))).one_or_none()
-    precondition.check(str(found.version) if found else None)
+    precondition.require(str(found.version) if found else None)
     row_id = found.id if found else uuid7()
     plain = {"cpf": cpf, **content.model_dump(mode="json")}
     sealed = await sealing.seal(keyring, row_id, plain)  # may call KMS: outside of any transaction
@@ -140,7 +140,7 @@ async def remove(tx: Tx, keyring: Keyring, cpf: str, precondition: Precondition)
     row = await tx.scalar(query)
     if row is None:
         raise CreditRecordNotFound
-    precondition.check(str(row.version))
+    precondition.require(str(row.version))
     await tx.delete(row)
     await audit.record(tx, "credit_base_a_removed", subject=person_id(keyring, cpf))
 

@@ -16,12 +16,12 @@ import structlog
 from botocore.exceptions import BotoCoreError, ClientError
 
 from carteira.credit.aws import Aws
-from carteira.credit.errors import BaseBDown, CreditRecordNotFound, PreconditionRequired, RecordChanged
+from carteira.credit.errors import BaseBDown, CreditRecordNotFound
 from carteira.credit.keys import Keyring
-from carteira.credit.preconditions import Precondition
 from carteira.credit.schemas import BaseBIn, BaseBOut, age_on
 from carteira.kit.values.clock import business_day, clock
 from carteira.kit.values.ids import uuid7
+from carteira.kit.web.preconditions import Precondition, PreconditionRequired, RecordChanged
 
 PARTITION = "base-b partition"
 PROFILE = "PROFILE"
@@ -267,7 +267,7 @@ class BaseB:
             BaseBDown: DynamoDB does not answer.
         """
         stored = await self.read(cpf)
-        precondition.check(stored.version)
+        precondition.require(stored.version)
         try:
             await self.call(
                 "delete_item",

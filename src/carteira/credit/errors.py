@@ -5,11 +5,7 @@ Indentation shows inheritance; numbers are HTTP statuses:
     NotFound                                404
       CreditRecordNotFound
       ModelNotFound
-    Problem                                 500
-      RecordChanged                         412
-      PreconditionRequired                  428
     InvalidInput                            422
-      InvalidPrecondition
       InsufficientData
       PersonIsMinor
     DependencyDown                          503
@@ -24,7 +20,7 @@ Indentation shows inheritance; numbers are HTTP statuses:
 
 from typing import ClassVar
 
-from carteira.kit.web.problems import Conflict, DependencyDown, InvalidInput, NotFound, Problem
+from carteira.kit.web.problems import Conflict, DependencyDown, InvalidInput, NotFound
 
 
 class CreditRecordNotFound(NotFound):
@@ -32,31 +28,6 @@ class CreditRecordNotFound(NotFound):
 
     code = "credit_record_not_found"
     detail = "Esta base não tem dados deste CPF."
-
-
-class RecordChanged(Problem):
-    """`If-Match` names another version than the present one (RFC 9110, section 13.1.1)."""
-
-    status = 412
-    code = "record_changed"
-    title = "Registro mudou"
-    detail = "O registro mudou desde a sua leitura. Leia de novo e repita com o novo ETag em If-Match."
-
-
-class PreconditionRequired(Problem):
-    """A change of an existing record must name the version that the caller saw (RFC 6585, section 3)."""
-
-    status = 428
-    code = "precondition_required"
-    title = "Falta If-Match"
-    detail = "O registro já existe: envie If-Match com o ETag da sua última leitura."
-
-
-class InvalidPrecondition(InvalidInput):
-    """`If-Match` or `If-None-Match` is invalid for this resource."""
-
-    code = "invalid_precondition"
-    detail = "Envie If-Match com um ETag entre aspas ou *, ou If-None-Match: *."
 
 
 class InsufficientData(InvalidInput):

@@ -9,7 +9,6 @@ from carteira.credit import accesses, base_a, outcomes, score
 from carteira.credit.base_a import Reader
 from carteira.credit.base_c import BaseCEvent, BureauQuery, Movement
 from carteira.credit.outcomes import OutcomeIn, OutcomesOut
-from carteira.credit.preconditions import PreconditionDep, etag
 from carteira.credit.schemas import (
     AccessOut,
     BaseAIn,
@@ -37,6 +36,7 @@ from carteira.kit.web.csv_bodies import csv_content, is_csv
 from carteira.kit.web.json_route import JsonRoute
 from carteira.kit.web.pagination import Page, PageRequest, page_of
 from carteira.kit.web.period import PeriodDep
+from carteira.kit.web.preconditions import PreconditionDep, etag
 from carteira.kit.web.problems import UnsupportedMediaType
 from carteira.kit.web.state import AUDIT_TRAIL, DATABASE
 from carteira.kit.web.transaction import ReadTxDep, TxDep

@@ -16,6 +16,7 @@ from carteira.kit.db.session import Tx
 from carteira.kit.security import audit
 from carteira.kit.security.approvals import Act
 from carteira.kit.values.ids import uuid7
+from carteira.kit.web.preconditions import UNCONDITIONAL, Precondition
 from carteira.resellers.cashback import TierStep
 from carteira.resellers.errors import (
     AutoApprovalNotFound,
@@ -90,13 +91,36 @@ def _tiers_out(valid_from: date, steps: Sequence[TierStep]) -> TiersOut:
     return TiersOut(valid_from=valid_from, tiers=shapes)
 
 
-async def put_tiers(tx: Tx, valid_from: date, tiers: Sequence[TierShape], act: Act) -> TiersOut:
+async def get_tiers(tx: Tx, valid_from: date) -> TiersOut:
+    """Return the tier table that begins in a month.
+
+    Raises:
+        TiersNotFound: none begins in it.
+    """
+    steps = (await tier_tables(tx)).tables.get(valid_from)
+    if steps is None:
+        raise TiersNotFound
+    return _tiers_out(valid_from, steps)
+
+
+async def _hold_tiers(tx: Tx, valid_from: date, seen: Precondition) -> None:
+    """Compare what was seen of a table with the table as it is; the rules are locked."""
+    if seen.is_named:
+        steps = (await tier_tables(tx)).tables.get(valid_from)
+        seen.hold(None if steps is None else _tiers_out(valid_from, steps).version)
+
+
+async def put_tiers(
+    tx: Tx, valid_from: date, tiers: Sequence[TierShape], act: Act, seen: Precondition = UNCONDITIONAL
+) -> TiersOut:
     """Set the tier table that applies from a month on.
 
     Raises:
         MonthClosed: a month that it would apply to is closed.
+        RecordChanged: the table is no longer what was seen.
     """
     await _change_rules(tx, valid_from)
+    await _hold_tiers(tx, valid_from, seen)
     await tx.execute(delete(Tier).where(Tier.valid_from == valid_from))
     await tx.execute(
         insert(Tier),
@@ -110,13 +134,14 @@ async def put_tiers(tx: Tx, valid_from: date, tiers: Sequence[TierShape], act: A
     return TiersOut(valid_from=valid_from, tiers=list(tiers))
 
 
-async def delete_tiers(tx: Tx, valid_from: date, act: Act) -> None:
+async def delete_tiers(tx: Tx, valid_from: date, act: Act, seen: Precondition = UNCONDITIONAL) -> None:
     """Delete a tier table; the one before it continues to apply.
 
     Raises:
         TiersNotFound: none begins in this month.
         FirstRulesStay: it is the first.
         MonthClosed: a month that it applies to is closed.
+        RecordChanged: the table is no longer what was seen.
     """
     tables = await tier_tables(tx)
     if valid_from not in tables.tables:
@@ -124,6 +149,7 @@ async def delete_tiers(tx: Tx, valid_from: date, act: Act) -> None:
     if valid_from == tables.beginning:
         raise FirstRulesStay
     await _change_rules(tx, valid_from)
+    await _hold_tiers(tx, valid_from, seen)
     await tx.execute(delete(Tier).where(Tier.valid_from == valid_from))
     month = valid_from.isoformat()
     await audit.record(tx, "cashback_tiers_removed", actor=act.actor, approved_by=act.approved_by, valid_from=month)

@@ -15,6 +15,7 @@ from carteira.kit.web.access import Principal
 from carteira.kit.web.approvals import Desk
 from carteira.kit.web.idempotency import Answered
 from carteira.kit.web.pagination import Page, PageRequest
+from carteira.kit.web.preconditions import UNCONDITIONAL, Precondition
 from carteira.resellers import adjustments, operations, queries
 from carteira.resellers.adjustments import waiting as adjustments_waiting
 from carteira.resellers.configuration import (
@@ -25,7 +26,7 @@ from carteira.resellers.configuration import (
     list_tiers,
     put_closing_day,
 )
-from carteira.resellers.errors import PurchaseDecided, ResellerNotFound, TiersNotFound
+from carteira.resellers.errors import PurchaseDecided, PurchaseNotFound, ResellerNotFound, TiersNotFound
 from carteira.resellers.models import Purchase, Reseller
 from carteira.resellers.months import close as close_month
 from carteira.resellers.queries import MONTHS, PURCHASES, PurchaseKey, months, purchase
@@ -59,6 +60,7 @@ __all__ = [
     "MonthOut",
     "PurchaseDecided",
     "PurchaseKey",
+    "PurchaseNotFound",
     "PurchaseWithCashbackOut",
     "Reason",
     "ResellerSeen",
@@ -114,13 +116,14 @@ async def purchases(
     return await queries.purchases(tx, who, cpf=None, month=month, status=status, asked=asked)
 
 
-async def approve(tx: Tx, desk: Desk, who: Principal, purchase_id: UUID) -> bool:
+async def approve(tx: Tx, desk: Desk, who: Principal, purchase_id: UUID, seen: Precondition = UNCONDITIONAL) -> bool:
     """Approve a purchase; above the limit it waits for a second person. Returns whether it was done now.
 
     Raises:
         PurchaseNotFound, PurchaseDecided, OwnOperation, DailyCeilingReached.
+        RecordChanged: it is no longer what was seen.
     """
-    order = operations.ApprovalOrder(purchase_id=purchase_id)
+    order = operations.ApprovalOrder(purchase_id=purchase_id, seen=seen)
     return not isinstance(await desk.carry_out(tx, operations.APPROVE, order, who), Answered)
 
 
@@ -188,23 +191,34 @@ async def reseller(tx: Tx, who: Principal, reseller_id: UUID, *, months: int) ->
     return found, await queries.months_of(tx, reseller_id, limit=months)
 
 
-async def put_tiers(tx: Tx, desk: Desk, who: Principal, valid_from: date, tiers: Sequence[TierShape]) -> bool:
+async def put_tiers(  # noqa: PLR0913, PLR0917 - what is set, by whom, and what they saw
+    tx: Tx,
+    desk: Desk,
+    who: Principal,
+    valid_from: date,
+    tiers: Sequence[TierShape],
+    seen: Precondition = UNCONDITIONAL,
+) -> bool:
     """Set the tiers from a month on; above the limit it waits for a second person. Returns whether it was done now.
 
     Raises:
         MonthClosed, OwnOperation.
+        RecordChanged: the table is no longer what was seen.
     """
-    order = operations.TiersOrder(valid_from=valid_from, tiers=list(tiers))
+    order = operations.TiersOrder(valid_from=valid_from, tiers=list(tiers), seen=seen)
     return not isinstance(await desk.carry_out(tx, operations.PUT_TIERS, order, who), Answered)
 
 
-async def delete_tiers(tx: Tx, desk: Desk, who: Principal, valid_from: date) -> bool:
+async def delete_tiers(
+    tx: Tx, desk: Desk, who: Principal, valid_from: date, seen: Precondition = UNCONDITIONAL
+) -> bool:
     """Delete a tier table; above the limit it waits for a second person. Returns whether it was done now.
 
     Raises:
         TiersNotFound, FirstRulesStay, MonthClosed, OwnOperation.
+        RecordChanged: the table is no longer what was seen.
     """
-    order = operations.TiersRemovalOrder(valid_from=valid_from)
+    order = operations.TiersRemovalOrder(valid_from=valid_from, seen=seen)
     return not isinstance(await desk.carry_out(tx, operations.DELETE_TIERS, order, who), Answered)
 
 

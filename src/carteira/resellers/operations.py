@@ -10,6 +10,7 @@ from carteira.kit.db.session import Tx
 from carteira.kit.security.approvals import Act, Gains, OwnOperation
 from carteira.kit.values.cpf import mask_cpf
 from carteira.kit.web.approvals import Operation
+from carteira.kit.web.preconditions import UNCONDITIONAL, Precondition
 from carteira.resellers import adjustments, configuration, resellers, service
 from carteira.resellers.schemas import (
     AdjustmentAmount,
@@ -28,18 +29,21 @@ class ApprovalOrder(BaseModel):
     """The approval of a purchase."""
 
     purchase_id: UUID
+    seen: Precondition = UNCONDITIONAL
 
 
 class TiersOrder(TiersIn):
     """A tier table to set from a month on."""
 
     valid_from: BusinessMonth
+    seen: Precondition = UNCONDITIONAL
 
 
 class TiersRemovalOrder(BaseModel):
     """A tier table to delete."""
 
     valid_from: BusinessMonth
+    seen: Precondition = UNCONDITIONAL
 
 
 class AdjustmentOrder(BaseModel):
@@ -66,17 +70,17 @@ async def _undo_adjustment(tx: Tx, order: AdjustmentUndoOrder, act: Act) -> Adju
 
 
 async def _approve(tx: Tx, order: ApprovalOrder, act: Act) -> PurchaseOut:
-    return await service.approve(tx, order.purchase_id, act)
+    return await service.approve(tx, order.purchase_id, act, order.seen)
 
 
 async def _put_tiers(tx: Tx, order: TiersOrder, act: Act) -> TiersOut:
-    put = await configuration.put_tiers(tx, order.valid_from, order.tiers, act)
+    put = await configuration.put_tiers(tx, order.valid_from, order.tiers, act, order.seen)
     await _weigh(tx, order.valid_from, [tier.percentage for tier in order.tiers], act)
     return put
 
 
 async def _delete_tiers(tx: Tx, order: TiersRemovalOrder, act: Act) -> None:
-    await configuration.delete_tiers(tx, order.valid_from, act)
+    await configuration.delete_tiers(tx, order.valid_from, act, order.seen)
     holding = (await configuration.tier_tables(tx)).of(order.valid_from)
     await _weigh(tx, order.valid_from, [step.percentage for step in holding], act)
 
@@ -115,15 +119,22 @@ def _masked(order: AutoApprovalIn) -> object:
     return {"cpf": mask_cpf(order.cpf), "valid_from": write_month(order.valid_from), "valid_until": until}
 
 
+def _unseen(order: ApprovalOrder | TiersOrder | TiersRemovalOrder) -> object:
+    """Return an order for its checker, without the version that its maker saw."""
+    return order.model_dump(mode="json", exclude={"seen"})
+
+
 APPROVALS = "purchase_approvals"
 """The limit of single and automatic approvals."""
 _APPROVES = "purchases:approve"
-APPROVE = Operation("resellers.purchase_approval", ApprovalOrder, _approve, _APPROVES, limit=APPROVALS)
+APPROVE = Operation("resellers.purchase_approval", ApprovalOrder, _approve, _APPROVES, limit=APPROVALS, show=_unseen)
 AUTO_APPROVE = Operation(
     "resellers.auto_approval", AutoApprovalIn, _auto_approve, _APPROVES, limit=APPROVALS, show=_masked
 )
-PUT_TIERS = Operation("resellers.tiers", TiersOrder, _put_tiers, _APPROVES, limit="tiers")
-DELETE_TIERS = Operation("resellers.tiers_removal", TiersRemovalOrder, _delete_tiers, _APPROVES, limit="tiers")
+PUT_TIERS = Operation("resellers.tiers", TiersOrder, _put_tiers, _APPROVES, limit="tiers", show=_unseen)
+DELETE_TIERS = Operation(
+    "resellers.tiers_removal", TiersRemovalOrder, _delete_tiers, _APPROVES, limit="tiers", show=_unseen
+)
 CORRECTIONS = "corrections"
 """The limit of corrections of moved money: the ledger's reversals, and adjustments."""
 ADJUST = Operation("resellers.adjustment", AdjustmentOrder, _adjust, _APPROVES, limit=CORRECTIONS)

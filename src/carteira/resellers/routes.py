@@ -15,8 +15,9 @@ from carteira.kit.web.approvals import MAY_WAIT, DeskDep
 from carteira.kit.web.client_address import client_address
 from carteira.kit.web.csv_bodies import csv_content, is_csv, read_csv_body
 from carteira.kit.web.idempotency import idempotent
-from carteira.kit.web.json_route import JsonRoute, polled
+from carteira.kit.web.json_route import JsonRoute, polled, tell_version, versioned
 from carteira.kit.web.pagination import Page, PageRequest, page_of
+from carteira.kit.web.preconditions import PreconditionDep
 from carteira.kit.web.problems import UnsupportedMediaType
 from carteira.kit.web.state import DATABASE
 from carteira.kit.web.transaction import ReadTxDep, TxDep
@@ -145,16 +146,20 @@ async def list_purchases(
     return await queries.purchases(tx, who, cpf=cpf, month=month, status=status, asked=asked)
 
 
-@purchases.get("/{purchase_id}", summary="Uma compra", dependencies=[looks("purchase_read")])
-async def get_purchase(purchase_id: UUID, tx: ReadTxDep, who: Who) -> PurchaseWithCashbackOut:
+@purchases.get("/{purchase_id}", summary="Uma compra", dependencies=[versioned(), looks("purchase_read")])
+async def get_purchase(request: Request, purchase_id: UUID, tx: ReadTxDep, who: Who) -> PurchaseWithCashbackOut:
     """Mostra uma compra com o seu cashback."""
-    return await queries.purchase(tx, who, purchase_id)
+    found = await queries.purchase(tx, who, purchase_id)
+    tell_version(request, found.version)
+    return found
 
 
 @purchases.put("/{purchase_id}", summary="Alterar uma compra", dependencies=[acts("purchase_changed")])
-async def change_purchase(purchase_id: UUID, body: PurchaseChangeIn, tx: TxDep, who: Who) -> PurchaseOut:
-    """Altera uma compra que ainda está "Em validação"."""
-    return await service.change(tx, who, purchase_id, body)
+async def change_purchase(
+    purchase_id: UUID, body: PurchaseChangeIn, tx: TxDep, who: Who, seen: PreconditionDep
+) -> PurchaseOut:
+    """Altera uma compra que ainda está "Em validação". Com `If-Match`, só a que foi lida."""
+    return await service.change(tx, who, purchase_id, body, seen)
 
 
 @purchases.delete(
@@ -174,21 +179,25 @@ async def delete_purchase(purchase_id: UUID, tx: TxDep, who: Who) -> Response:
     dependencies=[acts("purchase_approved")],
 )
 @idempotent()
-async def approve_purchase(purchase_id: UUID, tx: TxDep, who: Approver, desk: DeskDep) -> object:
+async def approve_purchase(purchase_id: UUID, tx: TxDep, who: Approver, desk: DeskDep, seen: PreconditionDep) -> object:
     """Aprova uma compra que está "Em validação". Acima do limite, espera uma segunda pessoa.
+
+    Com `If-Match`, só a que foi lida: o que mudou depois é 412, agora ou na segunda aprovação.
 
     Quem a registrou ou alterou não a aprova, nem quem é o seu revendedor, por usuário ou por CPF.
     """
-    order = operations.ApprovalOrder(purchase_id=purchase_id)
+    order = operations.ApprovalOrder(purchase_id=purchase_id, seen=seen)
     approved = await desk.carry_out(tx, operations.APPROVE, order, who)
     return await service.show(tx, purchase_id, who) if isinstance(approved, PurchaseOut) else approved
 
 
 @purchases.post("/{purchase_id}/reject", summary="Reprovar uma compra", dependencies=[acts("purchase_rejected")])
 @idempotent()
-async def reject_purchase(purchase_id: UUID, tx: TxDep, who: Approver, body: RejectionIn | None = None) -> PurchaseOut:
+async def reject_purchase(
+    purchase_id: UUID, tx: TxDep, who: Approver, seen: PreconditionDep, body: RejectionIn | None = None
+) -> PurchaseOut:
     """Reprova uma compra que está "Em validação", com o motivo; o cashback usado nela volta ao saldo."""
-    return await service.reject(tx, who, purchase_id, body.reason if body else None)
+    return await service.reject(tx, who, purchase_id, body.reason if body else None, seen)
 
 
 @cashback.get("/accumulated", summary="Cashback acumulado", dependencies=[looks("cashback_accumulated_read")])

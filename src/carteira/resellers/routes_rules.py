@@ -3,12 +3,13 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 from carteira.kit.web.access import Principal, Who, acts, claims, looks, reads
 from carteira.kit.web.approvals import MAY_WAIT, DeskDep
 from carteira.kit.web.idempotency import idempotent
-from carteira.kit.web.json_route import JsonRoute
+from carteira.kit.web.json_route import JsonRoute, tell_version, versioned
+from carteira.kit.web.preconditions import PreconditionDep
 from carteira.kit.web.transaction import ReadTxDep, TxDep
 from carteira.resellers import configuration, operations
 from carteira.resellers.schemas import (
@@ -32,6 +33,14 @@ async def list_tiers(tx: ReadTxDep, _who: Who) -> list[TiersOut]:
     return await configuration.list_tiers(tx)
 
 
+@router.get("/tiers/{valid_from}", summary="Uma tabela de faixas", dependencies=[versioned()])
+async def get_tiers(request: Request, valid_from: BusinessMonth, tx: ReadTxDep, _who: Who) -> TiersOut:
+    """Mostra a tabela que começa em um mês."""
+    found = await configuration.get_tiers(tx, valid_from)
+    tell_version(request, found.version)
+    return found
+
+
 @router.put(
     "/tiers/{valid_from}",
     summary="Definir as faixas a partir de um mês",
@@ -40,12 +49,14 @@ async def list_tiers(tx: ReadTxDep, _who: Who) -> list[TiersOut]:
     dependencies=[acts("cashback_tiers_set")],
 )
 @idempotent()
-async def put_tiers(valid_from: BusinessMonth, body: TiersIn, tx: TxDep, who: Approver, desk: DeskDep) -> object:
+async def put_tiers(
+    valid_from: BusinessMonth, body: TiersIn, tx: TxDep, who: Approver, desk: DeskDep, seen: PreconditionDep
+) -> object:
     """Define as faixas que valem a partir de um mês ainda aberto. Meses anteriores não mudam.
 
-    Se um percentual passa do limite, espera uma segunda pessoa.
+    Se um percentual passa do limite, espera uma segunda pessoa. Com `If-Match`, muda só a tabela que foi lida.
     """
-    order = operations.TiersOrder(valid_from=valid_from, tiers=body.tiers)
+    order = operations.TiersOrder(valid_from=valid_from, tiers=body.tiers, seen=seen)
     return await desk.carry_out(tx, operations.PUT_TIERS, order, who)
 
 
@@ -58,12 +69,15 @@ async def put_tiers(valid_from: BusinessMonth, body: TiersIn, tx: TxDep, who: Ap
     dependencies=[acts("cashback_tiers_removed")],
 )
 @idempotent(status=204)
-async def delete_tiers(valid_from: BusinessMonth, tx: TxDep, who: Approver, desk: DeskDep) -> object:
+async def delete_tiers(
+    valid_from: BusinessMonth, tx: TxDep, who: Approver, desk: DeskDep, seen: PreconditionDep
+) -> object:
     """Tira a tabela que começa no mês; a anterior continua valendo.
 
     Se um percentual da anterior passa do limite, espera uma segunda pessoa.
     """
-    return await desk.carry_out(tx, operations.DELETE_TIERS, operations.TiersRemovalOrder(valid_from=valid_from), who)
+    order = operations.TiersRemovalOrder(valid_from=valid_from, seen=seen)
+    return await desk.carry_out(tx, operations.DELETE_TIERS, order, who)
 
 
 @router.get(

@@ -14,6 +14,7 @@ from carteira.kit.values.email import Email
 from carteira.kit.values.money import MAX_AMOUNT, Amount
 from carteira.kit.values.texts import SEEN_TEXT, trim, without_unseen
 from carteira.kit.web.bodies import Body
+from carteira.kit.web.preconditions import version_of
 
 _YEARS = range(1000, 3000)
 
@@ -158,6 +159,13 @@ class PurchaseOut(BaseModel):
     cashback_spent: int = Field(description="Cashback usado nesta compra, em centavos")
     rejection_reason: str | None
     created_at: datetime
+
+    @property
+    def version(self) -> str:
+        """What its approver sees of it: code, amount, day, spent cashback, and whose it is, however masked."""
+        digits = "".join(filter(str.isdecimal, self.cpf))
+        shown = digits[3:9] if len(digits) > len("456789") else digits
+        return version_of(self.code, self.amount, self.date, self.cashback_spent, shown)
 
 
 class PurchaseWithCashbackOut(PurchaseOut):
@@ -350,6 +358,11 @@ class TiersOut(BaseModel):
 
     valid_from: BusinessMonth
     tiers: list[TierShape]
+
+    @property
+    def version(self) -> str:
+        """The version of its tiers."""
+        return version_of([(tier.above, tier.percentage) for tier in self.tiers])
 
 
 class ClosingDayIn(Body):

@@ -21,6 +21,7 @@ from carteira.kit.values.clock import clock
 from carteira.kit.values.ids import uuid7
 from carteira.kit.values.money import format_brl
 from carteira.kit.web.access import Principal
+from carteira.kit.web.preconditions import UNCONDITIONAL, Precondition
 from carteira.kit.web.problems import Conflict, InvalidInput
 from carteira.resellers import configuration, metrics, resellers
 from carteira.resellers.errors import (
@@ -238,15 +239,19 @@ async def _pending(tx: Tx, who: Principal, purchase_id: UUID) -> tuple[Purchase,
     return row, reseller
 
 
-async def change(tx: Tx, who: Principal, purchase_id: UUID, body: PurchaseChangeIn) -> PurchaseOut:
+async def change(
+    tx: Tx, who: Principal, purchase_id: UUID, body: PurchaseChangeIn, seen: Precondition = UNCONDITIONAL
+) -> PurchaseOut:
     """Change a pending purchase; `cashback_to_spend` sets its spent cashback.
 
     Raises:
         Forbidden, PurchaseNotFound, PurchaseDecided: as for `delete`.
         InvalidInput: the CPF is another one, the date in the future, or the amount below the cashback spent.
         MonthClosed, PurchaseCodeTaken, InsufficientFunds: as for `register`.
+        RecordChanged: it is no longer what was seen.
     """
     row, reseller = await _pending(tx, who, purchase_id)
+    seen.hold(purchase_out(row, reseller, None).version)
     if body.cpf is not None and body.cpf != reseller.cpf:
         message = "O revendedor de uma compra não muda: exclua-a e registre outra."
         raise InvalidInput(errors=[{"field": "cpf", "message": message}])
@@ -286,17 +291,19 @@ async def delete(tx: Tx, who: Principal, purchase_id: UUID) -> None:
     await tx.flush()
 
 
-async def approve(tx: Tx, purchase_id: UUID, act: Act) -> PurchaseOut:
+async def approve(tx: Tx, purchase_id: UUID, act: Act, seen: Precondition = UNCONDITIONAL) -> PurchaseOut:
     """Approve a pending purchase; the answer masks the reseller's CPF.
 
     Raises:
         PurchaseNotFound: there is none.
         PurchaseDecided: it was approved or rejected before.
+        RecordChanged: it is no longer what was seen.
         OwnOperation: whoever approves it registered or changed it, or it is theirs, by user or by CPF.
         MustWait, DailyCeilingReached: it is above what one operator approves alone, or in a day.
     """
     row = await _undecided(tx, purchase_id)
     reseller = await resellers.by_id(tx, row.reseller_id)
+    seen.hold(purchase_out(row, reseller, None).version)
     own = Gains.of(reseller.user_id, reseller.cpf)
     barred = Gains(own.users | {row.created_by, *row.changed_by}, own.cpfs)
     await act.refuse_own(tx, barred)
@@ -317,16 +324,20 @@ async def show(tx: Tx, purchase_id: UUID, who: Principal) -> PurchaseOut:
     return purchase_out(row, await resellers.by_id(tx, row.reseller_id), who)
 
 
-async def reject(tx: Tx, who: Principal, purchase_id: UUID, reason: str | None) -> PurchaseOut:
+async def reject(
+    tx: Tx, who: Principal, purchase_id: UUID, reason: str | None, seen: Precondition = UNCONDITIONAL
+) -> PurchaseOut:
     """Reject a pending purchase, return its spent cashback, and store the reason for its reseller.
 
     Raises:
         PurchaseNotFound: there is none.
         PurchaseDecided: it was approved or rejected before.
+        RecordChanged: it is no longer what was seen.
     """
     who.require("purchases:approve")
     row = await _undecided(tx, purchase_id)
     reseller = await resellers.by_id(tx, row.reseller_id)
+    seen.hold(purchase_out(row, reseller, None).version)
     entry = await _give_back(tx, row, who.actor)
     await _decide(tx, row, REJECTED, reason, who.id)
     await _record(tx, "purchase_rejected", row, reseller, who.actor, entry=entry)

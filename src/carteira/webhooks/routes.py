@@ -4,11 +4,12 @@ from datetime import timedelta
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Request, Response
 
 from carteira.kit.web.access import Principal, acts, claims, reads, step_up
-from carteira.kit.web.json_route import JsonRoute
+from carteira.kit.web.json_route import JsonRoute, tell_version, versioned
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
+from carteira.kit.web.preconditions import PreconditionDep
 from carteira.kit.web.transaction import ReadTxDep, TxDep
 from carteira.webhooks import service
 from carteira.webhooks.models import DeliveryState
@@ -61,19 +62,26 @@ async def list_webhooks(
     return await service.listed(tx, keeping, who, client_id, asked)
 
 
-@router.get(_ONE, summary="Um webhook", dependencies=[_machines])
-async def get_webhook(webhook_id: UUID, tx: ReadTxDep, who: Reader, keeping: KeepingDep) -> WebhookOut:
+@router.get(_ONE, summary="Um webhook", dependencies=[versioned(), _machines])
+async def get_webhook(
+    request: Request, webhook_id: UUID, tx: ReadTxDep, who: Reader, keeping: KeepingDep
+) -> WebhookOut:
     """Mostra um webhook, sem o segredo."""
-    return await service.find(tx, keeping, who, webhook_id)
+    found = await service.find(tx, keeping, who, webhook_id)
+    tell_version(request, found.version)
+    return found
 
 
 @router.patch(_ONE, summary="Alterar um webhook", dependencies=[acts("webhook_changed"), step_up()])
 async def patch_webhook(
-    webhook_id: UUID, body: WebhookPatch, tx: TxDep, who: Writer, keeping: KeepingDep
+    webhook_id: UUID, body: WebhookPatch, tx: TxDep, who: Writer, keeping: KeepingDep, seen: PreconditionDep
 ) -> WebhookOut:
-    """Muda endereço, eventos e descrição, desliga (`state: disabled`) e liga de novo."""
+    """Muda endereço, eventos e descrição, desliga (`state: disabled`) e liga de novo.
+
+    Com `If-Match`, muda só o webhook que foi lido.
+    """
     changes = {name: value for name, value in body.model_dump(exclude_unset=True).items() if value is not None}
-    return await service.change(tx, keeping, who, webhook_id, changes)
+    return await service.change(tx, keeping, who, webhook_id, changes, seen)
 
 
 @router.post(

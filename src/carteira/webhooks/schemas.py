@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 from carteira.kit.outbound.targets import MAX_URL
 from carteira.kit.values.days import Instant
 from carteira.kit.web.bodies import Body
+from carteira.kit.web.preconditions import version_of
 from carteira.webhooks.catalog import CATALOG
 from carteira.webhooks.models import DeliveryState, DisabledBy, State
 
@@ -93,6 +94,11 @@ class WebhookOut(BaseModel):
     )
     paused_until: datetime | None = Field(description="Não respondeu; até quando não é chamado")
     created_at: datetime
+
+    @property
+    def version(self) -> str:
+        """The version of what may be edited of it; its state changes by itself too."""
+        return version_of(self.url, self.description, sorted(self.events))
 
 
 class NewWebhookOut(WebhookOut):

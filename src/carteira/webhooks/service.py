@@ -24,6 +24,7 @@ from carteira.kit.values.clock import clock
 from carteira.kit.values.ids import first_uuid7, made_at, uuid7
 from carteira.kit.web.access import Principal
 from carteira.kit.web.pagination import Page, PageRequest
+from carteira.kit.web.preconditions import UNCONDITIONAL, Precondition
 from carteira.kit.web.problems import InvalidInput, TooManyRequests
 from carteira.kit.web.state import StateKey
 from carteira.webhooks.catalog import CATALOG, TEST
@@ -210,13 +211,22 @@ async def _kept(tx: Tx, keeping: Keeping, who: Principal, webhook_id: UUID) -> W
     return row
 
 
-async def change(tx: Tx, keeping: Keeping, who: Principal, webhook_id: UUID, changes: Mapping[str, Any]) -> WebhookOut:
+async def change(  # noqa: PLR0913, PLR0917 - what is changed, by whom, and what they saw
+    tx: Tx,
+    keeping: Keeping,
+    who: Principal,
+    webhook_id: UUID,
+    changes: Mapping[str, Any],
+    seen: Precondition = UNCONDITIONAL,
+) -> WebhookOut:
     """Change an endpoint; when enabled again, it gets events from now on.
 
     Raises:
         WebhookNotFound, AddressNotCalled, EventNotReadable, ClaimsBeyondYours, TooManyWebhooks.
+        RecordChanged: the endpoint is no longer what was seen.
     """
     row = await _kept(tx, keeping, who, webhook_id)
+    seen.hold(WebhookOut.model_validate(row).version)
     if "url" in changes:
         _check_url(keeping, changes["url"])
     if "events" in changes:

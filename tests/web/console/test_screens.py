@@ -175,9 +175,10 @@ async def test_mccs_tell_what_they_would_have_changed_before_they_are_saved(app:
         assert "MCCs salvos." in (await browser.follow(await browser.send(asked, path))).text
         known = await browser.get(f"{path}?nome={name}")
         assert "8011 8021" in known.answer.text
-        taken = await browser.send(form, path, None, category="CASH", regime="free", mccs="8011", certo="sim")
+        cash = await browser.get(f"{path}?nome=CASH")
+        taken = await browser.send(cash, path, None, mccs="8011", certo="sim")
         assert taken.status == 409
-        gone = await browser.send(form, path, None, category=name, regime="free", mccs="", certo="sim")
+        gone = await browser.send(known, path, None, regime="free", mccs="", certo="sim")
         assert gone.status == 303
 
 

@@ -24,8 +24,9 @@ from carteira.identity.clients.schemas import (
 from carteira.identity.runtime import IdentityDep
 from carteira.kit.web.access import Principal, acts, claims, public, reads, step_up
 from carteira.kit.web.client_address import client_address
-from carteira.kit.web.json_route import JsonRoute
+from carteira.kit.web.json_route import JsonRoute, tell_version, versioned
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
+from carteira.kit.web.preconditions import PreconditionDep
 from carteira.kit.web.public_address import public_address
 from carteira.kit.web.transaction import ReadTxDep, TxDep
 
@@ -123,20 +124,27 @@ async def get_clients(tx: ReadTxDep, asked: PageRequest[UUID] = page_of(BY_ID)) 
     return asked.page(rows, lambda row: row.id).map(ClientOut.model_validate)
 
 
-@router.get("/clients/{client_id}", summary="Um cliente", dependencies=[claims("clients:read"), _machines])
-async def get_client(client_id: UUID, tx: ReadTxDep) -> ClientOut:
+@router.get("/clients/{client_id}", summary="Um cliente", dependencies=[versioned(), claims("clients:read"), _machines])
+async def get_client(request: Request, client_id: UUID, tx: ReadTxDep) -> ClientOut:
     """Mostra um cliente e as credenciais que valem."""
-    return ClientOut.model_validate(await service.client(tx, client_id))
+    found = await service.client(tx, client_id)
+    tell_version(request, found.version)
+    return ClientOut.model_validate(found)
 
 
 @router.patch("/clients/{client_id}", summary="Alterar um cliente", dependencies=[acts("client_changed"), step_up()])
-async def patch_client(client_id: UUID, body: ClientPatch, tx: TxDep, who: Writer, identity: IdentityDep) -> ClientOut:
-    """Muda nome, redes e validade; vale na hora, também para os tokens já dados."""
+async def patch_client(
+    client_id: UUID, body: ClientPatch, tx: TxDep, who: Writer, identity: IdentityDep, seen: PreconditionDep
+) -> ClientOut:
+    """Muda nome, redes e validade; vale na hora, também para os tokens já dados.
+
+    Com `If-Match`, muda só o cliente que foi lido.
+    """
     changes = body.model_dump(exclude_unset=True)
     given = {name: value for name, value in changes.items() if value is not None or name == "expires_at"}
     if "name" in given:
         given["name"] = given["name"].strip()
-    return ClientOut.model_validate(await service.change_client(tx, identity.access, who, client_id, given))
+    return ClientOut.model_validate(await service.change_client(tx, identity.access, who, client_id, given, seen))
 
 
 @router.put(
@@ -145,9 +153,14 @@ async def patch_client(client_id: UUID, body: ClientPatch, tx: TxDep, who: Write
     summary="Definir as permissões de um cliente",
     dependencies=[acts("client_claims_set"), step_up()],
 )
-async def put_claims(client_id: UUID, body: ClientClaimsIn, tx: TxDep, who: Writer, identity: IdentityDep) -> ClientOut:
-    """Troca todas as permissões do cliente; vale na hora. Só se dá permissão que se tem."""
-    return ClientOut.model_validate(await service.set_claims(tx, identity.access, who, client_id, body.claims))
+async def put_claims(
+    client_id: UUID, body: ClientClaimsIn, tx: TxDep, who: Writer, identity: IdentityDep, seen: PreconditionDep
+) -> ClientOut:
+    """Troca todas as permissões do cliente; vale na hora. Só se dá permissão que se tem.
+
+    Com `If-Match`, muda só o cliente que foi lido.
+    """
+    return ClientOut.model_validate(await service.set_claims(tx, identity.access, who, client_id, body.claims, seen))
 
 
 @router.delete(

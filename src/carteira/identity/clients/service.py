@@ -26,6 +26,7 @@ from carteira.kit.security.opaque_tokens import digest, new_token
 from carteira.kit.values.clock import clock
 from carteira.kit.values.ids import uuid7
 from carteira.kit.web.access import EVERY_CLAIM, Principal
+from carteira.kit.web.preconditions import UNCONDITIONAL, Precondition, version_of
 
 CREDENTIALS = 2
 """How many credentials of a client are valid at once: the present one and its successor."""
@@ -59,6 +60,11 @@ class ClientView:
     revoked_at: datetime | None
     last_used_at: datetime | None
     credentials: list[CredentialView]
+
+    @property
+    def version(self) -> str:
+        """The version of its settings: name, claims, networks, end."""
+        return version_of(self.name, sorted(self.claims), self.networks, self.expires_at, self.revoked_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +182,12 @@ async def _live(tx: Tx, client_id: UUID) -> ClientRow:
     return row
 
 
+async def _hold(tx: Tx, row: ClientRow, seen: Precondition) -> None:
+    """Compare what was seen of a locked client with the client as it is."""
+    if seen.is_named:
+        seen.hold((await _views(tx, [row]))[0].version)
+
+
 async def _changeable(tx: Tx, who: Principal, client_id: UUID) -> ClientRow:
     """Lock a client for a person who may change it: they hold all that it holds, since its credentials give them that.
 
@@ -225,7 +237,7 @@ async def add_client(  # noqa: PLR0913 - what a client is
     )
     tx.add(row)
     await tx.flush()
-    await _hold(tx, row.id, known.values())
+    await _give(tx, row.id, known.values())
     made = await _make_credential(tx, who, row.id, public_key, None)
     await audit.record(
         tx, "client_added", actor=who.id, subject=row.id, claim_ids=sorted(known.values()), credential=str(made.view.id)
@@ -233,7 +245,7 @@ async def add_client(  # noqa: PLR0913 - what a client is
     return await client(tx, row.id), made.secret
 
 
-async def _hold(tx: Tx, client_id: UUID, claim_ids: Collection[int]) -> None:
+async def _give(tx: Tx, client_id: UUID, claim_ids: Collection[int]) -> None:
     rows = [{"client_id": client_id, "claim_id": claim_id} for claim_id in sorted(claim_ids)]
     if rows:
         await tx.execute(insert(ClientClaim), rows)
@@ -257,15 +269,22 @@ async def _make_credential(
     return NewCredential(_credential_view(row), secret)
 
 
-async def change_client(
-    tx: Tx, access: SessionStandings, who: Principal, client_id: UUID, changes: Mapping[str, Any]
+async def change_client(  # noqa: PLR0913, PLR0917 - what is changed, by whom, and what they saw
+    tx: Tx,
+    access: SessionStandings,
+    who: Principal,
+    client_id: UUID,
+    changes: Mapping[str, Any],
+    seen: Precondition = UNCONDITIONAL,
 ) -> ClientView:
     """Change a client's name, networks and end, with immediate effect, for its tokens too.
 
     Raises:
         ClientNotFound, ClaimsBeyondYours.
+        RecordChanged: the client is no longer what was seen.
     """
     row = await _changeable(tx, who, client_id)
+    await _hold(tx, row, seen)
     for name, value in changes.items():
         setattr(row, name, value)
     await tx.flush()
@@ -274,20 +293,26 @@ async def change_client(
     return await client(tx, client_id)
 
 
-async def set_claims(
-    tx: Tx, access: SessionStandings, who: Principal, client_id: UUID, claims: Collection[str]
+async def set_claims(  # noqa: PLR0913, PLR0917 - what is set, by whom, and what they saw
+    tx: Tx,
+    access: SessionStandings,
+    who: Principal,
+    client_id: UUID,
+    claims: Collection[str],
+    seen: Precondition = UNCONDITIONAL,
 ) -> ClientView:
     """Replace a client's claims; the person who does so holds the new ones.
 
     Raises:
         ClientNotFound, ClaimNotFound, ClaimForPeopleOnly, ClaimsBeyondYours.
+        RecordChanged: the client is no longer what was seen.
     """
-    await _live(tx, client_id)
+    await _hold(tx, await _live(tx, client_id), seen)
     held = {description for _, _, description in await claims_of(tx, [client_id])}
     known = await _known(tx, claims)
     _require_held(who, known.keys() - held)
     await tx.execute(delete(ClientClaim).where(ClientClaim.client_id == client_id))
-    await _hold(tx, client_id, known.values())
+    await _give(tx, client_id, known.values())
     access.changed(tx, client_id)
     await audit.record(tx, "client_claims_set", actor=who.id, subject=client_id, claim_ids=sorted(known.values()))
     return await client(tx, client_id)

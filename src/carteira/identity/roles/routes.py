@@ -2,14 +2,15 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Request
 
 from carteira.identity.roles import service as roles
 from carteira.identity.roles.schemas import ClaimIn, ClaimOut, ClaimPatch, RoleClaimsIn, RoleIn, RolePatch, WholeRoleOut
 from carteira.identity.runtime import IdentityDep
 from carteira.kit.web.access import Principal, acts, claims, reads, step_up
-from carteira.kit.web.json_route import JsonRoute
+from carteira.kit.web.json_route import JsonRoute, tell_version, versioned
 from carteira.kit.web.pagination import Page, PageRequest, page_of
+from carteira.kit.web.preconditions import PreconditionDep
 from carteira.kit.web.transaction import ReadTxDep, TxDep
 
 router = APIRouter(route_class=JsonRoute, tags=["identity"])
@@ -29,10 +30,12 @@ async def get_roles(
     return asked.page(rows, lambda row: roles.NumberKey(row.id)).map(WholeRoleOut.model_validate)
 
 
-@router.get("/roles/{role_id}", summary="Um papel", dependencies=[claims("users:write"), _nobodys])
-async def get_role(role_id: RoleId, tx: ReadTxDep) -> WholeRoleOut:
+@router.get("/roles/{role_id}", summary="Um papel", dependencies=[versioned(), claims("users:write"), _nobodys])
+async def get_role(request: Request, role_id: RoleId, tx: ReadTxDep) -> WholeRoleOut:
     """Mostra um papel e as permissões que ele dá."""
-    return WholeRoleOut.model_validate(await roles.whole(tx, role_id))
+    role = await roles.whole(tx, role_id)
+    tell_version(request, role.version)
+    return WholeRoleOut.model_validate(role)
 
 
 @router.post("/roles", status_code=201, summary="Criar um papel", dependencies=[step_up(), acts("role_added")])
@@ -51,10 +54,13 @@ async def patch_role(role_id: RoleId, body: RolePatch, tx: TxDep, who: Writer) -
     "/roles/{role_id}/claims", summary="Dizer o que um papel dá", dependencies=[step_up(), acts("role_changed")]
 )
 async def put_role_claims(
-    role_id: RoleId, body: RoleClaimsIn, tx: TxDep, who: Writer, identity: IdentityDep
+    role_id: RoleId, body: RoleClaimsIn, tx: TxDep, who: Writer, identity: IdentityDep, seen: PreconditionDep
 ) -> WholeRoleOut:
-    """Troca as permissões do papel, na hora, para todos os que o têm: só entram e saem as que quem troca tem."""
-    changed = await roles.set_claims_of_role(tx, identity.access, who, role_id, body.claim_ids)
+    """Troca as permissões do papel, na hora, para todos os que o têm: só entram e saem as que quem troca tem.
+
+    Com `If-Match`, muda só o papel que foi lido.
+    """
+    changed = await roles.set_claims_of_role(tx, identity.access, who, role_id, body.claim_ids, seen)
     return WholeRoleOut.model_validate(changed)
 
 

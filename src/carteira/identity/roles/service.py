@@ -37,6 +37,7 @@ from carteira.kit.security import audit
 from carteira.kit.values.clock import clock
 from carteira.kit.web.access import EVERY_CLAIM, Principal
 from carteira.kit.web.pagination import CursorOf, Integer
+from carteira.kit.web.preconditions import UNCONDITIONAL, Precondition, version_of
 
 
 class NumberKey(NamedTuple):
@@ -75,6 +76,11 @@ class WholeRoleView:
     description: str
     built_in: bool
     claims: list[ClaimView]
+
+    @property
+    def version(self) -> str:
+        """The version of its name and its claims."""
+        return version_of(self.description, sorted(claim.id for claim in self.claims))
 
 
 async def id_of(tx: Tx, description: str) -> int:
@@ -163,8 +169,13 @@ async def rename_role(tx: Tx, who: Principal, role_id: int, description: str) ->
     return await whole(tx, role_id)
 
 
-async def set_claims_of_role(
-    tx: Tx, access: SessionStandings, who: Principal, role_id: int, claim_ids: Sequence[int]
+async def set_claims_of_role(  # noqa: PLR0913, PLR0917 - what is set, by whom, and what they saw
+    tx: Tx,
+    access: SessionStandings,
+    who: Principal,
+    role_id: int,
+    claim_ids: Sequence[int],
+    seen: Precondition = UNCONDITIONAL,
 ) -> WholeRoleView:
     """Set a role's claims, with immediate effect for all who have it; claims given to them directly stay.
 
@@ -172,8 +183,11 @@ async def set_claims_of_role(
         RoleNotFound, ClaimNotFound, ClaimReserved.
         ClaimsBeyondYours: the change adds or removes a claim that the caller does not hold.
         RoleIsFixed: the administrator's role would lose a claim of the product.
+        RecordChanged: the role is no longer what was seen.
     """
     role = await _lock_role(tx, role_id)
+    if seen.is_named:
+        seen.hold((await whole(tx, role_id)).version)
     wanted = await _named(tx, claim_ids)
     now = {
         row.id: row
@@ -366,17 +380,26 @@ async def role_of(tx: Tx, user_id: UUID) -> RoleView:
     return RoleView(*row)
 
 
-async def give_role(tx: Tx, access: SessionStandings, who: Principal, user_id: UUID, role_id: int) -> RoleView:
+async def give_role(  # noqa: PLR0913, PLR0917 - what is given to whom, by whom, and what they saw
+    tx: Tx,
+    access: SessionStandings,
+    who: Principal,
+    user_id: UUID,
+    role_id: int,
+    seen: Precondition = UNCONDITIONAL,
+) -> RoleView:
     """Give a person a role, with immediate effect: the former role's claims are removed, this one's are granted.
 
     Raises:
         UserNotFound, RoleNotFound, ClaimReserved.
         ClaimsBeyondYours: the role grants, or the person holds, claims that the caller does not hold.
         LastAdministrator: the person is the last administrator, and would stop being one.
+        RecordChanged: the person no longer has the role that was seen.
     """
     role = await require(tx, role_id)
     await tx.execute(select(Role.id).where(Role.id == role_id).with_for_update(read=True))
     user = await _lock_user(tx, user_id)
+    seen.hold(str(user.role_id))
     await require_not_above(tx, who, user_id)
     require_may_grant(who, await claims_of_role(tx, role_id))
     if role.description != ADMINISTRATOR:

@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.encoders import jsonable_encoder
 from fastapi.responses import JSONResponse, StreamingResponse
 
@@ -41,8 +41,9 @@ from carteira.kit.values.clock import clock
 from carteira.kit.web.access import Principal, Who, acts, claims, looks, public, step_up
 from carteira.kit.web.approvals import Desk, DeskDep, WaitingOut
 from carteira.kit.web.idempotency import Answered
-from carteira.kit.web.json_route import JsonRoute
+from carteira.kit.web.json_route import JsonRoute, tell_version, versioned
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
+from carteira.kit.web.preconditions import PreconditionDep
 from carteira.kit.web.transaction import ReadsDep, ReadTxDep, TxDep
 
 TWO_FOR_CONTACTS: dict[int | str, dict[str, Any]] = {
@@ -318,20 +319,29 @@ async def delete_suspension(user_id: UUID, tx: TxDep, who: Suspender, identity: 
 
 
 @router.get(
-    "/{user_id}/role", operation_id="get_user_role", summary="Papel de um usuário", dependencies=[looks("role_read")]
+    "/{user_id}/role",
+    operation_id="get_user_role",
+    summary="Papel de um usuário",
+    dependencies=[versioned(), looks("role_read")],
 )
-async def get_role(user_id: UUID, tx: ReadTxDep, who: Who) -> RoleOut:
+async def get_role(request: Request, user_id: UUID, tx: ReadTxDep, who: Who) -> RoleOut:
     """Mostra o papel pelo id do usuário."""
     require_self_or(who, user_id, "users:read")
     role = await roles.role_of(tx, user_id)
     await audit.record_looks(tx, "role_read", [user_id])
+    tell_version(request, str(role.id))
     return RoleOut.model_validate(role)
 
 
 @router.put("/{user_id}/role", summary="Dar um papel a um usuário", dependencies=[step_up(), acts("role_given")])
-async def put_role(user_id: UUID, body: GiveRoleIn, tx: TxDep, who: Writer, identity: IdentityDep) -> RoleOut:
-    """Troca o papel: as permissões do anterior saem, as do novo entram, na hora. Só quem tem todas elas o dá."""
-    role = await roles.give_role(tx, identity.access, who, user_id, body.role_id)
+async def put_role(
+    user_id: UUID, body: GiveRoleIn, tx: TxDep, who: Writer, identity: IdentityDep, seen: PreconditionDep
+) -> RoleOut:
+    """Troca o papel: as permissões do anterior saem, as do novo entram, na hora. Só quem tem todas elas o dá.
+
+    Com `If-Match`, só se a pessoa ainda tem o papel que foi lido.
+    """
+    role = await roles.give_role(tx, identity.access, who, user_id, body.role_id, seen)
     return RoleOut.model_validate(role)
 
 

@@ -27,6 +27,7 @@ from carteira.kit.ops import tracing
 from carteira.kit.values.exact_json import parse_strict_json
 from carteira.kit.web import lean_route
 from carteira.kit.web.access import Acts, Looks, Marker, PlainReads
+from carteira.kit.web.preconditions import etag
 
 _MOST_TOLD = 20
 """The most unknown names that are reported.
@@ -69,6 +70,20 @@ def polled() -> DependsMarker:
     return DependsMarker(Polled())
 
 
+class Versioned(Marker):
+    """Makes a route's answer carry the version of its record (`ETag`), which a change names in `If-Match`."""
+
+
+def versioned() -> DependsMarker:
+    """Declare that a route tells the version of its record, by `tell_version`."""
+    return DependsMarker(Versioned())
+
+
+def tell_version(request: Request, version: str) -> None:
+    """Have the answer carry the version of its record."""
+    request.state.version = version
+
+
 class JsonRoute(APIRoute):
     """The product's route class; every router names it. No parameter of a query is a list.
 
@@ -92,6 +107,11 @@ class JsonRoute(APIRoute):
         """Whether the route's answers carry their digest."""
         return any(isinstance(dependency.call, Polled) for dependency in self.dependant.dependencies)
 
+    @property
+    def is_versioned(self) -> bool:
+        """Whether the route's answers carry their record's version."""
+        return any(isinstance(dependency.call, Versioned) for dependency in self.dependant.dependencies)
+
     def known_queries(self) -> frozenset[str] | None:
         """Return the names that the route's query may have; None: any."""
         if any(isinstance(dependency.call, AnyQuery) for dependency in self.dependant.dependencies):
@@ -108,13 +128,16 @@ class JsonRoute(APIRoute):
         return _Request(request.scope, request.receive)
 
     def _give(self, request: Request, response: Response) -> Response:
-        """Return the answer, or 304 for a polling client that has it already."""
+        """Return the answer with its record's version, or 304 for a polling client that has it already."""
+        if self._is_versioned and (version := getattr(request.state, "version", None)) is not None:
+            response.headers["ETag"] = etag(version)
         return _unless_known(request, response) if self._is_polled else response
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return the handler. Markers are not resolved with each request."""
         self._known = self.known_queries()
         self._is_polled = self.is_polled
+        self._is_versioned = self.is_versioned
         whole = self.dependant
         calls = [dependency.call for dependency in whole.dependencies]
         self._kind = next((call for call in calls if isinstance(call, Acts | Looks | PlainReads)), None)

@@ -83,6 +83,7 @@ _IF_NONE_MATCH = {
     "schema": {"type": "string"},
 }
 _ETAG = {"ETag": {"description": "O que mudar nesta resposta muda também ele", "schema": {"type": "string"}}}
+_VERSION = {"ETag": {"description": "A versão do registro, para `If-Match`", "schema": {"type": "string"}}}
 
 
 def install(app: FastAPI, declared: Declared) -> None:
@@ -98,7 +99,7 @@ def install(app: FastAPI, declared: Declared) -> None:
             _tidy(document)
             _remove_nulls(document)
             _declare(document, declared)
-            _declare_polled(document, app)
+            _declare_tags(document, app)
             _describe_successes(document)
             _add_examples(document)
             add_links(document)
@@ -235,8 +236,8 @@ def _example(kind: type[Problem]) -> dict[str, Any]:
     return {"summary": kind.title, "value": value}
 
 
-def _declare_polled(document: dict[str, Any], app: FastAPI) -> None:
-    """Declare the `ETag` and 304 of polled routes."""
+def _declare_tags(document: dict[str, Any], app: FastAPI) -> None:
+    """Declare the `ETag` and 304 of polled routes, and the `ETag` of those that tell a version."""
     for context in iter_route_contexts(app.routes):
         route = context.original_route
         if isinstance(route, JsonRoute) and route.include_in_schema and route.is_polled:
@@ -244,6 +245,10 @@ def _declare_polled(document: dict[str, Any], app: FastAPI) -> None:
             operation.setdefault("parameters", []).append(_IF_NONE_MATCH)
             operation["responses"]["200"]["headers"] = _ETAG
             operation["responses"]["304"] = _NOT_MODIFIED
+        if isinstance(route, JsonRoute) and route.include_in_schema and route.is_versioned:
+            for method in route.methods:
+                operation = document["paths"][route.path_format][method.lower()]
+                operation["responses"]["200"]["headers"] = _VERSION
 
 
 def _describe_successes(document: dict[str, Any]) -> None:

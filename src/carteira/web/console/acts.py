@@ -1,17 +1,37 @@
 """Confirmations: what an act will do, in words, and how it is undone."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal
 
 from fastapi.responses import HTMLResponse
+from pydantic import Field
 
 from carteira.kit.security import audit
+from carteira.kit.web.preconditions import NEW, Precondition, RecordChanged
 from carteira.web.console.cells import NOTHING, Cell
-from carteira.web.forms import EMPTY, Reading
+from carteira.web.forms import EMPTY, FormBody, Reading
 from carteira.web.page import WebPage
 
 TEMPLATE = "console/confirm.html"
+SEEN = "visto"
+"""The hidden field with the version of the subject that was shown."""
+
+
+class VersionForm(FormBody):
+    """An act's form, with the version of its subject that was shown."""
+
+    seen: Annotated[str, Field(alias=SEEN, max_length=64)] = ""
+
+    @property
+    def known(self) -> Precondition:
+        """What the operator saw, for the act's verb."""
+        return Precondition.of_form(self.seen)
+
+
+def version_seen(version: str | None) -> tuple[tuple[str, str], ...]:
+    """Return what a confirmation has `seen` of its subject; None: there is none yet."""
+    return ((SEEN, version or NEW),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +66,7 @@ class Confirmation:
         hidden: Its hidden fields; names may repeat.
         seen: What was shown of its subject, by name and value. A form that is drawn again keeps what it was sent with;
             where that is no longer so it cannot be sent, and leads back to the subject as it is now.
+        changed: Whether the verb found another version than the one that was shown.
     """
 
     title: str
@@ -59,10 +80,11 @@ class Confirmation:
     fields: Sequence[ActField] = ()
     hidden: Sequence[tuple[str, str]] = ()
     seen: Sequence[tuple[str, str]] = ()
+    changed: bool = False
 
     def is_over(self, form: Reading[Any]) -> bool:
         """Return whether its subject has changed since what a form was sent with."""
-        return any(form.text(name, value) != value for name, value in self.seen)
+        return self.changed or any(form.text(name, value) != value for name, value in self.seen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,4 +148,6 @@ def ask_again(page: WebPage, act: Confirmation, form: Reading[Any], error: Excep
     """
     if error is None:
         return ask(page, act, form, status=422)
+    if isinstance(error, RecordChanged):
+        return ask(page, replace(act, changed=True), form, status=error.status)
     return page.again(TEMPLATE, form, error, act=act)

@@ -7,10 +7,11 @@ from pydantic import BeforeValidator, Field
 
 from carteira import benefits
 from carteira.kit.web.access import acts, claims, reads
-from carteira.web.console.acts import Confirmation, ask, ask_again
+from carteira.kit.web.preconditions import NEW
+from carteira.web.console.acts import Confirmation, VersionForm, ask, ask_again, version_seen
 from carteira.web.console.rules import CLAIM, HOME
 from carteira.web.formats import plain_money
-from carteira.web.forms import EMPTY, FormBody, Reading
+from carteira.web.forms import EMPTY, Reading
 from carteira.web.page import REFUSALS, SignedPage, WebPage
 from carteira.web.routing import pages
 
@@ -25,7 +26,7 @@ def _codes(text: object) -> object:
     return sorted(set(text.replace(",", " ").replace(";", " ").split())) if isinstance(text, str) else text
 
 
-class CategoryForm(FormBody):
+class CategoryForm(VersionForm):
     """A category and its typed MCCs; nothing is saved before the confirmation."""
 
     category: benefits.bulk_desk.CategoryName
@@ -74,6 +75,7 @@ async def _saving(page: WebPage, asked: CategoryForm, known: benefits.bulk_desk.
         back=HOME,
         facts=facts,
         hidden=(("category", asked.category), ("regime", asked.regime), ("mccs", " ".join(asked.mccs))),
+        seen=version_seen(known.version if known else None),
     )
 
 
@@ -85,12 +87,16 @@ async def save(page: SignedPage) -> Response:
     if form.value is None:
         return _drawn(page, await _known(page, (await page.typed()).get("category", "")), form, 422)
     asked = form.value
-    act = await _saving(page, asked, await _known(page, asked.category))
+    known = await _known(page, asked.category)
+    if asked.seen == NEW and known is not None:
+        told = form.at("category", "Já há uma categoria com este nome. Abra-a na lista para mudá-la.")
+        return _drawn(page, None, told, 422)
+    act = await _saving(page, asked, known)
     if not asked.sure:
-        return ask(page, act)
+        return ask(page, act, form)
     try:
         async with page.database.transaction() as tx:
-            await benefits.bulk_desk.put_category(tx, asked.category, asked.mccs, asked.regime)
+            await benefits.bulk_desk.put_category(tx, asked.category, asked.mccs, asked.regime, asked.known)
     except REFUSALS as error:
         return ask_again(page, act, form, error)
     return page.go(HOME, "MCCs salvos.")

@@ -15,7 +15,16 @@ from carteira.kit.values.clock import clock
 from carteira.kit.values.days import Day
 from carteira.kit.web.access import acts, claims, reads, step_up
 from carteira.kit.web.pagination import BY_ID, Page
-from carteira.web.console.acts import ActField, Confirmation, ask, ask_again, marked_in, show_once
+from carteira.web.console.acts import (
+    ActField,
+    Confirmation,
+    VersionForm,
+    ask,
+    ask_again,
+    marked_in,
+    show_once,
+    version_seen,
+)
 from carteira.web.console.cells import Cell, badge, count, instant, words
 from carteira.web.console.tables import Table, TableAsked, TableColumn
 from carteira.web.formats import begins
@@ -208,6 +217,7 @@ def _permitting(
         path=f"{HOME}/{client.id}/permissoes",
         back=f"{HOME}/{client.id}",
         fields=(_claims_field((*choices, *kept), chosen),),
+        seen=version_seen(client.version),
     )
 
 
@@ -225,12 +235,15 @@ async def ask_claims(client_id: UUID, page: SignedPage) -> Response:
 @router.post(HOME + "/{client_id}/permissoes", dependencies=[claims(READS, WRITES), acts("client_claims_set")])
 async def set_claims(client_id: UUID, page: SignedPage) -> Response:
     """Replace a client's claims."""
-    form = await page.form(FormBody)
+    form = await page.form(VersionForm)
     chosen = await marked_in(page, "claims")
     client = await _one(page, client_id)
+    if form.value is None:
+        return ask_again(page, _permitting(client, await _grantable(page), chosen), form)
+    known = form.value.known
     try:
         async with page.database.transaction() as tx:
-            await identity.desk.set_claims(tx, page.identity.access, page.who, client_id, chosen)
+            await identity.desk.set_claims(tx, page.identity.access, page.who, client_id, chosen, known)
     except REFUSALS as error:
         return ask_again(page, _permitting(client, await _grantable(page), chosen), form, error)
     return page.go(f"{HOME}/{client_id}", "As permissões mudaram, na hora.")

@@ -12,10 +12,10 @@ from carteira.kit.db.session import Tx
 from carteira.kit.values.cnpj import Cnpj
 from carteira.kit.web.access import acts, claims, reads
 from carteira.kit.web.pagination import BY_ID, Page
-from carteira.web.console.acts import ActField, Confirmation, ask, ask_again
+from carteira.web.console.acts import ActField, Confirmation, VersionForm, ask, ask_again, version_seen
 from carteira.web.console.cells import amount, badge, instant, mono, words
 from carteira.web.console.tables import Table, TableAsked, TableColumn
-from carteira.web.forms import FormBody, Reading
+from carteira.web.forms import Reading
 from carteira.web.page import REFUSALS, SignedPage, WebPage
 from carteira.web.routing import pages
 
@@ -66,7 +66,7 @@ async def show_employers(page: SignedPage) -> Response:
     return await table.answer(page, partial(_read, page), template="console/employers.html")
 
 
-class EmployerForm(FormBody):
+class EmployerForm(VersionForm):
     """An employer's data."""
 
     cnpj: Cnpj
@@ -90,6 +90,7 @@ def _asking(one: benefits.desk.EmployerView | None) -> Confirmation:
             ActField("cnpj", "CNPJ", value=(one.cnpj or "") if one else ""),
             ActField("prefunded", "Deposita antes de creditar", "check", value="sim" if one and one.prefunded else ""),
         ),
+        seen=version_seen(one.version) if one else (),
     )
 
 
@@ -134,7 +135,7 @@ async def change(employer_id: UUID, page: SignedPage) -> Response:
     changes = {"cnpj": form.value.cnpj, "name": form.value.name, "prefunded": bool(form.value.prefunded)}
     try:
         async with page.database.transaction() as tx:
-            await benefits.bulk_desk.change_employer(tx, employer_id, changes)
+            await benefits.bulk_desk.change_employer(tx, employer_id, changes, form.value.known)
     except REFUSALS as error:
         return ask_again(page, _asking(one), form, error)
     return page.go(HOME, "Empresa mudada.")

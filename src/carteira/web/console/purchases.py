@@ -1,6 +1,7 @@
 """Resellers' purchases: decided one by one or several at once, once each; a second decision names the first's actor."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
@@ -11,9 +12,11 @@ from pydantic import Field
 from carteira import identity, resellers
 from carteira.kit.db.session import Tx
 from carteira.kit.security import audit
+from carteira.kit.values.cpf import mask_cpf
 from carteira.kit.values.days import read_day
 from carteira.kit.web.access import acts, claims, looks, step_up
 from carteira.kit.web.pagination import Page
+from carteira.kit.web.preconditions import Precondition, RecordChanged
 from carteira.kit.web.problems import InvalidInput, problem_of
 from carteira.web.console.acts import ActField, Confirmation, ask, ask_again
 from carteira.web.console.cells import Cell, amount, badge, day, mono, words
@@ -37,11 +40,18 @@ _TONES: dict[str, tuple[Any, str]] = {
 }
 _STATES = tuple((text, text) for text in resellers.desk.STATUS.values() if text != PENDING)
 _MONTH = r"[0-9]{4}-(0[1-9]|1[0-2])"
+_MESSAGE = 700
+"""The longest message of an act on several."""
 
 
 def _status(text: str) -> Cell:
     tone, icon = _TONES.get(text, ("", ""))
     return badge(text, tone, icon)
+
+
+def _mark(row: resellers.PurchaseWithCashbackOut) -> str:
+    """Return the value of a purchase's mark: which one it is, and what was seen of it."""
+    return f"{row.id}.{row.version}"
 
 
 TABLE: Table[resellers.PurchaseWithCashbackOut] = Table(
@@ -57,7 +67,7 @@ TABLE: Table[resellers.PurchaseWithCashbackOut] = Table(
         TableColumn("Situação", lambda row: _status(row.status), "stack-end"),
         TableColumn("Motivo", lambda row: words(row.rejection_reason), "full"),
     ),
-    key=lambda row: row.id,
+    key=_mark,
     filters=(
         Filter(
             "situacao",
@@ -108,92 +118,161 @@ class MarkedForm(FormBody):
     reason: Annotated[str, Field(max_length=500)] | None = None
 
 
-async def _marked(page: WebPage) -> list[UUID]:
-    """Return the marked purchases.
+@dataclass(frozen=True, slots=True)
+class MarkedPurchase:
+    """A marked purchase, and what was seen of it where it was marked."""
+
+    id: UUID
+    seen: str
+
+    @classmethod
+    def parse(cls, text: str) -> "MarkedPurchase":
+        """Parse a mark, as `_mark` writes it."""
+        identifier, _, seen = text.partition(".")
+        return cls(UUID(identifier), seen)
+
+    @property
+    def known(self) -> Precondition:
+        """What the operator saw, for the verb."""
+        return Precondition.of_form(self.seen)
+
+    def is_still(self, row: resellers.PurchaseWithCashbackOut) -> bool:
+        """Return whether the purchase is what was seen."""
+        return self.seen in {"", row.version}
+
+
+async def _marked(page: WebPage) -> list[MarkedPurchase]:
+    """Return the marked purchases, each once.
 
     Raises:
         InvalidInput: they are unknown.
     """
     try:
-        ids = [UUID(text) for text in (await page.request.form()).getlist("id") if isinstance(text, str)]
+        sent = (await page.request.form()).getlist("id")
+        found = {one.id: one for one in (MarkedPurchase.parse(text) for text in sent if isinstance(text, str))}
     except ValueError as error:
         raise InvalidInput from error
-    if len(ids) > ROWS:
+    if len(found) > ROWS:
         raise InvalidInput
-    return list(dict.fromkeys(ids))
+    return list(found.values())
 
 
-async def _asking(page: WebPage, ids: list[UUID], *, approves: bool) -> Confirmation:
-    """Return what deciding these purchases does."""
+async def _found(
+    page: WebPage, marked: Sequence[MarkedPurchase]
+) -> tuple[list[resellers.PurchaseWithCashbackOut], list[str]]:
+    """Return the marked purchases as they are, and why some are left out: they are gone, or not what was seen."""
 
-    async def read(tx: Tx) -> list[resellers.PurchaseWithCashbackOut]:
-        return [await resellers.desk.purchase(tx, page.who, purchase_id) for purchase_id in ids]
+    async def read(tx: Tx) -> list[resellers.PurchaseWithCashbackOut | None]:
+        return [await _one(tx, page, one.id) for one in marked]
 
-    found = await page.read(read)
-    many = f"{len(found)} compras" if len(found) > 1 else f"a compra {found[0].code}"
-    total = plain_money(sum(row.amount for row in found))
+    rows = await page.read(read)
+    same = [row for one, row in zip(marked, rows, strict=True) if row is not None and one.is_still(row)]
+    others = [_changed(row) for one, row in zip(marked, rows, strict=True) if row is None or not one.is_still(row)]
+    return same, others
+
+
+async def _one(tx: Tx, page: WebPage, purchase_id: UUID) -> resellers.PurchaseWithCashbackOut | None:
+    try:
+        return await resellers.desk.purchase(tx, page.who, purchase_id)
+    except resellers.desk.PurchaseNotFound:
+        return None
+
+
+def _changed(row: resellers.PurchaseWithCashbackOut | None) -> str:
+    """Return why a purchase is not decided though it was marked."""
+    if row is None:
+        return "Uma compra marcada foi excluída."
+    return f"{row.code} mudou depois de mostrada e não foi decidida: agora são {_said(row)}."
+
+
+def _said(row: resellers.PurchaseWithCashbackOut) -> str:
+    return f"{plain_money(row.amount)} em {row.date:%d/%m/%Y}"
+
+
+def _asking(
+    rows: Sequence[resellers.PurchaseWithCashbackOut], others: Sequence[str], *, approves: bool
+) -> Confirmation:
+    """Return what deciding these purchases does, and which marked ones are left out."""
+    many = f"{len(rows)} compras" if len(rows) > 1 else f"a compra {rows[0].code}"
+    total = plain_money(sum(row.amount for row in rows))
     if approves:
-        says = [f"São {total} em compras e {plain_money(sum(row.cashback_amount for row in found))} de cashback."]
+        says = [f"São {total} em compras e {plain_money(sum(row.cashback_amount for row in rows))} de cashback."]
         says += ["O que passar do seu limite espera uma segunda pessoa, em Pendências."]
     else:
         says = [f"São {total} em compras. O cashback usado nelas volta ao saldo, e o revendedor lê o motivo."]
     return Confirmation(
         title=f"{'Aprovar' if approves else 'Reprovar'} {many}?",
-        says=says,
+        says=[*others, *says],
         way_back="Uma compra decidida não volta à fila; o revendedor pode registrar outra.",
         button="Aprovar" if approves else "Reprovar",
         path=_APPROVE if approves else _REJECT,
         back=HOME,
         danger=not approves,
-        facts=[(row.code, plain_money(row.amount)) for row in found],
+        facts=[(row.code, f"{_said(row)}, CPF {mask_cpf(row.cpf) if row.cpf.isdigit() else row.cpf}") for row in rows],
         fields=() if approves else (ActField("reason", "Motivo", "long"),),
-        hidden=[("id", str(row.id)) for row in found],
+        hidden=[("id", _mark(row)) for row in rows],
     )
+
+
+async def _ask(
+    page: WebPage, marked: Sequence[MarkedPurchase], form: Reading[MarkedForm], *, approves: bool
+) -> Response:
+    """Ask for a confirmation, or again with a form's errors; without anything to decide go back and say why."""
+    rows, others = await _found(page, marked)
+    if not rows:
+        audit.nothing_done()
+        return page.go(HOME, _short([form.message, *others]))
+    act = _asking(rows, () if form.message else others, approves=approves)
+    return ask_again(page, act, form) if form.errors or form.message else ask(page, act)
+
+
+def _short(said: Iterable[str]) -> str:
+    return " ".join(filter(None, said))[:_MESSAGE]
 
 
 @router.post(_APPROVE, dependencies=[claims(DECIDES, READS), acts("purchase_approved", each=True)])
 async def approve(page: SignedPage) -> Response:
-    """Approve marked purchases after a confirmation, each by itself."""
-    ids = await _marked(page)
+    """Approve marked purchases after a confirmation, each by itself, and those only that are still what was seen."""
+    marked = await _marked(page)
     form = await page.form(MarkedForm)
-    if not ids:
+    if not marked:
         audit.nothing_done()
         return page.go(HOME, "Marque ao menos uma compra.")
     if form.value is None or not form.value.sure:
-        return ask(page, await _asking(page, ids, approves=True))
+        return await _ask(page, marked, form, approves=True)
 
-    async def one(tx: Tx, purchase_id: UUID) -> bool:
-        return await resellers.desk.approve(tx, desk_of(page), page.who, purchase_id)
+    async def one(tx: Tx, purchase: MarkedPurchase) -> bool:
+        return await resellers.desk.approve(tx, desk_of(page), page.who, purchase.id, purchase.known)
 
-    return await _decide(page, ids, one, form, approves=True)
+    return await _decide(page, marked, one, form, approves=True)
 
 
 @router.post(_REJECT, dependencies=[claims(DECIDES, READS), acts("purchase_rejected", each=True)])
 async def reject(page: SignedPage) -> Response:
     """Reject marked purchases after a confirmation, with a reason for their resellers."""
-    ids = await _marked(page)
+    marked = await _marked(page)
     form = await page.form(MarkedForm)
-    if not ids:
+    if not marked:
         audit.nothing_done()
         return page.go(HOME, "Marque ao menos uma compra.")
     if form.value is None or not form.value.sure:
-        return ask(page, await _asking(page, ids, approves=False))
+        return await _ask(page, marked, form, approves=False)
     reason = form.value.reason
     if not reason:
         told = form.at("reason", "Escreva o motivo: o revendedor vai ler.")
-        return ask_again(page, await _asking(page, ids, approves=False), told)
+        return await _ask(page, marked, told, approves=False)
 
-    async def one(tx: Tx, purchase_id: UUID) -> bool:
-        await resellers.desk.reject(tx, page.who, purchase_id, reason)
+    async def one(tx: Tx, purchase: MarkedPurchase) -> bool:
+        await resellers.desk.reject(tx, page.who, purchase.id, reason, purchase.known)
         return True
 
-    return await _decide(page, ids, one, form, approves=False)
+    return await _decide(page, marked, one, form, approves=False)
 
 
 async def _decide(
     page: WebPage,
-    ids: list[UUID],
-    one: Callable[[Tx, UUID], Awaitable[bool]],
+    marked: Sequence[MarkedPurchase],
+    one: Callable[[Tx, MarkedPurchase], Awaitable[bool]],
     form: Reading[MarkedForm],
     *,
     approves: bool,
@@ -201,29 +280,30 @@ async def _decide(
     """Decide each purchase in a transaction of its own; report refusals, and who decided meanwhile."""
     done = waits = 0
     refused: list[str] = []
-    for purchase_id in ids:
+    for purchase in marked:
         try:
             async with page.database.transaction() as tx:
-                now = await one(tx, purchase_id)
+                now = await one(tx, purchase)
         except REFUSALS as error:
-            refused.append(await _why(page, purchase_id, error))
+            refused.append(await _why(page, purchase.id, error))
             continue
         done, waits = done + now, waits + (not now)
     if not done and not waits:
-        told = form.saying(" ".join(refused))
-        if len(ids) == 1:
+        if len(marked) == 1:
             audit.nothing_done()
             return page.go(HOME, refused[0])
-        return ask_again(page, await _asking(page, ids, approves=approves), told)
+        return await _ask(page, marked, form.saying(_short(refused)), approves=approves)
     verb = "aprovada" if approves else "reprovada"
     said = [f"{done} {verb}{'s' if done != 1 else ''}." if done else ""]
     said += [f"{waits} à espera de uma segunda pessoa." if waits else "", *refused]
-    return page.go(HOME, " ".join(filter(None, said))[:700])
+    return page.go(HOME, _short(said))
 
 
 async def _why(page: WebPage, purchase_id: UUID, error: Exception) -> str:
-    """Return why a purchase was not decided; if it was decided meanwhile, by whom."""
+    """Return why a purchase was not decided: by whom it was meanwhile, or what it is now."""
     problem = problem_of(error)
+    if isinstance(problem, RecordChanged):
+        return _changed(await page.read(lambda tx: _one(tx, page, purchase_id)))
     if not isinstance(problem, resellers.desk.PurchaseDecided):
         return problem.detail
 

@@ -9,7 +9,7 @@ from pydantic import Field
 from carteira import identity
 from carteira.kit.db.session import Tx
 from carteira.kit.web.access import acts, claims, looks, reads, step_up
-from carteira.web.console.acts import ActField, Confirmation, ask, ask_again
+from carteira.web.console.acts import ActField, Confirmation, VersionForm, ask, ask_again, version_seen
 from carteira.web.console.cells import badge, count, words
 from carteira.web.console.people import HOME as PEOPLE
 from carteira.web.console.tables import Listed, Table, TableAsked, TableColumn
@@ -118,10 +118,11 @@ def _changing(
         danger=bool(less),
         facts=facts,
         hidden=[("claim", str(claim_id)) for claim_id in sorted(wanted)],
+        seen=version_seen(role.version),
     )
 
 
-class SureForm(FormBody):
+class SureForm(VersionForm):
     """Whether an act was confirmed."""
 
     sure: Annotated[str, Field(alias="certo", max_length=3)] = ""
@@ -140,16 +141,18 @@ async def change(role_id: int, page: SignedPage) -> Response:
 
     act = await page.read(read)
     if form.value is None or not form.value.sure:
-        return ask(page, act)
+        return ask(page, act, form)
     try:
         async with page.database.transaction() as tx:
-            await identity.desk.set_claims_of_role(tx, page.identity.access, page.who, role_id, sorted(wanted))
+            await identity.desk.set_claims_of_role(
+                tx, page.identity.access, page.who, role_id, sorted(wanted), form.value.known
+            )
     except REFUSALS as error:
         return ask_again(page, act, form, error)
     return page.go(ROLES, "O papel mudou, na hora, para todos que o têm.")
 
 
-class GivenRoleForm(FormBody):
+class GivenRoleForm(VersionForm):
     """The role to give a person."""
 
     role: Annotated[int, Field(ge=1, le=2**31 - 1)]
@@ -178,6 +181,7 @@ async def _giving(page: WebPage, user_id: UUID) -> Confirmation:
                     value=str(person.role_id),
                 ),
             ),
+            seen=version_seen(str(person.role_id)),
         )
 
     return await page.read(read)
@@ -198,7 +202,9 @@ async def give_role(user_id: UUID, page: SignedPage) -> Response:
         return ask_again(page, act, form)
     try:
         async with page.database.transaction() as tx:
-            await identity.desk.give_role(tx, page.identity.access, page.who, user_id, form.value.role)
+            await identity.desk.give_role(
+                tx, page.identity.access, page.who, user_id, form.value.role, form.value.known
+            )
     except REFUSALS as error:
         return ask_again(page, act, form, error)
     return page.go(f"{PEOPLE}/{user_id}", "O papel mudou.")

@@ -9,11 +9,12 @@ from pydantic import Field
 from carteira import benefits
 from carteira.kit.db.session import Tx
 from carteira.kit.web.access import acts, claims, reads
-from carteira.web.console.acts import Confirmation, ask, ask_again
+from carteira.kit.web.preconditions import NEW
+from carteira.web.console.acts import SEEN, Confirmation, VersionForm, ask, ask_again, version_seen
 from carteira.web.console.cells import mono, words
 from carteira.web.console.tables import Filter, Listed, Table, TableAsked, TableColumn
 from carteira.web.formats import plain_money
-from carteira.web.forms import FormBody, Reading
+from carteira.web.forms import Reading
 from carteira.web.page import REFUSALS, SignedPage, WebPage
 from carteira.web.routing import pages
 
@@ -58,7 +59,7 @@ async def show_merchants(page: SignedPage) -> Response:
     )
 
 
-class RuleForm(FormBody):
+class RuleForm(VersionForm):
     """A merchant's name, and its MCC."""
 
     name: Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")]
@@ -66,7 +67,7 @@ class RuleForm(FormBody):
     sure: Annotated[str, Field(alias="certo", max_length=3)] = ""
 
 
-class RuleRemovalForm(FormBody):
+class RuleRemovalForm(VersionForm):
     """The name whose rule is deleted."""
 
     name: Annotated[str, Field(min_length=1, max_length=256)]
@@ -81,7 +82,8 @@ async def show_rule(
 ) -> Response:
     """Ask for a rule."""
     benefits.desk.require_unbound(page.who)
-    return page.show(_PAGE, form=Reading(None, {"name": name, "mcc": mcc}), known=bool(name), home=HOME)
+    shown = {"name": name, "mcc": mcc, SEEN: mcc or NEW}
+    return page.show(_PAGE, form=Reading(None, shown), known=bool(name), home=HOME)
 
 
 async def _effect(page: WebPage, name: str, mcc: str | None) -> list[tuple[str, str]]:
@@ -93,7 +95,15 @@ async def _effect(page: WebPage, name: str, mcc: str | None) -> list[tuple[str, 
     return told if effect.moved else [*told, ("Mudariam de saldo", "nenhuma")]
 
 
-async def _saving(page: WebPage, asked: RuleForm) -> Confirmation:
+async def _now(page: WebPage, name: str) -> str | None:
+    """Return the version of a name's rule; None: there is none."""
+    try:
+        return (await page.read(lambda tx: benefits.desk.get_merchant(tx, name))).version
+    except benefits.desk.MerchantNotFound:
+        return None
+
+
+async def _saving(page: WebPage, asked: RuleForm, now: str | None) -> Confirmation:
     return Confirmation(
         title=f"Valer o MCC {asked.mcc} para “{asked.name}”?",
         says=("Vale em segundos, para as próximas compras de todas as empresas. O que já passou não muda.",),
@@ -103,6 +113,7 @@ async def _saving(page: WebPage, asked: RuleForm) -> Confirmation:
         back=HOME,
         facts=await _effect(page, asked.name, asked.mcc),
         hidden=(("name", asked.name), ("mcc", asked.mcc)),
+        seen=version_seen(now),
     )
 
 
@@ -113,12 +124,15 @@ async def save(page: SignedPage) -> Response:
     form = await page.form(RuleForm)
     if form.value is None:
         return _again(page, form)
-    act = await _saving(page, form.value)
+    now = await _now(page, form.value.name)
+    if form.value.seen == NEW and now is not None:
+        return _again(page, form.at("name", "Já há uma regra para este nome. Abra-a na lista para mudá-la."))
+    act = await _saving(page, form.value, now)
     if not form.value.sure:
-        return ask(page, act)
+        return ask(page, act, form)
     try:
         async with page.database.transaction() as tx:
-            await benefits.desk.put_merchant(tx, form.value.name, form.value.mcc)
+            await benefits.desk.put_merchant(tx, form.value.name, form.value.mcc, form.value.known)
     except REFUSALS as error:
         return ask_again(page, act, form, error)
     return page.go(HOME, "Regra salva.")
@@ -146,12 +160,13 @@ async def remove(page: SignedPage) -> Response:
         danger=True,
         facts=await _effect(page, name, None),
         hidden=(("name", name),),
+        seen=version_seen(await _now(page, name)),
     )
     if not form.value.sure:
-        return ask(page, act)
+        return ask(page, act, form)
     try:
         async with page.database.transaction() as tx:
-            await benefits.desk.delete_merchant(tx, name)
+            await benefits.desk.delete_merchant(tx, name, form.value.known)
     except REFUSALS as error:
         return ask_again(page, act, form, error)
     return page.go(HOME, "Regra tirada.")

@@ -14,8 +14,20 @@ from carteira.kit.values.clock import clock
 from carteira.kit.values.cpf import Cpf, mask_cpf
 from carteira.kit.values.money import InvalidAmount, read_reais
 from carteira.kit.web.access import acts, claims, looks, reads
+from carteira.kit.web.preconditions import Precondition, RecordChanged
 from carteira.kit.web.validation import describe
-from carteira.web.console.acts import ActField, Confirmation, Detail, DetailStep, ask, ask_again, show_detail
+from carteira.web.console.acts import (
+    SEEN,
+    ActField,
+    Confirmation,
+    Detail,
+    DetailStep,
+    VersionForm,
+    ask,
+    ask_again,
+    show_detail,
+    version_seen,
+)
 from carteira.web.console.cells import Cell, badge, mono, words
 from carteira.web.console.pendings import desk_of
 from carteira.web.console.purchases import DECIDES, READS
@@ -28,6 +40,7 @@ from carteira.web.routing import pages
 router = pages("resellers")
 HOME, APPROVED = "/console/faixas", "/console/aprovacoes-automaticas"
 _RULES = reads("rules are nobody's")
+_TAKEN = "Já há faixas que começam neste mês. Abra-as na lista para mudá-las."
 Month = Annotated[resellers.desk.BusinessMonth, Path()]
 
 
@@ -92,11 +105,19 @@ def _steps(text: object) -> object:
     return found
 
 
-class TiersForm(FormBody):
-    """Tiers, and their first month."""
+class TiersForm(VersionForm):
+    """Tiers, and their first month; `seen` is the month of the shown table, and its version."""
 
     valid_from: resellers.desk.BusinessMonth
     tiers: Annotated[list[Any], BeforeValidator(_steps), Field(min_length=1, max_length=50)]
+
+    @property
+    def known(self) -> Precondition:
+        """The shown table; of another month none was shown."""
+        month, _, version = self.seen.rpartition(".")
+        if month and month != f"{self.valid_from:%Y-%m}":
+            return Precondition(absent=True)
+        return Precondition.of_form(version)
 
 
 def _putting(row: resellers.desk.TiersOut | None) -> Confirmation:
@@ -123,6 +144,7 @@ def _putting(row: resellers.desk.TiersOut | None) -> Confirmation:
                 value=written,
             ),
         ),
+        seen=version_seen(f"{row.valid_from:%Y-%m}.{row.version}" if row else None),
     )
 
 
@@ -140,27 +162,42 @@ async def ask_change(month: Month, page: SignedPage) -> Response:
     return ask(page, _putting(next((row for row in rows if row.valid_from == month), None)))
 
 
+async def _shown(page: WebPage, form: Reading[Any]) -> resellers.desk.TiersOut | None:
+    """Return the table that a form was filled with, as it is now; None: it is gone."""
+    month = form.text(SEEN).rpartition(".")[0]
+    rows = await page.read(resellers.desk.list_tiers)
+    return next((row for row in rows if f"{row.valid_from:%Y-%m}" == month), None)
+
+
 @router.post(f"{HOME}/nova", dependencies=[claims(READS, DECIDES), acts("cashback_tiers_set")])
 async def put_tiers(page: SignedPage) -> Response:
     """Set a tier table; above the limit it waits for a second person."""
     form: Reading[Any] = await page.form(TiersForm)
+    act = _putting(await _shown(page, form))
     if form.value is None:
-        return ask_again(page, _putting(None), form)
+        return ask_again(page, act, form)
     asked = form.value
     try:
         tiers = resellers.desk.TiersIn.model_validate({"tiers": asked.tiers}).tiers
     except ValidationError as error:
-        return ask_again(page, _putting(None), form.at("tiers", describe(error.errors()[0])["message"]))
+        return ask_again(page, act, form.at("tiers", describe(error.errors()[0])["message"]))
 
     async def work(tx: Tx) -> object:
-        return {"now": await resellers.desk.put_tiers(tx, desk_of(page), page.who, asked.valid_from, tiers)}
+        put = resellers.desk.put_tiers(tx, desk_of(page), page.who, asked.valid_from, tiers, asked.known)
+        return {"now": await put}
 
     try:
         outcome = await page.once(work, payload=asked.model_dump(mode="json"))
     except REFUSALS as error:
-        return ask_again(page, _putting(None), form, error)
+        is_taken = isinstance(error, RecordChanged) and asked.known.absent
+        told = (
+            form.at("valid_from", "Já há faixas que começam neste mês. Abra-as na lista para mudá-las.")
+            if is_taken
+            else form
+        )
+        return ask_again(page, act, told, None if is_taken else error)
     if outcome.refused:
-        return ask_again(page, _putting(None), form.saying(outcome.refused))
+        return ask_again(page, act, form.saying(outcome.refused))
     return _gone(page, now=bool(outcome.body.get("now")), said=outcome.said("Faixas definidas."))
 
 
@@ -178,6 +215,7 @@ def _removing(row: resellers.desk.TiersOut) -> Confirmation:
         back=HOME,
         danger=True,
         facts=(("Faixas", _tiers_said(row)),),
+        seen=version_seen(row.version),
     )
 
 
@@ -198,11 +236,13 @@ async def ask_removal(month: Month, page: SignedPage) -> Response:
 @router.post(HOME + "/{month}/tirar", dependencies=[claims(READS, DECIDES), acts("cashback_tiers_removed")])
 async def remove(month: Month, page: SignedPage) -> Response:
     """Delete a tier table; above the limit it waits for a second person."""
-    form = await page.form(FormBody)
+    form = await page.form(VersionForm)
     row = await _table_of(page, month)
+    if form.value is None:
+        return ask_again(page, _removing(row), form)
     try:
         async with page.database.transaction() as tx:
-            now = await resellers.desk.delete_tiers(tx, desk_of(page), page.who, month)
+            now = await resellers.desk.delete_tiers(tx, desk_of(page), page.who, month, form.value.known)
     except REFUSALS as error:
         return ask_again(page, _removing(row), form, error)
     return _gone(page, now=now, said="Faixas tiradas.")

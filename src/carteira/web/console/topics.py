@@ -13,6 +13,7 @@ from carteira import assistant, identity
 from carteira.kit.db.session import Tx
 from carteira.kit.web.access import acts, claims, reads
 from carteira.kit.web.pagination import Page
+from carteira.kit.web.preconditions import Precondition, RecordChanged
 from carteira.kit.web.problems import NotFound
 from carteira.web.console.acts import ActField, Confirmation, ask, ask_again
 from carteira.web.console.cells import Cell, badge, count, mono, words
@@ -231,26 +232,21 @@ async def add(page: SignedPage) -> Response:
         return ask_again(page, _adding(), form)
     try:
         return await _put(page, form.value.slug, _content(form.value), seen=0)
-    except _ChangedMeanwhile:
+    except RecordChanged:
         return ask_again(page, _adding(), form.at("slug", "Já há um assunto com este nome."))
     except REFUSALS as error:
         return ask_again(page, _adding(), form, error)
-
-
-class _ChangedMeanwhile(Exception):
-    """Somebody else has saved the topic since it was shown."""
 
 
 async def _put(page: WebPage, slug: str, content: assistant.desk.Content, *, seen: int) -> Response:
     """Save a topic's new version.
 
     Raises:
-        _ChangedMeanwhile: its version is no longer the one that was shown.
+        RecordChanged: its version is no longer the one that was shown.
     """
+    known = Precondition(version=str(seen)) if seen else Precondition(absent=True)
     async with page.database.transaction() as tx:
-        topic = await assistant.desk.put_topic(tx, slug, content, author_id=page.user_id)
-        if topic.version != seen + 1:
-            raise _ChangedMeanwhile
+        topic = await assistant.desk.put_topic(tx, slug, content, author_id=page.user_id, seen=known)
     return page.go(f"{HOME}/{slug}", f"Assunto salvo na versão {topic.version}.")
 
 
@@ -296,7 +292,7 @@ async def change(slug: Slug, page: SignedPage) -> Response:
         return ask_again(page, _changing(topic), form)
     try:
         return await _put(page, slug, _content(form.value), seen=form.value.seen)
-    except _ChangedMeanwhile:
+    except RecordChanged:
         now = await _one(page, slug)
         told = f"Alguém mudou este assunto enquanto você escrevia. A versão {now.version}, de agora, está abaixo."
         again = replace(form, typed={name: text for name, text in form.typed.items() if name != "seen"})
@@ -341,7 +337,7 @@ async def go_back(slug: Slug, number: int, page: SignedPage) -> Response:
     )
     try:
         return await _put(page, slug, content, seen=form.value.seen)
-    except _ChangedMeanwhile:
+    except RecordChanged:
         return ask(page, (await _former(page, slug, number))[1], form, status=409)
     except REFUSALS as error:
         return ask_again(page, act, form, error)

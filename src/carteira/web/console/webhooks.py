@@ -19,11 +19,13 @@ from carteira.web.console.acts import (
     Confirmation,
     Detail,
     DetailStep,
+    VersionForm,
     ask,
     ask_again,
     marked_in,
     show_detail,
     show_once,
+    version_seen,
 )
 from carteira.web.console.cells import Cell, badge, count, instant, mono, words
 from carteira.web.console.tables import Filter, Table, TableAsked, TableColumn
@@ -195,7 +197,7 @@ async def show_webhook(webhook_id: UUID, page: SignedPage) -> Response:
     return show_detail(page, Detail(row.url, (HOME, "Webhooks"), facts, steps, _state(row)))
 
 
-class WebhookChangeForm(FormBody):
+class WebhookChangeForm(VersionForm):
     """An endpoint's changed data; its events are read separately."""
 
     url: webhooks.desk.Url
@@ -217,6 +219,7 @@ def _changing(row: webhooks.desk.WebhookOut, events: tuple[str, ...]) -> Confirm
             ActField("description", "Para que serve", value=row.description, required=False),
             _events(events),
         ),
+        seen=version_seen(row.version),
         **_named(row, "mudar"),
     )
 
@@ -240,7 +243,7 @@ async def change(webhook_id: UUID, page: SignedPage) -> Response:
     changes = {"url": form.value.url, "description": form.value.description, "events": list(events)}
     try:
         async with page.database.transaction() as tx:
-            await webhooks.desk.change(tx, _keeping(page.request), page.who, webhook_id, changes)
+            await webhooks.desk.change(tx, _keeping(page.request), page.who, webhook_id, changes, form.value.known)
     except REFUSALS as error:
         return ask_again(page, _changing(row, events), form, error)
     return page.go(f"{HOME}/{webhook_id}", "Webhook mudado.")

@@ -1,0 +1,227 @@
+"""What somebody else changed meanwhile is neither overwritten nor approved, on the pages and by the API's routes."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID, uuid4
+
+from validate_docbr import CNPJ
+
+from tests.support.app import RunningApp
+from tests.support.console import desk_of
+from tests.support.machines import new_machine
+from tests.support.pages import PlainBrowser, Shown
+from tests.support.people import Person, register
+from tests.support.resellers import new_month, new_operator, new_reseller
+
+PURCHASES = "/console/compras"
+REJECT = f"{PURCHASES}/reprovar"
+CHANGED = "Isto mudou depois de ser mostrado a você."
+
+
+async def new_employer(maker: Person) -> UUID:
+    made = await maker.post("/benefits/employers", {"cnpj": CNPJ().generate(), "name": "Padaria"})
+    assert made.status_code == 201, made.text
+    return UUID(made.json()["id"])
+
+
+async def post(browser: PlainBrowser, page: Shown, action: str, form: str = "", **fields: object) -> Shown:
+    """Send a page's form, in which a name may occur several times, by a button with an action of its own."""
+    return Shown(await browser.client.post(action, data=page.form(form or action).fields | fields))
+
+
+def mark_of(page: Shown, purchase_id: str) -> str:
+    """Return the value of a purchase's tick in the list."""
+    return next(value for name, value in page.attributes if name == "value" and value.startswith(purchase_id))
+
+
+async def test_purchases_that_changed_are_not_approved_and_the_others_are(app: RunningApp) -> None:
+    seller, clerk = await new_reseller(app), new_operator(app)
+    dear, cheap, gone = [await seller.buy(10_000, new_month()) for _ in range(3)]
+    approve = f"{PURCHASES}/aprovar"
+
+    async def change(bought: Mapping[str, Any], amount: int) -> None:
+        body = {"code": bought["code"], "amount": amount, "date": bought["date"]}
+        changed = await clerk.call("PUT", f"/purchases/{bought['id']}", json=body)
+        assert changed.status_code == 200, changed.text
+
+    async with desk_of(app, "aprovador") as browser:
+        page = await browser.get(PURCHASES)
+        marks = [mark_of(page, one["id"]) for one in (dear, cheap, gone)]
+        await change(dear, 90_000)
+        asked = await post(browser, page, approve, REJECT, id=marks)
+        assert "Aprovar 2 compras?" in asked.text, "what changed since the list is left out"
+        assert f"{dear['code']} mudou depois de mostrada" in asked.text
+        assert "agora são R$ 900,00" in asked.text
+        await clerk.call("DELETE", f"/purchases/{gone['id']}")
+        done = await browser.follow(await post(browser, asked, approve, id=marks[1:]))
+        assert "1 aprovada." in done.text
+        assert (await clerk.read(f"/purchases/{dear['id']}"))["status"] == "Em validação"
+        assert (await clerk.read(f"/purchases/{cheap['id']}"))["status"] == "Aprovado"
+
+        fresh = await browser.get(PURCHASES)
+        asked = await post(browser, fresh, approve, REJECT, id=[mark_of(fresh, dear["id"])])
+        await change(dear, 70_000)
+        late = await browser.follow(await post(browser, asked, approve))
+        assert f"{dear['code']} mudou depois de mostrada e não foi decidida: agora são R$ 700,00" in late.text
+        assert (await clerk.read(f"/purchases/{dear['id']}"))["status"] == "Em validação"
+
+
+async def test_a_role_that_somebody_else_changed_is_not_overwritten(app: RunningApp) -> None:
+    maker = app.operator()
+    known = {one["description"]: one["id"] for one in (await maker.get("/claims", limit=100)).json()["items"]}
+    made = await maker.post("/roles", {"description": f"papel {uuid4().hex[:6]}", "claim_ids": []})
+    path = f"/console/papeis/{made.json()['id']}"
+    async with desk_of(app, "administrador") as first, desk_of(app, "administrador") as second:
+        hers, his = await first.get(path), await second.get(path)
+        asked = await first.send(hers, path, None, claim=str(known["benefits:read"]))
+        assert (await first.send(asked, path)).status == 303
+        late = await second.send(his, path, None, claim=str(known["users:read"]))
+        assert CHANGED in late.text
+        sent = await second.send(late, path)
+        assert (sent.status, CHANGED in sent.text) == (412, True)
+    held = (await maker.get(f"/roles/{made.json()['id']}")).json()["claims"]
+    assert [claim["description"] for claim in held] == ["benefits:read"]
+
+
+async def test_a_persons_role_that_somebody_else_changed_is_not_overwritten(app: RunningApp) -> None:
+    person = await register(app)
+    roles = (await app.operator().get("/roles", limit=100)).json()["items"]
+    ids = {one["description"]: str(one["id"]) for one in roles}
+    path = f"/console/pessoas/{person.id}/papel"
+    async with desk_of(app, "administrador") as first, desk_of(app, "administrador") as second:
+        hers, his = await first.get(path), await second.get(path)
+        assert (await first.send(hers, path, None, role=ids["atendente"])).status == 303
+        late = await second.send(his, path, None, role=ids["RH"])
+        assert (late.status, CHANGED in late.text) == (412, True)
+    assert (await app.operator().get(f"/users/{person.id}/role")).json()["description"] == "atendente"
+
+
+async def test_a_clients_claims_that_somebody_else_changed_are_not_overwritten(app: RunningApp) -> None:
+    machine = await new_machine(app.operator(), "benefits:read", name=f"ERP {uuid4().hex[:6]}")
+    path = f"/console/clientes/{machine.id}/permissoes"
+    async with desk_of(app, "administrador") as first, desk_of(app, "administrador") as second:
+        hers, his = await first.get(path), await second.get(path)
+        assert (await post(first, hers, path, claims=["webhooks:read"])).status == 303
+        late = await post(second, his, path, claims=["benefits:read", "users:read"])
+        assert (late.status, CHANGED in late.text, "Ver como está agora" in late.text) == (412, True, True)
+        shown = await first.get(f"/console/clientes/{machine.id}")
+        assert "users:read" not in shown.text
+        fresh = await second.get(path)
+        assert (await post(second, fresh, path, claims=["benefits:read"])).status == 303
+
+
+async def test_a_category_and_a_rule_that_somebody_else_changed_are_not_overwritten(app: RunningApp) -> None:
+    name, shop = f"FUEL_{uuid4().hex[:4].upper()}", f"POSTO {uuid4().hex[:6].upper()}"
+    path, rule = "/console/estabelecimentos/categoria", "/console/estabelecimentos/regra"
+    async with desk_of(app, "administrador") as first, desk_of(app, "administrador") as second:
+        new = await first.get(path)
+        asked = await first.send(new, path, None, category=name, regime="free", mccs="5541")
+        assert (await first.send(asked, path)).status == 303
+        twice = await second.send(
+            await second.get(path), path, None, category=name, regime="free", mccs="5542", certo="sim"
+        )
+        assert (twice.status, "Já há uma categoria com este nome." in twice.text) == (422, True)
+        his = await second.get(f"{path}?nome={name}")
+        hers = await first.send(await first.get(f"{path}?nome={name}"), path, None, mccs="5541 5542", regime="free")
+        assert (await first.send(hers, path)).status == 303
+        late = await second.send(his, path, None, mccs="5541", regime="free")
+        assert CHANGED in late.text
+        assert (await second.send(late, path)).status == 412
+        assert "5541 5542" in (await first.get(f"{path}?nome={name}")).answer.text
+
+        asked = await first.send(await first.get(rule), rule, None, name=shop, mcc="5411")
+        assert (await first.send(asked, rule)).status == 303
+        again = await second.send(await second.get(rule), rule, None, name=shop.lower(), mcc="5811")
+        assert (again.status, "Já há uma regra para este nome." in again.text) == (422, True)
+        his = await second.get(f"{rule}?nome={shop}&mcc=5411")
+        asked = await first.send(await first.get(f"{rule}?nome={shop}&mcc=5411"), rule, None, mcc="5811")
+        assert (await first.send(asked, rule)).status == 303
+        late = await second.send(his, rule, None, mcc="5999", certo="sim")
+        assert (late.status, CHANGED in late.text) == (412, True)
+        gone = await second.client.post(
+            "/console/estabelecimentos/tirar", data=his.form(rule).fields | {"certo": "sim"}
+        )
+        assert gone.status_code == 412
+
+
+async def test_tiers_that_somebody_else_changed_are_not_overwritten_nor_removed(app: RunningApp) -> None:
+    path, month = "/console/faixas/nova", "2091-03"
+    async with desk_of(app, "aprovador") as first, desk_of(app, "aprovador") as second:
+        hers, his = await first.get(path), await second.get(path)
+        assert (await first.send(hers, path, None, valid_from=month, tiers="0,00;5")).status == 303
+        taken = await second.send(his, path, None, valid_from=month, tiers="0,00;7")
+        assert (taken.status, "Já há faixas que começam neste mês." in taken.text) == (422, True)
+        hers, his = [await one.get(f"/console/faixas/{month}/mudar") for one in (first, second)]
+        removal = f"/console/faixas/{month}/tirar"
+        asked = await second.get(removal)
+        assert (await first.send(hers, path, None, tiers="0,00;6", valid_from=month)).status == 303
+        late = await second.send(his, path, None, tiers="0,00;8", valid_from=month)
+        assert (late.status, CHANGED in late.text) == (412, True)
+        kept = await second.send(asked, removal)
+        assert (kept.status, CHANGED in kept.text) == (412, True)
+        assert "6%" in (await first.get(f"/console/faixas/{month}")).text
+        assert (await first.send(await first.get(removal), removal)).status == 303
+
+
+async def test_an_employer_that_somebody_else_changed_is_not_overwritten(app: RunningApp) -> None:
+    employer = await new_employer(app.operator())
+    path = f"/console/empresas/{employer}/mudar"
+    async with desk_of(app, "administrador") as first, desk_of(app, "administrador") as second:
+        hers, his = await first.get(path), await second.get(path)
+        assert (await first.send(hers, path, None, name="Padaria Nova")).status == 303
+        late = await second.send(his, path, None, name="Padaria Velha")
+        assert (late.status, CHANGED in late.text) == (412, True)
+    assert (await app.operator().get(f"/benefits/employers/{employer}")).json()["name"] == "Padaria Nova"
+
+
+async def holds_its_version(person: Person, read: str, write: str, body: Mapping[str, Any], *, method: str) -> None:
+    """Write with a stale version, with the present one, and without any."""
+    stale = (await person.get(read)).headers["ETag"]
+    done = await person.call(method, write, json=dict(body), headers={"If-Match": stale})
+    assert done.status_code == 200, (write, done.text)
+    late = await person.call(method, write, json=dict(body), headers={"If-Match": stale})
+    assert (late.status_code, late.json()["code"]) == (412, "record_changed"), write
+    absent = await person.call(method, write, json=dict(body), headers={"If-None-Match": "*"})
+    assert absent.status_code == 412, write
+    assert (await person.call(method, write, json=dict(body))).status_code == 200, "without a version, as ever"
+
+
+async def test_routes_that_write_whole_hold_the_version_that_was_read(app: RunningApp) -> None:
+    maker = app.operator()
+    claims = {one["description"]: one["id"] for one in (await maker.get("/claims", limit=100)).json()["items"]}
+    role = (await maker.post("/roles", {"description": f"papel {uuid4().hex[:6]}", "claim_ids": []})).json()["id"]
+    machine = await new_machine(maker, "benefits:read", name=f"ERP {uuid4().hex[:6]}")
+    employer = await new_employer(maker)
+    name, shop = f"BOOKS_{uuid4().hex[:4].upper()}", f"livraria-{uuid4().hex[:6]}"
+    category = f"/benefits/categories/{name}"
+    made = await maker.call("PUT", category, json={"mccs": [], "regime": "free"})
+    assert made.status_code == 200, made.text
+    await maker.call("PUT", "/benefits/merchants", json={"name": shop, "mcc": "5411"})
+    month = "/cashback/tiers/2092-01"
+    await new_operator(app).call("PUT", month, json={"tiers": [{"above": 0, "percentage": 1}]})
+    seller, clerk = await new_reseller(app), new_operator(app)
+    bought = await seller.buy(10_000, new_month())
+    purchase = f"/purchases/{bought['id']}"
+    change = {"code": bought["code"], "amount": 20_000, "date": bought["date"]}
+    cases: list[tuple[Person, str, str, Mapping[str, Any], str]] = [
+        (maker, f"/roles/{role}", f"/roles/{role}/claims", {"claim_ids": [claims["benefits:read"]]}, "PUT"),
+        (maker, f"/clients/{machine.id}", f"/clients/{machine.id}", {"name": "Outro ERP"}, "PATCH"),
+        (maker, f"/clients/{machine.id}", f"/clients/{machine.id}/claims", {"claims": ["users:read"]}, "PUT"),
+        (maker, f"/benefits/employers/{employer}", f"/benefits/employers/{employer}", {"name": "Outra"}, "PATCH"),
+        (maker, category, category, {"mccs": ["5942"], "regime": "free"}, "PUT"),
+        (maker, f"/benefits/merchants/{shop}", f"/benefits/merchants/{shop}", {"mcc": "5942"}, "PUT"),
+        (clerk, month, month, {"tiers": [{"above": 0, "percentage": 2}]}, "PUT"),
+        (clerk, purchase, purchase, change, "PUT"),
+    ]
+    for person, read, write, body, method in cases:
+        await holds_its_version(person, read, write, body, method=method)
+
+    stale = (await clerk.get(purchase)).headers["ETag"]
+    await clerk.call("PUT", purchase, json=change | {"amount": 30_000})
+    decider = new_operator(app)
+    for act in ("approve", "reject"):
+        late = await decider.call("POST", f"{purchase}/{act}", headers={"If-Match": stale})
+        assert (late.status_code, late.json()["code"]) == (412, "record_changed")
+    fresh = (await clerk.get(purchase)).headers["ETag"]
+    done = await decider.call("POST", f"{purchase}/approve", headers={"If-Match": fresh})
+    assert done.status_code == 200, done.text
