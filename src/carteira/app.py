@@ -497,6 +497,7 @@ def _desk(settings: Settings, modules: list[Module]) -> Desk:
             identity.still_may(bindings),
             names_of,
             identity.people_behind,
+            identity.clients_of,
             require_cpf_proof=identity.require_proof if settings.unproven_cpf_policy == "refuse" else None,
         ),
         digests=KeyedDigest(ring, "pending operations: cpf").all,

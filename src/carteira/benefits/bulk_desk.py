@@ -12,6 +12,7 @@ from sqlalchemy import select, text
 
 from carteira.benefits import employers, imports, operations, scheduled
 from carteira.benefits.authorizer.rules import CASH
+from carteira.benefits.bulk_metrics import bulk_state
 from carteira.benefits.catalog import get_category, put_category
 from carteira.benefits.desk import WALKED, RuleEffect
 from carteira.benefits.employers import MemberView
@@ -53,6 +54,7 @@ __all__ = [
     "ScheduledOut",
     "add_employer",
     "bind_member",
+    "bulk_state",
     "cancel",
     "change_employer",
     "effect_of_mccs",

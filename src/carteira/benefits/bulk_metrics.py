@@ -1,6 +1,7 @@
 """Metrics of files of accounts and scheduled top-ups, from the database."""
 
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from prometheus_client import Gauge
 from sqlalchemy import func, select
@@ -26,19 +27,39 @@ schedules_failed = Gauge(
 )
 
 
-async def observe(tx: Tx) -> None:
-    """Set the metrics."""
-    now = clock.now()
-    oldest = await tx.scalar(select(func.min(BenefitImport.created_at)).where(BenefitImport.finished_at.is_(None)))
-    import_oldest_seconds.set(0 if oldest is None else max((now - oldest).total_seconds(), 0))
+@dataclass(frozen=True, slots=True)
+class BulkState:
+    """How late bulk work is: the oldest unfinished file, top-ups whose day has come, and those that moved nothing."""
+
+    oldest_file: datetime | None
+    overdue: int
+    failed: int
+
+    @property
+    def file_seconds(self) -> float:
+        """For how long the oldest unfinished file has been there; 0: there is none."""
+        return 0 if self.oldest_file is None else max((clock.now() - self.oldest_file).total_seconds(), 0)
+
+
+async def bulk_state(tx: Tx) -> BulkState:
+    """Return how late files of accounts and scheduled top-ups are."""
+    oldest = select(func.min(BenefitImport.created_at)).where(BenefitImport.finished_at.is_(None)).scalar_subquery()
     waits, failed = BenefitScheduledCredit.state == "waiting", BenefitScheduledCredit.state == "failed"
     row = (
         await tx.execute(
             select(
+                oldest,
                 func.count().filter(waits & (BenefitScheduledCredit.day <= clock.today())),
-                func.count().filter(failed & (BenefitScheduledCredit.done_at > now - timedelta(days=7))),
+                func.count().filter(failed & (BenefitScheduledCredit.done_at > clock.now() - timedelta(days=7))),
             ).where(waits | failed)
         )
     ).one()
-    schedules_overdue.set(row[0])
-    schedules_failed.set(row[1])
+    return BulkState(*row)
+
+
+async def observe(tx: Tx) -> None:
+    """Set the metrics."""
+    state = await bulk_state(tx)
+    import_oldest_seconds.set(state.file_seconds)
+    schedules_overdue.set(state.overdue)
+    schedules_failed.set(state.failed)

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 
 from carteira.identity import desk
-from carteira.identity.clients.service import is_own, kind_of, people_behind, require_client_not_above
+from carteira.identity.clients.service import clients_of, is_own, kind_of, people_behind, require_client_not_above
 from carteira.identity.config import DailyExport, GoogleConfig, GovBrConfig, IdentityConfig, MetaConfig
 from carteira.identity.contacts.points import ContactPoint
 from carteira.identity.contacts.points import Kind as ContactKind
@@ -233,6 +233,7 @@ __all__ = [
     "change_person",
     "check_sealed",
     "client_standing",
+    "clients_of",
     "confirm_authenticator",
     "confirm_by_code",
     "confirm_by_passkey",

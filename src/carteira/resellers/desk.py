@@ -1,12 +1,12 @@
 """Resellers for the console: people, purchases to decide, months, and the rules of cashback."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import ARRAY, Select, Uuid, func, literal, select
 
 from carteira import ledger
 from carteira.kit.db.session import Tx
@@ -29,6 +29,7 @@ from carteira.resellers.configuration import (
 from carteira.resellers.errors import PurchaseDecided, PurchaseNotFound, ResellerNotFound, TiersNotFound
 from carteira.resellers.models import Purchase, Reseller
 from carteira.resellers.months import close as close_month
+from carteira.resellers.months import count_overdue
 from carteira.resellers.queries import MONTHS, PURCHASES, PurchaseKey, months, purchase
 from carteira.resellers.resellers import by_id
 from carteira.resellers.schemas import (
@@ -76,6 +77,7 @@ __all__ = [
     "auto_approve",
     "close_month",
     "closing_days",
+    "count_overdue",
     "decision_of",
     "delete_auto_approval",
     "delete_closing_day",
@@ -134,9 +136,19 @@ async def decision_of(tx: Tx, purchase_id: UUID) -> PurchaseDecision | None:
     return None if row is None else PurchaseDecision(row.code, STATUS[row.status], row.decided_by)
 
 
-async def waiting(tx: Tx) -> tuple[int, date | None]:
-    """Count undecided purchases; return their number and the oldest one's day."""
-    query = select(func.count(), func.min(Purchase.purchased_on)).where(Purchase.status == "pending")
+async def waiting(tx: Tx, parties: Collection[UUID]) -> tuple[int, date | None]:
+    """Count undecided purchases that none of some parties registered, changed or made; return the oldest one's day."""
+    theirs = literal(sorted(parties), ARRAY(Uuid))
+    query = (
+        select(func.count(), func.min(Purchase.purchased_on))
+        .join(Reseller, Reseller.id == Purchase.reseller_id)
+        .where(
+            Purchase.status == "pending",
+            Purchase.created_by.not_in(parties),
+            ~Purchase.changed_by.bool_op("&&")(theirs),
+            Reseller.user_id.is_(None) | Reseller.user_id.not_in(parties),
+        )
+    )
     count, oldest = (await tx.execute(query)).one()
     return count, oldest
 

@@ -1,6 +1,7 @@
 """Webhooks for the console: endpoints, deliveries and replays, by the verbs of the API."""
 
 from carteira.webhooks.catalog import CATALOG
+from carteira.webhooks.maintenance import count_down
 from carteira.webhooks.models import DeliveryState
 from carteira.webhooks.schemas import About, DeliveryOut, NewWebhookOut, Url, WebhookIn, WebhookOut
 from carteira.webhooks.service import (
@@ -30,6 +31,7 @@ __all__ = [
     "WebhookOut",
     "add",
     "change",
+    "count_down",
     "deliveries",
     "find",
     "listed",

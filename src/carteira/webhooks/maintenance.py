@@ -58,7 +58,10 @@ async def observe(tx: Tx) -> None:
     metrics.oldest_seconds.set(0 if oldest is None else max((now - oldest).total_seconds(), 0))
     dead = select(func.count()).select_from(WebhookDelivery).where(WebhookDelivery.state == "dead")
     metrics.dead.set(await tx.scalar(dead) or 0)
+    metrics.paused.set(await count_down(tx))
+
+
+async def count_down(tx: Tx) -> int:
+    """Count the enabled endpoints that cannot be reached now."""
     down = select(func.count()).select_from(WebhookEndpoint)
-    metrics.paused.set(
-        await tx.scalar(down.where(WebhookEndpoint.state == "enabled", WebhookEndpoint.failures > 0)) or 0
-    )
+    return await tx.scalar(down.where(WebhookEndpoint.state == "enabled", WebhookEndpoint.failures > 0)) or 0

@@ -414,6 +414,16 @@ async def people_behind(tx: Tx, ids: Collection[UUID]) -> frozenset[UUID]:
     return frozenset(makers)
 
 
+async def clients_of(tx: Tx, user_id: UUID) -> frozenset[UUID]:
+    """Return the clients that a person made, or made a credential of, and so can act as."""
+    made = await tx.scalars(
+        select(ClientRow.id)
+        .where(ClientRow.created_by == user_id)
+        .union(select(ClientCredential.client_id).where(ClientCredential.created_by == user_id))
+    )
+    return frozenset(made)
+
+
 async def is_own(tx: Tx, who: Principal, user_id: UUID | None) -> bool:
     """Return whether a person's data are the caller's own: that person, or a client that they can act as."""
     if user_id is None or who.id == user_id:

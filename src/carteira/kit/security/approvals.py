@@ -130,8 +130,17 @@ FindBehind = Callable[[Tx, Collection[UUID]], Awaitable[Collection[UUID]]]
 """Returns the people who can act as one of some clients; ids of people among them add nobody."""
 
 
+FindClients = Callable[[Tx, UUID], Awaitable[Collection[UUID]]]
+"""Returns the clients that a person can act as."""
+
+
 async def nobody_behind(_tx: Tx, _ids: Collection[UUID]) -> Collection[UUID]:
     """Return the people behind clients where there are no clients."""
+    return ()
+
+
+async def no_clients(_tx: Tx, _user_id: UUID) -> Collection[UUID]:
+    """Return the clients that a person can act as where there are no clients."""
     return ()
 
 
@@ -567,16 +576,20 @@ async def listed(  # noqa: PLR0913 - what may be asked for
     return (await tx.scalars(query.order_by(PendingOperation.id.desc()).limit(limit))).all()
 
 
-async def count_for(tx: Tx, seen: Seen) -> int:
-    """Count the pending operations that a person may approve: of their kinds, within their employers, not their own."""
+async def count_for(tx: Tx, seen: Seen, parties: Collection[UUID], digests: Sequence[bytes]) -> int:
+    """Count the pending operations of some kinds and employers that none of some parties made or gains by.
+
+    Parties are a person and the clients that they can act as, and keyed digests of their CPF.
+    """
     in_scope = true() if seen.scopes is None else PendingOperation.scope.in_(seen.scopes)
-    mine = and_(PendingOperation.maker_kind == seen.maker.kind, PendingOperation.maker_id == seen.maker.id)
     query = select(func.count()).where(
         PendingOperation.status == PENDING,
         PendingOperation.expires_at > clock.now(),
         PendingOperation.kind.in_(seen.kinds),
         in_scope,
-        ~mine,
+        PendingOperation.maker_id.not_in([str(one) for one in parties]),
+        ~PendingOperation.gaining_users.bool_op("&&")(literal(sorted(parties), ARRAY(Uuid))),
+        ~PendingOperation.gaining_cpfs.bool_op("&&")(literal(sorted(digests), ARRAY(LargeBinary))),
     )
     return await tx.scalar(query) or 0
 

@@ -5,7 +5,7 @@ A module declares each kind as an `Operation` and hands it to the composition ro
 operation that always takes two goes through `desk.propose`.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Generic, NoReturn, TypeVar
@@ -114,6 +114,8 @@ class People:
     """Returns whether the maker of an operation may still use a claim."""
     names_of: Callable[[Tx, Iterable[UUID]], Awaitable[Mapping[UUID, str]]]
     behind: approvals.FindBehind = approvals.nobody_behind
+    clients_of: Callable[[Tx, UUID], Awaitable[Collection[UUID]]] | None = None
+    """Returns the clients that a person can act as."""
     require_cpf_proof: Callable[[Tx, UUID], Awaitable[None]] | None = None
     """Raises where a checker's CPF is not proven, since they may then gain by the operation unnoticed."""
 
@@ -251,6 +253,20 @@ class Desk:
         """Return the operations that a caller may see: their own, and those of kinds that they may approve."""
         kinds = [operation.kind for operation in self._operations.values() if who.may(operation.claim)]
         return approvals.Seen(kinds, who.actor, who.scopes)
+
+    async def parties(self, tx: Tx, who: Principal) -> frozenset[UUID]:
+        """Return a person and the clients that they can act as: what these made or gain by, they do not decide."""
+        clients_of = self.people.clients_of
+        return frozenset({who.id, *(await clients_of(tx, who.id) if clients_of is not None else ())})
+
+    async def count_decidable(self, tx: Tx, who: Principal, parties: Collection[UUID]) -> int:
+        """Count the pending operations that a person, with their parties, may approve."""
+        seen = self.seen_by(who)
+        if not seen.kinds or who.kind != "person":
+            return 0
+        found = await approvals.count_for(tx, seen, parties, ())
+        cpf = await self.people.cpf_of(tx, who.user_id) if found else None
+        return await approvals.count_for(tx, seen, parties, self._digests(cpf)) if cpf else found
 
     def shown(self, row: PendingOperation) -> object:
         """Return a checker's part of an order, for orjson; None once it is decided or if the module is off."""

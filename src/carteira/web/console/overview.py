@@ -12,11 +12,11 @@ from uuid import UUID
 
 from fastapi import Response
 
-from carteira import assistant, benefits, documents, identity, ledger, payments, resellers
+from carteira import assistant, benefits, documents, identity, ledger, payments, resellers, webhooks
 from carteira.kit.db import jobs
 from carteira.kit.db.session import Tx
 from carteira.kit.ops import metrics
-from carteira.kit.security import approvals, audit_checks
+from carteira.kit.security import audit_checks
 from carteira.kit.values.clock import clock
 from carteira.kit.web.access import Principal, reads
 from carteira.kit.web.approvals import DESK
@@ -35,6 +35,9 @@ _STALE = timedelta(hours=30)
 _BEHIND_SECONDS = 60.0
 """A follower that is further behind than this is shown as slow."""
 _LATENCY = "carteira_authorization_seconds"
+_AGES = "/console/chaves-e-backups"
+_FILE_SECONDS = 3_600.0
+"""A file of accounts that takes longer is an alert."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,8 @@ class HouseProof:
     icon: str
     said: str
     at: datetime | None = None
+    path: str = ""
+    """The screen where it is looked into, for those who see it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,16 +216,17 @@ _COUNTED = (
 
 
 async def _waits(page: WebPage) -> list[Todo]:
-    """List the work that waits for the operator."""
+    """List the work that the operator may do: nothing that they, or a client of theirs, made or gain by."""
     desk = DESK.of(page.request.app)
 
     async def read(tx: Tx) -> list[Todo]:
         found: list[Todo] = []
-        pending = await approvals.count_for(tx, desk.seen_by(page.who))
+        parties = await desk.parties(tx, page.who)
+        pending = await desk.count_decidable(tx, page.who, parties)
         if pending:
             found.append(_todo("/console/pendencias", "bell", pending, "pendência", "pendências", "à sua aprovação"))
         if page.has("resellers") and page.holds("purchases:approve"):
-            count, oldest = await resellers.desk.waiting(tx)
+            count, oldest = await resellers.desk.waiting(tx, parties)
             if count:
                 detail = "" if oldest is None else f"a mais antiga é de {oldest:%d/%m/%Y}"
                 found.append(_todo("/console/compras", "check", count, "compra a decidir", "compras a decidir", detail))
@@ -246,24 +252,29 @@ async def _health(page: WebPage) -> list[HouseProof]:
             names = {"reconcile": "Saldos e lançamentos batem", "verify": "Corrente do livro-razão"}
             checks = [check for check in await ledger.last_checks(tx) if check.check in names]
             found += [_proof(names[check.check], check.checked_at, check.findings, check.whole_at) for check in checks]
+            found += [_unproven(name) for check, name in names.items() if check not in {one.check for one in checks}]
         if page.holds("audit:read"):
             last = await audit_checks.last(tx)
-            if last is not None:
-                found.append(_proof("Corrente da auditoria", last.checked_at, last.findings, last.whole_at))
+            name, path = "Corrente da auditoria", "/console/auditoria"
+            found.append(
+                _unproven(name, path)
+                if last is None
+                else _proof(name, last.checked_at, last.findings, last.whole_at, path)
+            )
         if page.has("payments") and page.holds("payments:read"):
             day = await payments.office.last_day(tx)
             if day is not None:
                 differs = day.missing_here + day.missing_there + day.amount_differs
-                found.append(_proof("Pix e a lista do provedor", day.checked_at, differs))
+                found.append(_proof("Pix e a lista do provedor", day.checked_at, differs, path="/console/conferencia"))
         if page.holds("house:read"):
             queue = await jobs.queue_state(tx)
             said = f"{queue.failed} abandonado(s)" if queue.failed else f"{queue.waiting} na fila"
-            found.append(
-                HouseProof("Trabalhos", "bad" if queue.failed else "ok", "alert" if queue.failed else "check", said)
-            )
+            tone, icon = ("bad", "alert") if queue.failed else ("ok", "check")
+            found.append(HouseProof("Trabalhos", tone, icon, said, path="/console/trabalhos"))
         if page.holds("audit:read"):
             entered = await identity.desk.sign_ins(tx, since=clock.now() - timedelta(minutes=_MINUTES))
-            found.append(HouseProof("Entradas", "ok", "user", f"{entered} em {_MINUTES} minutos"))
+            said = f"{entered} em {_MINUTES} minutos"
+            found.append(HouseProof("Entradas", "ok", "user", said, path="/console/auditoria?acao=sign_in"))
         return found
 
     return await page.read(read)
@@ -282,15 +293,51 @@ async def _house(page: WebPage) -> list[HouseProof]:
     else:
         found = [HouseProof("Eventos", "ok", "check", "em dia")]
     wrong = [age for age in ages if age.tone != "ok"]
-    return found + [HouseProof(age.what, age.tone, "alert", age.said, age.at) for age in wrong]
+    return found + [HouseProof(age.what, age.tone, "alert", age.said, age.at, _AGES) for age in wrong]
 
 
-def _proof(what: str, at: datetime, findings: int, whole_at: datetime | None = None) -> HouseProof:
+async def _late(page: WebPage) -> list[HouseProof]:
+    """Return what the worker should have done by now, by the bounds of the alerts that Prometheus knows."""
+
+    async def read(tx: Tx) -> list[HouseProof]:
+        found: list[HouseProof] = []
+        if page.has("benefits") and page.holds("benefits:write") and page.who.scopes is None:
+            bulk = await benefits.bulk_desk.bulk_state(tx)
+            if bulk.oldest_file is not None and bulk.file_seconds > _FILE_SECONDS:
+                path = "/console/contas-em-lote"
+                found.append(HouseProof("Arquivo de contas", "bad", "alert", "não termina", bulk.oldest_file, path))
+            path = "/console/agendamentos"
+            if bulk.overdue:
+                found.append(HouseProof("Recargas agendadas", "bad", "alert", f"{bulk.overdue} atrasada(s)", path=path))
+            if bulk.failed:
+                said = f"{bulk.failed} em 7 dias não moveram nada"
+                found.append(HouseProof("Recargas agendadas", "warn", "alert", said, path=path))
+        if page.has("resellers") and page.holds("purchases:read"):
+            overdue = await resellers.desk.count_overdue(tx)
+            if overdue:
+                said = f"{overdue} à espera de decisões"
+                found.append(HouseProof("Meses por fechar", "warn", "clock", said, path="/console/meses"))
+        if page.has("webhooks") and page.holds("webhooks:read"):
+            down = await webhooks.desk.count_down(tx)
+            if down:
+                said = f"{down} endereço(s) não respondem"
+                found.append(HouseProof("Webhooks", "warn", "alert", said, path="/console/webhooks"))
+        return found
+
+    return await page.read(read)
+
+
+def _unproven(what: str, path: str = "") -> HouseProof:
+    """Return a check that has not run yet, which is no proof of anything."""
+    return HouseProof(what, "warn", "clock", "ainda não conferido", path=path)
+
+
+def _proof(what: str, at: datetime, findings: int, whole_at: datetime | None = None, path: str = "") -> HouseProof:
     if findings:
-        return HouseProof(what, "bad", "alert", f"{findings} diferença(s)", at)
+        return HouseProof(what, "bad", "alert", f"{findings} diferença(s)", at, path)
     stale = at < clock.now() - _STALE
     said = "sem diferenças" if whole_at is None else f"sem diferenças; tudo em {whole_at:%d/%m}"
-    return HouseProof(what, "warn" if stale else "ok", "clock" if stale else "check", said, at)
+    return HouseProof(what, "warn" if stale else "ok", "clock" if stale else "check", said, at, path)
 
 
 @router.get(HOME, dependencies=[reads("totals and counts of the whole house, nobody's data")])
@@ -302,8 +349,8 @@ async def show_panel(page: SignedPage) -> Response:
     first = console.first_path(page.who)
     if first != HOME:
         return page.go(first)
-    flow, waits, health, house = await asyncio.gather(_flow(page), _waits(page), _health(page), _house(page))
-    proofs = [*health, *house]
+    flow, waits, *parts = await asyncio.gather(_flow(page), _waits(page), _health(page), _house(page), _late(page))
+    proofs = [proof for part in parts for proof in part]
     return page.show(
         "console/panel.html",
         flow=flow,
