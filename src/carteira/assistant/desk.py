@@ -66,7 +66,7 @@ async def count_open(tx: Tx) -> int:
 
 async def listed(tx: Tx, *, is_open: bool | None, asked: PageRequest[UUID]) -> Page[Ticket]:
     """List tickets, the longest waiting first; each look at a person is recorded."""
-    rows = await tickets.listed(tx, is_open=is_open, limit=asked.limit + 1, after=asked.after)
+    rows = await tickets.listed(tx, is_open=is_open, limit=asked.limit + 1, after=asked.after, turned=asked.turned)
     page = asked.page(rows, lambda row: row.id)
     await audit.record_looks(tx, "assistant_tickets_listed", [row.user_id for row in page.items])
     return page
@@ -85,7 +85,7 @@ async def ticket(tx: Tx, ticket_id: UUID) -> tuple[Ticket, UUID | None]:
 
 async def questions(tx: Tx, near: str | None, asked: PageRequest[UUID]) -> Page[Question]:
     """List unanswered questions, newest first, without their people; near a topic, if one is named."""
-    rows = await unanswered.listed(tx, limit=asked.limit + 1, before=asked.after, near=near)
+    rows = await unanswered.listed(tx, limit=asked.limit + 1, before=asked.after, near=near, turned=asked.turned)
     return asked.page(rows, lambda row: row.id).map(Question.model_validate)
 
 
@@ -120,7 +120,7 @@ async def question_groups(tx: Tx) -> list[QuestionGroup]:
 
 async def topics(tx: Tx, words: str | None, asked: PageRequest[str]) -> Page[Topic]:
     """List topics by slug; words are searched for by their stems."""
-    rows = await knowledge.known_topics(tx, query=words, limit=asked.limit + 1, after=asked.after)
+    rows = await knowledge.known_topics(tx, query=words, limit=asked.limit + 1, after=asked.after, turned=asked.turned)
     return asked.page(rows, lambda row: row.slug)
 
 

@@ -13,6 +13,7 @@ from sqlalchemy import func, insert, select, update
 
 from carteira.assistant.errors import TopicNotFound
 from carteira.assistant.models import ChatbotKnowledge, ChatbotTopic, ChatbotTopicVersion
+from carteira.kit.db.keyset import keyset
 from carteira.kit.db.session import Tx
 from carteira.kit.security import audit
 from carteira.kit.values.clock import clock
@@ -162,11 +163,11 @@ async def topics(tx: Tx, *, query: str | None, limit: int, after: str | None) ->
     return await known_topics(tx, query=query, limit=limit, after=after)
 
 
-async def known_topics(tx: Tx, *, query: str | None, limit: int, after: str | None) -> list[Topic]:
+async def known_topics(
+    tx: Tx, *, query: str | None, limit: int, after: str | None, turned: bool = False
+) -> list[Topic]:
     """List topics by slug; `query` searches titles, answers and phrases by Portuguese word stems."""
-    statement = select(ChatbotTopic).order_by(ChatbotTopic.slug).limit(limit)
-    if after is not None:
-        statement = statement.where(ChatbotTopic.slug > after)
+    statement = keyset(select(ChatbotTopic), ChatbotTopic.slug, after=after, limit=limit, turned=turned)
     if query:
         whole = func.concat_ws(
             " ", ChatbotTopic.title, ChatbotTopic.answer, func.array_to_string(ChatbotTopic.phrases, " ")

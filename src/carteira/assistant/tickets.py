@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from carteira.assistant.errors import TicketAnswered, TicketNotFound
 from carteira.assistant.models import ChatbotTicket
+from carteira.kit.db.keyset import keyset
 from carteira.kit.db.session import Tx, locked
 from carteira.kit.security import audit
 from carteira.kit.values.clock import clock
@@ -52,13 +53,14 @@ async def open_ticket(tx: Tx, user_id: UUID, message: str) -> Ticket:
     return _view(row)
 
 
-async def listed(tx: Tx, *, is_open: bool | None, limit: int, after: UUID | None) -> Sequence[Ticket]:
+async def listed(
+    tx: Tx, *, is_open: bool | None, limit: int, after: UUID | None, turned: bool = False
+) -> Sequence[Ticket]:
     """List tickets, the longest waiting first."""
-    query = select(ChatbotTicket).order_by(ChatbotTicket.id).limit(limit)
+    query = select(ChatbotTicket)
     if is_open is not None:
         query = query.where(ChatbotTicket.answer.is_(None) if is_open else ChatbotTicket.answer.is_not(None))
-    if after is not None:
-        query = query.where(ChatbotTicket.id > after)
+    query = keyset(query, ChatbotTicket.id, after=after, limit=limit, turned=turned)
     return [_view(row) for row in await tx.scalars(query)]
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import delete, select
 from carteira.assistant.errors import QuestionNotFound
 from carteira.assistant.models import ChatbotUnanswered
 from carteira.assistant.text import anonymous
+from carteira.kit.db.keyset import keyset
 from carteira.kit.db.pieces import delete_piece
 from carteira.kit.db.session import Tx
 from carteira.kit.security import audit
@@ -22,13 +23,14 @@ async def keep(tx: Tx, question: str, nearest: Sequence[str]) -> None:
     await tx.flush()
 
 
-async def listed(tx: Tx, *, limit: int, before: UUID | None, near: str | None = None) -> Sequence[ChatbotUnanswered]:
+async def listed(
+    tx: Tx, *, limit: int, before: UUID | None, near: str | None = None, turned: bool = False
+) -> Sequence[ChatbotUnanswered]:
     """List unanswered questions, newest first; those that came nearest to a topic, if its title is given."""
-    query = select(ChatbotUnanswered).order_by(ChatbotUnanswered.id.desc()).limit(limit)
+    query = select(ChatbotUnanswered)
     if near is not None:
         query = query.where(ChatbotUnanswered.nearest[1] == near)
-    if before is not None:
-        query = query.where(ChatbotUnanswered.id < before)
+    query = keyset(query, ChatbotUnanswered.id, after=before, limit=limit, newest_first=True, turned=turned)
     return (await tx.scalars(query)).all()
 
 

@@ -29,6 +29,7 @@ from carteira.benefits.schemas import (
     Mcc,
     ScheduledOut,
 )
+from carteira.kit.db.keyset import keyset
 from carteira.kit.db.session import Tx
 from carteira.kit.values.clock import clock
 from carteira.kit.values.csv_lines import BulkLines
@@ -135,16 +136,13 @@ async def imports_of(tx: Tx, who: Principal, asked: PageRequest[UUID]) -> Page[I
         Forbidden: `benefits:write` is missing.
     """
     who.require("benefits:write")
-    query = (
-        select(BenefitImport.id, BenefitImport.created_at, BenefitImport.lines, BenefitImport.finished_at)
-        .order_by(BenefitImport.id.desc())
-        .limit(asked.limit + 1)
-    )
+    query = select(BenefitImport.id, BenefitImport.created_at, BenefitImport.lines, BenefitImport.finished_at)
     reach = await employers.reach_of(tx, who.actor)
     if reach.employers is not None:
         query = query.where(BenefitImport.employer_id.in_(reach.employers))
-    if asked.after is not None:
-        query = query.where(BenefitImport.id < asked.after)
+    query = keyset(
+        query, BenefitImport.id, after=asked.after, limit=asked.limit + 1, newest_first=True, turned=asked.turned
+    )
     return asked.page([ImportSeen(*row) for row in await tx.execute(query)], lambda row: row.id)
 
 
@@ -164,7 +162,7 @@ async def schedule(  # noqa: PLR0913 - what is credited, and when
 
 async def scheduled_of(tx: Tx, who: Principal, asked: PageRequest[UUID]) -> Page[ScheduledOut]:
     """List scheduled top-ups of the caller's employers, the newest first."""
-    rows = await scheduled.listed(tx, who, limit=asked.limit + 1, after=asked.after)
+    rows = await scheduled.listed(tx, who, limit=asked.limit + 1, after=asked.after, turned=asked.turned)
     return asked.page(rows, lambda row: row.id)
 
 

@@ -428,7 +428,7 @@ class _Named:
 async def accounts(tx: Tx, who: Principal, wanted: AccountSearchIn, asked: PageRequest[UUID]) -> Page[ListedAccountOut]:
     """List the accounts that a caller may read, oldest first; the look at each person is recorded."""
     who.require("benefits:read")
-    found = await finding.search(tx, who, wanted, limit=asked.limit + 1, after=asked.after)
+    found = await finding.search(tx, who, wanted, limit=asked.limit + 1, after=asked.after, turned=asked.turned)
     page = asked.page(found, lambda pair: pair[0])
     return page.map(lambda pair: pair[1])
 

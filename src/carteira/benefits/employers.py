@@ -23,6 +23,7 @@ from carteira.benefits.errors import (
     OwnBinding,
 )
 from carteira.benefits.models import FIRST_EMPLOYER, Employer, EmployerMember
+from carteira.kit.db.keyset import keyset
 from carteira.kit.db.session import Tx, locked
 from carteira.kit.security import audit
 from carteira.kit.values.actor import Actor
@@ -132,14 +133,15 @@ async def chosen_for_opening(tx: Tx, actor: Actor, asked: UUID | None) -> UUID:
     return asked
 
 
-async def listed(tx: Tx, who: Principal, *, limit: int, after: UUID | None = None) -> list[EmployerView]:
+async def listed(
+    tx: Tx, who: Principal, *, limit: int, after: UUID | None = None, turned: bool = False
+) -> list[EmployerView]:
     """Return the employers that a caller may see, oldest first."""
     reach = await reach_of(tx, who.actor)
-    query = select(Employer).order_by(Employer.id).limit(limit)
+    query = select(Employer)
     if reach.employers is not None:
         query = query.where(Employer.id.in_(reach.employers))
-    if after is not None:
-        query = query.where(Employer.id > after)
+    query = keyset(query, Employer.id, after=after, limit=limit, turned=turned)
     return [_view(row) for row in await tx.scalars(query)]
 
 

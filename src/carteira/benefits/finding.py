@@ -11,6 +11,7 @@ from carteira.benefits.employers import reach_of
 from carteira.benefits.ledger_kinds import LEDGER_KIND
 from carteira.benefits.models import BenefitAccount, BenefitCategory, BenefitInvitation, Employer
 from carteira.benefits.schemas import AccountSearchIn, ListedAccountOut, OwnAccountOut
+from carteira.kit.db.keyset import keyset
 from carteira.kit.db.session import Tx
 from carteira.kit.security import audit
 from carteira.kit.values.cpf import mask_cpf
@@ -39,19 +40,16 @@ async def own(tx: Tx, user_id: UUID, *, limit: int, after: UUID | None) -> list[
     ]
 
 
-async def search(
-    tx: Tx, who: Principal, wanted: AccountSearchIn, *, limit: int, after: UUID | None
+async def search(  # noqa: PLR0913 - filters and the place in the list
+    tx: Tx, who: Principal, wanted: AccountSearchIn, *, limit: int, after: UUID | None, turned: bool = False
 ) -> list[tuple[UUID, ListedAccountOut]]:
     """Return the accounts of one or all of the caller's employers, oldest first, each with its id.
 
     The look at each person is recorded. CPFs are masked; a caller who searches by one knows it.
     """
     reach = await reach_of(tx, who.actor)
-    query = (
-        select(BenefitAccount, BenefitInvitation)
-        .outerjoin(BenefitInvitation, BenefitInvitation.account_id == BenefitAccount.id)
-        .order_by(BenefitAccount.id)
-        .limit(limit)
+    query = select(BenefitAccount, BenefitInvitation).outerjoin(
+        BenefitInvitation, BenefitInvitation.account_id == BenefitAccount.id
     )
     if reach.employers is not None:
         query = query.where(BenefitAccount.employer_id.in_(reach.employers))
@@ -60,8 +58,7 @@ async def search(
     for name, value in given.items():
         if value is not None:
             query = query.where(getattr(BenefitAccount, name) == value)
-    if after is not None:
-        query = query.where(BenefitAccount.id > after)
+    query = keyset(query, BenefitAccount.id, after=after, limit=limit, turned=turned)
     rows = [(account, invitation) for account, invitation in await tx.execute(query)]
     await audit.record_looks(tx, "benefit_accounts_listed", [row.user_id or row.id for row, _ in rows])
     held = await _balances(tx, [row for row, _ in rows])

@@ -26,6 +26,7 @@ from carteira.benefits.schemas import (
 )
 from carteira.kit.db import jobs
 from carteira.kit.db.engine import Database
+from carteira.kit.db.keyset import keyset
 from carteira.kit.db.session import Tx, locked
 from carteira.kit.ops.cooperative import PIECE, pieces
 from carteira.kit.security import audit
@@ -306,15 +307,10 @@ async def lines_of(
         ImportNotFound: there is none, or it is another employer's.
     """
     await _find(tx, who, import_id)
-    query = (
-        select(BenefitImportLine)
-        .where(BenefitImportLine.import_id == import_id)
-        .order_by(BenefitImportLine.number)
-        .limit(asked.limit + 1)
-    )
+    query = select(BenefitImportLine).where(BenefitImportLine.import_id == import_id)
     if status is not None:
         query = query.where(BenefitImportLine.status == status)
-    if asked.after is not None:
-        query = query.where(BenefitImportLine.number > asked.after.number)
+    after = None if asked.after is None else asked.after.number
+    query = keyset(query, BenefitImportLine.number, after=after, limit=asked.limit + 1, turned=asked.turned)
     page = asked.page((await tx.scalars(query)).all(), lambda row: ImportLineKey(row.number))
     return page.map(ImportLineOut.model_validate)

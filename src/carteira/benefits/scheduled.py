@@ -21,6 +21,7 @@ from carteira.benefits.errors import ScheduledDayUnfit, ScheduledNotFound, Sched
 from carteira.benefits.models import BenefitScheduledCredit
 from carteira.benefits.schemas import ScheduledOut
 from carteira.kit.db.engine import Database
+from carteira.kit.db.keyset import keyset
 from carteira.kit.db.session import Tx, locked
 from carteira.kit.security import audit
 from carteira.kit.security.approvals import Act, FindGains, Gains, OperationChanged
@@ -152,16 +153,15 @@ async def find(tx: Tx, who: Principal, scheduled_id: UUID) -> ScheduledOut:
     return _shown(row)
 
 
-async def listed(tx: Tx, who: Principal, *, limit: int, after: UUID | None) -> list[ScheduledOut]:
+async def listed(tx: Tx, who: Principal, *, limit: int, after: UUID | None, turned: bool = False) -> list[ScheduledOut]:
     """List scheduled top-ups of the caller's employers, the newest first, without outcomes by line."""
     reach = await employers.reach_of(tx, who.actor)
-    query = select(BenefitScheduledCredit).order_by(BenefitScheduledCredit.id.desc()).limit(limit)
+    query = select(BenefitScheduledCredit)
     if reach.employers is not None:
         own = and_(BenefitScheduledCredit.actor_kind == who.actor.kind, BenefitScheduledCredit.actor_id == who.actor.id)
         named = type_coerce(BenefitScheduledCredit.employer_ids, ARRAY(Uuid))
         query = query.where(or_(own, and_(func.cardinality(named) > 0, named.contained_by(list(reach.employers)))))
-    if after is not None:
-        query = query.where(BenefitScheduledCredit.id < after)
+    query = keyset(query, BenefitScheduledCredit.id, after=after, limit=limit, newest_first=True, turned=turned)
     return [_shown(row).model_copy(update={"outcome": None}) for row in await tx.scalars(query)]
 
 

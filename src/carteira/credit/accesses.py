@@ -16,6 +16,7 @@ from sqlalchemy import insert, select, update
 
 from carteira.credit.models import CreditAccess, CreditAccessHead
 from carteira.kit.db.engine import Database
+from carteira.kit.db.keyset import keyset
 from carteira.kit.db.session import Tx
 from carteira.kit.values.clock import clock
 from carteira.kit.web.pagination import CursorOf
@@ -83,13 +84,12 @@ async def append(tx: Tx, key: bytes, access: AccessRecord) -> None:
     await tx.execute(update(CreditAccessHead).values(seq=row.seq, hash=row.hash))
 
 
-async def of_person(
-    tx: Tx, person: bytes, period: Period = _ALWAYS, *, limit: int, before: int | None = None
+async def of_person(  # noqa: PLR0913 - whose, and the place in the list
+    tx: Tx, person: bytes, period: Period = _ALWAYS, *, limit: int, before: int | None = None, turned: bool = False
 ) -> Sequence[CreditAccess]:
     """List who read a person's base A, newest first."""
-    query = select(CreditAccess).where(CreditAccess.person == person).order_by(CreditAccess.seq.desc()).limit(limit)
-    if before is not None:
-        query = query.where(CreditAccess.seq < before)
+    query = select(CreditAccess).where(CreditAccess.person == person)
+    query = keyset(query, CreditAccess.seq, after=before, limit=limit, newest_first=True, turned=turned)
     if period.since is not None:
         query = query.where(CreditAccess.at >= period.since)
     if period.until is not None:

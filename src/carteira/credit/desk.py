@@ -95,5 +95,5 @@ async def accesses(tx: Tx, stores: Stores, who: Principal, cpf: str, asked: Page
         Forbidden: `credit:audit` is missing.
     """
     who.require("credit:audit")
-    rows = await stores.accesses_of(tx, cpf, who, limit=asked.limit + 1, before=asked.after)
+    rows = await stores.accesses_of(tx, cpf, who, limit=asked.limit + 1, before=asked.after, turned=asked.turned)
     return asked.page(rows, lambda row: row.seq)

@@ -183,7 +183,15 @@ class Stores:
         )
 
     async def accesses_of(  # noqa: PLR0913 - what is asked for, and by whom
-        self, tx: Tx, cpf: str, who: Principal, period: Period = _ALWAYS, *, limit: int, before: int | None
+        self,
+        tx: Tx,
+        cpf: str,
+        who: Principal,
+        period: Period = _ALWAYS,
+        *,
+        limit: int,
+        before: int | None,
+        turned: bool = False,
     ) -> list[AccessOut]:
         """List the readers of a person's base A, for that person or for an auditor, newest first.
 
@@ -198,7 +206,7 @@ class Stores:
             tx, "credit_accesses_read", [] if proven == cpf else [base_a.person_id(self.keyring, cpf)]
         )
         person = base_a.person_hash(self.keyring, cpf)
-        rows = await accesses.of_person(tx, person, period, limit=limit, before=before)
+        rows = await accesses.of_person(tx, person, period, limit=limit, before=before, turned=turned)
         return [AccessOut.model_validate(row, from_attributes=True) for row in rows]
 
     async def ids_of_person(self, tx: Tx, user_id: UUID) -> Collection[UUID]:

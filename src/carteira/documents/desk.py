@@ -31,7 +31,9 @@ async def count_waiting(tx: Tx, operator: UUID) -> int:
 
 async def queue(tx: Tx, who: Principal, state: DocumentState, asked: PageRequest[UUID]) -> Page[DocumentView]:
     """List documents of a state, oldest first, except the operator's own; looks at people are recorded."""
-    rows: Sequence[DocumentView] = await reviews.queue(tx, who.user_id, state, limit=asked.limit + 1, after=asked.after)
+    rows: Sequence[DocumentView] = await reviews.queue(
+        tx, who.user_id, state, limit=asked.limit + 1, after=asked.after, turned=asked.turned
+    )
     page = asked.page(rows, lambda row: row.id)
     await audit.record_looks(tx, "document_listed", [row.user_id for row in page.items])
     return page

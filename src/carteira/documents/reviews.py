@@ -19,23 +19,18 @@ from carteira.documents.errors import (
 from carteira.documents.models import Document, DocumentVersion
 from carteira.documents.service import DocumentState, DocumentView, view
 from carteira.kit.db import outbox
+from carteira.kit.db.keyset import keyset
 from carteira.kit.db.session import Tx
 from carteira.kit.security import audit
 from carteira.kit.values.clock import clock
 
 
-async def queue(
-    tx: Tx, operator: UUID, state: DocumentState, *, limit: int, after: UUID | None = None
+async def queue(  # noqa: PLR0913 - which, and the place in the list
+    tx: Tx, operator: UUID, state: DocumentState, *, limit: int, after: UUID | None = None, turned: bool = False
 ) -> list[DocumentView]:
     """Return documents with a file in a state, oldest first, without the operator's own."""
-    query = (
-        select(Document)
-        .where(Document.state == state.value, Document.version > 0, Document.user_id != operator)
-        .order_by(Document.id)
-        .limit(limit)
-    )
-    if after is not None:
-        query = query.where(Document.id > after)
+    query = select(Document).where(Document.state == state.value, Document.version > 0, Document.user_id != operator)
+    query = keyset(query, Document.id, after=after, limit=limit, turned=turned)
     return [view(row) for row in await tx.scalars(query)]
 
 

@@ -135,7 +135,8 @@ async def search_people(tx: Tx, asked: Filters, page: PageRequest[UUID]) -> Page
         UnknownFilter: there is no such role or claim.
     """
     wanted = await queries.wanted(tx, asked)
-    found = page.page(await queries.search(tx, wanted, limit=page.limit + 1, after=page.after), lambda row: row.id)
+    rows = await queries.search(tx, wanted, limit=page.limit + 1, after=page.after, turned=page.turned)
+    found = page.page(rows, lambda row: row.id)
     await audit.record_looks(tx, "user_listed", [item.id for item in found.items])
     return found
 

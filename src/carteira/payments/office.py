@@ -79,7 +79,7 @@ async def charges(
 ) -> Page[ListedChargeOut]:
     """List everybody's charges, newest first; looks at their makers are recorded."""
     who.require(READS)
-    found = await queries.charges(tx, wanted, limit=asked.limit + 1, before=asked.after)
+    found = await queries.charges(tx, wanted, limit=asked.limit + 1, before=asked.after, turned=asked.turned)
     page = asked.page(found, lambda row: row.id)
     await audit.record_looks(tx, "charges_listed", [maker for row in page.items for maker in _maker(row)])
     return page.map(lambda row: _shown(row, payments))
@@ -111,7 +111,7 @@ async def received(
 ) -> Page[ReceivedOut]:
     """List received payments, newest first; looks at their charges' makers are recorded."""
     who.require(READS)
-    found = await queries.received(tx, wanted, limit=asked.limit + 1, before=asked.after)
+    found = await queries.received(tx, wanted, limit=asked.limit + 1, before=asked.after, turned=asked.turned)
     page = asked.page(found, queries.key_of)
     await audit.record_looks(tx, "payments_listed", await queries.people_of(tx, page.items))
     return page.map(ReceivedOut.model_validate)
@@ -145,10 +145,14 @@ def may_return(one: ReceivedOut) -> int:
     return 0 if one.paid_at < clock.now() - LATEST else one.amount - one.given_back
 
 
-async def days(tx: Tx, who: Principal, asked: PageRequest[date], *, since: date | None = None) -> Page[DayOut]:
+async def days(
+    tx: Tx, who: Principal, asked: PageRequest[date], *, since: date | None = None, until: date | None = None
+) -> Page[DayOut]:
     """List days' comparisons with the provider's list, newest first."""
     who.require(READS)
-    found = await queries.days(tx, limit=asked.limit + 1, before=asked.after, since=since)
+    found = await queries.days(
+        tx, limit=asked.limit + 1, before=asked.after, since=since, until=until, turned=asked.turned
+    )
     return asked.page(found, lambda row: row.day).map(DayOut.model_validate)
 
 

@@ -6,10 +6,11 @@ from datetime import date, datetime, timedelta
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, exists, not_, select, tuple_
+from sqlalchemy import ColumnElement, and_, exists, not_, select
 from sqlalchemy.orm import aliased
 
 from carteira import ledger
+from carteira.kit.db.keyset import keyset
 from carteira.kit.db.session import Tx
 from carteira.kit.values.clock import SAO_PAULO, clock
 from carteira.kit.values.days import Instant
@@ -64,8 +65,10 @@ class ReceivedFilter:
     until: datetime | None = None
 
 
-async def charges(tx: Tx, wanted: ChargeFilter, *, limit: int, before: UUID | None) -> Sequence[Charge]:
-    """Return charges of everybody, newest first."""
+async def charges(
+    tx: Tx, wanted: ChargeFilter, *, limit: int, before: UUID | None, turned: bool = False
+) -> Sequence[Charge]:
+    """Return charges of everybody, newest first, or the other way round."""
     base = select(Charge)
     if wanted.txid is not None:
         base = base.where(Charge.txid == wanted.txid)
@@ -73,17 +76,17 @@ async def charges(tx: Tx, wanted: ChargeFilter, *, limit: int, before: UUID | No
         base = base.where(Charge.id >= first_uuid7(wanted.since.timestamp()))
     if wanted.until is not None:
         base = base.where(Charge.id < first_uuid7(wanted.until.timestamp()))
-    if before is not None:
-        base = base.where(Charge.id < before)
-    row: Any = Charge
-    if wanted.state is not None or wanted.purpose is not None:
-        row = aliased(Charge, base.order_by(Charge.id.desc()).limit(WALKED).subquery())
-        base = select(row)
+    if wanted.state is None and wanted.purpose is None:
+        query = keyset(base, Charge.id, after=before, limit=limit, newest_first=True, turned=turned)
+    else:
+        walked = keyset(base, Charge.id, after=before, limit=WALKED, newest_first=True, turned=turned)
+        row: Any = aliased(Charge, walked.subquery())
+        query = keyset(select(row), row.id, after=None, limit=limit, newest_first=True, turned=turned)
         if wanted.state is not None:
-            base = base.where(_stands(row, wanted.state))
+            query = query.where(_stands(row, wanted.state))
         if wanted.purpose is not None:
-            base = base.where(row.purpose == wanted.purpose)
-    return (await tx.scalars(base.order_by(row.id.desc()).limit(limit))).all()
+            query = query.where(row.purpose == wanted.purpose)
+    return (await tx.scalars(query)).all()
 
 
 def _stands(row: Any, state: State) -> ColumnElement[bool]:  # noqa: ANN401 - a charge, be it of a subquery
@@ -103,24 +106,25 @@ def key_of(row: ReceivedPayment) -> ReceivedKey:
 
 
 async def received(
-    tx: Tx, wanted: ReceivedFilter, *, limit: int, before: ReceivedKey | None
+    tx: Tx, wanted: ReceivedFilter, *, limit: int, before: ReceivedKey | None, turned: bool = False
 ) -> Sequence[ReceivedPayment]:
-    """Return payments, newest first."""
+    """Return payments, newest first, or the other way round."""
     base = select(ReceivedPayment)
-    if before is not None:
-        base = base.where(tuple_(ReceivedPayment.paid_at, ReceivedPayment.e2eid) < before)
+    key = (ReceivedPayment.paid_at, ReceivedPayment.e2eid)
     if wanted.since is not None:
         base = base.where(ReceivedPayment.paid_at >= wanted.since)
     if wanted.until is not None:
         base = base.where(ReceivedPayment.paid_at < wanted.until)
-    row: Any = ReceivedPayment
     if wanted.whereabouts == "to_return":  # an index serves them
         base = base.where(ReceivedPayment.unplaced > 0)
-    elif wanted.whereabouts is not None:
-        newest = base.order_by(ReceivedPayment.paid_at.desc(), ReceivedPayment.e2eid.desc()).limit(WALKED)
-        row = aliased(ReceivedPayment, newest.subquery())
-        base = select(row).where(_is(row, wanted.whereabouts))
-    return (await tx.scalars(base.order_by(row.paid_at.desc(), row.e2eid.desc()).limit(limit))).all()
+    if wanted.whereabouts in {None, "to_return"}:
+        query = keyset(base, *key, after=before, limit=limit, newest_first=True, turned=turned)
+    else:
+        walked = keyset(base, *key, after=before, limit=WALKED, newest_first=True, turned=turned)
+        row: Any = aliased(ReceivedPayment, walked.subquery())
+        found = select(row).where(_is(row, wanted.whereabouts))
+        query = keyset(found, row.paid_at, row.e2eid, after=None, limit=limit, newest_first=True, turned=turned)
+    return (await tx.scalars(query)).all()
 
 
 def _is(row: Any, whereabouts: Whereabouts) -> ColumnElement[bool]:  # noqa: ANN401 - a payment, also of a subquery
@@ -162,13 +166,22 @@ async def people_of(tx: Tx, rows: Sequence[ReceivedPayment]) -> set[UUID]:
     return {maker for maker in makers if maker}
 
 
-async def days(tx: Tx, *, limit: int, before: date | None, since: date | None = None) -> Sequence[ReconciledDay]:
-    """Return the compared days, newest first."""
-    query = select(ReconciledDay).order_by(ReconciledDay.day.desc()).limit(limit)
-    if before is not None:
-        query = query.where(ReconciledDay.day < before)
+async def days(  # noqa: PLR0913 - which, and the place in the list
+    tx: Tx,
+    *,
+    limit: int,
+    before: date | None,
+    since: date | None = None,
+    until: date | None = None,
+    turned: bool = False,
+) -> Sequence[ReconciledDay]:
+    """Return the compared days, the last of the period included, newest first or the other way round."""
+    day = ReconciledDay.day
+    query = keyset(select(ReconciledDay), day, after=before, limit=limit, newest_first=True, turned=turned)
     if since is not None:
-        query = query.where(ReconciledDay.day >= since)
+        query = query.where(day >= since)
+    if until is not None:
+        query = query.where(day <= until)
     return (await tx.scalars(query)).all()
 
 

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import ARRAY, Select, Uuid, func, literal, select
 
 from carteira import ledger
+from carteira.kit.db.keyset import keyset
 from carteira.kit.db.session import Tx
 from carteira.kit.security import audit
 from carteira.kit.web.access import Principal
@@ -171,11 +172,10 @@ async def resellers(tx: Tx, who: Principal, cpf: str | None, asked: PageRequest[
         Forbidden: `purchases:read` is missing.
     """
     who.require("purchases:read")
-    query = _seen().where(Reseller.user_id.is_not(None)).order_by(Reseller.id.desc()).limit(asked.limit + 1)
+    query = _seen().where(Reseller.user_id.is_not(None))
     if cpf is not None:
         query = query.where(Reseller.cpf == cpf)
-    if asked.after is not None:
-        query = query.where(Reseller.id < asked.after)
+    query = keyset(query, Reseller.id, after=asked.after, limit=asked.limit + 1, newest_first=True, turned=asked.turned)
     page = asked.page([ResellerSeen(*row) for row in await tx.execute(query)], lambda row: row.id)
     await audit.record_looks(tx, "resellers_listed", [row.user_id for row in page.items])
     return page

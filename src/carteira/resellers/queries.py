@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, case, func, literal, select, tuple_
 
 from carteira import ledger
+from carteira.kit.db.keyset import keyset
 from carteira.kit.db.session import Tx
 from carteira.kit.security import audit
 from carteira.kit.values.clock import business_day
@@ -174,20 +175,15 @@ async def _purchases(  # noqa: PLR0913 - filters and the place in the list
     status: Status | None,
     asked: PageRequest[PurchaseKey],
 ) -> Page[PurchaseWithCashbackOut]:
-    query = (
-        select(Purchase, Reseller)
-        .join(Reseller, Reseller.id == Purchase.reseller_id)
-        .order_by(Purchase.purchased_on.desc(), Purchase.id.desc())
-        .limit(asked.limit + 1)
-    )
+    query = select(Purchase, Reseller).join(Reseller, Reseller.id == Purchase.reseller_id)
     if reseller is not None:
         query = query.where(Purchase.reseller_id == reseller.id)
     if month is not None:
         query = query.where(Purchase.month == month)
     if status is not None:
         query = query.where(Purchase.status == next(name for name, text in STATUS.items() if text == status))
-    if asked.after is not None:
-        query = query.where(tuple_(Purchase.purchased_on, Purchase.id) < asked.after)
+    key = (Purchase.purchased_on, Purchase.id)
+    query = keyset(query, *key, after=asked.after, limit=asked.limit + 1, newest_first=True, turned=asked.turned)
     found = [(row, owner) for row, owner in await tx.execute(query)]
     page = asked.page(found, lambda pair: PurchaseKey(pair[0].purchased_on, pair[0].id))
     await audit.record_looks(tx, "purchases_listed", [resellers.view_of(owner).person for _, owner in page.items])
@@ -198,15 +194,17 @@ def _sum_of(*statuses: str) -> ColumnElement[int]:
     return func.coalesce(func.sum(case((Purchase.status.in_(statuses), Purchase.amount), else_=0)), 0)
 
 
-async def months(tx: Tx, who: Principal, *, cpf: str | None, limit: int, before: date | None) -> list[MonthOut]:
-    """List months in figures, the newest first: one's own, a CPF's, or everybody's sums.
+async def months(  # noqa: PLR0913 - whose, and the place in the list
+    tx: Tx, who: Principal, *, cpf: str | None, limit: int, before: date | None, turned: bool = False
+) -> list[MonthOut]:
+    """List months in figures, the newest first or the other way round: one's own, a CPF's, or everybody's sums.
 
     Raises:
         Forbidden, NotAReseller, ResellerNotFound: as in `resellers.visible`.
     """
     reseller = await _scope(tx, who, cpf)
     await audit.record_looks(tx, "cashback_months_read", [reseller.person] if reseller else ())
-    return await _months(tx, reseller, [] if before is None else [Purchase.month < before], limit=limit)
+    return await _months(tx, reseller, [], limit=limit, before=before, turned=turned)
 
 
 async def months_of(tx: Tx, reseller_id: UUID, *, limit: int) -> list[MonthOut]:
@@ -272,8 +270,14 @@ async def own_month(tx: Tx, who: Principal, month: date) -> MonthOut | None:
     return found[0] if found else None
 
 
-async def _months(
-    tx: Tx, reseller: ResellerView | None, conditions: Sequence[ColumnElement[bool]], *, limit: int
+async def _months(  # noqa: PLR0913 - whose, which, and the place in the list
+    tx: Tx,
+    reseller: ResellerView | None,
+    conditions: Sequence[ColumnElement[bool]],
+    *,
+    limit: int,
+    before: date | None = None,
+    turned: bool = False,
 ) -> list[MonthOut]:
     query = (
         select(
@@ -291,9 +295,8 @@ async def _months(
         .join(Month, Month.month == Purchase.month)
         .where(*conditions)
         .group_by(Purchase.month, Month.closed_at, Month.cashback, Month.adjusted)
-        .order_by(Purchase.month.desc())
-        .limit(limit)
     )
+    query = keyset(query, Purchase.month, after=before, limit=limit, newest_first=True, turned=turned)
     if reseller is not None:
         query = query.where(Purchase.reseller_id == reseller.id)
     rows = (await tx.execute(query)).all()

@@ -5,9 +5,10 @@ from datetime import datetime
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Select, select, tuple_
+from sqlalchemy import Select, select
 
 from carteira import identity, ledger
+from carteira.kit.db.keyset import keyset
 from carteira.kit.db.session import Tx
 from carteira.kit.security import audit
 from carteira.kit.security.approvals import OwnOperation
@@ -74,7 +75,8 @@ class CardSeen:
 
 async def taps(tx: Tx, asked: PageRequest[UUID]) -> Page[WaitingTap]:
     """List waiting taps, the oldest first; looks at people are recorded."""
-    page = asked.page(await waiting.listed(tx, limit=asked.limit + 1, after=asked.after), lambda tap: tap.id)
+    found = await waiting.listed(tx, limit=asked.limit + 1, after=asked.after, turned=asked.turned)
+    page = asked.page(found, lambda tap: tap.id)
     await audit.record_looks(tx, "waiting_taps_listed", waiting.people_of(page.items))
     return page
 
@@ -99,11 +101,8 @@ async def debts(tx: Tx, asked: PageRequest[DebtPlace]) -> Page[DebtSeen]:
         select(Tap.id, Tap.user_id, TransportCard.card_number, Tap.amount, Tap.outstanding, Tap.tapped_at, Tap.line)
         .join(TransportCard, TransportCard.id == Tap.card_id)
         .where(Tap.outstanding > 0, Tap.user_id.is_not(None))
-        .order_by(*place)
-        .limit(asked.limit + 1)
     )
-    if asked.after is not None:
-        query = query.where(tuple_(*place) > asked.after)
+    query = keyset(query, *place, after=asked.after, limit=asked.limit + 1, turned=asked.turned)
     found = [DebtSeen(*row.tuple()) for row in await tx.execute(query)]  # type: ignore[arg-type] # each has a rider
     page = asked.page(found, lambda row: DebtPlace(row.user_id, row.tapped_at, row.id))
     await audit.record_looks(tx, "ride_debts_listed", [row.user_id for row in page.items])
@@ -125,15 +124,14 @@ async def cards(
     tx: Tx, asked: PageRequest[UUID], *, number: str | None = None, user_id: UUID | None = None
 ) -> Page[CardSeen]:
     """List a person's cards, or the one of a number, or else blocked ones; looks at holders are recorded."""
-    query = _cards().order_by(TransportCard.id).limit(asked.limit + 1)
+    query = _cards()
     if number is not None:
         query = query.where(TransportCard.card_number == number)
     elif user_id is not None:
         query = query.where(TransportCard.user_id == user_id)
     else:
         query = query.where(TransportCard.status == "blocked")
-    if asked.after is not None:
-        query = query.where(TransportCard.id > asked.after)
+    query = keyset(query, TransportCard.id, after=asked.after, limit=asked.limit + 1, turned=asked.turned)
     page = asked.page([CardSeen(*row) for row in await tx.execute(query)], lambda row: row.id)
     await audit.record_looks(tx, "transport_cards_listed", [row.user_id for row in page.items])
     return page

@@ -12,6 +12,7 @@ from uuid import UUID
 from sqlalchemy import func, select
 
 from carteira import identity
+from carteira.kit.db.keyset import keyset
 from carteira.kit.db.session import Tx
 from carteira.kit.security import audit
 from carteira.kit.security.approvals import OwnOperation
@@ -51,7 +52,7 @@ class _Recorded:
     vehicle: str | None
 
 
-async def listed(tx: Tx, *, limit: int, after: UUID | None = None) -> list[WaitingTap]:
+async def listed(tx: Tx, *, limit: int, after: UUID | None = None, turned: bool = False) -> list[WaitingTap]:
     """List waiting taps, the oldest first."""
     query = (
         select(
@@ -68,11 +69,8 @@ async def listed(tx: Tx, *, limit: int, after: UUID | None = None) -> list[Waiti
         )
         .join(TransportCard, TransportCard.id == Tap.card_id)
         .where(Tap.result == "waiting")
-        .order_by(Tap.id)
-        .limit(limit)
     )
-    if after is not None:
-        query = query.where(Tap.id > after)
+    query = keyset(query, Tap.id, after=after, limit=limit, turned=turned)
     return [WaitingTap(*tuple(row)) for row in await tx.execute(query)]
 
 

@@ -16,6 +16,7 @@ from sqlalchemy import Select, case, func, select, update
 from sqlalchemy.orm import InstrumentedAttribute
 
 from carteira import identity
+from carteira.kit.db.keyset import keyset
 from carteira.kit.db.session import Tx, locked
 from carteira.kit.outbound.targets import TargetRefused, Targets
 from carteira.kit.security import audit
@@ -176,7 +177,7 @@ async def listed(
     Raises:
         ClientNotFound: there is no such client, or it is none of theirs.
     """
-    query = select(WebhookEndpoint).order_by(WebhookEndpoint.id.desc()).limit(asked.limit + 1)
+    query = select(WebhookEndpoint)
     if client_id is not None or who.kind == "client":
         client = await _client(tx, keeping, who, client_id)
         query = query.where(WebhookEndpoint.client_id == client.id)
@@ -184,8 +185,9 @@ async def listed(
         clients = (await tx.scalars(select(WebhookEndpoint.client_id).distinct())).all()
         theirs = [one for one in clients if await _reaches(tx, keeping, who, one)]
         query = query.where(WebhookEndpoint.client_id.in_(theirs))
-    if asked.after is not None:
-        query = query.where(WebhookEndpoint.id < asked.after)
+    query = keyset(
+        query, WebhookEndpoint.id, after=asked.after, limit=asked.limit + 1, newest_first=True, turned=asked.turned
+    )
     return asked.page((await tx.scalars(query)).all(), lambda row: row.id).map(WebhookOut.model_validate)
 
 
@@ -332,16 +334,11 @@ async def deliveries(  # noqa: PLR0913, PLR0917 - what a list is asked by
         WebhookNotFound: there is none, or it is none of theirs.
     """
     await _found(tx, keeping, who, await tx.get(WebhookEndpoint, webhook_id))
-    query = (
-        select(WebhookDelivery)
-        .where(WebhookDelivery.endpoint_id == webhook_id)
-        .order_by(WebhookDelivery.message_id.desc())
-        .limit(asked.limit + 1)
-    )
+    query = select(WebhookDelivery).where(WebhookDelivery.endpoint_id == webhook_id)
     if state is not None:
         query = query.where(WebhookDelivery.state == state)
-    if asked.after is not None:
-        query = query.where(WebhookDelivery.message_id < asked.after)
+    key = WebhookDelivery.message_id
+    query = keyset(query, key, after=asked.after, limit=asked.limit + 1, newest_first=True, turned=asked.turned)
     return asked.page((await tx.scalars(query)).all(), lambda row: row.message_id).map(DeliveryOut.model_validate)
 
 

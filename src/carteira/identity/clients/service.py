@@ -19,6 +19,7 @@ from carteira.identity.errors import (
 from carteira.identity.models import Claim, User
 from carteira.identity.roles.grants import require_may_grant
 from carteira.identity.sessions.standing import SessionStandings
+from carteira.kit.db.keyset import keyset
 from carteira.kit.db.pieces import delete_piece
 from carteira.kit.db.session import Tx, locked
 from carteira.kit.security import audit
@@ -123,10 +124,10 @@ async def _views(tx: Tx, rows: Sequence[ClientRow]) -> list[ClientView]:
     ]
 
 
-async def list_clients(tx: Tx, *, limit: int, before: UUID | None = None) -> list[ClientView]:
-    """Return the clients, those that were revoked too, newest first."""
-    query = select(ClientRow).order_by(ClientRow.id.desc()).limit(limit)
-    return await _views(tx, (await tx.scalars(query if before is None else query.where(ClientRow.id < before))).all())
+async def list_clients(tx: Tx, *, limit: int, before: UUID | None = None, turned: bool = False) -> list[ClientView]:
+    """Return the clients, those that were revoked too, newest first or the other way round."""
+    query = keyset(select(ClientRow), ClientRow.id, after=before, limit=limit, newest_first=True, turned=turned)
+    return await _views(tx, (await tx.scalars(query)).all())
 
 
 async def client(tx: Tx, client_id: UUID) -> ClientView:

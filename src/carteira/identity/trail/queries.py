@@ -10,6 +10,7 @@ from sqlalchemy import Select, and_, func, or_, select
 
 from carteira.identity.clients.models import ClientRow
 from carteira.identity.models import Role, User
+from carteira.kit.db.keyset import keyset
 from carteira.kit.db.session import Tx
 from carteira.kit.security.audit import AuditRecord
 from carteira.kit.values.actor import ActorKind
@@ -78,7 +79,6 @@ def _with_names(*columns: Any) -> Select[Any]:  # noqa: ANN401 - columns of any 
         .select_from(AuditRecord)
         .outerjoin(User, User.id == AuditRecord.actor_id)
         .outerjoin(ClientRow, ClientRow.id == AuditRecord.actor_id)
-        .order_by(AuditRecord.id.desc())
     )
 
 
@@ -125,7 +125,7 @@ async def accesses_to(  # noqa: PLR0913 - what a list is asked by
         DataAccessView(
             row.id, row.action, row.actor_kind, row.actor_id, name, role if row.actor_id else None, why, row.created_at
         )
-        for row, why, name, role in await tx.execute(query.limit(limit))
+        for row, why, name, role in await tx.execute(query.order_by(AuditRecord.id.desc()).limit(limit))
     ]
 
 
@@ -164,8 +164,10 @@ class Asked:
     until: datetime | None = None
 
 
-async def listed(tx: Tx, asked: Asked, *, limit: int, before: UUID | None = None) -> list[AuditView]:
-    """Return rows of the audit, newest first."""
+async def listed(
+    tx: Tx, asked: Asked, *, limit: int, before: UUID | None = None, turned: bool = False
+) -> list[AuditView]:
+    """Return rows of the audit, newest first, or the other way round."""
     query = _with_names(AuditRecord)
     if asked.actor is not None:
         query = query.where(AuditRecord.actor_id == asked.actor)
@@ -178,8 +180,7 @@ async def listed(tx: Tx, asked: Asked, *, limit: int, before: UUID | None = None
     if asked.until is not None:
         end = first_uuid7(asked.until.timestamp() + _SKEW_SECONDS)
         query = query.where(AuditRecord.created_at < asked.until, AuditRecord.id < end)
-    if before is not None:
-        query = query.where(AuditRecord.id < before)
+    query = keyset(query, AuditRecord.id, after=before, limit=limit, newest_first=True, turned=turned)
     return [
         AuditView(
             id=row.id,
@@ -196,5 +197,5 @@ async def listed(tx: Tx, asked: Asked, *, limit: int, before: UUID | None = None
             details=row.details,
             created_at=row.created_at,
         )
-        for row, name, role in await tx.execute(query.limit(limit))
+        for row, name, role in await tx.execute(query)
     ]

@@ -29,6 +29,7 @@ from carteira.identity.models import (
 )
 from carteira.identity.users.login import by_login
 from carteira.identity.users.search_text import fold
+from carteira.kit.db.keyset import keyset
 from carteira.kit.db.reads import Query, Reads, first
 from carteira.kit.db.session import Tx
 from carteira.kit.security.audit import AuditRecord
@@ -231,8 +232,13 @@ def _is_number(text: str) -> bool:
     return text.isascii() and text.isdigit() and int(text) <= _INT32
 
 
-async def search(tx: Tx, wanted: Wanted, *, limit: int, after: UUID | None = None) -> list[PersonView]:
-    """List people, oldest first. A part of a CPF finds nobody, since that would disclose masked digits."""
+async def search(
+    tx: Tx, wanted: Wanted, *, limit: int, after: UUID | None = None, turned: bool = False
+) -> list[PersonView]:
+    """List people, oldest first or the other way round.
+
+    A part of a CPF finds nobody, since that would disclose masked digits.
+    """
     query = people()
     if wanted.text and wanted.text.strip():
         try:
@@ -248,9 +254,8 @@ async def search(tx: Tx, wanted: Wanted, *, limit: int, after: UUID | None = Non
         query = query.where(User.id.in_(held))
     if wanted.suspended is not None:
         query = query.where(User.suspended_at.is_not(None) if wanted.suspended else User.suspended_at.is_(None))
-    if after is not None:
-        query = query.where(User.id > after)
-    return [view_of(row) for row in await tx.execute(query.order_by(User.id).limit(limit))]
+    query = keyset(query, User.id, after=after, limit=limit, turned=turned)
+    return [view_of(row) for row in await tx.execute(query)]
 
 
 REPORT_SQL = text("""

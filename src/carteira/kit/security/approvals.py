@@ -38,6 +38,7 @@ from sqlalchemy.orm import Mapped, mapped_column, undefer_group
 
 from carteira.kit.db import outbox
 from carteira.kit.db.base import INSTANT, Base
+from carteira.kit.db.keyset import keyset
 from carteira.kit.db.session import Tx
 from carteira.kit.security.sealing import SealedWalk, Sealer
 from carteira.kit.values.actor import Actor, ActorKind
@@ -130,17 +131,8 @@ FindBehind = Callable[[Tx, Collection[UUID]], Awaitable[Collection[UUID]]]
 """Returns the people who can act as one of some clients; ids of people among them add nobody."""
 
 
-FindClients = Callable[[Tx, UUID], Awaitable[Collection[UUID]]]
-"""Returns the clients that a person can act as."""
-
-
 async def nobody_behind(_tx: Tx, _ids: Collection[UUID]) -> Collection[UUID]:
     """Return the people behind clients where there are no clients."""
-    return ()
-
-
-async def no_clients(_tx: Tx, _user_id: UUID) -> Collection[UUID]:
-    """Return the clients that a person can act as where there are no clients."""
     return ()
 
 
@@ -560,9 +552,16 @@ class Seen:
 
 
 async def listed(  # noqa: PLR0913 - what may be asked for
-    tx: Tx, seen: Seen, *, status: str | None, kind: str | None, limit: int, before: UUID | None
+    tx: Tx,
+    seen: Seen,
+    *,
+    status: str | None,
+    kind: str | None,
+    limit: int,
+    before: UUID | None,
+    turned: bool = False,
 ) -> Sequence[PendingOperation]:
-    """List operations, the newest first, without orders and outcomes."""
+    """List operations, the newest first or the other way round, without orders and outcomes."""
     mine = and_(PendingOperation.maker_kind == seen.maker.kind, PendingOperation.maker_id == seen.maker.id)
     in_scope = true() if seen.scopes is None else PendingOperation.scope.in_(seen.scopes)
     theirs = and_(PendingOperation.kind.in_(seen.kinds), in_scope)
@@ -571,16 +570,12 @@ async def listed(  # noqa: PLR0913 - what may be asked for
         query = query.where(PendingOperation.status == status)
     if kind is not None:
         query = query.where(PendingOperation.kind == kind)
-    if before is not None:
-        query = query.where(PendingOperation.id < before)
-    return (await tx.scalars(query.order_by(PendingOperation.id.desc()).limit(limit))).all()
+    query = keyset(query, PendingOperation.id, after=before, limit=limit, newest_first=True, turned=turned)
+    return (await tx.scalars(query)).all()
 
 
 async def count_for(tx: Tx, seen: Seen, parties: Collection[UUID], digests: Sequence[bytes]) -> int:
-    """Count the pending operations of some kinds and employers that none of some parties made or gains by.
-
-    Parties are a person and the clients that they can act as, and keyed digests of their CPF.
-    """
+    """Count the pending operations of some kinds and employers that no party made or, by CPF too, gains by."""
     in_scope = true() if seen.scopes is None else PendingOperation.scope.in_(seen.scopes)
     query = select(func.count()).where(
         PendingOperation.status == PENDING,

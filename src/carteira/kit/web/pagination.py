@@ -107,12 +107,13 @@ def _safe(kind: Any) -> Any:  # noqa: ANN401 - a type, or an annotated one
 class PageRequest(Generic[K]):
     """The requested page of a list: up to `limit` items that follow the key `after`; None is the first page.
 
-    `within` returns whether a key lies within the requested period.
+    `within` returns whether a key lies within the requested period. `turned` asks for the list the other way round.
     """
 
     limit: int
     after: K | None = None
     within: Callable[[K], bool] | None = None
+    turned: bool = False
 
     def page(self, rows: Sequence[T], key: Callable[[T], K]) -> Page[T]:
         """Cut up to `limit + 1` fetched rows into a page; it has a `next_cursor` if there is more."""

@@ -128,7 +128,13 @@ async def list_pending(  # noqa: PLR0913, PLR0917 - a route's parameters are its
 ) -> Page[PendingOperationOut]:
     """Lista, da mais nova à mais antiga, as operações que a pessoa pediu e as que ela pode aprovar."""
     rows = await approvals.listed(
-        tx, desk.seen_by(who), status=status, kind=kind, limit=asked.limit + 1, before=asked.after
+        tx,
+        desk.seen_by(who),
+        status=status,
+        kind=kind,
+        limit=asked.limit + 1,
+        before=asked.after,
+        turned=asked.turned,
     )
     page = asked.page(rows, lambda row: row.id)
     return Page(items=await shown_of(tx, desk, page.items), next_cursor=page.next_cursor)

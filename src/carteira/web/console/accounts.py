@@ -1,6 +1,7 @@
 """Employers' benefit accounts: searched by POST (no personal data in addresses), blocked, closed, invited."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any
 
@@ -16,7 +17,7 @@ from carteira.kit.web.pagination import BY_ID, Page
 from carteira.kit.web.problems import InvalidInput
 from carteira.web.console.acts import ActField, Confirmation, Detail, ask, ask_again, marked_in, show_detail
 from carteira.web.console.cells import NOTHING, Cell, badge, instant, mono, words
-from carteira.web.console.tables import ROWS, BulkAct, Filter, Table, TableAsked, TableColumn
+from carteira.web.console.tables import OLDEST, ROWS, BulkAct, Filter, Table, TableAsked, TableColumn, offer_csv
 from carteira.web.formats import plain_money
 from carteira.web.forms import FormBody
 from carteira.web.page import REFUSALS, SignedPage, WebPage
@@ -70,7 +71,7 @@ TABLE: Table[benefits.desk.ListedAccountOut] = Table(
         TableColumn("Dono", lambda row: badge("Ligada", "ok", "check") if row.user_id else badge("Sem dono", "warn")),
         TableColumn("Convite", _invitation),
         TableColumn("Situação", _state, "stack-end"),
-        TableColumn("Aberta", lambda row: instant(row.created_at), "nowrap"),
+        TableColumn("Aberta", lambda row: instant(row.created_at), "nowrap", order=OLDEST),
     ),
     key=lambda row: row.account,
     filters=(
@@ -80,7 +81,6 @@ TABLE: Table[benefits.desk.ListedAccountOut] = Table(
     ),
     opens=lambda row: f"{HOME}/{row.account}",
     acts=(BulkAct(_INVITE, "Mandar convites…", "c"),),
-    exports=False,
     empty=("Nenhuma conta", "Uma conta aparece aqui quando o RH a abre."),
 )
 
@@ -106,12 +106,20 @@ async def _list(page: WebPage, asked: TableAsked) -> Response:
 @router.post(HOME, dependencies=[claims(READS), looks("benefit_accounts_listed")])
 async def search(page: SignedPage) -> Response:
     """List the accounts that match a form."""
+    return await _list(page, await _asked(page))
+
+
+async def _asked(page: WebPage) -> TableAsked:
+    """Parse a search by form."""
     asked = await TABLE.asked_by_form(page)
     try:
         parse_cpf(asked.get("cpf") or "52998224725")
     except InvalidCpf as error:
-        asked = TableAsked(asked.values, asked.typed, {"cpf": str(error)}, private=True)
-    return await _list(page, asked)
+        return replace(asked, errors={"cpf": str(error)})
+    return asked
+
+
+offer_csv(router, TABLE, _read, READS, asked_by_form=_asked)
 
 
 async def _one(page: WebPage, account: str) -> benefits.desk.ListedAccountOut:

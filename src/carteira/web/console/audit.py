@@ -9,11 +9,10 @@ from fastapi import Response
 from carteira import identity
 from carteira.kit.db.session import Tx
 from carteira.kit.security import audit, audit_checks
-from carteira.kit.web.access import acts, claims, looks, step_up
+from carteira.kit.web.access import claims, looks
 from carteira.kit.web.pagination import BY_ID, Page
 from carteira.web.console.cells import Cell, badge, instant, mono, short_id, words
-from carteira.web.console.screens import EXPORT
-from carteira.web.console.tables import EXPORTED, Filter, Table, TableAsked, TableColumn
+from carteira.web.console.tables import NEWEST, Filter, Table, TableAsked, TableColumn, offer_csv
 from carteira.web.page import SignedPage, WebPage
 from carteira.web.routing import pages
 
@@ -33,7 +32,7 @@ TABLE: Table[identity.desk.AuditView] = Table(
     HOME,
     "registros",
     (
-        TableColumn("Hora", lambda row: instant(row.created_at), "nowrap"),
+        TableColumn("Hora", lambda row: instant(row.created_at), "nowrap", order=NEWEST),
         TableColumn("O quê", lambda row: mono(row.action)),
         TableColumn("Tipo", lambda row: badge("Consulta", "info", "eye") if row.look else badge("Ato"), "stack-end"),
         TableColumn("Quem", lambda row: words(row.actor_name or row.actor_kind or "", row.actor_role or "")),
@@ -69,7 +68,7 @@ async def _read(_page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[i
         asked.until(),
     )
     place = asked.page_request(BY_ID, limit)
-    rows = await identity.desk.audit_listed(tx, wanted, limit=limit + 1, before=place.after)
+    rows = await identity.desk.audit_listed(tx, wanted, limit=limit + 1, before=place.after, turned=place.turned)
     page = place.page(rows, lambda row: row.id)
     await audit.record_looks(tx, "audit_read", [wanted.subject, *(row.subject_id for row in page.items)])
     return page
@@ -82,7 +81,4 @@ async def show_audit(page: SignedPage) -> Response:
     return await TABLE.answer(page, partial(_read, page), template="console/audit.html", check=check)
 
 
-@router.get(f"{HOME}.csv", dependencies=[claims(CLAIM, EXPORT), step_up(), acts(EXPORTED)])
-async def download_audit(page: SignedPage) -> Response:
-    """Download the rows as CSV."""
-    return await TABLE.download(page, partial(_read, page))
+offer_csv(router, TABLE, _read, CLAIM)

@@ -7,13 +7,12 @@ from fastapi import Response
 
 from carteira import benefits, identity
 from carteira.kit.db.session import Tx
-from carteira.kit.web.access import acts, claims, looks, step_up
+from carteira.kit.web.access import claims, looks
 from carteira.kit.web.pagination import BY_ID, Page
 from carteira.web.console.cells import amount, answer_code, instant, mono, words
-from carteira.web.console.screens import EXPORT
-from carteira.web.console.tables import EXPORTED, Filter, Table, TableAsked, TableColumn
+from carteira.web.console.tables import NEWEST, Filter, Table, TableAsked, TableColumn, offer_csv
 from carteira.web.formats import plain_money
-from carteira.web.page import SignedPage
+from carteira.web.page import SignedPage, WebPage
 from carteira.web.routing import pages
 
 router = pages("benefits")
@@ -31,7 +30,7 @@ TABLE: Table[benefits.DecisionView] = Table(
     HOME,
     "autorizações",
     (
-        TableColumn("Hora", lambda row: instant(row.created_at), "nowrap", ("", "antigas")),
+        TableColumn("Hora", lambda row: instant(row.created_at), "nowrap", order=NEWEST),
         TableColumn("Conta", lambda row: mono(row.account), "stack-end"),
         TableColumn("Estabelecimento", lambda row: words(row.merchant), "full"),
         TableColumn("MCC", lambda row: words(row.mcc)),
@@ -47,7 +46,6 @@ TABLE: Table[benefits.DecisionView] = Table(
         Filter("de", "De", "day"),
         Filter("ate", "Até", "day"),
     ),
-    sorts=(("", "Mais novas"), ("antigas", "Mais antigas")),
     opens=lambda row: f"{HOME}/{row.id}",
     panel=True,
     empty=("Nenhuma autorização ainda", "A primeira compra de um cartão aparece aqui na hora."),
@@ -63,7 +61,7 @@ def briefly(row: benefits.DecisionView) -> str:
     return row.explanation.removeprefix("Compra recusada: ")
 
 
-async def _read(page: SignedPage, tx: Tx, asked: TableAsked, limit: int) -> Page[benefits.DecisionView]:
+async def _read(page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[benefits.DecisionView]:
     code = asked.get("resposta")
     wanted = benefits.DecisionFilter(
         account=asked.get("conta"),
@@ -73,7 +71,7 @@ async def _read(page: SignedPage, tx: Tx, asked: TableAsked, limit: int) -> Page
         merchant=asked.get("estabelecimento"),
         since=asked.since(),
         until=asked.until(),
-        oldest_first=asked.sort == "antigas",
+        oldest_first=asked.turned,
     )
     return await benefits.decisions(tx, page.who, wanted, asked.page_request(BY_ID, limit))
 
@@ -86,10 +84,7 @@ async def show_decisions(page: SignedPage) -> Response:
     )
 
 
-@router.get(f"{HOME}.csv", dependencies=[claims(CLAIM, EXPORT), step_up(), acts(EXPORTED)])
-async def download_decisions(page: SignedPage) -> Response:
-    """Download the decisions as CSV."""
-    return await TABLE.download(page, lambda tx, asked, limit: _read(page, tx, asked, limit))
+offer_csv(router, TABLE, _read, CLAIM)
 
 
 class DecisionStep(NamedTuple):

@@ -21,7 +21,7 @@ from carteira.web.console.acts import (
 )
 from carteira.web.console.cells import Cell, amount, badge, day, instant, mono, words
 from carteira.web.console.people import HOME as PEOPLE
-from carteira.web.console.tables import Filter, Table, TableAsked, TableColumn
+from carteira.web.console.tables import OLDEST, Filter, Table, TableAsked, TableColumn, offer_csv
 from carteira.web.formats import moment, plain_money
 from carteira.web.forms import FormBody
 from carteira.web.page import REFUSALS, SignedPage, WebPage
@@ -56,14 +56,13 @@ TABLE: Table[CardRow] = Table(
         TableColumn("Cartão", lambda row: mono(masked_card(row[0].card_number))),
         TableColumn("De quem", lambda row: words(row[1] or "sem titular"), "full"),
         TableColumn("Saldo", lambda row: amount(row[0].balance), "end nowrap"),
-        TableColumn("Emitido", lambda row: day(row[0].created_at.date()), "nowrap"),
+        TableColumn("Emitido", lambda row: day(row[0].created_at.date()), "nowrap", order=OLDEST),
         TableColumn("Situação", lambda row: _state(row[0]), "stack-end"),
     ),
     key=lambda row: row[0].id,
     filters=(Filter("cartao", "Número do cartão, inteiro", grows=True), Filter("pessoa", "Id da pessoa", pattern=_ID)),
     opens=lambda row: f"{HOME}/{row[0].id}",
     panel=True,
-    exports=False,
     empty=("Nenhum cartão bloqueado", "Procure um cartão pelo número, ou abra-o pela página da pessoa."),
 )
 
@@ -95,12 +94,20 @@ async def show_cards(page: SignedPage) -> Response:
 @router.post(HOME, dependencies=[claims(CLAIM), looks("transport_cards_listed")])
 async def search(page: SignedPage) -> Response:
     """List the cards that match a form."""
+    return await _list(page, await _asked(page))
+
+
+async def _asked(page: WebPage) -> TableAsked:
+    """Parse a search by form."""
     asked = await TABLE.asked_by_form(page)
     try:
         parse_card_number(asked.get("cartao") or "9076123412341234")
     except InvalidCardNumber as error:
         asked = TableAsked(asked.values, asked.typed, {"cartao": str(error)}, private=True)
-    return await _list(page, asked)
+    return asked
+
+
+offer_csv(router, TABLE, _read, CLAIM, asked_by_form=_asked)
 
 
 async def _one(page: WebPage, card_id: UUID) -> transit.desk.CardSeen:
@@ -213,7 +220,6 @@ DEBT_TABLE: Table[DebtRow] = Table(
         TableColumn("Falta", lambda row: amount(row[0].outstanding), "end nowrap"),
     ),
     key=lambda row: row[0].id,
-    exports=False,
     empty=(
         "Ninguém deve",
         "Uma viagem que o saldo não cobriu aparece aqui até a próxima recarga, que a paga primeiro.",
@@ -231,3 +237,6 @@ async def _read_debts(_page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> 
 async def show_debts(page: SignedPage) -> Response:
     """List the rides that are not fully paid, person by person."""
     return await DEBT_TABLE.answer(page, partial(_read_debts, page), template="console/debts.html")
+
+
+offer_csv(router, DEBT_TABLE, _read_debts, CLAIM)

@@ -11,11 +11,10 @@ from fastapi import Response
 from carteira import identity, payments
 from carteira.kit.db.session import Tx
 from carteira.kit.values.clock import clock
-from carteira.kit.web.access import acts, claims, looks, step_up
+from carteira.kit.web.access import claims, looks
 from carteira.kit.web.pagination import BY_ID, Page
 from carteira.web.console.cells import Cell, amount, badge, instant, mono, words
-from carteira.web.console.screens import EXPORT
-from carteira.web.console.tables import EXPORTED, Filter, Table, TableAsked, TableColumn
+from carteira.web.console.tables import NEWEST, Filter, Table, TableAsked, TableColumn, offer_csv
 from carteira.web.console.words import PAYMENT_FOUND_BY, PAYMENT_PURPOSES, payment_reason
 from carteira.web.formats import plain_money
 from carteira.web.page import SignedPage, WebPage
@@ -42,7 +41,7 @@ TABLE: Table[payments.ListedChargeOut] = Table(
     HOME,
     "cobranças",
     (
-        TableColumn("Pedida", lambda row: instant(row.created_at), "nowrap"),
+        TableColumn("Pedida", lambda row: instant(row.created_at), "nowrap", order=NEWEST),
         TableColumn("Para quê", lambda row: words(PAYMENT_PURPOSES[row.purpose]), "full"),
         TableColumn("Valor", lambda row: amount(row.amount), "end nowrap"),
         TableColumn("Situação", state_of, "stack-end"),
@@ -84,10 +83,7 @@ async def show_charges(page: SignedPage) -> Response:
     return await TABLE.answer(page, partial(_read, page), template="console/charges.html")
 
 
-@router.get(f"{HOME}.csv", dependencies=[claims(CLAIM, EXPORT), step_up(), acts(EXPORTED)])
-async def download_charges(page: SignedPage) -> Response:
-    """Download the charges as CSV."""
-    return await TABLE.download(page, partial(_read, page))
+offer_csv(router, TABLE, _read, CLAIM)
 
 
 class ChargeStep(NamedTuple):

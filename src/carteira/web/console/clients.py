@@ -26,7 +26,7 @@ from carteira.web.console.acts import (
     version_seen,
 )
 from carteira.web.console.cells import Cell, badge, count, instant, words
-from carteira.web.console.tables import Table, TableAsked, TableColumn
+from carteira.web.console.tables import NEWEST, Table, TableAsked, TableColumn, offer_csv
 from carteira.web.formats import begins
 from carteira.web.forms import FormBody
 from carteira.web.page import REFUSALS, SignedPage, WebPage
@@ -50,6 +50,7 @@ TABLE: Table[identity.desk.ClientView] = Table(
         TableColumn("Nome", lambda row: words(row.name)),
         TableColumn("Permissões", lambda row: words(", ".join(row.claims)), "full"),
         TableColumn("Segredos e chaves", lambda row: count(len(row.credentials)), "end"),
+        TableColumn("Criado", lambda row: instant(row.created_at), "nowrap", order=NEWEST),
         TableColumn("Usado", lambda row: instant(row.last_used_at), "nowrap"),
         TableColumn("Situação", _state, "stack-end"),
     ),
@@ -57,13 +58,12 @@ TABLE: Table[identity.desk.ClientView] = Table(
     opens=lambda row: f"{HOME}/{row.id}",
     panel=True,
     empty=("Nenhum cliente", "Um ERP ou validador entra por um cliente, com permissões e segredos próprios."),
-    exports=False,
 )
 
 
 async def _read(_page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[identity.desk.ClientView]:
     place = asked.page_request(BY_ID, limit)
-    rows = await identity.desk.list_clients(tx, limit=limit + 1, before=place.after)
+    rows = await identity.desk.list_clients(tx, limit=limit + 1, before=place.after, turned=place.turned)
     return place.page(rows, lambda row: row.id)
 
 
@@ -71,6 +71,9 @@ async def _read(_page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[i
 async def show_clients(page: SignedPage) -> Response:
     """List the clients."""
     return await TABLE.answer(page, partial(_read, page), template="console/clients.html")
+
+
+offer_csv(router, TABLE, _read, READS)
 
 
 def _lines(text: object) -> object:

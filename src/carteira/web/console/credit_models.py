@@ -16,7 +16,7 @@ from carteira.web.console.acts import ActField, Confirmation, Detail, DetailStep
 from carteira.web.console.cells import Cell, badge, count, instant, words
 from carteira.web.console.pendings import HOME as PENDINGS
 from carteira.web.console.pendings import desk_of
-from carteira.web.console.tables import Listed, Table, TableAsked, TableColumn
+from carteira.web.console.tables import Listed, Table, TableAsked, TableColumn, offer_csv
 from carteira.web.formats import moment
 from carteira.web.forms import FormBody
 from carteira.web.page import REFUSALS, SignedPage, WebPage
@@ -70,7 +70,6 @@ TABLE: Table[Model] = Table(
     key=lambda row: row.version,
     opens=lambda row: f"{HOME}/{row.version}",
     panel=True,
-    exports=False,
     whole=True,
 )
 
@@ -83,6 +82,9 @@ async def _read(_page: WebPage, tx: Tx, _asked: TableAsked, _limit: int) -> List
 async def show_models(page: SignedPage) -> Response:
     """List the models, with the one in force."""
     return await TABLE.answer(page, partial(_read, page), template="console/credit_models.html")
+
+
+offer_csv(router, TABLE, _read, READS)
 
 
 async def _pair(page: WebPage, version: str) -> tuple[Model, Model]:

@@ -1,6 +1,5 @@
 """Days of payments compared with the provider's list: common, missing and differing payments."""
 
-from datetime import date, timedelta
 from functools import partial
 from typing import Any
 
@@ -9,15 +8,14 @@ from fastapi import Response
 from carteira import payments
 from carteira.kit.db.session import Tx
 from carteira.kit.values.days import InvalidDay, parse_day, read_day
-from carteira.kit.web.access import acts, claims, reads, step_up
-from carteira.kit.web.pagination import Page, PageRequest
+from carteira.kit.web.access import claims, reads
+from carteira.kit.web.pagination import Page
 from carteira.kit.web.problems import NotFound
 from carteira.web.console.cells import Cell, amount, badge, count, instant
 from carteira.web.console.cells import day as day_cell
 from carteira.web.console.charges import CLAIM
 from carteira.web.console.received import HOME as RECEIVED
-from carteira.web.console.screens import EXPORT
-from carteira.web.console.tables import EXPORTED, Filter, Table, TableAsked, TableColumn
+from carteira.web.console.tables import NEWEST, Filter, Table, TableAsked, TableColumn, offer_csv
 from carteira.web.page import SignedPage, WebPage
 from carteira.web.routing import pages
 
@@ -41,7 +39,7 @@ TABLE: Table[payments.DayOut] = Table(
     HOME,
     "dias",
     (
-        TableColumn("Dia", lambda row: day_cell(row.day), "nowrap"),
+        TableColumn("Dia", lambda row: day_cell(row.day), "nowrap", order=NEWEST),
         TableColumn("Situação", state_of, "stack-end"),
         TableColumn("Batem", lambda row: count(row.matched), "end"),
         TableColumn("Só no provedor", lambda row: count(row.missing_here), "end"),
@@ -61,12 +59,8 @@ TABLE: Table[payments.DayOut] = Table(
 
 async def _read(page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[payments.DayOut]:
     place = asked.page_request(payments.office.DAYS, limit)
-    since, until = asked.get("de"), asked.get("ate")
-    if until is not None:
-        end = read_day(until) + timedelta(days=1)
-        place = PageRequest(limit, min(end, place.after or end))
-    first: date | None = None if since is None else read_day(since)
-    return await payments.office.days(tx, page.who, place, since=first)
+    since, until = (None if text is None else read_day(text) for text in (asked.get("de"), asked.get("ate")))
+    return await payments.office.days(tx, page.who, place, since=since, until=until)
 
 
 @router.get(HOME, dependencies=[claims(CLAIM), reads(_TOTALS)])
@@ -75,10 +69,7 @@ async def show_days(page: SignedPage) -> Response:
     return await TABLE.answer(page, partial(_read, page), template="console/days.html")
 
 
-@router.get(f"{HOME}.csv", dependencies=[claims(CLAIM, EXPORT), step_up(), acts(EXPORTED)])
-async def download_days(page: SignedPage) -> Response:
-    """Download the days as CSV."""
-    return await TABLE.download(page, partial(_read, page))
+offer_csv(router, TABLE, _read, CLAIM)
 
 
 @router.get(HOME + "/{day}", dependencies=[claims(CLAIM), reads(_TOTALS)])

@@ -16,7 +16,7 @@ from carteira.kit.web.pagination import BY_ID, Page
 from carteira.kit.web.problems import problem_of
 from carteira.web.console.acts import ActField, Confirmation, ask, ask_again
 from carteira.web.console.cells import Cell, badge, count, instant, words
-from carteira.web.console.tables import Filter, Table, TableAsked, TableColumn
+from carteira.web.console.tables import Filter, Table, TableAsked, TableColumn, offer_csv
 from carteira.web.forms import FormBody
 from carteira.web.page import REFUSALS, SignedPage, WebPage
 from carteira.web.routing import pages
@@ -49,7 +49,6 @@ TABLE: Table[documents.DocumentView] = Table(
     opens=lambda row: f"{HOME}/{row.id}",
     panel=True,
     empty=("Nada a conferir", "Um documento aparece aqui quando alguém manda o arquivo."),
-    exports=False,
 )
 
 
@@ -66,6 +65,9 @@ async def _read(page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[do
 async def show_documents(page: SignedPage) -> Response:
     """List the waiting documents, the longest waiting first."""
     return await TABLE.answer(page, partial(_read, page), template="console/documents.html")
+
+
+offer_csv(router, TABLE, _read, CLAIM)
 
 
 async def _one(page: WebPage, document_id: UUID) -> tuple[documents.DocumentView, str | None]:

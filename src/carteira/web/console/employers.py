@@ -14,7 +14,7 @@ from carteira.kit.web.access import acts, claims, reads
 from carteira.kit.web.pagination import BY_ID, Page
 from carteira.web.console.acts import ActField, Confirmation, VersionForm, ask, ask_again, version_seen
 from carteira.web.console.cells import amount, badge, instant, mono, words
-from carteira.web.console.tables import Table, TableAsked, TableColumn
+from carteira.web.console.tables import OLDEST, Table, TableAsked, TableColumn, offer_csv
 from carteira.web.forms import Reading
 from carteira.web.page import REFUSALS, SignedPage, WebPage
 from carteira.web.routing import pages
@@ -41,17 +41,16 @@ TABLE: Table[_Row] = Table(
         TableColumn("CNPJ", lambda row: mono(row.employer.cnpj)),
         TableColumn("Depósito", lambda row: _PREFUNDED if row.employer.prefunded else words("depois")),
         TableColumn("No fundo", lambda row: amount(row.fund), "end nowrap"),
-        TableColumn("Desde", lambda row: instant(row.employer.created_at), "nowrap"),
+        TableColumn("Desde", lambda row: instant(row.employer.created_at), "nowrap", order=OLDEST),
     ),
     key=lambda row: row.employer.id,
-    exports=False,
     empty=("Nenhuma empresa", "Uma empresa abre contas e credita benefícios de quem trabalha nela."),
 )
 
 
 async def _read(page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[_Row]:
     place = asked.page_request(BY_ID, limit)
-    found = await benefits.desk.employers_of(tx, page.who, limit=limit + 1, after=place.after)
+    found = await benefits.desk.employers_of(tx, page.who, limit=limit + 1, after=place.after, turned=place.turned)
     may = page.holds(TOPS_UP)
     funds = await benefits.desk.fund_balances(tx, [one.id for one in found]) if may else {}
     rows = [_Row(one, funds.get(one.id, 0 if may and one.prefunded else None)) for one in found]
@@ -64,6 +63,9 @@ async def show_employers(page: SignedPage) -> Response:
     to = "operadores" if page.holds(SEES_PEOPLE) else "mudar"
     table = replace(TABLE, opens=(lambda row: f"{HOME}/{row.employer.id}/{to}") if page.holds(WRITES) else None)
     return await table.answer(page, partial(_read, page), template="console/employers.html")
+
+
+offer_csv(router, TABLE, _read, READS)
 
 
 class EmployerForm(VersionForm):

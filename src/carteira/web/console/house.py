@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from fastapi import Response
 from pydantic import SecretStr
@@ -17,7 +18,7 @@ from carteira.kit.web.problems import NotFound
 from carteira.web.config import HouseAge
 from carteira.web.console.acts import Confirmation, ask, ask_again
 from carteira.web.console.cells import badge, count, instant, mono, words
-from carteira.web.console.tables import Filter, Listed, Table, TableAsked, TableColumn
+from carteira.web.console.tables import Filter, Listed, Table, TableAsked, TableColumn, offer_csv
 from carteira.web.forms import FormBody
 from carteira.web.page import REFUSALS, SignedPage, WebPage
 from carteira.web.routing import pages
@@ -44,11 +45,10 @@ JOB_TABLE: Table[jobs.FailedJob] = Table(
     opens=lambda row: f"{JOBS}/{row.id}/repetir",
     whole=True,
     empty=("Nenhum trabalho abandonado", "O que falhar vezes demais fica aqui até alguém decidir."),
-    exports=False,
 )
 
 
-async def _read_jobs(tx: Tx, asked: TableAsked, limit: int) -> Listed[jobs.FailedJob]:  # noqa: ARG001 - they are few
+async def _read_jobs(_page: WebPage, tx: Tx, _asked: TableAsked, _limit: int) -> Listed[jobs.FailedJob]:
     return Listed(await jobs.failed(tx))
 
 
@@ -56,7 +56,10 @@ async def _read_jobs(tx: Tx, asked: TableAsked, limit: int) -> Listed[jobs.Faile
 async def show_jobs(page: SignedPage) -> Response:
     """List failed jobs, with the queue's state."""
     state = await page.read(jobs.queue_state)
-    return await JOB_TABLE.answer(page, _read_jobs, template="console/jobs.html", state=state)
+    return await JOB_TABLE.answer(page, partial(_read_jobs, page), template="console/jobs.html", state=state)
+
+
+offer_csv(router, JOB_TABLE, _read_jobs, READS)
 
 
 def _retrying(number: int) -> Confirmation:
@@ -115,7 +118,6 @@ SETTING_TABLE: Table[SettingInForce] = Table(
         Filter("nome", "Parte do nome", pattern=r"[A-Za-z_]{1,60}", wrong="Letras e _", grows=True),
         Filter("origem", "De onde", "choice", (("definida", "Definidas"), ("padrao", "Padrão"))),
     ),
-    exports=False,
 )
 
 
@@ -140,19 +142,18 @@ def _told(name: str, value: object) -> str:
 @router.get(SETTINGS, dependencies=[claims(READS), reads("settings, nobody's data; secrets are not told")])
 async def show_settings(page: SignedPage) -> Response:
     """List the settings that this server was started with."""
+    return await SETTING_TABLE.answer(page, partial(_read_settings, page), template="console/settings.html")
+
+
+async def _read_settings(page: WebPage, _tx: Tx, asked: TableAsked, _limit: int) -> Listed[SettingInForce]:
+    part, origin = (asked.get("nome") or "").upper(), asked.get("origem")
     everything = settings_in_force(state.SETTINGS.of(page.request.app))
+    return Listed(
+        [one for one in everything if part in one.name and (origin is None or (origin == "padrao") == one.is_default)]
+    )
 
-    async def read(_tx: Tx, asked: TableAsked, _limit: int) -> Listed[SettingInForce]:
-        part, origin = (asked.get("nome") or "").upper(), asked.get("origem")
-        return Listed(
-            [
-                one
-                for one in everything
-                if part in one.name and (origin is None or (origin == "padrao") == one.is_default)
-            ]
-        )
 
-    return await SETTING_TABLE.answer(page, read, template="console/settings.html")
+offer_csv(router, SETTING_TABLE, _read_settings, READS)
 
 
 AGE_TABLE: Table[HouseAge] = Table(
@@ -166,7 +167,6 @@ AGE_TABLE: Table[HouseAge] = Table(
     ),
     key=lambda row: row.what,
     whole=True,
-    exports=False,
     empty=("Nada a ver aqui", "Neste servidor não há chaves nem backups a olhar."),
 )
 
@@ -187,9 +187,11 @@ async def ages_of(page: WebPage) -> Sequence[HouseAge]:
 @router.get(AGES, dependencies=[claims(READS), reads("keys by their names and a backup's day, nobody's data")])
 async def show_ages(page: SignedPage) -> Response:
     """List the ages of keys and backups, and what to do about old ones."""
-    found = await ages_of(page)
+    return await AGE_TABLE.answer(page, partial(_read_ages, page), template="console/ages.html")
 
-    async def read(_tx: Tx, _asked: TableAsked, _limit: int) -> Listed[HouseAge]:
-        return Listed(found)
 
-    return await AGE_TABLE.answer(page, read, template="console/ages.html")
+async def _read_ages(page: WebPage, _tx: Tx, _asked: TableAsked, _limit: int) -> Listed[HouseAge]:
+    return Listed(await ages_of(page))
+
+
+offer_csv(router, AGE_TABLE, _read_ages, READS)

@@ -10,11 +10,12 @@ from pydantic import BeforeValidator, Field
 
 from carteira import benefits
 from carteira.kit.db.session import Tx
-from carteira.kit.web.access import acts, claims, looks, reads
+from carteira.kit.web.access import acts, claims, looks, reads, step_up
 from carteira.kit.web.pagination import BY_ID, Page
 from carteira.web.console.cells import Cell, badge, count, instant, mono, words
 from carteira.web.console.pendings import desk_of
-from carteira.web.console.tables import Filter, Table, TableAsked, TableColumn
+from carteira.web.console.screens import EXPORT
+from carteira.web.console.tables import EXPORTED, GROWING, NEWEST, Filter, Table, TableAsked, TableColumn, offer_csv
 from carteira.web.forms import FormBody
 from carteira.web.page import REFUSALS, SignedPage, WebPage
 from carteira.web.routing import pages
@@ -49,14 +50,13 @@ TABLE: Table[benefits.bulk_desk.ImportSeen] = Table(
     HOME,
     "arquivos",
     (
-        TableColumn("Enviado", lambda row: instant(row.created_at), "nowrap"),
+        TableColumn("Enviado", lambda row: instant(row.created_at), "nowrap", order=NEWEST),
         TableColumn("Linhas", lambda row: count(row.lines), "end"),
         TableColumn("Terminou", lambda row: instant(row.finished_at), "nowrap"),
         TableColumn("Situação", _file_state, "stack-end"),
     ),
     key=lambda row: row.id,
     opens=lambda row: f"{HOME}/{row.id}",
-    exports=False,
     empty=(
         "Nenhum arquivo ainda",
         "As contas de um arquivo do RH são abertas em segundo plano, e cada linha fica aqui.",
@@ -72,6 +72,9 @@ async def _read(page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[be
 async def show_files(page: SignedPage) -> Response:
     """List the files of accounts, the newest first."""
     return await TABLE.answer(page, partial(_read, page), template="console/imports.html")
+
+
+offer_csv(router, TABLE, _read, CLAIM)
 
 
 async def _show(page: WebPage, **values: Any) -> Response:  # noqa: ANN401 - what the template names
@@ -142,18 +145,31 @@ def _line_state(row: benefits.bulk_desk.ImportLineOut) -> Cell:
 
 
 _LINES: Table[benefits.bulk_desk.ImportLineOut] = Table(
-    HOME,
+    HOME + "/{import_id}",
     "linhas",
     (
-        TableColumn("Linha", lambda row: count(row.line), "end"),
+        TableColumn("Linha", lambda row: count(row.line), "end", order=GROWING),
         TableColumn("Conta", lambda row: mono(row.account, f"/console/contas/{row.account}" if row.account else "")),
         TableColumn("O que há", lambda row: words(row.detail), "full"),
         TableColumn("Situação", _line_state, "stack-end"),
     ),
     key=lambda row: row.line,
     filters=(Filter("situacao", "Situação", "choice", _LINE_STATES),),
-    exports=False,
 )
+
+
+async def _read_lines(
+    page: WebPage, import_id: UUID, tx: Tx, asked: TableAsked, limit: int
+) -> Page[benefits.bulk_desk.ImportLineOut]:
+    place = asked.page_request(benefits.bulk_desk.LINES, limit)
+    return await benefits.bulk_desk.lines_of(tx, page.who, import_id, asked.get("situacao"), place)
+
+
+@router.get(HOME + "/{import_id}.csv", dependencies=[claims(CLAIM, EXPORT), step_up(), acts(EXPORTED)])
+async def download_lines(import_id: UUID, page: SignedPage) -> Response:
+    """Download each line's outcome as CSV."""
+    table = replace(_LINES, path=f"{HOME}/{import_id}")
+    return await table.download(page, partial(_read_lines, page, import_id))
 
 
 @router.get(HOME + "/{import_id}", dependencies=[claims(CLAIM), _OWN_FILES])
@@ -161,9 +177,5 @@ async def show_file(import_id: UUID, page: SignedPage) -> Response:
     """Show a file's progress, and each line's outcome."""
     one = await page.read(lambda tx: benefits.bulk_desk.find_import(tx, page.who, import_id))
     table = replace(_LINES, path=f"{HOME}/{import_id}")
-
-    async def read(tx: Tx, asked: TableAsked, limit: int) -> Page[benefits.bulk_desk.ImportLineOut]:
-        place = asked.page_request(benefits.bulk_desk.LINES, limit)
-        return await benefits.bulk_desk.lines_of(tx, page.who, import_id, asked.get("situacao"), place)
-
+    read = partial(_read_lines, page, import_id)
     return await table.answer(page, read, template="console/import_lines.html", one=one, home=HOME)

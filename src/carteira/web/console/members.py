@@ -16,7 +16,8 @@ from carteira.web.console import people
 from carteira.web.console.acts import ActField, Confirmation, ask, ask_again
 from carteira.web.console.cells import badge, instant, words
 from carteira.web.console.employers import HOME, READS, SEES_PEOPLE, WRITES
-from carteira.web.console.tables import ROWS, Filter, Listed, Rows, Table, TableAsked, TableColumn
+from carteira.web.console.screens import EXPORT
+from carteira.web.console.tables import EXPORTED, ROWS, Filter, Listed, Rows, Table, TableAsked, TableColumn
 from carteira.web.forms import FormBody
 from carteira.web.page import REFUSALS, SignedPage, WebPage
 from carteira.web.routing import pages
@@ -41,7 +42,6 @@ TABLE: Table[MemberRow] = Table(
         TableColumn("Desde", lambda row: instant(row[0].bound_at), "nowrap"),
     ),
     key=lambda row: row[0].id,
-    exports=False,
     empty=("Ninguém", "Quem não está vinculado a empresa nenhuma alcança as contas de todas."),
 )
 
@@ -50,6 +50,7 @@ FOUND: Table[identity.PersonView] = replace(
     people.TABLE,
     path=_MEMBERS,
     filters=(Filter("busca", "Nome, e-mail ou CPF inteiro, ou o id de um cliente", grows=True),),
+    exports=False,
 )
 """The people whom a search found, as the list of people shows them."""
 
@@ -80,6 +81,13 @@ async def show_members(employer_id: UUID, page: SignedPage) -> Response:
     return await table.answer(
         page, partial(_read, employer_id), template=_PAGE, asked=table.asked(page), employer=one, home=HOME
     )
+
+
+@router.get(_MEMBERS + ".csv", dependencies=[claims(READS, WRITES, SEES_PEOPLE, EXPORT), step_up(), acts(EXPORTED)])
+async def download_members(employer_id: UUID, page: SignedPage) -> Response:
+    """Download an employer's members as CSV."""
+    one = await _employer(page, employer_id)
+    return await replace(TABLE, path=_home(one.id)).download(page, partial(_read, employer_id))
 
 
 @router.post(_MEMBERS, dependencies=[_CLAIMS, looks("user_listed")])

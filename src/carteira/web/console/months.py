@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import date
-from functools import partial
 
 from fastapi import Response
 
@@ -10,15 +9,14 @@ from carteira import resellers
 from carteira.kit.db.session import Tx
 from carteira.kit.values.clock import clock
 from carteira.kit.values.days import parse_day
-from carteira.kit.web.access import acts, claims, looks, step_up
+from carteira.kit.web.access import acts, claims, looks
 from carteira.kit.web.pagination import Page
 from carteira.kit.web.problems import NotFound
 from carteira.web.charts import Bar, bars
 from carteira.web.console.acts import Confirmation, ask, ask_again
 from carteira.web.console.cells import Cell, amount, badge, count, words
 from carteira.web.console.purchases import DECIDES, READS
-from carteira.web.console.screens import EXPORT
-from carteira.web.console.tables import EXPORTED, Table, TableAsked, TableColumn
+from carteira.web.console.tables import NEWEST, Table, TableAsked, TableColumn, offer_csv
 from carteira.web.formats import capital, month_name, plain_money
 from carteira.web.forms import FormBody
 from carteira.web.page import REFUSALS, SignedPage, WebPage
@@ -38,7 +36,7 @@ TABLE: Table[resellers.MonthOut] = Table(
     HOME,
     "meses",
     (
-        TableColumn("Mês", lambda row: words(capital(month_name(row.month)))),
+        TableColumn("Mês", lambda row: words(capital(month_name(row.month))), order=NEWEST),
         TableColumn("Compras", lambda row: count(row.purchases), "end"),
         TableColumn("Em compras", lambda row: amount(row.total), "end nowrap"),
         TableColumn("Em validação", lambda row: amount(row.pending or None), "end nowrap"),
@@ -55,7 +53,7 @@ TABLE: Table[resellers.MonthOut] = Table(
 
 async def _read(page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[resellers.MonthOut]:
     place = asked.page_request(resellers.desk.MONTHS, limit)
-    rows = await resellers.desk.months(tx, page.who, cpf=None, limit=limit + 1, before=place.after)
+    rows = await resellers.desk.months(tx, page.who, cpf=None, limit=limit + 1, before=place.after, turned=place.turned)
     return place.page(rows, lambda row: row.month)
 
 
@@ -72,14 +70,12 @@ async def show_months(page: SignedPage) -> Response:
     return await TABLE.answer(page, read, template="console/months.html", picture=lambda: _picture(shown))
 
 
-def _picture(newest_first: Sequence[resellers.MonthOut]) -> list[Bar]:
-    return bars([(one.month, one.cashback_amount) for one in reversed(newest_first)]) if len(newest_first) > 1 else []
+def _picture(months: Sequence[resellers.MonthOut]) -> list[Bar]:
+    amounts = sorted((one.month, one.cashback_amount) for one in months)
+    return bars(amounts) if len(amounts) > 1 else []
 
 
-@router.get(f"{HOME}.csv", dependencies=[claims(READS, EXPORT), step_up(), acts(EXPORTED)])
-async def download_months(page: SignedPage) -> Response:
-    """Download the months as CSV."""
-    return await TABLE.download(page, partial(_read, page))
+offer_csv(router, TABLE, _read, READS)
 
 
 async def _month(page: WebPage, text: str) -> resellers.MonthOut:

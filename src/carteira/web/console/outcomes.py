@@ -1,5 +1,6 @@
 """The credit desk's records: outcomes, by form and from a CSV, and the looks at a CPF."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, Literal
 
@@ -14,7 +15,7 @@ from carteira.kit.web.pagination import Page
 from carteira.kit.web.state import AUDIT_TRAIL
 from carteira.web.console.cells import badge, instant, words
 from carteira.web.console.credit import PURPOSES
-from carteira.web.console.tables import Filter, Listed, Table, TableAsked, TableColumn
+from carteira.web.console.tables import NEWEST, Filter, Listed, Table, TableAsked, TableColumn, offer_csv
 from carteira.web.forms import FormBody
 from carteira.web.page import REFUSALS, SignedPage, WebPage
 from carteira.web.routing import pages
@@ -85,7 +86,7 @@ TABLE: Table[AccessRow] = Table(
     LOOKS,
     "consultas",
     (
-        TableColumn("Quando", lambda row: instant(row[0].at), "nowrap"),
+        TableColumn("Quando", lambda row: instant(row[0].at), "nowrap", order=NEWEST),
         TableColumn("Quem", lambda row: words(row[1] or str(row[0].who)), "full"),
         TableColumn("O que leu", lambda row: words(row[0].what)),
         TableColumn("Para quê", lambda row: words(dict(PURPOSES).get(row[0].purpose, row[0].purpose)), "full"),
@@ -97,7 +98,6 @@ TABLE: Table[AccessRow] = Table(
     ),
     key=lambda row: row[0].seq,
     filters=(Filter("cpf", "CPF inteiro", grows=True),),
-    exports=False,
     empty=("De quem?", "Escreva um CPF inteiro: aparece quem leu a base A dele, quando e para quê."),
 )
 
@@ -127,9 +127,19 @@ async def show_looks_form(page: SignedPage) -> Response:
 @router.post(LOOKS, dependencies=[claims(AUDITS), looks("credit_accesses_read")])
 async def show_looks(page: SignedPage) -> Response:
     """List the looks at a CPF, the newest first."""
+    return await TABLE.answer(
+        page, partial(_read, page), asked=await _asked(page), template="console/credit_looks.html"
+    )
+
+
+async def _asked(page: WebPage) -> TableAsked:
+    """Parse a search by form."""
     asked = await TABLE.asked_by_form(page)
     try:
         parse_cpf(asked.get("cpf") or "")
     except InvalidCpf as error:
-        asked = TableAsked(asked.values, asked.typed, {"cpf": str(error)}, private=True)
-    return await TABLE.answer(page, partial(_read, page), asked=asked, template="console/credit_looks.html")
+        return replace(asked, errors={"cpf": str(error)})
+    return asked
+
+
+offer_csv(router, TABLE, _read, AUDITS, asked_by_form=_asked)

@@ -18,7 +18,7 @@ from carteira.kit.web.pagination import BY_ID, Page
 from carteira.web.console.acts import ActField, Confirmation, ask, ask_again
 from carteira.web.console.cells import amount, badge, instant, words
 from carteira.web.console.overview import require_staff
-from carteira.web.console.tables import Filter, Table, TableAsked, TableColumn
+from carteira.web.console.tables import NEWEST, Filter, Table, TableAsked, TableColumn, offer_csv
 from carteira.web.console.words import STATES, facts_of, operation_name
 from carteira.web.formats import Reais, plain_money
 from carteira.web.forms import FormBody
@@ -33,7 +33,7 @@ TABLE: Table[pending.PendingOperationOut] = Table(
     HOME,
     "pendências",
     (
-        TableColumn("Desde", lambda row: instant(row.created_at), "nowrap"),
+        TableColumn("Desde", lambda row: instant(row.created_at), "nowrap", order=NEWEST),
         TableColumn("O quê", lambda row: words(operation_name(row.kind), row.summary), "full"),
         TableColumn("Valor", lambda row: amount(row.amount or None), "end nowrap"),
         TableColumn("Quem pediu", lambda row: words(row.maker.name or row.maker.id)),
@@ -54,7 +54,6 @@ TABLE: Table[pending.PendingOperationOut] = Table(
     opens=lambda row: f"{HOME}/{row.id}",
     panel=True,
     empty=("Nada espera", "Quando alguém pedir o que precisa de duas pessoas, aparece aqui."),
-    exports=False,
 )
 
 
@@ -79,6 +78,9 @@ async def show_pendings(page: SignedPage) -> Response:
     """List pending and decided operations."""
     require_staff(page.who)
     return await TABLE.answer(page, partial(_read, page), template="console/pendings.html")
+
+
+offer_csv(router, TABLE, _read)
 
 
 @router.get(HOME + "/{operation_id}", dependencies=[looks("pending_operation_read")])

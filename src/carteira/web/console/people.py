@@ -15,7 +15,7 @@ from carteira.kit.web.pagination import BY_ID, Page
 from carteira.web.console.acts import ActField, Confirmation, ask, ask_again
 from carteira.web.console.cells import Cell, badge, instant, words
 from carteira.web.console.pendings import desk_of
-from carteira.web.console.tables import Filter, Listed, Table, TableAsked, TableColumn
+from carteira.web.console.tables import OLDEST, Filter, Listed, Table, TableAsked, TableColumn, offer_csv
 from carteira.web.console.words import SUSPENSIONS
 from carteira.web.forms import FormBody
 from carteira.web.page import REFUSALS, SignedPage, WebPage
@@ -55,7 +55,7 @@ TABLE: Table[identity.PersonView] = Table(
         TableColumn("E-mail", lambda row: words(masked_email(row.email)), "full"),
         TableColumn("Papel", lambda row: words(row.role)),
         TableColumn("Situação", _standing_of, "stack-end"),
-        TableColumn("Desde", lambda row: instant(row.created_at), "nowrap"),
+        TableColumn("Desde", lambda row: instant(row.created_at), "nowrap", order=OLDEST),
     ),
     key=lambda row: row.id,
     filters=(
@@ -64,7 +64,7 @@ TABLE: Table[identity.PersonView] = Table(
         Filter("suspensa", "Acesso", "choice", _SUSPENDED),
     ),
     opens=lambda row: f"{HOME}/{row.id}",
-    exports=False,
+    export_needs=("users:export",),
 )
 
 
@@ -103,6 +103,9 @@ async def search(page: SignedPage) -> Response:
     except REFUSALS as error:
         fault = TableAsked(asked.values, asked.typed, {"papel": getattr(error, "errors", [{}])[0].get("message", "")})
         return await TABLE.answer(page, _nobody, asked=fault, template="console/people.html", searched=True)
+
+
+offer_csv(router, TABLE, _read, CLAIM, asked_by_form=TABLE.asked_by_form)
 
 
 @router.get(HOME + "/{user_id}", dependencies=[claims(CLAIM), looks("user_read")])

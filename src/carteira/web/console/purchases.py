@@ -14,15 +14,14 @@ from carteira.kit.db.session import Tx
 from carteira.kit.security import audit
 from carteira.kit.values.cpf import mask_cpf
 from carteira.kit.values.days import read_day
-from carteira.kit.web.access import acts, claims, looks, step_up
+from carteira.kit.web.access import acts, claims, looks
 from carteira.kit.web.pagination import Page
 from carteira.kit.web.preconditions import Precondition, RecordChanged
 from carteira.kit.web.problems import InvalidInput, problem_of
 from carteira.web.console.acts import ActField, Confirmation, ask, ask_again
 from carteira.web.console.cells import Cell, amount, badge, day, mono, words
 from carteira.web.console.pendings import desk_of
-from carteira.web.console.screens import EXPORT
-from carteira.web.console.tables import EXPORTED, ROWS, BulkAct, Filter, Table, TableAsked, TableColumn
+from carteira.web.console.tables import NEWEST, ROWS, BulkAct, Filter, Table, TableAsked, TableColumn, offer_csv
 from carteira.web.formats import plain_money
 from carteira.web.forms import FormBody, Reading
 from carteira.web.page import REFUSALS, SignedPage, WebPage
@@ -60,7 +59,7 @@ TABLE: Table[resellers.PurchaseWithCashbackOut] = Table(
     (
         TableColumn("Código", lambda row: words(row.code), "full"),
         TableColumn("Revendedor (CPF)", lambda row: mono(row.cpf)),
-        TableColumn("Data", lambda row: day(row.date), "nowrap"),
+        TableColumn("Data", lambda row: day(row.date), "nowrap", order=NEWEST),
         TableColumn("Valor", lambda row: amount(row.amount), "end nowrap"),
         TableColumn("Faixa", lambda row: words(f"{row.cashback_percentage}%")),
         TableColumn("Cashback", lambda row: amount(row.cashback_amount), "end nowrap"),
@@ -105,10 +104,7 @@ async def show_purchases(page: SignedPage) -> Response:
     return await TABLE.answer(page, partial(_read, page), template="console/purchases.html", may_act=may)
 
 
-@router.get(f"{HOME}.csv", dependencies=[claims(READS, EXPORT), step_up(), acts(EXPORTED)])
-async def download_purchases(page: SignedPage) -> Response:
-    """Download the purchases as CSV."""
-    return await TABLE.download(page, partial(_read, page))
+offer_csv(router, TABLE, _read, READS)
 
 
 class MarkedForm(FormBody):

@@ -8,14 +8,13 @@ from pydantic import StringConstraints
 
 from carteira import payments
 from carteira.kit.db.session import Tx
-from carteira.kit.web.access import acts, claims, looks, step_up
+from carteira.kit.web.access import acts, claims, looks
 from carteira.kit.web.pagination import Page
 from carteira.web.console.acts import ActField, Confirmation, ask, ask_again
 from carteira.web.console.cells import Cell, amount, badge, instant, mono, words
 from carteira.web.console.charges import CLAIM
 from carteira.web.console.pendings import desk_of
-from carteira.web.console.screens import EXPORT
-from carteira.web.console.tables import EXPORTED, Filter, Table, TableAsked, TableColumn
+from carteira.web.console.tables import NEWEST, Filter, Table, TableAsked, TableColumn, offer_csv
 from carteira.web.console.words import PAYMENT_FOUND_BY, payment_reason
 from carteira.web.formats import Reais, moment, number, plain_money
 from carteira.web.forms import FormBody
@@ -41,7 +40,7 @@ TABLE: Table[payments.ReceivedOut] = Table(
     HOME,
     "pagamentos",
     (
-        TableColumn("Pago", lambda row: instant(row.paid_at), "nowrap"),
+        TableColumn("Pago", lambda row: instant(row.paid_at), "nowrap", order=NEWEST),
         TableColumn("Valor", lambda row: amount(row.amount), "end nowrap"),
         TableColumn("Situação", state_of, "stack-end"),
         TableColumn("Por que não foi creditado", lambda row: words(payment_reason(row.reason or "")), "full"),
@@ -85,10 +84,7 @@ async def show_received(page: SignedPage) -> Response:
     return await TABLE.answer(page, partial(_read, page), template="console/received.html", all=ALL)
 
 
-@router.get(f"{HOME}.csv", dependencies=[claims(CLAIM, EXPORT), step_up(), acts(EXPORTED)])
-async def download_received(page: SignedPage) -> Response:
-    """Download the payments as CSV."""
-    return await TABLE.download(page, partial(_read, page))
+offer_csv(router, TABLE, _read, CLAIM)
 
 
 async def _one(page: WebPage, e2eid: str) -> payments.ReceivedWithReturnsOut:

@@ -1,5 +1,6 @@
 """Roles, their claims, and people's roles."""
 
+from functools import partial
 from typing import Annotated
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from carteira.kit.web.access import acts, claims, looks, reads, step_up
 from carteira.web.console.acts import ActField, Confirmation, VersionForm, ask, ask_again, version_seen
 from carteira.web.console.cells import badge, count, words
 from carteira.web.console.people import HOME as PEOPLE
-from carteira.web.console.tables import Listed, Table, TableAsked, TableColumn
+from carteira.web.console.tables import Listed, Table, TableAsked, TableColumn, offer_csv
 from carteira.web.forms import FormBody
 from carteira.web.page import REFUSALS, SignedPage, WebPage
 from carteira.web.routing import pages
@@ -35,18 +36,20 @@ TABLE: Table[identity.desk.WholeRoleView] = Table(
     key=lambda row: row.id,
     opens=lambda row: f"{ROLES}/{row.id}",
     whole=True,
-    exports=False,
 )
 
 
-async def _read(_tx: Tx, _asked: TableAsked, _limit: int) -> Listed[identity.desk.WholeRoleView]:
-    return Listed(await identity.desk.list_roles(_tx, limit=_MOST))
+async def _read(_page: WebPage, tx: Tx, _asked: TableAsked, _limit: int) -> Listed[identity.desk.WholeRoleView]:
+    return Listed(await identity.desk.list_roles(tx, limit=_MOST))
 
 
 @router.get(ROLES, dependencies=[claims(WRITES), _NOBODYS])
 async def show_roles(page: SignedPage) -> Response:
     """List the roles with their claims."""
-    return await TABLE.answer(page, _read, template="console/roles.html")
+    return await TABLE.answer(page, partial(_read, page), template="console/roles.html")
+
+
+offer_csv(router, TABLE, _read, WRITES)
 
 
 class RoleForm(FormBody):

@@ -1,5 +1,6 @@
 """Merchant names that override the MCC: a rule's effect is shown before it is saved."""
 
+from functools import partial
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -12,7 +13,7 @@ from carteira.kit.web.access import acts, claims, reads
 from carteira.kit.web.preconditions import NEW
 from carteira.web.console.acts import SEEN, Confirmation, VersionForm, ask, ask_again, version_seen
 from carteira.web.console.cells import mono, words
-from carteira.web.console.tables import Filter, Listed, Table, TableAsked, TableColumn
+from carteira.web.console.tables import Filter, Listed, Table, TableAsked, TableColumn, offer_csv
 from carteira.web.formats import plain_money
 from carteira.web.forms import Reading
 from carteira.web.page import REFUSALS, SignedPage, WebPage
@@ -35,12 +36,11 @@ TABLE: Table[benefits.desk.MerchantOut] = Table(
     whole=True,
     filters=(Filter("nome", "Parte do nome", grows=True),),
     opens=lambda row: f"{HOME}/regra?{urlencode({'nome': row.name, 'mcc': row.mcc})}",
-    exports=False,
     empty=("Nenhuma regra por nome", "Sem regra, vale o MCC que a rede manda."),
 )
 
 
-async def _read(tx: Tx, asked: TableAsked, limit: int) -> Listed[benefits.desk.MerchantOut]:  # noqa: ARG001 - they are few
+async def _read(_page: WebPage, tx: Tx, asked: TableAsked, _limit: int) -> Listed[benefits.desk.MerchantOut]:
     part = (asked.get("nome") or "").casefold()
     return Listed([row for row in await benefits.desk.list_merchants(tx) if part in row.name.casefold()])
 
@@ -51,12 +51,15 @@ async def show_merchants(page: SignedPage) -> Response:
     categories = await page.read(benefits.desk.list_categories)
     return await TABLE.answer(
         page,
-        _read,
+        partial(_read, page),
         template="console/merchants.html",
         categories=categories,
         pocket_name=benefits.pocket_name,
         may_change=page.who.scopes is None,
     )
+
+
+offer_csv(router, TABLE, _read, CLAIM)
 
 
 class RuleForm(VersionForm):

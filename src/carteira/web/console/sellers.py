@@ -13,7 +13,7 @@ from carteira.kit.web.access import claims, looks
 from carteira.kit.web.pagination import BY_ID, Page
 from carteira.web.console.cells import amount, day, mono, words
 from carteira.web.console.purchases import DECIDES, READS
-from carteira.web.console.tables import Filter, Table, TableAsked, TableColumn
+from carteira.web.console.tables import NEWEST, Filter, Table, TableAsked, TableColumn, offer_csv
 from carteira.web.page import SignedPage, WebPage
 from carteira.web.routing import pages
 
@@ -31,12 +31,11 @@ TABLE: Table[SellerRow] = Table(
         TableColumn("Nome", lambda row: words(row[1]), "full"),
         TableColumn("CPF", lambda row: mono(mask_cpf(row[0].cpf) if row[0].cpf else "")),
         TableColumn("Cashback a usar", lambda row: amount(row[0].balance), "end nowrap"),
-        TableColumn("Desde", lambda row: day(row[0].created_at.date()), "nowrap"),
+        TableColumn("Desde", lambda row: day(row[0].created_at.date()), "nowrap", order=NEWEST),
     ),
     key=lambda row: row[0].id,
     filters=(Filter("cpf", "CPF inteiro", grows=True),),
     opens=lambda row: f"{HOME}/{row[0].id}",
-    exports=False,
     empty=("Nenhum revendedor", "Uma pessoa aparece aqui quando se cadastra para vender."),
 )
 
@@ -63,12 +62,20 @@ async def show_sellers(page: SignedPage) -> Response:
 @router.post(HOME, dependencies=[claims(READS), looks("resellers_listed")])
 async def search(page: SignedPage) -> Response:
     """List the resellers who match a form."""
+    return await _list(page, await _asked(page))
+
+
+async def _asked(page: WebPage) -> TableAsked:
+    """Parse a search by form."""
     asked = await TABLE.asked_by_form(page)
     try:
         parse_cpf(asked.get("cpf") or "52998224725")
     except InvalidCpf as error:
         asked = TableAsked(asked.values, asked.typed, {"cpf": str(error)}, private=True)
-    return await _list(page, asked)
+    return asked
+
+
+offer_csv(router, TABLE, _read, READS, asked_by_form=_asked)
 
 
 @router.get(HOME + "/{reseller_id}", dependencies=[claims(READS), looks("reseller_read")])

@@ -7,13 +7,14 @@ next page gets them in a form (`private`).
 
 import re
 import unicodedata
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Generic, Literal, Protocol, TypeVar
 from urllib.parse import urlencode
 
-from fastapi import Response
+from fastapi import APIRouter, Response
 from fastapi.responses import HTMLResponse
 
 from carteira.kit.db.session import Tx
@@ -21,12 +22,13 @@ from carteira.kit.security import audit
 from carteira.kit.values.clock import clock
 from carteira.kit.values.csv_sheet import MARK, MEDIA_TYPE, csv_rows
 from carteira.kit.values.days import InvalidDay, read_day
+from carteira.kit.web.access import acts, claims, step_up
 from carteira.kit.web.pagination import CursorOf, PageRequest
 from carteira.kit.web.problems import InvalidInput
 from carteira.web.console.cells import Cell
 from carteira.web.console.screens import EXPORT
 from carteira.web.formats import begins
-from carteira.web.page import WebPage
+from carteira.web.page import SignedPage, WebPage
 
 T = TypeVar("T")
 Row_co = TypeVar("Row_co", covariant=True)
@@ -37,6 +39,7 @@ MOST_EXPORTED = 5_000
 EXPORTED = "list_exported"
 """The audit's action of a list's download."""
 _PAGE_OF_EXPORT = 100
+_MORE = "… e há mais linhas: use os filtros e baixe por partes."
 _LONGEST = 100
 _YEARS = range(1970, 9999)
 """The years of accepted days; others have no instants, or no day after them."""
@@ -79,20 +82,42 @@ def _is_day(text: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class TableOrder:
+    """The order of a table's index, and the other way along it, which an address names.
+
+    `is_down` is whether the greatest value comes first, unless the order is turned.
+    """
+
+    turned: str
+    said: str
+    said_turned: str
+    is_down: bool = False
+
+
+NEWEST = TableOrder("antigas", "Mais recente", "Mais antigo", is_down=True)
+OLDEST = TableOrder("novas", "Mais antigo", "Mais recente")
+GROWING = TableOrder("contrario", "Crescente", "Decrescente")
+
+
+@dataclass(frozen=True, slots=True)
 class TableColumn(Generic[T]):
     """A column; `place` positions its cells on a phone (`full`, `end`, `stack-end` …)."""
 
     name: str
     cell: Callable[[T], Cell]
     place: str = ""
-    orders: tuple[str, ...] = ()
-    """The table's orders that its head toggles."""
+    order: TableOrder | None = None
+    """The order of the table's pages, if it is this column's: its head turns it."""
 
     @property
     def key(self) -> str:
         """Its name in addresses, where a whole list is sorted by it."""
-        plain = unicodedata.normalize("NFD", self.name.lower()).encode("ascii", "ignore").decode()
-        return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
+        return _slug(self.name)
+
+
+def _slug(text: str) -> str:
+    plain = unicodedata.normalize("NFD", text.lower()).encode("ascii", "ignore").decode()
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +169,8 @@ class TableAsked:
     errors: Mapping[str, str] = field(default_factory=dict)
     unknown: tuple[str, ...] = ()
     sort: str = ""
+    turned: bool = False
+    """Whether the list is asked for the other way round."""
     cursor: str = ""
     private: bool = False
     """Whether it came by POST, so that nothing of it may appear in an address."""
@@ -175,7 +202,7 @@ class TableAsked:
         Raises:
             InvalidInput: the address holds no cursor of this list.
         """
-        return PageRequest(limit, cursor.read(self.cursor) if self.cursor else None)
+        return PageRequest(limit, cursor.read(self.cursor) if self.cursor else None, turned=self.turned)
 
 
 Read = Callable[[Tx, TableAsked, int], Awaitable[Rows[T]]]
@@ -192,12 +219,12 @@ class Table(Generic[T]):
         columns: Its columns.
         key: A row's id, by which it is marked.
         filters: Its filters.
-        sorts: Its orders, by their names in addresses; the first is the default.
         opens: The address of a row's page.
         panel: Whether that page is shown beside the table.
         acts: Acts on marked rows.
         empty: The title and the text of an empty table.
-        exports: Whether it can be downloaded.
+        exports: Whether it can be downloaded (`offer_csv`).
+        export_needs: Further claims for downloading it.
         whole: Whether all rows come at once, so that each column can sort them.
     """
 
@@ -206,13 +233,30 @@ class Table(Generic[T]):
     columns: tuple[TableColumn[T], ...]
     key: Callable[[T], object] = str
     filters: tuple[Filter, ...] = ()
-    sorts: tuple[tuple[str, str], ...] = ()
     opens: Callable[[T], str] | None = None
     panel: bool = False
     acts: tuple[BulkAct, ...] = ()
     empty: tuple[str, str] = ("Nada por aqui", "")
     exports: bool = True
+    export_needs: tuple[str, ...] = ()
     whole: bool = False
+
+    @property
+    def order(self) -> TableOrder | None:
+        """The order of its pages; None: it is whole, or has one order only."""
+        return next((column.order for column in self.columns if column.order is not None), None)
+
+    @property
+    def sorts(self) -> tuple[tuple[str, str], ...]:
+        """The orders to choose from, by their names in addresses; the first is the default."""
+        order = self.order
+        return () if order is None else (("", order.said), (order.turned, order.said_turned))
+
+    @property
+    def file(self) -> str:
+        """Its name in files and in the audit: the last part of its address, or its rows' name where that is an id."""
+        last = self.path.rpartition("/")[2]
+        return _slug(self.name) if re.fullmatch(r"[0-9a-f-]{36}", last) else last
 
     def heads(self, asked: TableAsked) -> list[ColumnHead]:
         """Return its columns' heads; sortable ones are links, which work without scripts."""
@@ -223,13 +267,12 @@ class Table(Generic[T]):
             up, down = column.key, f"-{column.key}"
             direction: Literal["", "ascending", "descending"] = {up: "ascending", down: "descending"}.get(sort, "")  # type: ignore[assignment] # a literal of each
             return ColumnHead(column.name, column.place, direction, down if sort == up else up)
-        if not column.orders:
+        order = column.order
+        if order is None:
             return ColumnHead(column.name, column.place)
-        newest, oldest = column.orders
-        is_oldest = sort == oldest
-        return ColumnHead(
-            column.name, column.place, "ascending" if is_oldest else "descending", newest if is_oldest else oldest
-        )
+        is_turned = sort == order.turned
+        direction = "descending" if order.is_down != is_turned else "ascending"
+        return ColumnHead(column.name, column.place, direction, "" if is_turned else order.turned)
 
     def _orders(self) -> set[str]:
         """Return the orders that an address may name."""
@@ -264,6 +307,7 @@ class Table(Generic[T]):
             errors,
             tuple(sorted(set(typed) - set(by_name) - {CURSOR, SORT})),
             sort if sort in self._orders() else "",
+            self.order is not None and sort == self.order.turned,
             typed.get(CURSOR, ""),
             private,
         )
@@ -292,45 +336,72 @@ class Table(Generic[T]):
             rows=[_drawn(self, row) for row in self._sorted(rows.items, asked.sort)],
             heads=self.heads(asked),
             next_cursor=rows.next_cursor,
-            may_export=self.exports and not asked.private and page.holds(EXPORT),
+            may_export=self.exports and all(page.holds(one) for one in (EXPORT, *self.export_needs)),
             **values,
         )
 
-    async def download(self, page: WebPage, read: Read[T]) -> Response:
+    async def download(self, page: WebPage, read: Read[T], asked: TableAsked | None = None) -> Response:
         """Return the requested rows as CSV; the audit records the filters and the number of rows.
 
-        The verb that reads the rows records its looks at people, as on the screen.
+        The verb that reads the rows records its looks at people, as on the screen. Where there are more rows than a
+        file takes, its last line says so.
 
         Raises:
             InvalidInput: a filter is wrong; the list's page says which.
         """
-        asked = self.asked(page)
+        asked = asked or self.asked(page)
         if asked.errors:
             raise InvalidInput
         async with page.database.transaction() as tx:
-            rows = [row async for row in _every(tx, read, asked)]
-            await audit.record(
-                tx, EXPORTED, list=self.path.rpartition("/")[2], filters=dict(asked.values), rows=len(rows)
-            )
+            rows, has_more = await _every(tx, read, asked)
+            typed = dict.fromkeys(asked.values, "•") if asked.private else dict(asked.values)
+            await audit.record(tx, EXPORTED, list=self.file, filters=typed, rows=len(rows))
         titles = [column.name for column in self.columns]
-        lines = [titles, *([column.cell(row).plain for column in self.columns] for row in rows)]
-        name = f"{self.path.rpartition('/')[2]}-{clock.today()}.csv"
+        cells = ([column.cell(row).plain for column in self.columns] for row in self._sorted(rows, asked.sort))
+        lines = [titles, *cells, *([[_MORE]] if has_more else [])]
+        name = f"{self.file}-{clock.today()}.csv"
         headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
         return Response(MARK + csv_rows(lines), headers=headers, media_type=MEDIA_TYPE)
 
 
-async def _every(tx: Tx, read: Read[T], asked: TableAsked) -> AsyncIterator[T]:
-    """Read page after page, up to `MOST_EXPORTED` rows."""
-    left, cursor = MOST_EXPORTED, asked.cursor
-    while left > 0:
-        part = TableAsked(asked.values, sort=asked.sort, cursor=cursor)
-        rows = await read(tx, part, min(_PAGE_OF_EXPORT, left))
-        for row in rows.items:
-            yield row
-        left -= len(rows.items)
+PageRead = Callable[[WebPage, Tx, TableAsked, int], Awaitable[Rows[T]]]
+"""Reads a page of a table for whoever opens it."""
+FormRead = Callable[[WebPage], Awaitable[TableAsked]]
+"""Parses a search by form."""
+
+
+def offer_csv(
+    router: APIRouter, table: Table[T], read: PageRead[T], *needed: str, asked_by_form: FormRead | None = None
+) -> None:
+    """Serve a table's CSV at its address, for holders of its claims and of `lists:export`, after a recent sign-in.
+
+    A list that is searched by POST is downloaded by POST (`asked_by_form`), so that no personal term is in an address.
+    """
+
+    async def download(page: SignedPage) -> Response:
+        """Download the list as CSV."""
+        asked = None if asked_by_form is None else await asked_by_form(page)
+        return await table.download(page, partial(read, page), asked)
+
+    router.add_api_route(
+        f"{table.path}.csv",
+        download,
+        methods=["GET" if asked_by_form is None else "POST"],
+        dependencies=[claims(*needed, EXPORT, *table.export_needs), step_up(), acts(EXPORTED)],
+    )
+
+
+async def _every(tx: Tx, read: Read[T], asked: TableAsked) -> tuple[list[T], bool]:
+    """Read page after page, up to `MOST_EXPORTED` rows; return whether there are more."""
+    found: list[T] = []
+    while True:
+        rows = await read(tx, asked, min(_PAGE_OF_EXPORT, MOST_EXPORTED - len(found)))
+        found.extend(rows.items)
         if rows.next_cursor is None or not rows.items:
-            return
-        cursor = rows.next_cursor
+            return found[:MOST_EXPORTED], len(found) > MOST_EXPORTED
+        if len(found) >= MOST_EXPORTED:
+            return found, True
+        asked = replace(asked, cursor=rows.next_cursor)
 
 
 def _rank(cell: Cell) -> tuple[int, float, str]:

@@ -13,7 +13,7 @@ from carteira.kit.web.access import acts, claims, looks
 from carteira.kit.web.pagination import BY_ID, Page
 from carteira.web.console.acts import ActField, Confirmation, ask, ask_again
 from carteira.web.console.cells import amount, instant, mono, words
-from carteira.web.console.tables import Table, TableAsked, TableColumn
+from carteira.web.console.tables import OLDEST, Table, TableAsked, TableColumn, offer_csv
 from carteira.web.formats import moment, plain_money
 from carteira.web.forms import FormBody
 from carteira.web.page import REFUSALS, SignedPage, WebPage
@@ -27,7 +27,7 @@ TABLE: Table[transit.desk.WaitingTap] = Table(
     HOME,
     "viagens",
     (
-        TableColumn("Chegou", lambda row: instant(row.received_at), "nowrap"),
+        TableColumn("Chegou", lambda row: instant(row.received_at), "nowrap", order=OLDEST),
         TableColumn("O validador disse", lambda row: words(f"{row.tapped_at:%d/%m/%Y %H:%M}"), "nowrap"),
         TableColumn("Cartão", lambda row: mono(f"final {row.card_number[-4:]}")),
         TableColumn("Linha", lambda row: words(row.line, row.vehicle or "")),
@@ -37,7 +37,6 @@ TABLE: Table[transit.desk.WaitingTap] = Table(
     opens=lambda row: f"{HOME}/{row.id}",
     panel=True,
     empty=("Nenhuma viagem espera", "Uma viagem com relógio impossível aparece aqui."),
-    exports=False,
 )
 
 
@@ -49,6 +48,9 @@ async def _read(_page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[t
 async def show_taps(page: SignedPage) -> Response:
     """List the waiting rides, the oldest first."""
     return await TABLE.answer(page, partial(_read, page), template="console/taps.html")
+
+
+offer_csv(router, TABLE, _read, CLAIM)
 
 
 async def _one(page: WebPage, tap_id: UUID) -> transit.desk.WaitingTap:

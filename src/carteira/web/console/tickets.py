@@ -13,7 +13,7 @@ from carteira.kit.web.access import acts, claims, looks, reads
 from carteira.kit.web.pagination import BY_ID, Page
 from carteira.web.console.acts import ActField, Confirmation, ask, ask_again
 from carteira.web.console.cells import Cell, badge, count, instant, words
-from carteira.web.console.tables import Filter, Table, TableAsked, TableColumn
+from carteira.web.console.tables import NEWEST, OLDEST, Filter, Table, TableAsked, TableColumn, offer_csv
 from carteira.web.forms import FormBody
 from carteira.web.page import REFUSALS, SignedPage, WebPage
 from carteira.web.routing import pages
@@ -33,7 +33,7 @@ TABLE: Table[assistant.desk.Ticket] = Table(
     "atendimentos",
     (
         TableColumn("Número", lambda row: count(row.number)),
-        TableColumn("Desde", lambda row: instant(row.created_at), "nowrap"),
+        TableColumn("Desde", lambda row: instant(row.created_at), "nowrap", order=OLDEST),
         TableColumn("O que a pessoa escreveu", lambda row: words(row.message), "full"),
         TableColumn("Situação", _state, "stack-end"),
     ),
@@ -42,14 +42,13 @@ TABLE: Table[assistant.desk.Ticket] = Table(
     opens=lambda row: f"{HOME}/{row.id}",
     panel=True,
     empty=("Ninguém espera", "Quando alguém pedir para falar com uma pessoa, aparece aqui."),
-    exports=False,
 )
 
 QUESTION_TABLE: Table[assistant.desk.Question] = Table(
     QUESTIONS,
     "perguntas sem resposta",
     (
-        TableColumn("Quando", lambda row: instant(row.asked_at), "nowrap"),
+        TableColumn("Quando", lambda row: instant(row.asked_at), "nowrap", order=NEWEST),
         TableColumn("Pergunta", lambda row: words(row.question), "full"),
         TableColumn("Assuntos mais próximos", lambda row: words(", ".join(row.nearest)), "full"),
     ),
@@ -60,7 +59,6 @@ QUESTION_TABLE: Table[assistant.desk.Question] = Table(
         "Nenhuma pergunta sem resposta",
         "O que o assistente não souber responder aparece aqui.",
     ),
-    exports=False,
 )
 
 
@@ -73,6 +71,9 @@ async def _read(_page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[a
 async def show_tickets(page: SignedPage) -> Response:
     """List tickets, the longest waiting first."""
     return await TABLE.answer(page, partial(_read, page), template="console/tickets.html")
+
+
+offer_csv(router, TABLE, _read, READS)
 
 
 @router.get(HOME + "/{ticket_id}", dependencies=[claims(READS), looks("assistant_tickets_listed")])
@@ -151,6 +152,9 @@ async def show_questions(page: SignedPage) -> Response:
     return await QUESTION_TABLE.answer(
         page, partial(_read_questions, page), template="console/questions.html", groups=groups
     )
+
+
+offer_csv(router, QUESTION_TABLE, _read_questions, READS)
 
 
 def _dismissal(question_id: UUID) -> Confirmation:

@@ -31,7 +31,7 @@ from carteira.web.console.acts import (
 from carteira.web.console.cells import Cell, badge, mono, words
 from carteira.web.console.pendings import desk_of
 from carteira.web.console.purchases import DECIDES, READS
-from carteira.web.console.tables import Listed, Table, TableAsked, TableColumn
+from carteira.web.console.tables import Listed, Table, TableAsked, TableColumn, offer_csv
 from carteira.web.formats import capital, month_name, number, plain_money
 from carteira.web.forms import FormBody, Reading
 from carteira.web.page import REFUSALS, SignedPage, WebPage
@@ -68,8 +68,8 @@ TABLE: Table[TierRow] = Table(
     ),
     key=lambda row: row[0].valid_from,
     opens=lambda row: f"{HOME}/{row[0].valid_from:%Y-%m}",
+    whole=True,
     panel=True,
-    exports=False,
 )
 
 
@@ -84,6 +84,9 @@ async def show_tiers(page: SignedPage) -> Response:
     """List the tier tables and the closing days, each with its first month."""
     days = await page.read(resellers.desk.closing_days)
     return await TABLE.answer(page, partial(_read, page), template="console/tiers.html", days=days)
+
+
+offer_csv(router, TABLE, _read, READS)
 
 
 def _steps(text: object) -> object:
@@ -311,7 +314,7 @@ APPROVED_TABLE: Table[resellers.desk.AutoApprovalOut] = Table(
     ),
     key=lambda row: row.id,
     opens=lambda row: f"{APPROVED}/{row.id}/tirar",
-    exports=False,
+    whole=True,
     empty=("Nenhum CPF", "As compras de quem está nesta lista já começam aprovadas."),
 )
 
@@ -324,6 +327,9 @@ async def _read_approved(_page: WebPage, tx: Tx, _asked: TableAsked, _limit: int
 async def show_approved(page: SignedPage) -> Response:
     """List the CPFs whose purchases start approved."""
     return await APPROVED_TABLE.answer(page, partial(_read_approved, page), template="console/auto_approvals.html")
+
+
+offer_csv(router, APPROVED_TABLE, _read_approved, DECIDES)
 
 
 class AutoApprovalForm(FormBody):

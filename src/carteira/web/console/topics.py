@@ -17,7 +17,7 @@ from carteira.kit.web.preconditions import Precondition, RecordChanged
 from carteira.kit.web.problems import NotFound
 from carteira.web.console.acts import ActField, Confirmation, ask, ask_again
 from carteira.web.console.cells import Cell, badge, count, mono, words
-from carteira.web.console.tables import Filter, Table, TableAsked, TableColumn
+from carteira.web.console.tables import GROWING, Filter, Table, TableAsked, TableColumn, offer_csv
 from carteira.web.forms import FormBody, Reading
 from carteira.web.page import REFUSALS, SignedPage, WebPage
 from carteira.web.routing import pages
@@ -51,7 +51,7 @@ TABLE: Table[assistant.desk.Topic] = Table(
     "assuntos",
     (
         TableColumn("Assunto", lambda row: words(_name(row)), "full"),
-        TableColumn("Nome curto", lambda row: mono(row.slug)),
+        TableColumn("Nome curto", lambda row: mono(row.slug), order=GROWING),
         TableColumn("O que é", lambda row: words(_KINDS[row.kind])),
         TableColumn("Jeitos de perguntar", lambda row: count(len(row.phrases)), "end"),
         TableColumn("Versão", lambda row: count(row.version), "end"),
@@ -60,7 +60,6 @@ TABLE: Table[assistant.desk.Topic] = Table(
     key=lambda row: row.slug,
     filters=(Filter("palavras", "Palavras", grows=True),),
     opens=lambda row: f"{HOME}/{row.slug}",
-    exports=False,
 )
 
 
@@ -72,6 +71,9 @@ async def _read(_page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[a
 async def show_topics(page: SignedPage) -> Response:
     """List the topics."""
     return await TABLE.answer(page, partial(_read, page), template="console/topics.html")
+
+
+offer_csv(router, TABLE, _read, READS)
 
 
 class TryOutForm(FormBody):

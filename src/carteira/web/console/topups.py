@@ -25,7 +25,7 @@ from carteira.web.console.acts import (
 )
 from carteira.web.console.cells import Cell, amount, badge, count, day, instant, words
 from carteira.web.console.pendings import desk_of
-from carteira.web.console.tables import Table, TableAsked, TableColumn
+from carteira.web.console.tables import NEWEST, Table, TableAsked, TableColumn, offer_csv
 from carteira.web.formats import moment, plain_money
 from carteira.web.forms import FormBody
 from carteira.web.page import REFUSALS, SignedPage, WebPage
@@ -119,14 +119,13 @@ TABLE: Table[benefits.bulk_desk.ScheduledOut] = Table(
         TableColumn("Dia", lambda row: day(row.day), "nowrap"),
         TableColumn("Linhas", lambda row: count(row.lines), "end"),
         TableColumn("Total", lambda row: amount(row.amount), "end nowrap"),
-        TableColumn("Pedido", lambda row: instant(row.created_at), "nowrap"),
+        TableColumn("Pedido", lambda row: instant(row.created_at), "nowrap", order=NEWEST),
         TableColumn("O que houve", lambda row: words(row.detail), "full"),
         TableColumn("Situação", _state, "stack-end"),
     ),
     key=lambda row: row.id,
     opens=lambda row: f"{SCHEDULED}/{row.id}",
     panel=True,
-    exports=False,
     empty=("Nada agendado", "Uma recarga em lote pode ser enviada para um dia, em até um ano."),
 )
 
@@ -139,6 +138,9 @@ async def _read(page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[be
 async def show_scheduled(page: SignedPage) -> Response:
     """List the scheduled top-ups, the newest first."""
     return await TABLE.answer(page, partial(_read, page), template="console/scheduled.html")
+
+
+offer_csv(router, TABLE, _read, CLAIM)
 
 
 async def _one(page: WebPage, scheduled_id: UUID) -> benefits.bulk_desk.ScheduledOut:

@@ -28,7 +28,8 @@ from carteira.web.console.acts import (
     version_seen,
 )
 from carteira.web.console.cells import Cell, badge, count, instant, mono, words
-from carteira.web.console.tables import Filter, Table, TableAsked, TableColumn
+from carteira.web.console.screens import EXPORT
+from carteira.web.console.tables import EXPORTED, NEWEST, Filter, Table, TableAsked, TableColumn, offer_csv
 from carteira.web.formats import begins, moment
 from carteira.web.forms import FormBody
 from carteira.web.page import REFUSALS, SignedPage, WebPage
@@ -63,14 +64,13 @@ TABLE: Table[Endpoint] = Table(
         TableColumn("Endereço", lambda row: words(row[0].url, row[0].description), "full"),
         TableColumn("Cliente", lambda row: words(row[1])),
         TableColumn("Eventos", lambda row: count(len(row[0].events)), "end"),
-        TableColumn("Criado", lambda row: instant(row[0].created_at), "nowrap"),
+        TableColumn("Criado", lambda row: instant(row[0].created_at), "nowrap", order=NEWEST),
         TableColumn("Situação", lambda row: _state(row[0]), "stack-end"),
     ),
     key=lambda row: row[0].id,
     opens=lambda row: f"{HOME}/{row[0].id}",
     panel=True,
     empty=("Nenhum webhook", "Um endereço de um cliente, que é avisado do que acontece, aparece aqui."),
-    exports=False,
 )
 
 
@@ -84,6 +84,9 @@ async def _read(page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[En
 async def show_webhooks(page: SignedPage) -> Response:
     """List the endpoints, the newest first."""
     return await TABLE.answer(page, partial(_read, page), template="console/webhooks.html")
+
+
+offer_csv(router, TABLE, _read, READS)
 
 
 class WebhookForm(FormBody):
@@ -388,12 +391,12 @@ def _delivery_state(row: webhooks.desk.DeliveryOut) -> Cell:
 
 
 _DELIVERIES: Table[webhooks.desk.DeliveryOut] = Table(
-    HOME,
+    HOME + "/{webhook_id}/entregas",
     "entregas",
     (
         TableColumn("webhook-id", lambda row: mono(str(row.message_id))),
         TableColumn("Evento", lambda row: words(row.event), "full"),
-        TableColumn("Aconteceu", lambda row: instant(row.created_at), "nowrap"),
+        TableColumn("Aconteceu", lambda row: instant(row.created_at), "nowrap", order=NEWEST),
         TableColumn("Tentativas", lambda row: count(row.attempts), "end"),
         TableColumn("Respondeu", lambda row: words(str(row.last_status or ""), row.last_error or ""), "full"),
         TableColumn("Próxima", lambda row: instant(row.next_attempt_at), "nowrap"),
@@ -402,23 +405,35 @@ _DELIVERIES: Table[webhooks.desk.DeliveryOut] = Table(
     key=lambda row: row.message_id,
     filters=(Filter("situacao", "Situação", "choice", _DELIVERY_STATES),),
     empty=("Nenhuma entrega", "O que o endereço for avisado aparece aqui."),
-    exports=False,
 )
+
+
+def _deliveries_of(webhook_id: UUID, *, may: bool) -> Table[webhooks.desk.DeliveryOut]:
+    here = f"{HOME}/{webhook_id}/entregas"
+    return replace(_DELIVERIES, path=here, opens=(lambda row: f"{here}/{row.message_id}") if may else None)
+
+
+async def _read_deliveries(
+    page: WebPage, webhook_id: UUID, tx: Tx, asked: TableAsked, limit: int
+) -> Page[webhooks.desk.DeliveryOut]:
+    return await webhooks.desk.deliveries(
+        tx, _keeping(page.request), page.who, webhook_id, asked.get("situacao"), asked.page_request(BY_ID, limit)
+    )
 
 
 @router.get(HOME + "/{webhook_id}/entregas", dependencies=[claims(READS), _MACHINES])
 async def show_deliveries(webhook_id: UUID, page: SignedPage) -> Response:
     """List an endpoint's deliveries, the newest first."""
-    here = f"{HOME}/{webhook_id}/entregas"
-    may = page.holds(WRITES)
-    table = replace(_DELIVERIES, path=here, opens=(lambda row: f"{here}/{row.message_id}") if may else None)
-
-    async def read(tx: Tx, asked: TableAsked, limit: int) -> Page[webhooks.desk.DeliveryOut]:
-        return await webhooks.desk.deliveries(
-            tx, _keeping(page.request), page.who, webhook_id, asked.get("situacao"), asked.page_request(BY_ID, limit)
-        )
-
+    may, read = page.holds(WRITES), partial(_read_deliveries, page, webhook_id)
+    table = _deliveries_of(webhook_id, may=may)
     return await table.answer(page, read, template="console/deliveries.html", back=f"{HOME}/{webhook_id}", may=may)
+
+
+@router.get(HOME + "/{webhook_id}/entregas.csv", dependencies=[claims(READS, EXPORT), step_up(), acts(EXPORTED)])
+async def download_deliveries(webhook_id: UUID, page: SignedPage) -> Response:
+    """Download an endpoint's deliveries as CSV."""
+    table = _deliveries_of(webhook_id, may=False)
+    return await table.download(page, partial(_read_deliveries, page, webhook_id))
 
 
 def _replaying(row: webhooks.desk.WebhookOut, message_id: UUID) -> Confirmation:

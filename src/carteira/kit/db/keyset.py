@@ -1,0 +1,26 @@
+"""Keyset pages: a query sorted by its key, from a place on, either way along the same index."""
+
+from typing import Any, TypeVar
+
+from sqlalchemy import Select, tuple_
+
+Q = TypeVar("Q", bound=Select[Any])
+
+
+def keyset(
+    query: Q,
+    *key: Any,  # noqa: ANN401 - columns of a table, or of a subquery
+    after: object,
+    limit: int,
+    newest_first: bool = False,
+    turned: bool = False,
+) -> Q:
+    """Return a query for the rows after a place (None: from the beginning), sorted by a key of columns.
+
+    `turned` goes the other way; the same index serves both.
+    """
+    is_down = newest_first != turned
+    if after is not None:
+        place = key[0] if len(key) == 1 else tuple_(*key)
+        query = query.where(place < after if is_down else place > after)
+    return query.order_by(*(column.desc() if is_down else column for column in key)).limit(limit)
