@@ -19,7 +19,6 @@ UNSORTED = {
     "cards.DEBT_TABLE": "it goes person by person, along its index; no single column has that order",
     "documents.TABLE": "a queue in the order of registration, which no column shows: a new file keeps the old place",
     "members.TABLE": "by the ids of an employer's few operators, which no column shows",
-    "members.FOUND": "the few who match a search, one of whom is then bound",
 }
 NOT_DOWNLOADED = {
     "members.FOUND": "a search for the one to be bound; people are downloaded from their own list",

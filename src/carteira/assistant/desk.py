@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import func, literal_column, select
+from sqlalchemy import Select, func, literal_column, select
 
 from carteira.assistant import intents, knowledge, tickets, unanswered
 from carteira.assistant.conversation import Assistant
@@ -59,9 +59,9 @@ put_topic = put
 _GROUPED, _GROUPS = 5_000, 8
 
 
-async def count_open(tx: Tx) -> int:
-    """Count the tickets that nobody has answered."""
-    return await tx.scalar(select(func.count()).where(ChatbotTicket.answer.is_(None))) or 0
+def count_open() -> Select[int]:
+    """Return the query that counts the tickets that nobody has answered."""
+    return select(func.count()).where(ChatbotTicket.answer.is_(None))
 
 
 async def listed(tx: Tx, *, is_open: bool | None, asked: PageRequest[UUID]) -> Page[Ticket]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 
 from carteira.documents import links, reviews
 from carteira.documents.models import Document, DocumentVersion
@@ -21,12 +21,11 @@ _DRAWN = ("image/jpeg", "image/png", "image/webp")
 """Kinds of files that browsers display."""
 
 
-async def count_waiting(tx: Tx, operator: UUID) -> int:
-    """Count unreviewed documents with a file, except the operator's own."""
-    query = select(func.count()).where(
+def count_waiting(operator: UUID) -> Select[int]:
+    """Return the query that counts unreviewed documents with a file, except the operator's own."""
+    return select(func.count()).where(
         Document.state == DocumentState.DECLARED.value, Document.version > 0, Document.user_id != operator
     )
-    return await tx.scalar(query) or 0
 
 
 async def queue(tx: Tx, who: Principal, state: DocumentState, asked: PageRequest[UUID]) -> Page[DocumentView]:

@@ -358,6 +358,7 @@ def module(config: IdentityConfig, others: Sequence[Module], looks: Mapping[str,
     """
     from carteira.identity.clients.routes import router as clients
     from carteira.identity.contacts.routes import router as contacts
+    from carteira.identity.data_requests.routes import router as data_requests
     from carteira.identity.invitations.routes import router as invitations
     from carteira.identity.jobs import make_blueprint
     from carteira.identity.passkeys.routes import router as passkeys
@@ -400,6 +401,7 @@ def module(config: IdentityConfig, others: Sequence[Module], looks: Mapping[str,
             social,
             contacts,
             proof,
+            data_requests,
             users,
             roles,
             clients,

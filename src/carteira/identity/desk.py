@@ -21,8 +21,19 @@ from carteira.identity.clients.service import (
     revoke_credential,
     set_claims,
 )
+from carteira.identity.data_requests import service as data_requests
+from carteira.identity.errors import DataRequestAnswered
 from carteira.identity.fields import Description, FullName
 from carteira.identity.proof import by_operator as cpf_proof
+from carteira.identity.proof.disputes import (
+    CpfDisputeView,
+    DisputeFilter,
+    count_disputes,
+    dispute,
+    disputes,
+    keep,
+    withdraw_holders,
+)
 from carteira.identity.proof.schemas import CpfProofIn, Paper
 from carteira.identity.proof.service import withdraw as withdraw_proof
 from carteira.identity.roles.service import (
@@ -67,9 +78,12 @@ __all__ = [
     "AuditView",
     "ClaimView",
     "ClientView",
+    "CpfDisputeView",
     "CpfProofIn",
     "CredentialView",
+    "DataRequestAnswered",
     "Description",
+    "DisputeFilter",
     "Filters",
     "FullName",
     "Network",
@@ -90,9 +104,14 @@ __all__ = [
     "change_user",
     "client",
     "client_names",
+    "count_disputes",
+    "data_requests",
     "delete_role",
+    "dispute",
+    "disputes",
     "erase_user",
     "give_role",
+    "keep",
     "list_claims",
     "list_clients",
     "list_roles",
@@ -113,6 +132,7 @@ __all__ = [
     "suspend",
     "unsuspend",
     "whole",
+    "withdraw_holders",
     "withdraw_proof",
 ]
 _MOST_NAMED = 500

@@ -6,6 +6,7 @@ Indentation shows inheritance; numbers are HTTP statuses:
       UserNotFound
       CpfProofNotFound
       CpfDisputeNotFound
+      DataRequestNotFound
       RoleNotFound
       ClaimNotFound
       ContactNotFound
@@ -21,6 +22,8 @@ Indentation shows inheritance; numbers are HTTP statuses:
       CpfTaken
       CpfDiffers
       CpfDisputed
+      DataRequestAnswered
+      TooManyDataRequests
       ClaimIsFixed
       RoleIsFixed
       RoleInUse
@@ -38,6 +41,7 @@ Indentation shows inheritance; numbers are HTTP statuses:
       CpfIsFixed
       CpfNotProven
       OwnCpfProof
+      OwnDataRequest
       ClaimReserved
       ClaimsBeyondYours
       PasswordChangeRequired
@@ -152,6 +156,34 @@ class CpfDisputeNotFound(NotFound):
 
     code = "cpf_dispute_not_found"
     detail = "Não há um caso aberto com este número."
+
+
+class DataRequestNotFound(NotFound):
+    """There is no such request."""
+
+    code = "data_request_not_found"
+    detail = "Pedido não encontrado."
+
+
+class DataRequestAnswered(Conflict):
+    """A request is answered once."""
+
+    code = "data_request_answered"
+    detail = "Este pedido já foi respondido."
+
+
+class TooManyDataRequests(Conflict):
+    """The person has too many open requests."""
+
+    code = "too_many_data_requests"
+    detail = "Já há 5 pedidos desta pessoa à espera de resposta."
+
+
+class OwnDataRequest(Forbidden):
+    """An operator may not answer their own request."""
+
+    code = "own_data_request"
+    detail = "Ninguém responde o próprio pedido: outro operador responde."
 
 
 class RoleNotFound(NotFound):

@@ -1,11 +1,13 @@
 """The identity module's tables. `migrations/` adds what a model cannot express: seeds and the triggers of the audit."""
 
 from datetime import date, datetime
+from typing import Literal
 from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
+    Date,
     ForeignKey,
     Identity,
     Index,
@@ -366,6 +368,33 @@ class Consent(Base):
     purpose: Mapped[str] = mapped_column(Text)
     granted: Mapped[bool]
     created_at: Mapped[datetime] = mapped_column(INSTANT)
+
+
+class DataRequest(Base):
+    """What a person asks about their data (LGPD, art. 18), by themself or through an operator, and the answer."""
+
+    __tablename__ = "data_requests"
+    __table_args__ = (
+        CheckConstraint("kind IN ('copy', 'correction', 'erasure', 'other')", name="kind"),
+        CheckConstraint("outcome IN ('fulfilled', 'refused')", name="outcome"),
+        CheckConstraint(
+            "(answered_at IS NULL) = (outcome IS NULL) AND (outcome IS NULL) = (answer IS NULL)", name="answered"
+        ),
+        Index("ix_data_requests_user_id_id", "user_id", "id"),
+        Index("ix_data_requests_open", "id", postgresql_where="answered_at IS NULL"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey(_USER))
+    kind: Mapped[Literal["copy", "correction", "erasure", "other"]] = mapped_column(Text)
+    message: Mapped[str] = mapped_column(Text)
+    asked_by: Mapped[UUID]
+    created_at: Mapped[datetime] = mapped_column(INSTANT)
+    due_on: Mapped[date] = mapped_column(Date)
+    answered_at: Mapped[datetime | None] = mapped_column(INSTANT)
+    answered_by: Mapped[UUID | None]
+    outcome: Mapped[Literal["fulfilled", "refused"] | None] = mapped_column(Text)
+    answer: Mapped[str | None] = mapped_column(Text)
 
 
 class CpfDispute(Base):

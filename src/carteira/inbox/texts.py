@@ -156,6 +156,9 @@ ACTS: Mapping[str, Callable[[Mapping[str, Any]], Wording]] = {
     ),
     "cpf_proven": _always("Seu CPF foi comprovado", "O que é do seu CPF já aparece na sua conta.", f"{_DATA}/cpf"),
     "data_downloaded": _always("Seus dados foram baixados", _NOT_YOU, _ACCESS),
+    "data_request_answered": _always(
+        "Respondemos o seu pedido sobre os seus dados", "A resposta está em “Pedidos”.", f"{_DATA}/pedidos"
+    ),
     "passkey_added": _always("Uma chave de acesso foi guardada na sua conta", _NOT_YOU, _ACCESS),
     "passkey_count_went_back": _always(
         "Uma chave de acesso sua pode ter sido copiada", "Apague a chave e guarde outra.", _ACCESS

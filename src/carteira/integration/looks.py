@@ -24,6 +24,7 @@ LOOKS = {
     "credit_base_c_read": "Seu cadastro de crédito: a base C",
     "credit_profile_read": "Seu cadastro de crédito",
     "credit_score_read": "Seu score de crédito",
+    "data_requests_listed": "Um pedido seu sobre os seus dados",
     "document_file_read": "O arquivo de um documento seu",
     "document_listed": "Um documento seu, em uma lista",
     "document_read": "Um documento seu",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 
 from carteira.kit.db.session import Tx
 from carteira.kit.security import audit
@@ -174,6 +174,6 @@ async def last_day(tx: Tx) -> DayOut | None:
     return DayOut.model_validate(found[0]) if found else None
 
 
-async def count_to_return(tx: Tx) -> int:
-    """Count the payments that an operator has to return."""
-    return await tx.scalar(select(func.count()).where(ReceivedPayment.unplaced > 0)) or 0
+def count_to_return() -> Select[int]:
+    """Return the query that counts the payments that an operator has to return."""
+    return select(func.count()).where(ReceivedPayment.unplaced > 0)

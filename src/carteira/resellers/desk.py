@@ -30,7 +30,6 @@ from carteira.resellers.configuration import (
 from carteira.resellers.errors import PurchaseDecided, PurchaseNotFound, ResellerNotFound, TiersNotFound
 from carteira.resellers.models import Purchase, Reseller
 from carteira.resellers.months import close as close_month
-from carteira.resellers.months import count_overdue
 from carteira.resellers.queries import MONTHS, PURCHASES, PurchaseKey, months, purchase
 from carteira.resellers.resellers import by_id
 from carteira.resellers.schemas import (
@@ -78,7 +77,6 @@ __all__ = [
     "auto_approve",
     "close_month",
     "closing_days",
-    "count_overdue",
     "decision_of",
     "delete_auto_approval",
     "delete_closing_day",

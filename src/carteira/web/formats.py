@@ -36,6 +36,14 @@ _MONTHS = (
 _MORNING, _NOON, _EVENING = 5, 12, 18
 _THOUSAND = 1000
 
+REQUESTS = {
+    "copy": "Cópia dos dados",
+    "correction": "Correção de um dado",
+    "erasure": "Exclusão dos dados",
+    "other": "Outro direito",
+}
+"""What people ask about their data, in words."""
+
 
 def number(centavos: int) -> str:
     """Return centavos without sign and currency: `1.234,56`."""

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Generic, TypeVar
+from typing import Annotated, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from starlette.datastructures import FormData
 
 from carteira.kit.web.problems import Problem
@@ -12,6 +12,14 @@ from carteira.kit.web.validation import describe
 
 _SECRET = ("password", "code", "token")
 """Fields with one of these in their names are never filled in again."""
+
+
+def _unix(text: object) -> object:
+    return text.replace("\r\n", "\n") if isinstance(text, str) else text
+
+
+Lines = Annotated[str, BeforeValidator(_unix)]
+"""A text of several lines, whose ends browsers send as CRLF."""
 
 
 class FormBody(BaseModel):

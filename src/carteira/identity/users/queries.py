@@ -12,6 +12,7 @@ from sqlalchemy.orm import aliased
 
 from carteira.identity.clients.models import ClientRow
 from carteira.identity.contacts.points import ContactPoint, Former, points_of
+from carteira.identity.data_requests import service as data_requests
 from carteira.identity.errors import UnknownFilter, UserNotFound
 from carteira.identity.models import (
     Claim,
@@ -344,6 +345,7 @@ async def export_person(tx: Tx, user_id: UUID) -> Mapping[str, Any]:
             {"purpose": purpose, "granted": granted, "created_at": at}
             for purpose, granted, at in await consents_of(tx, user_id)
         ],
+        "data_requests": await data_requests.export_person(tx, user_id),
         "audit": [
             {
                 "action": row.action,

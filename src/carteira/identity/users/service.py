@@ -26,6 +26,7 @@ from carteira.identity.errors import (
 from carteira.identity.models import (
     Consent,
     ContactChange,
+    DataRequest,
     Invitation,
     KnownDevice,
     MfaChallenge,
@@ -85,6 +86,7 @@ _ERASED = (
     Recovery,
     Consent,
     ContactChange,
+    DataRequest,
     Invitation,
 )
 """Tables whose rows are deleted with a person."""

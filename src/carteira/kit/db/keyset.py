@@ -1,20 +1,20 @@
 """Keyset pages: a query sorted by its key, from a place on, either way along the same index."""
 
-from typing import Any, TypeVar
+from typing import Any, TypeVarTuple
 
 from sqlalchemy import Select, tuple_
 
-Q = TypeVar("Q", bound=Select[Any])
+Columns = TypeVarTuple("Columns")
 
 
 def keyset(
-    query: Q,
+    query: Select[*Columns],
     *key: Any,  # noqa: ANN401 - columns of a table, or of a subquery
     after: object,
     limit: int,
     newest_first: bool = False,
     turned: bool = False,
-) -> Q:
+) -> Select[*Columns]:
     """Return a query for the rows after a place (None: from the beginning), sorted by a key of columns.
 
     `turned` goes the other way; the same index serves both.

@@ -246,7 +246,7 @@ def _declare_tags(document: dict[str, Any], app: FastAPI) -> None:
             operation["responses"]["200"]["headers"] = _ETAG
             operation["responses"]["304"] = _NOT_MODIFIED
         if isinstance(route, JsonRoute) and route.include_in_schema and route.is_versioned:
-            for method in route.methods:
+            for method in route.methods or ():
                 operation = document["paths"][route.path_format][method.lower()]
                 operation["responses"]["200"]["headers"] = _VERSION
 

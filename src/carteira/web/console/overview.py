@@ -5,12 +5,13 @@ Each part needs its claim; no personal data.
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from fastapi import Response
+from sqlalchemy import Select, select
 
 from carteira import assistant, benefits, documents, identity, ledger, payments, resellers, webhooks
 from carteira.kit.db import jobs
@@ -171,28 +172,44 @@ def latency_bars_of(buckets: Sequence[tuple[float, int]]) -> list[LatencyBar]:
 
 @dataclass(frozen=True, slots=True)
 class CountedTodo:
-    """Work that is counted: its module, its claim, and its text."""
+    """Work that is counted: its optional module, its claim, and its text."""
 
     module: str
     claim: str
-    count: Callable[[Tx, UUID], Awaitable[int]]
+    count: Callable[[UUID], Select[int]]
     path: str
     icon: str
     one: str
     several: str
 
 
-async def _to_return(tx: Tx, _who: UUID) -> int:
-    return await payments.office.count_to_return(tx)
-
-
-async def _tickets(tx: Tx, _who: UUID) -> int:
-    return await assistant.desk.count_open(tx)
-
-
 _COUNTED = (
     CountedTodo(
-        "payments", "payments:return", _to_return, "/console/recebidos", "in", "Pix a devolver", "Pix a devolver"
+        "",
+        "users:write",
+        identity.desk.data_requests.count_open,
+        "/console/pedidos",
+        "shield",
+        "pedido de titular a responder",
+        "pedidos de titulares a responder",
+    ),
+    CountedTodo(
+        "",
+        "identity:prove",
+        identity.desk.count_disputes,
+        "/console/cpfs-em-disputa",
+        "finger",
+        "CPF em disputa",
+        "CPFs em disputa",
+    ),
+    CountedTodo(
+        "payments",
+        "payments:return",
+        lambda _who: payments.office.count_to_return(),
+        "/console/recebidos",
+        "in",
+        "Pix a devolver",
+        "Pix a devolver",
     ),
     CountedTodo(
         "documents",
@@ -206,7 +223,7 @@ _COUNTED = (
     CountedTodo(
         "assistant",
         "assistant:read",
-        _tickets,
+        lambda _who: assistant.desk.count_open(),
         "/console/atendimentos",
         "chat",
         "atendimento aberto",
@@ -230,10 +247,11 @@ async def _waits(page: WebPage) -> list[Todo]:
             if count:
                 detail = "" if oldest is None else f"a mais antiga é de {oldest:%d/%m/%Y}"
                 found.append(_todo("/console/compras", "check", count, "compra a decidir", "compras a decidir", detail))
-        for kind in _COUNTED:
-            there = page.has(kind.module) and page.holds(kind.claim)
-            count = await kind.count(tx, page.user_id) if there else 0
-            found += [_todo(kind.path, kind.icon, count, kind.one, kind.several)] if count else []
+        kinds = [kind for kind in _COUNTED if (not kind.module or page.has(kind.module)) and page.holds(kind.claim)]
+        if kinds:
+            counts = await tx.execute(select(*(kind.count(page.user_id).scalar_subquery() for kind in kinds)))
+            for kind, count in zip(kinds, counts.one(), strict=True):
+                found += [_todo(kind.path, kind.icon, count, kind.one, kind.several)] if count else []
         return found
 
     return await page.read(read)
@@ -312,11 +330,6 @@ async def _late(page: WebPage) -> list[HouseProof]:
             if bulk.failed:
                 said = f"{bulk.failed} em 7 dias não moveram nada"
                 found.append(HouseProof("Recargas agendadas", "warn", "alert", said, path=path))
-        if page.has("resellers") and page.holds("purchases:read"):
-            overdue = await resellers.desk.count_overdue(tx)
-            if overdue:
-                said = f"{overdue} à espera de decisões"
-                found.append(HouseProof("Meses por fechar", "warn", "clock", said, path="/console/meses"))
         if page.has("webhooks") and page.holds("webhooks:read"):
             down = await webhooks.desk.count_down(tx)
             if down:

@@ -49,6 +49,8 @@ GROUPS = (
             Screen("/console/autorizacoes", "card", "Autorizações", "benefits:read", "benefits"),
             Screen("/console/simulador", "bolt", "Simulador", "benefits:read", "benefits"),
             Screen("/console/pessoas", "users", "Pessoas", "users:read"),
+            Screen("/console/pedidos", "shield", "Pedidos de titulares", "users:read"),
+            Screen("/console/cpfs-em-disputa", "finger", "CPFs em disputa", "identity:prove"),
         ),
     ),
     ScreenGroup(

@@ -1,0 +1,52 @@
+"""My requests about my data (LGPD, art. 18), and their answers."""
+
+from typing import Annotated
+
+from fastapi import Response
+from pydantic import Field
+
+from carteira import identity
+from carteira.kit.web.pagination import PageRequest
+from carteira.web.formats import REQUESTS
+from carteira.web.forms import EMPTY, FormBody, Lines, Reading
+from carteira.web.page import REFUSALS, SignedPage, WebPage
+from carteira.web.routing import pages
+
+router = pages()
+HOME = "/app/dados/pedidos"
+_PAGE = "wallet/requests.html"
+_SHOWN = 20
+
+
+class OwnRequestForm(FormBody):
+    """What I ask for."""
+
+    kind: identity.desk.data_requests.Kind
+    message: Annotated[Lines, Field(min_length=3, max_length=1_000)]
+
+
+async def _drawn(page: WebPage, form: Reading[OwnRequestForm] | None = None, status: int = 200) -> Response:
+    found = await page.read(lambda tx: identity.desk.data_requests.own(tx, page.user_id, PageRequest(_SHOWN)))
+    return page.show(_PAGE, status=status, requests=found.items, kinds=REQUESTS, form=form or EMPTY)
+
+
+@router.get(HOME)
+async def show_requests(page: SignedPage) -> Response:
+    """Show my requests and their answers."""
+    return await _drawn(page)
+
+
+@router.post(HOME)
+async def ask(page: SignedPage) -> Response:
+    """Ask for something about my data."""
+    form = await page.form(OwnRequestForm)
+    if form.value is None:
+        return await _drawn(page, form, 422)
+    try:
+        async with page.database.transaction() as tx:
+            asked = form.value
+            await identity.desk.data_requests.ask(tx, page.who, page.user_id, asked.kind, asked.message)
+    except REFUSALS as error:
+        problem = getattr(error, "detail", str(error))
+        return await _drawn(page, form.saying(problem), getattr(error, "status", 429))
+    return page.go(HOME, "Pedido enviado. A resposta vem em até 15 dias.")

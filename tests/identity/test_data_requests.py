@@ -1,0 +1,75 @@
+"""Requests about a person's data: asked, listed, answered once by another operator, and gone with the person."""
+
+from uuid import uuid4
+
+from sqlalchemy import text
+
+from carteira.identity.data_requests import service
+from tests.support.app import RunningApp
+from tests.support.people import Person, register, sign_in
+
+OWN, ALL = "/users/me/data-requests", "/users/data-requests"
+ASKED = {"kind": "copy", "message": "Quero uma cópia em papel."}
+
+
+async def asked(person: Person) -> str:
+    made = await person.post(OWN, ASKED)
+    assert made.status_code == 201, made.text
+    identifier: str = made.json()["id"]
+    return identifier
+
+
+async def test_a_person_asks_and_reads_the_answer(app: RunningApp) -> None:
+    person = await sign_in(await register(app))
+    request = await asked(person)
+    mine = (await person.get(OWN)).json()["items"]
+    assert [(one["id"], one["outcome"]) for one in mine] == [(request, None)]
+    operator = app.person("users:read", "users:write")
+    listed = (await operator.get(ALL, state="open", kind="copy", limit=100)).json()["items"]
+    assert request in {one["id"] for one in listed}
+    body = {"outcome": "fulfilled", "answer": "Enviada pelo correio."}
+    answered = await operator.post(f"{ALL}/{request}/answer", body)
+    assert (answered.status_code, answered.json()["outcome"]) == (200, "fulfilled")
+    again = await operator.post(f"{ALL}/{request}/answer", body)
+    assert (again.status_code, again.json()["code"]) == (409, "data_request_answered")
+    assert (await person.get(OWN)).json()["items"][0]["answer"] == "Enviada pelo correio."
+    notices = (await person.get("/inbox", limit=100)).json()["items"]
+    assert "Respondemos o seu pedido sobre os seus dados" in {one["title"] for one in notices}
+    looks = (await person.get("/users/me/accesses", limit=100)).json()["items"]
+    assert "data_requests_listed" in {one["action"] for one in looks}
+
+
+async def test_nobody_answers_their_own_and_who_only_reads_answers_none(app: RunningApp) -> None:
+    operator = app.person("users:read", "users:write")
+    somebody = await register(app)
+    made = await operator.post(f"/users/{somebody.id}/data-requests", ASKED | {"kind": "erasure"})
+    assert (made.status_code, made.json()["by_person"]) == (201, False)
+    body = {"outcome": "refused", "answer": "Há saldo na conta."}
+    path = f"{ALL}/{made.json()['id']}/answer"
+    assert (await app.person("users:read").post(path, body)).status_code == 403
+    writer = await register(app)
+    itself = Person(app.client, writer.id, app.bearer("users:read", "users:write", user_id=writer.id), writer.cpf)
+    own = await itself.post(f"{ALL}/{await asked(itself)}/answer", body)
+    assert (own.status_code, own.json()["code"]) == (403, "own_data_request")
+    assert (await operator.post(f"{ALL}/{uuid4()}/answer", body)).status_code == 404
+    assert (await operator.post(f"/users/{uuid4()}/data-requests", ASKED)).status_code == 404
+
+
+async def test_few_are_open_at_once(app: RunningApp) -> None:
+    person = await register(app)
+    for _ in range(service.MOST_OPEN):
+        await asked(person)
+    late = await person.post(OWN, ASKED)
+    assert (late.status_code, late.json()["code"]) == (409, "too_many_data_requests")
+
+
+async def test_requests_are_exported_and_deleted_with_the_person(app: RunningApp) -> None:
+    person = await sign_in(await register(app))
+    await asked(person)
+    held = (await person.get("/users/me/data")).json()["identity"]["data_requests"]
+    assert [one["message"] for one in held] == [ASKED["message"]]
+    gone = await person.call("DELETE", f"/users/{person.id}")
+    assert gone.status_code == 204, gone.text
+    async with app.database.transaction() as tx:
+        left = await tx.scalar(text("SELECT count(*) FROM data_requests WHERE user_id = :id"), {"id": person.id})
+    assert left == 0
