@@ -71,7 +71,7 @@ async def things(app: RunningApp) -> Things:
 
 
 async def _ask(who: Person, method: str, path: str, things: Things) -> httpx.Response:
-    of_nobody = ("import_id", "scheduled_id", "tap_id", "charge_id", "adjustment_id", "version")
+    of_nobody = ("import_id", "scheduled_id", "tap_id", "charge_id", "adjustment_id", "version", "request_id")
     named = dict.fromkeys(of_nobody, str(uuid4()))
     named |= {"e2eid": "E" * 32, "day": "2026-11-01"} | things
     if path.startswith("/auth/social/"):

@@ -61,6 +61,7 @@ EXCEPTIONS: dict[str, Most] = {
     "GET /pending/{operation_id} (own)": Most(2, 1, _DOORS),
     "GET /pending/{operation_id} (operator)": Most(3, 2, _LOOK),
     "GET /users/cpf-disputes (operator)": Most(1, 2, _LOOK),
+    "GET /users/data-requests (operator)": Most(1, 2, _LOOK),
     "GET /users (operator)": Most(2, 4, _LOOK),
     "GET /users/me/accesses (own)": Most(7, 1, _DOORS),
     "GET /users/me/accesses (operator)": Most(7, 1, _RARE),
