@@ -22,6 +22,7 @@ from carteira.kit.db.session import Tx
 from carteira.kit.security import audit
 from carteira.kit.values.actor import Actor
 from carteira.kit.values.clock import clock
+from carteira.kit.web.preconditions import UNCONDITIONAL, Precondition, version_of
 from carteira.resellers import adjustments, cashback, configuration, metrics
 from carteira.resellers.adjustments import EXPENSE, Taken
 from carteira.resellers.cashback import MonthlyCashback
@@ -42,12 +43,15 @@ class _Earned:
     entry: ledger.NewEntry | None
 
 
-async def close(tx: Tx, month: date, *, actor: Actor, approved_by: UUID | None = None) -> ClosedMonthOut:
+async def close(
+    tx: Tx, month: date, *, actor: Actor, approved_by: UUID | None = None, seen: Precondition = UNCONDITIONAL
+) -> ClosedMonthOut:
     """Close a month and credit its cashback; for a closed month the same result is returned and nothing moves.
 
     Raises:
         MonthNotOver: it is not over in São Paulo.
         MonthHasPending: a purchase in it is neither approved nor rejected.
+        RecordChanged: it would credit something else than was seen.
     """
     if month >= clock.today().replace(day=1):
         raise MonthNotOver
@@ -62,12 +66,13 @@ async def close(tx: Tx, month: date, *, actor: Actor, approved_by: UUID | None =
     if pending:
         raise MonthHasPending(pending)
     earned = await _earned(tx, month)
+    total, cashback = sum(one.cashback.total for one in earned), sum(one.cashback.amount for one in earned)
+    seen.hold(version_of(total, cashback))
     taken = await adjustments.take_in(tx, month, {one.reseller_id: one.cashback.amount for one in earned})
     await _credit(tx, month, earned, taken, actor, approved_by)
     row.closed_at, row.closed_by = clock.now(), actor.user_id
     row.resellers = len(earned)
-    row.total = sum(one.cashback.total for one in earned)
-    row.cashback = sum(one.cashback.amount for one in earned)
+    row.total, row.cashback = total, cashback
     row.adjusted = sum(part.amount for part in taken)
     await tx.flush()
     await _tell(tx, month, earned, taken)

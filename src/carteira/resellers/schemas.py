@@ -265,6 +265,11 @@ class MonthOut(BaseModel):
     closed: bool
     closed_at: datetime | None
 
+    @property
+    def version(self) -> str:
+        """The version of what closing it credits."""
+        return version_of(self.total, self.cashback_amount)
+
 
 class ClosedMonthOut(BaseModel):
     """A closed month."""

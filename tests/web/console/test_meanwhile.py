@@ -11,7 +11,7 @@ from tests.support.console import desk_of
 from tests.support.machines import new_machine
 from tests.support.pages import PlainBrowser, Shown
 from tests.support.people import Person, register
-from tests.support.resellers import new_month, new_operator, new_reseller
+from tests.support.resellers import approved_purchase, new_month, new_operator, new_reseller
 
 PURCHASES = "/console/compras"
 REJECT = f"{PURCHASES}/reprovar"
@@ -161,6 +161,20 @@ async def test_tiers_that_somebody_else_changed_are_not_overwritten_nor_removed(
         assert (kept.status, CHANGED in kept.text) == (412, True)
         assert "6%" in (await first.get(f"/console/faixas/{month}")).text
         assert (await first.send(await first.get(removal), removal)).status == 303
+
+
+async def test_a_month_that_would_credit_something_else_is_not_closed(app: RunningApp) -> None:
+    seller, day = await new_reseller(app), new_month()
+    await approved_purchase(app, seller, 10_000, day)
+    path = f"/console/meses/{day:%Y-%m}/fechar"
+    async with desk_of(app, "aprovador") as browser:
+        asked = await browser.get(path)
+        assert "R$ 10,00, é creditado" in asked.text
+        await approved_purchase(app, seller, 20_000, day)
+        late = await browser.send(asked, path)
+        assert (late.status, CHANGED in late.text) == (412, True)
+        done = await browser.follow(await browser.send(await browser.get(path), path))
+        assert "R$ 30,00 creditados." in done.text
 
 
 async def test_an_employer_that_somebody_else_changed_is_not_overwritten(app: RunningApp) -> None:

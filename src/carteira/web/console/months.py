@@ -13,12 +13,11 @@ from carteira.kit.web.access import acts, claims, looks
 from carteira.kit.web.pagination import Page
 from carteira.kit.web.problems import NotFound
 from carteira.web.charts import Bar, bars
-from carteira.web.console.acts import Confirmation, ask, ask_again
+from carteira.web.console.acts import Confirmation, VersionForm, ask, ask_again, version_seen
 from carteira.web.console.cells import Cell, amount, badge, count, words
 from carteira.web.console.purchases import DECIDES, READS
 from carteira.web.console.tables import NEWEST, Table, TableAsked, TableColumn, offer_csv
 from carteira.web.formats import capital, month_name, plain_money
-from carteira.web.forms import FormBody
 from carteira.web.page import REFUSALS, SignedPage, WebPage
 from carteira.web.routing import pages
 
@@ -129,6 +128,7 @@ def _closing(one: resellers.MonthOut) -> Confirmation:
         path=f"{HOME}/{one.month:%Y-%m}/fechar",
         back=f"{HOME}/{one.month:%Y-%m}",
         danger=True,
+        seen=version_seen(one.version),
     )
 
 
@@ -141,11 +141,14 @@ async def ask_closing(month: str, page: SignedPage) -> Response:
 @router.post(HOME + "/{month}/fechar", dependencies=[claims(READS, DECIDES), acts("cashback_month_closed")])
 async def close(month: str, page: SignedPage) -> Response:
     """Close a month and credit its cashback; a second attempt shows that it is closed."""
-    form = await page.form(FormBody)
+    form = await page.form(VersionForm)
     one = await _month(page, month)
+    if form.value is None:
+        return ask_again(page, _closing(one), form)
+    known = form.value.known
     try:
         async with page.database.transaction() as tx:
-            closed = await resellers.desk.close_month(tx, one.month, actor=page.who.actor)
+            closed = await resellers.desk.close_month(tx, one.month, actor=page.who.actor, seen=known)
     except REFUSALS as error:
         return ask_again(page, _closing(one), form, error)
     said = f"{capital(month_name(one.month))} fechado: {plain_money(closed.cashback_amount)} creditados."
