@@ -1,4 +1,4 @@
-"""A session that ends during its request moves no money, on any route."""
+"""A session that ends during its request, or before it, moves no money on any route, and makes nothing."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,6 +13,7 @@ from tests.support.app import RunningApp, running_app, settings_for
 from tests.support.databases import NewDatabase
 from tests.support.marks import meanwhile
 from tests.support.money_moves import MONEY_MOVES, MoneyMove
+from tests.support.people import register, sign_in
 from tests.support.things import Things, sign_in_demo, things_of
 
 
@@ -57,3 +58,15 @@ async def test_who_is_not_there_any_more_moves_nothing(
         answer = await move.ask(who, things)
     assert answer.status_code == 401, answer.text
     assert await entries(here) == before
+
+
+async def test_who_is_not_there_any_more_gets_no_first_card(apps: tuple[RunningApp, RunningApp]) -> None:
+    """The one read that creates something; the card of an erased person would stay with them for ever."""
+    here, _ = apps
+    who = await sign_in(await register(here))
+    assert (await who.get("/users/me")).status_code == 200, "the standing is cached"
+    assert (await who.call("DELETE", f"/users/{who.id}")).status_code == 204
+    assert (await who.get("/transport-cards")).status_code == 401
+    async with here.database.transaction() as tx:
+        made = text("SELECT count(*) FROM transport_cards WHERE user_id = :who")
+        assert await tx.scalar(made, {"who": who.id}) == 0

@@ -15,7 +15,7 @@ from carteira.kit.ops import tracing
 from carteira.kit.ops.turns import Busy
 from carteira.kit.security import audit
 from carteira.kit.values.card_number import bare_card_number, is_card_number
-from carteira.kit.web.access import Principal, Who, acts, claims, looks, reads
+from carteira.kit.web.access import Principal, Who, acts, claims, confirm, looks, reads
 from carteira.kit.web.approvals import MAY_WAIT, DeskDep
 from carteira.kit.web.idempotency import Call, CallDep, answer_of, idempotent
 from carteira.kit.web.json_route import JsonRoute, polled
@@ -69,6 +69,7 @@ async def list_cards(
     """Lista os cartões de transporte da pessoa, com saldo. O primeiro já existe na primeira consulta."""
     rows = await queries.known_cards(reads, who.user_id, limit=asked.limit + 1, after=asked.after)
     if not rows and asked.after is None:
+        await confirm(request)
         database = DATABASE.of(request.app)
         async with database.transaction() as tx:
             rows = await queries.cards(tx, who.user_id, limit=asked.limit + 1)
