@@ -8,7 +8,10 @@ import httpx
 import pytest
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from pydantic import BaseModel, ConfigDict
+from starlette.types import ASGIApp, Message
+from structlog.testing import capture_logs
 
+from carteira.kit.db.engine import Database
 from carteira.kit.web.access import public
 from carteira.kit.web.json_route import JsonRoute
 from carteira.kit.web.lean_route import LeanRoute, lean
@@ -55,8 +58,13 @@ async def plain(number: int) -> Response:
 
 @pytest.fixture(scope="module")
 async def client() -> AsyncIterator[httpx.AsyncClient]:
-    async with client_of(application(router)) as client:
+    async with client_of(served()) as client:
         yield client
+
+
+def served() -> ASGIApp:
+    """The routes as the product serves them; their database is never asked."""
+    return application(router, database=Database("postgresql://nobody@127.0.0.1:1/none"))
 
 
 JSON = {"content-type": "application/json"}
@@ -114,6 +122,31 @@ async def test_it_reads_a_query_as_an_ordinary_route(client: httpx.AsyncClient, 
     ours = await client.post(f"{LEAN}/a%20b/lines?{query}")
     assert ours.status_code == ordinary.status_code
     assert ours.json() | {"request_id": ""} == ordinary.json() | {"request_id": ""}
+
+
+@pytest.mark.parametrize("path", [ORDINARY, LEAN])
+async def test_a_client_that_leaves_in_the_middle_of_its_body_is_no_error_of_ours(path: str) -> None:
+    sent: list[Message] = []
+    arriving: list[Message] = [
+        {"type": "http.request", "body": b'{"am', "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+
+    async def receive() -> Message:
+        return arriving.pop(0)
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http", "method": "POST", "path": f"{path}/7", "raw_path": f"{path}/7".encode(), "query_string": b"",
+        "headers": [(b"content-type", b"application/json")], "scheme": "http", "server": ("carteira", 80),
+        "client": ("127.0.0.1", 1), "http_version": "1.1", "root_path": "",
+    }  # fmt: skip
+    with capture_logs() as lines:
+        await served()(scope, receive, send)
+    assert sent[0]["status"] == 422
+    assert not [line for line in lines if line["log_level"] == "error"]
 
 
 async def test_a_route_without_a_body_reads_none(client: httpx.AsyncClient) -> None:

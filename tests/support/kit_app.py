@@ -11,7 +11,7 @@ from starlette.types import ASGIApp
 from carteira.kit.db.engine import Database
 from carteira.kit.db.session import Tx
 from carteira.kit.security.sealing import Sealer
-from carteira.kit.web import edge, problems, versions
+from carteira.kit.web import edge, problems, routing, versions
 from carteira.kit.web.access import Principal, SignIn
 from carteira.kit.web.approvals import Desk, People
 from carteira.kit.web.problems import NotAuthenticated
@@ -71,10 +71,8 @@ def application(
     api.state.desk = desk or desk_without_limits()
     problems.install(api)
     api.add_exception_handler(Exception, edge.last_resort())
-    for router in routers:
-        api.include_router(router)
     return edge.Edge(
-        versions.Versions(api),
+        versions.Versions(routing.add_routes(api, routers)),
         max_body_bytes=max_body_bytes,
         body_limits={"/large": 10_000},
         timeout_seconds=timeout_seconds,

@@ -14,9 +14,10 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from email.message import Message
+from http import HTTPStatus
 from typing import Any
 
-from fastapi import Request, Response
+from fastapi import HTTPException, Request, Response
 from fastapi._compat import ModelField, Undefined, field_annotation_is_sequence
 from fastapi.dependencies.models import Dependant
 from fastapi.dependencies.utils import (
@@ -29,6 +30,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.params import Depends as DependsMarker
 from fastapi.params import Param
 from fastapi.routing import APIRoute, serialize_response
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
@@ -203,9 +205,13 @@ async def _body_of(request: Request) -> object:
     """Read a body as FastAPI does: JSON where the request says so, otherwise bytes.
 
     Raises:
+        HTTPException: the client left before its end.
         RequestValidationError: it is no JSON.
     """
-    body = await request.body()
+    try:
+        body = await request.body()
+    except ClientDisconnect as gone:
+        raise HTTPException(HTTPStatus.BAD_REQUEST) from gone
     if not body:
         return Undefined
     if not _is_json(request.headers.get("content-type", "")):
