@@ -185,6 +185,24 @@ async def test_a_locked_card_holds_up_its_own_moves_only(books: Database) -> Non
         assert (await asyncio.wait_for(waits, 10)).status == 200
 
 
+async def test_a_key_that_another_transaction_is_taking_holds_up_its_own_moves_only(books: Database) -> None:
+    """Whoever keeps a key of their own open on an ordinary route must not stop everybody's cards with it."""
+    held, free, key = await rider(books, 100), await rider(books, 100), f"open-{uuid4()}"
+    queue = MoveQueue(CardMoves(books), held_up=held_up)
+    taken = {"caller": str(held.id), "key": key}
+    async with queue.running():
+        async with books.transaction() as other:
+            await other.execute(
+                text("INSERT INTO idempotency_keys (caller, key, fingerprint) VALUES (:caller, :key, '')"), taken
+            )
+            waits = asyncio.create_task(queue.decide(move(held, "debit", 1, key)))
+            for _ in range(5):
+                assert (await queue.decide(move(free, "debit", 1))).status == 200
+                assert not waits.done(), "the others are decided while it waits"
+            await other.rollback()
+        assert (await asyncio.wait_for(waits, 10)).status == 200
+
+
 async def test_nothing_is_lost_or_made_among_moves_cancellations_and_blocks(books: Database) -> None:
     picker = random.Random(11)
     riders = [await rider(books, 5_000) for _ in range(4)]

@@ -154,9 +154,9 @@ class Database:
             self.wakes.ring()
 
     @asynccontextmanager
-    async def lean_transaction(self) -> AsyncIterator[LeanTx]:
+    async def lean_transaction(self, *, patient: bool = True) -> AsyncIterator[LeanTx]:
         """Open a transaction on the driver itself; see `LeanPool.transaction`. Followers are woken after it."""
-        async with self._lean.transaction() as tx:
+        async with self._lean.transaction(patient=patient) as tx:
             yield tx
         self.wakes.ring()
 

@@ -51,15 +51,15 @@ class LeanPool:
         self._idle: list[asyncpg.Connection] = []
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[LeanTx]:
-        """Open a transaction that waits for locks as long as a session's does.
+    async def transaction(self, *, patient: bool = True) -> AsyncIterator[LeanTx]:
+        """Open a transaction that waits for locks as long as a session's does; if not `patient`, 50 ms.
 
         Raises:
             CommitUnknown: PostgreSQL went away meanwhile.
             DatabaseDown: PostgreSQL is unreachable.
         """
         async with self.statements() as connection:
-            await connection.execute(self._begin)
+            await connection.execute(self._begin if patient else "BEGIN")
             try:
                 yield connection
             except (asyncio.CancelledError, TimeoutError):

@@ -33,8 +33,8 @@ log = structlog.get_logger(__name__)
 class Queue(Generic[RequestT, DecisionT]):
     """One queue per process and module; one writer decides the waiting requests in one transaction, in their order.
 
-    `admission` says whether one more may join. A request whose account another transaction keeps locked is deferred and
-    retried with later batches, which lock only free accounts.
+    `admission` says whether one more may join. A request whose account or key another transaction keeps locked is
+    deferred and retried with later batches, which lock only free accounts.
     """
 
     def __init__(self, writer: Writer[RequestT, DecisionT], *, held_up: Gauge) -> None:
@@ -181,6 +181,8 @@ class Queue(Generic[RequestT, DecisionT]):
                 (decision,) = await self._writer.attempt([waiting.request], "free", seconds=WRITE_SECONDS)
         except CommitInDoubt as doubt:
             self._leave_in_doubt([waiting], doubt)
+        except AccountLocked:  # another transaction is taking its key
+            self._answer(waiting, None)
         except Exception as error:  # noqa: BLE001 - it is the request's own answer
             waiting.done(error)
         else:

@@ -87,11 +87,13 @@ class Writer(ABC, Generic[RequestT, DecisionT]):
     ) -> list[DecisionT | None]:
         """Decide as `decide` does, but leave an unknown commit unresolved, also after a time-out.
 
-        With `free` it waits for no lock: a request with a locked account gets None.
+        With `free` it waits for no account: a request with a locked one gets None. For a key that another transaction
+        is taking it waits 50 ms.
 
         Raises:
             CommitInDoubt: it is unknown whether it was committed.
-            AccountLocked, DatabaseDown, StaleBook, UniqueViolationError, DeadlockDetectedError: as `decide`.
+            AccountLocked: an account, or with `free` a key, was locked for too long; nothing was written.
+            DatabaseDown, StaleBook, UniqueViolationError, DeadlockDetectedError: as `decide`.
         """
         conflicts = 0
         while True:
@@ -119,7 +121,7 @@ class Writer(ABC, Generic[RequestT, DecisionT]):
 
     async def _run(self, batch: Batch[RequestT, DecisionT], mode: ConcurrencyMode, conflicts: int) -> None:
         if mode in {"locked", "free"} or conflicts >= MAX_CONFLICTS:
-            async with self.database.lean_transaction() as tx:
+            async with self.database.lean_transaction(patient=mode != "free") as tx:
                 await batch.run(tx, "free" if mode == "free" else "locked")
         elif mode == "compared" or conflicts:
             async with self.database.lean_statements() as tx:
