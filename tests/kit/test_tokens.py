@@ -3,6 +3,7 @@ import hmac
 import json
 import shutil
 import stat
+import time
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,37 @@ def test_a_stolen_key_takes_the_one_that_waits_along(tmp_path: Path) -> None:
     assert tokens.rotate(path, retire=False) != kid
     with pytest.raises(tokens.InvalidToken):
         tokens.SigningKeys(path).verify(tokens.sign(waiting, subject="x", ttl_seconds=60, claims={}))
+
+
+def test_a_verified_token_is_good_until_it_expires_or_its_key_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "access-token.pem"
+    ring = tokens.SigningKeys(path, create=True)
+    short, long = (tokens.sign(ring.current, subject="me", ttl_seconds=ttl, claims={}) for ttl in (60, 7_200))
+    assert ring.verify(short) is ring.verify(short), "its signature is verified once"
+    assert ring.verify(long)["sub"] == "me"
+    now = time.time()
+    with monkeypatch.context() as later:
+        later.setattr(time, "time", lambda: now + 3_600)
+        with pytest.raises(tokens.InvalidToken):
+            ring.verify(short)
+        assert ring.verify(long)["sub"] == "me"
+    tokens.rotate(path, retire=False)
+    monkeypatch.setattr(ring, "_looked_at", 0.0)
+    with pytest.raises(tokens.InvalidToken):
+        ring.verify(long)
+
+
+def test_verified_tokens_are_remembered_up_to_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokens, "_REMEMBERED", 2)
+    ring = tokens.SigningKeys(tmp_path / "access-token.pem", create=True)
+    first, second, third = (
+        tokens.sign(ring.current, subject=name, ttl_seconds=60, claims={}) for name in ("a", "b", "c")
+    )
+    contents = [ring.verify(one) for one in (first, second, third)]
+    assert ring.verify(third) is contents[2]
+    assert ring.verify(first) is not contents[0], "the one verified longest ago made room"
 
 
 @pytest.mark.parametrize("name", ["access-token.pem", "access-token-x.retired.pem", "access-token-x.waiting.pem"])
