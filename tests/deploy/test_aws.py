@@ -20,6 +20,7 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from tests.support.cloudformation import ORDER, STACKS, read
+from tests.support.guides import script_of
 from tests.support.server import free_port
 from tests.support.source import ROOT
 from tests.support.waiting import wait_until
@@ -122,14 +123,6 @@ def answers(url: str) -> bool:
     return True
 
 
-def script() -> str:
-    """Return the page's blocks as one script that ends at the first command that fails."""
-    text = PAGE.read_text()
-    blocks = re.findall(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    assert len(re.findall(r"^```console$", text, re.MULTILINE)) == len(re.findall(r"\(Left out: ", text)) == LEFT_OUT
-    return "set -euo pipefail\n" + "\n".join(f"echo '== block {at}'\n{block}" for at, block in enumerate(blocks, 1))
-
-
 def make_what_the_page_needs(url: str, folder: Path) -> None:
     """Create a hosted zone, and the certificate authorities that the page would download."""
     asked(url, "route53").create_hosted_zone(Name="exemplo.com.br", CallerReference="1")
@@ -142,7 +135,7 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     """The page, followed to its end: moto's address, and the folder of its commands."""
     folder = tmp_path_factory.mktemp("aws")
     shutil.copytree(ROOT / "deploy" / "aws", folder / "deploy" / "aws")
-    (folder / "page.sh").write_text(script())
+    (folder / "page.sh").write_text(script_of(PAGE, LEFT_OUT))
     (folder / "bin").mkdir()
     client = f'#!/bin/sh\nPYTHONPATH={TOOLS} exec {sys.executable} {TOOLS / "bin" / "aws"} "$@"\n'
     (folder / "bin" / "aws").write_text(client)

@@ -1,4 +1,7 @@
-"""`docs/how-to/run-in-compose.md`, block by block in one shell: a purchase `00`, an upload, production with TLS."""
+"""`docs/how-to/run-in-compose.md`, block by block in one shell: a purchase `00`, an upload, production with TLS.
+
+The page is followed with a collector set, which is this test's own: traces leave the images and arrive whole.
+"""
 
 import re
 import shutil
@@ -6,10 +9,13 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from tests.support.containers import Podman
+from tests.support.guides import script_of
+from tests.support.otlp import Receiver, is_whole, receiving
 from tests.support.server import free_port
 from tests.support.source import ROOT, files_of_the_house
 
@@ -35,14 +41,6 @@ def sources() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def script() -> str:
-    """Return the page's blocks as one script that ends at the first command that fails."""
-    text = PAGE.read_text()
-    blocks = re.findall(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    assert len(re.findall(r"^```console$", text, re.MULTILINE)) == len(re.findall(r"\(Left out: ", text)) == LEFT_OUT
-    return "set -euo pipefail\n" + "\n".join(f"echo '== block {at}'\n{block}" for at, block in enumerate(blocks, 1))
-
-
 def test_the_page_leads_to_a_purchase_an_upload_and_to_production(podman: Podman, sources: Path) -> None:
     podman.make_standins()
     given = {name: str(free_port()) for name in PORTS} | {
@@ -52,23 +50,40 @@ def test_the_page_leads_to_a_purchase_an_upload_and_to_production(podman: Podman
         "NETWORK": "172.31.243.0/24",
     }
     file = sources / "page.sh"
-    file.write_text(script())
-    done = subprocess.run(
-        ["bash", str(file)],
-        cwd=sources,
-        env=podman.environment | given,
-        capture_output=True,
-        text=True,
-        timeout=1200,
-        check=False,
-    )
+    file.write_text(script_of(PAGE, LEFT_OUT))
+    with receiving("0.0.0.0") as receiver:  # noqa: S104 - containers reach this machine by their network
+        given["OTEL_EXPORTER_OTLP_ENDPOINT"] = f"http://host.containers.internal:{urlsplit(receiver.http_url).port}"
+        done = subprocess.run(
+            ["bash", str(file)],
+            cwd=sources,
+            env=podman.environment | given,
+            capture_output=True,
+            text=True,
+            timeout=1200,
+            check=False,
+        )
     told = done.stdout
     assert done.returncode == 0, f"{told[-3000:]}\n{done.stderr[-2000:]}\n{podman('ps', '--all')}"
     assert '{"code":"00"}' in told
     assert re.search(r'"file_name":"cnh.png".*"version":1', told)
     assert re.search(r'"state":"paid"', told), "the stand-in's payment was found"
     assert "Prometheus Server is Ready" in told
+    assert re.search(r'"value":\[[\d.]+,"[1-9]', told), "Prometheus has read the purchase"
     assert len(re.findall(r'"status":"ready"', told)) == 2
     assert "ENVIRONMENT=production" in told
     assert "/auth/invitation?token=" in told
     assert podman("ps", "--quiet") == "", "what was started is stopped"
+    traces_are_whole(receiver)
+
+
+def traces_are_whole(receiver: Receiver) -> None:
+    """Look for the page's traces: a purchase with who followed it, an upload to S3, a charge at the provider."""
+    (purchase,) = receiver.named("POST /transactions/authorizer")
+    assert purchase.attributes["authorizer.code"] == "00"
+    (upload,) = receiver.named("POST /documents")
+    (charge,) = receiver.named("POST /payments/charges")
+    caused = {"batch", "follower credit.benefits"}, {"PUT segment"}, {"PUT"}
+    for served, expected in zip((purchase, upload, charge), caused, strict=True):
+        spans = receiver.of(served.trace)
+        assert is_whole(spans), served.name
+        assert expected <= {span.name for span in spans}

@@ -1,6 +1,7 @@
 """The two images: how they are built and run, and their size."""
 
 import json
+import subprocess
 from collections.abc import Iterator
 
 import httpx
@@ -8,6 +9,7 @@ import pytest
 
 from tests.support.containers import Podman
 from tests.support.server import free_port
+from tests.support.source import ROOT
 from tests.support.waiting import wait_until
 
 MB = 1_000_000
@@ -85,6 +87,15 @@ def test_secrets_of_the_environment_become_files_of_who_serves(podman: Podman) -
     assert told.startswith("10001\n600 10001 keys/identity.key\n600 10001 secrets/jwt_secret\n600 10001 secrets/x\n")
     assert "redis://:p%40@hk" in told
     assert "JWT_SECRET" not in told.partition("@hk")[2]
+
+
+def test_the_bill_of_materials_names_what_is_inside(podman: Podman) -> None:
+    subprocess.run(["make", "-s", "sbom"], cwd=ROOT, env=podman.environment, check=True, timeout=600)
+    told = json.loads((ROOT / "dist" / "carteira-server.cdx.json").read_text())
+    versions = {one["name"]: one["version"] for one in told["components"] if one["type"] == "library"}
+    assert told["bomFormat"] == "CycloneDX"
+    assert {"libc6", "openssl", "asyncpg", "cryptography"} <= versions.keys()
+    assert versions["carteira"] == "0.1.0"
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The manifests: valid in four releases, clean by checkov, secrets round-trip, and a purchase where podman plays them.
+"""The manifests: valid in four releases, clean by checkov, and a purchase where podman plays what the page leads to.
 
 `played` changes, by name, what `kube play` of Debian 12's podman does otherwise than Kubernetes.
 """
@@ -19,9 +19,13 @@ import pytest
 import yaml
 
 from tests.support.containers import MISSING, TOOLS, Podman
+from tests.support.guides import script_of
 from tests.support.source import ROOT
 from tests.support.waiting import wait_until
 
+PAGE = ROOT / "docs" / "how-to" / "run-on-kubernetes.md"
+LEFT_OUT = 2
+"""Blocks of the page that no script can follow, each with the reason."""
 MANIFESTS = ROOT / "deploy" / "kubernetes"
 CHECKERS = Path(sys.prefix) / "kubernetes"
 ENVIRONMENTS = ("staging", "production")
@@ -39,9 +43,9 @@ pytestmark = [
 ]
 
 
-def run(*command: str, **environment: str) -> str:
+def run(*command: str, cwd: str = "", **environment: str) -> str:
     done = subprocess.run(
-        command, env=os.environ | environment, capture_output=True, text=True, timeout=200, check=False
+        command, cwd=cwd or ROOT, env=os.environ | environment, capture_output=True, text=True, timeout=200, check=False
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout
@@ -52,9 +56,15 @@ def rendered(folder: Path) -> str:
 
 
 @pytest.fixture
-def manifests(tmp_path: Path) -> Path:
-    """A copy that may be changed."""
-    return Path(shutil.copytree(MANIFESTS, tmp_path / "kubernetes"))
+def sources(tmp_path: Path) -> Path:
+    """A copy of what the page uses, with the settings that this network needs."""
+    folder = tmp_path / "sources"
+    shutil.copytree(ROOT / "deploy", folder / "deploy")
+    for name in ("Makefile", "pyproject.toml"):
+        shutil.copy2(ROOT / name, folder)
+    with (folder / "deploy" / "kubernetes" / "staging" / "settings.env").open("a") as settings:
+        settings.write(UNSECURED)
+    return folder
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
@@ -90,23 +100,36 @@ def test_the_network_lets_through_what_is_used_and_traces_to_the_namespace_of_mo
     assert traces["to"] == [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]
 
 
-def edited(manifests: Path, values: dict[str, dict[str, str]], home: Path) -> list[dict[str, Any]]:
-    """Write the values by `make secrets-edit`, twice, and return what the file holds for the key's owner."""
-    editor = home / "editor"
-    content = [
-        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data}
-        for name, data in values.items()
-    ]
-    (home / "content.yaml").write_text(yaml.safe_dump_all(content))
-    editor.write_text(f'#!/bin/sh\ncp {home}/content.yaml "$1"\n')
+EDITOR = """#!{python}
+import os, pathlib, sys, yaml
+values = yaml.safe_load(pathlib.Path("{values}").read_text())
+values["carteira-keys"] = {{file.name: file.read_text() for file in pathlib.Path(os.environ["KEYS"]).iterdir()}}
+secrets = [dict(apiVersion="v1", kind="Secret", metadata=dict(name=name), stringData=values[name]) for name in values]
+pathlib.Path(sys.argv[1]).write_text(yaml.safe_dump_all(secrets))
+"""
+"""Does with the file what a person would: it writes down secrets, and the keys that the page has made."""
+
+
+def followed(sources: Path, values: dict[str, dict[str, str]], home: Path) -> dict[str, dict[str, str]]:
+    """Follow the page, and return what its encrypted file holds for the key's owner."""
+    (home / "values.yaml").write_text(yaml.safe_dump(values))
+    editor, page = home / "editor", home / "page.sh"
+    editor.write_text(EDITOR.format(python=sys.executable, values=home / "values.yaml"))
     editor.chmod(0o700)
-    tools = {"PATH": f"{TOOLS}:{os.environ['PATH']}", "PYTHONPATH": str(TOOLS.parent), "EDITOR": str(editor)}
-    tools["SOPS_AGE_KEY_FILE"] = str(home / "age.txt")
-    run(str(manifests / "secrets-edit.sh"), "staging", **tools)
-    kept = (manifests / "staging" / "secrets.yaml").read_text()
-    assert not [value for data in values.values() for value in data.values() if value in kept], "nothing is in clear"
-    opened = run(str(TOOLS / "sops"), "decrypt", str(manifests / "staging" / "secrets.yaml"), **tools)
-    return list(yaml.safe_load_all(opened))
+    page.write_text(script_of(PAGE, LEFT_OUT))
+    tools = {
+        "PATH": f"{TOOLS}:{Path(sys.prefix) / 'bin'}:{os.environ['PATH']}",
+        "PYTHONPATH": str(TOOLS.parent),
+        "EDITOR": str(editor),
+        "SOPS_AGE_KEY_FILE": str(home / "age.txt"),
+    }
+    run("bash", str(page), cwd=str(sources), **tools)
+    file = sources / "deploy" / "kubernetes" / "staging" / "secrets.yaml"
+    opened = yaml.safe_load_all(run(str(TOOLS / "sops"), "decrypt", str(file), **tools))
+    found: dict[str, dict[str, str]] = {one["metadata"]["name"]: one["stringData"] for one in opened}
+    kept = file.read_text()
+    assert not [value for data in found.values() for value in data.values() if value in kept], "nothing is in clear"
+    return found
 
 
 def played(text: str, keys: Path) -> Iterator[dict[str, Any]]:
@@ -136,6 +159,19 @@ def played(text: str, keys: Path) -> Iterator[dict[str, Any]]:
         else:
             head = {"name": manifest["metadata"]["name"], "labels": template["metadata"]["labels"]}
             yield {"apiVersion": "v1", "kind": "Pod", "metadata": head, "spec": template["spec"]}
+
+
+def keys_of_the_user(content: dict[str, str], home: Path) -> Path:
+    """Write the keys into a folder of the user in the containers, whom this folder lets in."""
+    keys = home / "keys"
+    keys.mkdir()
+    for name, text in content.items():
+        (keys / name).write_text(text)
+        (keys / name).chmod(0o600)
+    for path in (keys, *keys.iterdir()):
+        os.chown(path, 10001, 10001)
+    home.chmod(0o755)
+    return keys
 
 
 def start_servers(podman: Podman) -> None:
@@ -188,13 +224,8 @@ def purchase(url: str, link: str, processor: str) -> str:
         return client.post("/transactions/authorizer", json=body, headers={"Authorization": f"Bearer {processor}"}).text
 
 
-def test_secrets_go_round_and_staging_is_played_to_a_purchase(podman: Podman, manifests: Path, tmp_path: Path) -> None:
+def test_the_page_leads_to_a_purchase_where_podman_plays(podman: Podman, sources: Path, tmp_path: Path) -> None:
     start_servers(podman)
-    keys = tmp_path / "keys"
-    keys.mkdir()
-    os.chown(keys, 10001, 10001)
-    tmp_path.chmod(0o755)
-    podman("run", "--rm", f"--volume={keys}:/keys", "localhost/carteira-server", "keys", "init", "--folder", "/keys")
     secret = os.urandom(32).hex()
     values = {
         "carteira-secrets": {
@@ -205,17 +236,15 @@ def test_secrets_go_round_and_staging_is_played_to_a_purchase(podman: Podman, ma
             "smtp_url": "smtp://mail:1025",
         },
         "carteira-owner": {"migration_database_url": "postgresql://carteira:development@database:5432/carteira"},
-        "carteira-keys": {file.name: file.read_text() for file in sorted(keys.iterdir())},
     }
-    for found in edited(manifests, values, tmp_path):
-        name = found["metadata"]["name"]
-        assert found["stringData"] == values[name]
+    secrets = followed(sources, values, tmp_path)
+    assert {name: secrets[name] for name in values} == values
+    for name, data in secrets.items():
         file = tmp_path / f"{name}.yaml"  # podman passes a secret's `data` on as it is stored
-        file.write_text(yaml.safe_dump({"data": found["stringData"]}))
+        file.write_text(yaml.safe_dump({"data": data}))
         podman("secret", "create", name, str(file))
-    with (manifests / "staging" / "settings.env").open("a") as settings:
-        settings.write(UNSECURED)
-    documents = list(played(rendered(manifests / "staging"), keys))
+    keys = keys_of_the_user(secrets["carteira-keys"], tmp_path)
+    documents = list(played((sources / "dist" / "staging.yaml").read_text(), keys))
     shared = [document for document in documents if document["kind"] == "ConfigMap"]
     for kind in ("Pod", "Deployment"):
         file = tmp_path / f"{kind}.yaml"

@@ -243,3 +243,16 @@ def _reader(folder: Path, environment: dict[str, str]) -> Reader:
 def missing_tools() -> list[str]:
     """Return the tools that a reader needs and this machine lacks."""
     return [name for name in ("bash", "curl", "make", "python3") if not shutil.which(name)]
+
+
+def script_of(page: Path, left_out: int) -> str:
+    """Return a page's `sh` blocks as one script that ends at the first command that fails.
+
+    The page's other shell blocks, in `console`, are as many as said, and each is followed by the reason.
+    """
+    text = page.read_text()
+    reasons = re.findall(r"\(Left out: ", text)
+    blocks = blocks_of(page)
+    assert len([one for one in blocks if one.language == "console"]) == len(reasons) == left_out
+    ours = (block.text for block in blocks if block.language == "sh")
+    return "set -euo pipefail\n" + "".join(f"echo '== block {at}'\n{text}" for at, text in enumerate(ours, 1))

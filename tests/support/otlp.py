@@ -82,6 +82,12 @@ class Receiver:
         return [span for span in self.spans if span.name == name]
 
 
+def is_whole(spans: list[Seen]) -> bool:
+    """Return whether each span's parent is among them, except its one root's."""
+    ids = {span.id for span in spans}
+    return [span.parent in ids for span in spans].count(False) == 1
+
+
 def _text(value: object) -> str:
     kind = value.WhichOneof("value")  # type: ignore[attr-defined] # generated
     return str(getattr(value, kind)) if kind else ""
@@ -97,8 +103,8 @@ class _Service(trace_service_pb2_grpc.TraceServiceServicer):
 
 
 @contextmanager
-def receiving() -> Iterator[Receiver]:
-    """Receive traces until the end of the block."""
+def receiving(host: str = "127.0.0.1") -> Iterator[Receiver]:
+    """Receive traces until the end of the block; `0.0.0.0` also takes those of containers."""
     receiver = Receiver()
 
     class Handler(BaseHTTPRequestHandler):
@@ -119,13 +125,13 @@ def receiving() -> Iterator[Receiver]:
     pool = ThreadPoolExecutor(2)
     server = grpc.server(pool)
     trace_service_pb2_grpc.add_TraceServiceServicer_to_server(_Service(receiver), server)  # type: ignore[no-untyped-call] # generated
-    port = server.add_insecure_port("127.0.0.1:0")
+    port = server.add_insecure_port(f"{host}:0")
     server.start()
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
+    with ThreadingHTTPServer((host, 0), Handler) as http:
         thread = threading.Thread(target=http.serve_forever, daemon=True)
         thread.start()
-        receiver.http_url = f"http://127.0.0.1:{http.server_port}"
-        receiver.grpc_url = f"http://127.0.0.1:{port}"
+        receiver.http_url = f"http://{host}:{http.server_port}"
+        receiver.grpc_url = f"http://{host}:{port}"
         yield receiver
         http.shutdown()
         thread.join()

@@ -15,7 +15,7 @@ from tests.support import files
 from tests.support.benefits import AUTHORIZER, processor_headers, purchase
 from tests.support.databases import NewDatabase
 from tests.support.documents import FIELDS
-from tests.support.otlp import Receiver, Seen, receiving
+from tests.support.otlp import Receiver, Seen, is_whole, receiving
 from tests.support.people import new_cpf, new_person
 from tests.support.server import Server, running_server
 from tests.support.waiting import wait_until
@@ -87,12 +87,6 @@ def stage(endpoints: Endpoints, new_database: NewDatabase, tmp_path_factory: pyt
 
 def names(spans: list[Seen], kind: str) -> list[str]:
     return [span.name for span in spans if span.kind == kind]
-
-
-def is_whole(spans: list[Seen]) -> bool:
-    """Return whether each span's parent is in the trace, except its one root's."""
-    ids = {span.id for span in spans}
-    return [span.parent in ids for span in spans].count(False) == 1
 
 
 def test_the_trace_of_a_purchase_arrives_whole_with_the_follower_that_it_caused(stage: Stage) -> None:
