@@ -159,8 +159,8 @@ def main() -> None:
             print(f"\n{name_of_set}: {within} questions within scope, {len(asked) - within} out of it")
             for name, answerer in ways.items():
                 print(f"  {name:22} {measure(asked, answerer)}")
-    mind = TrainedModel(0, topics, hybrid)
-    print_acts(mind, sets, with_missed=arguments.tuning and arguments.failures)
+    model = TrainedModel(0, topics, hybrid)
+    print_acts(model, sets, with_missed=arguments.tuning and arguments.failures)
     if arguments.tuning and arguments.failures:
         print_failures(ways["hybrid"])
     print(f"\npeak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
@@ -187,19 +187,19 @@ def in_postgres(running: ExitStack, known: Sequence[tuple[str, str]], faq: froze
     return {name: by(fusion) for name, fusion in found.items()}
 
 
-def print_acts(mind: "TrainedModel", sets: Sequence[str], *, with_missed: bool) -> None:
+def print_acts(model: "TrainedModel", sets: Sequence[str], *, with_missed: bool) -> None:
     """Print how acts are read, and what becomes of the questions when acts are read, too."""
     from benchmarks import assistant_acts  # noqa: PLC0415 - numpy reads the environment at import
 
     print("\nacts, as a first message or as an answer")
     for name in (assistant_acts.TUNING, *(assistant_acts.HELD_OUT if "heldout" in sets else ())):
-        reading = assistant_acts.measure(mind, name)
+        reading = assistant_acts.measure(model, name)
         print(f"  {name:22} {reading}")
         for row, taken in reading.missed if with_missed and name == assistant_acts.TUNING else ():
             print(f"    MISS   {row['say']} -> {taken} not {row['expect']}")
     print("\nquestions, acts read as well")
     for name in sets:
-        found = assistant_acts.questions_read(mind, [(question.text, question.topic) for question in questions(name)])
+        found = assistant_acts.questions_read(model, [(question.text, question.topic) for question in questions(name)])
         print(f"  {name:22} " + "  ".join(f"{what} {count}" for what, count in found.most_common()))
 
 

@@ -61,9 +61,9 @@ def _answer(row: Row) -> str:
     return "again" if place is None else str(place + 1)
 
 
-def _first(mind: TrainedModel, row: Row) -> tuple[str, bool]:
+def _first(model: TrainedModel, row: Row) -> tuple[str, bool]:
     """Read a first message; return its reading, and whether that is right."""
-    found = meaning(mind, row["say"])
+    found = meaning(model, row["say"])
     taken = {"intent": found.name, "answer": "ask", "unknown": "outside"}.get(found.kind, found.kind)
     expected, slots = row["expect"], row.get("slots", {})
     is_right = taken in expected or ("again" in expected and taken not in EFFECTS)
@@ -74,13 +74,13 @@ def _first(mind: TrainedModel, row: Row) -> tuple[str, bool]:
     return taken, is_right
 
 
-def measure(mind: TrainedModel, name: str) -> Reading:
+def measure(model: TrainedModel, name: str) -> Reading:
     """Read a set, and count."""
     reading = Reading()
     for row in rows(name):
         at, expected = row["at"], row["expect"]
         if at == "start":
-            taken, is_right = _first(mind, row)
+            taken, is_right = _first(model, row)
             is_unwanted = taken in EFFECTS and taken not in expected
         else:
             taken = _answer(row)
@@ -95,17 +95,17 @@ def measure(mind: TrainedModel, name: str) -> Reading:
     return reading
 
 
-def questions_read(mind: TrainedModel, asked: Sequence[tuple[str, str | None]]) -> Counter[str]:
+def questions_read(model: TrainedModel, asked: Sequence[tuple[str, str | None]]) -> Counter[str]:
     """Count what becomes of questions with their topics; a question without a topic is out of scope."""
     found: Counter[str] = Counter()
     for text, topic in asked:
-        meant = meaning(mind, text)
+        meant = meaning(model, text)
         if topic is None:
             found["rightly unanswered" if meant.kind == "unknown" else "out of scope, answered"] += 1
         elif meant.kind == "answer":
             found["answered" if meant.name == topic else "wrong answer"] += 1
         elif meant.kind == "intent":
-            found["its act" if meant.name == mind.topics[topic].action else "another act"] += 1
+            found["its act" if meant.name == model.topics[topic].action else "another act"] += 1
         else:
             found["not answered"] += 1
     return found

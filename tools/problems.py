@@ -85,9 +85,9 @@ HOOKS: Mapping[Any, tuple[Any, ...]] = {
     forms.read_form: (*_methods(upload.Upload, scanner.Scanner, scanner.Scan), names.parse_file_name),
     operators.Act.weigh: (operators.OperatorAct.weigh,),  # what an approved act raises is told as `pending_failed`
     operators.Act.refuse_own: (operators.OperatorAct.refuse_own, operators.ApprovedAct.refuse_own),
-    charges.write_down: (payment_purposes.aim_at_card, payment_purposes.aim_at_fund),
+    charges.store: (payment_purposes.aim_at_card, payment_purposes.aim_at_fund),
     payment_routes.return_payment: (returns.ask,),
-    returns.begin: (payment_purposes.take_back_recharge, payment_purposes.take_back_fund),
+    returns.begin: (payment_purposes.return_recharge, payment_purposes.return_deposit),
     approvals.Desk.approve: (identity.require_proof, *_checks()),
     upload.Upload.feed: _methods(*_classes_of(content), *_classes_of(pictures)),
 }

@@ -64,27 +64,27 @@ class DatabaseWatch:
         self._note: str | None = None
         self._turn = asyncio.Lock()
 
-    async def look(self) -> None:
+    async def check(self) -> None:
         """Look once, and open or close the gate.
 
         Raises:
             NotReady: it is closed, or nobody answers.
         """
         async with self._turn:
-            await self._look()
+            await self._check_now()
 
-    async def _look(self) -> None:
+    async def _check_now(self) -> None:
         try:
             reason = await self._fault()
         except DRIVER_ERRORS as error:
             self._drop()
-            reason = _said(error)
+            reason = _text_of(error)
             if reason == UNREACHABLE and self._is_session:  # it was well, and is away for now
                 raise NotReady(reason) from error
         except BaseException:  # cancelled, with a statement under way
             self._drop()
             raise
-        self._tell(reason)
+        self._log_change(reason)
         if reason is not None:
             raise NotReady(reason)
 
@@ -94,15 +94,15 @@ class DatabaseWatch:
         Raises:
             NotReady: it is not.
         """
-        await self.look()
+        await self.check()
         await self._database.ping()
         return self._note or True
 
-    async def keep_looking(self) -> None:
+    async def keep_checking(self) -> None:
         """Look again and again until cancelled."""
         while True:
             try:
-                await self.look()
+                await self.check()
             except NotReady:
                 await asyncio.sleep(REFUSED_SECONDS)
             else:
@@ -130,7 +130,7 @@ class DatabaseWatch:
             return NOT_MIGRATED
         return None if self._may_own else await _excess(self._connection)
 
-    def _tell(self, reason: str | None) -> None:
+    def _log_change(self, reason: str | None) -> None:
         if reason != self._database.gate.reason:
             if reason is None:
                 log.info("database usable")
@@ -149,8 +149,8 @@ async def watched(database: Database, *, may_own: bool) -> AsyncIterator[Databas
     """Look at a database before anybody is served from it, and for as long as the block lasts."""
     watch = DatabaseWatch(database, may_own=may_own)
     with suppress(NotReady):
-        await watch.look()
-    looking = asyncio.create_task(watch.keep_looking(), name="database watch")
+        await watch.check()
+    looking = asyncio.create_task(watch.keep_checking(), name="database watch")
     try:
         yield watch
     finally:
@@ -199,7 +199,7 @@ async def _excess(connection: Any) -> str | None:  # noqa: ANN401 - asyncpg has 
     return _OWNER.format(tables=", ".join(row[0] for row in found)) if found else None
 
 
-def _said(error: BaseException) -> str:
+def _text_of(error: BaseException) -> str:
     for link in _causes(error):
         if isinstance(link, asyncpg.PostgresError) and link.sqlstate in _BY_SQLSTATE:
             return _BY_SQLSTATE[link.sqlstate]

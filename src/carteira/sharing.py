@@ -128,12 +128,12 @@ async def _redis(url: str) -> tuple[list[str], float]:
         if RedisAddress.parse(url).service is not None:
             await client.set(_NAME_OF_DATA, token_hex(8), nx=True)
             return [str(await client.get(_NAME_OF_DATA))], float(up.get("uptime_in_seconds", 0))
-        told = await client.info("replication")
+        replication = await client.info("replication")
     except redis.AWAY:
         return [], 0.0
     finally:
         await client.aclose()
-    histories = [str(told[name]) for name in ("master_replid", "master_replid2") if told.get(name)]
+    histories = [str(replication[name]) for name in ("master_replid", "master_replid2") if replication.get(name)]
     return histories, float(up.get("uptime_in_seconds", 0))
 
 

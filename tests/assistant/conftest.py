@@ -15,7 +15,7 @@ async def app(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> As
         database_pool_size=20,
     )
     async with running_app(settings) as running:
-        await running.api.state.assistant.brain.ready(
+        await running.api.state.assistant.model_cache.ready(
             running.database
         )  # training on a busy machine takes longer than a request may
         yield running

@@ -10,7 +10,7 @@ import pytest
 from benchmarks.assistant_acts import HELD_OUT, TUNING, Reading, measure, rows
 from carteira.assistant import embedding
 from carteira.assistant.knowledge import package
-from carteira.assistant.model_cache import TrainedModel, learnt, phrases
+from carteira.assistant.model_cache import TrainedModel, phrases, train_ranker
 from carteira.assistant.requests import EFFECTS, Mood, read
 
 RIGHT = 0.95
@@ -20,7 +20,7 @@ SETS = (TUNING, *HELD_OUT)
 @cache
 def _read(name: str) -> Reading:
     topics = package()
-    ranker = learnt(tuple(phrases(topics)), embedding.encoder())
+    ranker = train_ranker(tuple(phrases(topics)), embedding.encoder())
     return measure(TrainedModel(0, {topic.slug: topic for topic in topics}, ranker), name)
 
 

@@ -100,13 +100,13 @@ async def test_what_is_off_is_not_offered(database_url: str, tmp_path: Path) -> 
 async def test_who_waits_for_it_to_learn_holds_no_connection(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    may_learn, learn = threading.Event(), ModelCache._learn  # noqa: SLF001 - to hold it up
+    may_learn, learn = threading.Event(), ModelCache._train  # noqa: SLF001 - to hold it up
 
-    def learn_later(brain: ModelCache, topics: Sequence[Topic]) -> Ranker:
+    def learn_later(model_cache: ModelCache, topics: Sequence[Topic]) -> Ranker:
         assert may_learn.wait(60)
-        return learn(brain, topics)
+        return learn(model_cache, topics)
 
-    monkeypatch.setattr(ModelCache, "_learn", learn_later)
+    monkeypatch.setattr(ModelCache, "_train", learn_later)
     settings = settings_for(
         tmp_path,
         carteira_modules="assistant,transit",

@@ -6,7 +6,7 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 
-from carteira.assistant.kept import MOST, Kept
+from carteira.assistant.matrix_store import MOST, MatrixStore
 from carteira.assistant.ranker import OUTSIDE, Ranker, _Index, _solve
 from carteira.assistant.spelling import Speller
 from carteira.assistant.text import anonymous, expand, plain
@@ -38,18 +38,18 @@ def test_what_fits_nothing_has_no_best(text: str) -> None:
 
 def scores(folder: Path, phrases: list[tuple[str, str]] = PHRASES) -> list[float]:
     """Rank by the vectors in a folder and by those alone: to train is a failure."""
-    with patch.object(Ranker, "_learn", side_effect=AssertionError("it was kept")):
-        found: list[float] = Ranker(phrases, kept=Kept(folder)).scores(["qual o saldo"])[0].tolist()
+    with patch.object(Ranker, "_train", side_effect=AssertionError("it was kept")):
+        found: list[float] = Ranker(phrases, kept=MatrixStore(folder)).scores(["qual o saldo"])[0].tolist()
     return found
 
 
 def test_what_was_learnt_is_not_learnt_again(tmp_path: Path) -> None:
-    first = Ranker(PHRASES, kept=Kept(tmp_path)).scores(["qual o saldo"])[0].tolist()
+    first = Ranker(PHRASES, kept=MatrixStore(tmp_path)).scores(["qual o saldo"])[0].tolist()
     assert scores(tmp_path) == first == Ranker(PHRASES).scores(["qual o saldo"])[0].tolist()
 
 
 def test_other_phrases_or_labels_are_learnt_anew(tmp_path: Path) -> None:
-    Ranker(PHRASES, kept=Kept(tmp_path))
+    Ranker(PHRASES, kept=MatrixStore(tmp_path))
     for other in (PHRASES[:-1], [("outro", PHRASES[0][1]), *PHRASES[1:]], [*PHRASES[1:], PHRASES[0]]):
         with pytest.raises(AssertionError, match="it was kept"):
             scores(tmp_path, other)
@@ -57,22 +57,22 @@ def test_other_phrases_or_labels_are_learnt_anew(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [b"", b"no matrix", b"\x93NUMPY\x01\x00v"])
 def test_a_damaged_file_is_learnt_anew(tmp_path: Path, damage: bytes) -> None:
-    Ranker(PHRASES, kept=Kept(tmp_path))
+    Ranker(PHRASES, kept=MatrixStore(tmp_path))
     [file] = tmp_path.glob("*.npy")
     file.write_bytes(damage)
-    assert Ranker(PHRASES, kept=Kept(tmp_path)).rank("qual o saldo").candidates[0].label == "saldo"
+    assert Ranker(PHRASES, kept=MatrixStore(tmp_path)).rank("qual o saldo").candidates[0].label == "saldo"
     assert scores(tmp_path) == Ranker(PHRASES).scores(["qual o saldo"])[0].tolist()
 
 
 def test_where_nothing_can_be_kept_it_is_learnt(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    ranker = Ranker(PHRASES, kept=Kept(tmp_path / "file" / "folder"))
+    ranker = Ranker(PHRASES, kept=MatrixStore(tmp_path / "file" / "folder"))
     assert ranker.rank("qual o saldo").candidates[0].label == "saldo"
 
 
 def test_few_files_are_kept(tmp_path: Path) -> None:
     for number in range(MOST + 2):
-        Ranker([*PHRASES, ("mais", f"frase {number}")], kept=Kept(tmp_path))
+        Ranker([*PHRASES, ("mais", f"frase {number}")], kept=MatrixStore(tmp_path))
     assert len(list(tmp_path.glob("*.npy"))) == MOST
     assert scores(tmp_path, [*PHRASES, ("mais", f"frase {MOST + 1}")])
 
@@ -92,10 +92,10 @@ def test_learning_in_blocks_is_the_same_as_at_once() -> None:
 
 def test_misspelt_words_are_mended() -> None:
     speller = Speller(["qual meu saldo e cartão de ônibus", "é ver"] * 3 + ["quando"])
-    assert speller.mend("qal meu sado") == "qual meu saldo"
-    assert speller.mend("cartao catrão de onibus") == "cartão cartão de ônibus"
-    assert speller.mend("xyzzy 12 b") == "xyzzy 12 b"
-    assert speller.mend("é vir um quadro") == "é vir um quadro", "known as it is, short, rare"
+    assert speller.correct("qal meu sado") == "qual meu saldo"
+    assert speller.correct("cartao catrão de onibus") == "cartão cartão de ônibus"
+    assert speller.correct("xyzzy 12 b") == "xyzzy 12 b"
+    assert speller.correct("é vir um quadro") == "é vir um quadro", "known as it is, short, rare"
 
 
 def test_short_forms_are_written_out() -> None:

@@ -27,7 +27,7 @@ async def import_all(app: RunningApp, operator: Person, body: str | bytes, query
     begun = await operator.call("POST", f"/benefits/accounts/bulk{query}", content=body, headers=CSV)
     assert begun.status_code == 201, begun.text
     import_id = begun.json()["id"]
-    while await imports.go_on(app.database, UUID(import_id)):
+    while await imports.open_next(app.database, UUID(import_id)):
         pass
     ended: dict[str, Any] = (await operator.get(f"/benefits/accounts/imports/{import_id}")).json()
     return ended
@@ -91,12 +91,12 @@ async def test_a_file_that_a_worker_left_goes_on_where_it_stood(
     monkeypatch.setattr(imports, "_LINES_A_TURN", 2)
     body = "cpf;valor FOOD\n" + "".join(f"{new_cpf()};1,00\n" for _ in range(5))
     begun = (await operator.call("POST", "/benefits/accounts/bulk", content=body, headers=CSV)).json()
-    assert await imports.go_on(app.database, UUID(begun["id"]))
+    assert await imports.open_next(app.database, UUID(begun["id"]))
     half = (await operator.get(f"/benefits/accounts/imports/{begun['id']}")).json()
     assert (half["state"], half["opened"], half["waiting"]) == ("running", 2, 3)
-    assert await imports.go_on(app.database, UUID(begun["id"]))
-    assert not await imports.go_on(app.database, UUID(begun["id"]))
-    assert not await imports.go_on(app.database, UUID(begun["id"])), "a second job finds nothing to do"
+    assert await imports.open_next(app.database, UUID(begun["id"]))
+    assert not await imports.open_next(app.database, UUID(begun["id"]))
+    assert not await imports.open_next(app.database, UUID(begun["id"])), "a second job finds nothing to do"
     done = (await operator.get(f"/benefits/accounts/imports/{begun['id']}")).json()
     assert (done["state"], done["opened"], done["waiting"]) == ("finished", 5, 0)
 

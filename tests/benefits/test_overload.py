@@ -11,7 +11,7 @@ from carteira.benefits.authorizer.asgi import ProcessorTokens, authorizations_to
 from carteira.benefits.authorizer.fast_lane import TURNED_AWAY_AT_ONCE, FastLane
 from carteira.benefits.authorizer.request import Authorization
 from carteira.benefits.authorizer.rules import Decision, Rule, decide
-from carteira.benefits.authorizer.strategies import AuthorizationQueue, held_up
+from carteira.benefits.authorizer.strategies import AuthorizationQueue, deferred_gauge
 from carteira.benefits.authorizer.writer import Authorizer
 from carteira.kit.values.ids import uuid7
 from carteira.ledger.lane.admission import (
@@ -73,7 +73,7 @@ def _decided(request: Authorization) -> Decision:
 
 
 async def test_what_is_in_doubt_holds_up_nobody_who_comes_after() -> None:
-    queue = AuthorizationQueue(cast("Any", Doubtful()), held_up=held_up)
+    queue = AuthorizationQueue(cast("Any", Doubtful()), deferred_gauge=deferred_gauge)
     async with queue.running():
         first = asyncio.create_task(queue.decide(_authorization("1")))
         await until(lambda: bool(queue._in_doubt), "it is in doubt")  # noqa: SLF001 - nothing else tells
@@ -115,7 +115,7 @@ def _authorization(account: object) -> Authorization:
 @pytest.fixture
 async def lane() -> tuple[FastLane, AuthorizationQueue, Gate]:
     gate = Gate()
-    queue = AuthorizationQueue(cast("Authorizer", gate), held_up=held_up)
+    queue = AuthorizationQueue(cast("Authorizer", gate), deferred_gauge=deferred_gauge)
     return FastLane(queue, ProcessorTokens([SECRET])), queue, gate
 
 
@@ -153,7 +153,7 @@ async def test_a_flood_is_turned_away_at_once_a_few_in_each_turn(
 
 def test_a_flood_lets_in_less_until_nobody_is_turned_away_or_for_a_while() -> None:
     def queue_in_flood() -> AuthorizationQueue:
-        queue = AuthorizationQueue(cast("Authorizer", Gate()), held_up=held_up)
+        queue = AuthorizationQueue(cast("Authorizer", Gate()), deferred_gauge=deferred_gauge)
         for _ in range(queue.admission.room):
             assert queue.has_room(100)
             queue.join(_Nobody())
@@ -175,7 +175,7 @@ def test_a_flood_lets_in_less_until_nobody_is_turned_away_or_for_a_while() -> No
 
 
 def test_many_clients_on_a_slow_disk_are_no_flood() -> None:
-    queue = AuthorizationQueue(cast("Authorizer", Gate()), held_up=held_up)
+    queue = AuthorizationQueue(cast("Authorizer", Gate()), deferred_gauge=deferred_gauge)
     for _ in range(100):
         queue.admission.measure(MAX_BATCH, 1.0)  # slow enough that the pace can be seen
     for _ in range(MIN_WAITING):

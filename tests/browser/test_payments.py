@@ -13,7 +13,7 @@ from carteira import demo
 from carteira.app import payments_of
 from carteira.embedded import Endpoints
 from carteira.kit.db.engine import open_database
-from carteira.payments.jobs import go_round
+from carteira.payments.jobs import run_round
 from tests.browser.test_wallet import DESKTOP, PHONE, listen, sign_in, violations, wide_by
 from tests.support.app import settings_for
 from tests.support.browser import at_rest
@@ -32,7 +32,7 @@ class Shop:
         """Do what the worker does every half minute."""
         settings = settings_for(home, database_url=self.url, **self.stand_in.settings())
         async with open_database(self.url) as database:
-            await go_round(database, payments_of(settings))
+            await run_round(database, payments_of(settings))
 
 
 @pytest.fixture(scope="module")

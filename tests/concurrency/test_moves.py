@@ -17,7 +17,7 @@ from carteira.kit.db.engine import Database
 from carteira.kit.values.actor import Actor
 from carteira.kit.values.clock import clock
 from carteira.transit import queries, service, taps
-from carteira.transit.moves import CardMoves, Direction, MoveAnswer, MoveQueue, MoveRequest, held_up
+from carteira.transit.moves import CardMoves, Direction, MoveAnswer, MoveQueue, MoveRequest, deferred_gauge
 from carteira.transit.schemas import TapIn
 from tests.support.databases import NewDatabase
 from tests.support.ledger import TESTER
@@ -85,7 +85,7 @@ async def test_the_balance_told_is_the_one_behind_the_move_whoever_moved_before(
 
 async def test_two_processes_at_one_card_take_what_is_there_and_no_more(books: Database) -> None:
     who, writers = await rider(books, 1_000), [CardMoves(books), CardMoves(books)]
-    queues = [MoveQueue(writer, held_up=held_up) for writer in writers]
+    queues = [MoveQueue(writer, deferred_gauge=deferred_gauge) for writer in writers]
     async with queues[0].running(), queues[1].running():
         answers = await asyncio.gather(*(queues[n % 2].decide(move(who, "debit", 10)) for n in range(200)))
     assert sorted(answer.status for answer in answers) == [200] * 100 + [400] * 100
@@ -174,7 +174,7 @@ async def test_what_moves_is_told_once_with_its_entry(books: Database) -> None:
 
 async def test_a_locked_card_holds_up_its_own_moves_only(books: Database) -> None:
     held, free = await rider(books, 100), await rider(books, 100)
-    queue = MoveQueue(CardMoves(books), held_up=held_up)
+    queue = MoveQueue(CardMoves(books), deferred_gauge=deferred_gauge)
     async with queue.running():
         async with books.transaction() as other:
             (card,) = await service.own_cards(other, held.id, [held.card])
@@ -188,7 +188,7 @@ async def test_a_locked_card_holds_up_its_own_moves_only(books: Database) -> Non
 async def test_a_key_that_another_transaction_is_taking_holds_up_its_own_moves_only(books: Database) -> None:
     """Whoever keeps a key of their own open on an ordinary route must not stop everybody's cards with it."""
     held, free, key = await rider(books, 100), await rider(books, 100), f"open-{uuid4()}"
-    queue = MoveQueue(CardMoves(books), held_up=held_up)
+    queue = MoveQueue(CardMoves(books), deferred_gauge=deferred_gauge)
     taken = {"caller": str(held.id), "key": key}
     async with queue.running():
         async with books.transaction() as other:
@@ -206,7 +206,7 @@ async def test_a_key_that_another_transaction_is_taking_holds_up_its_own_moves_o
 async def test_nothing_is_lost_or_made_among_moves_cancellations_and_blocks(books: Database) -> None:
     picker = random.Random(11)
     riders = [await rider(books, 5_000) for _ in range(4)]
-    queues = [MoveQueue(CardMoves(books), held_up=held_up) for _ in range(2)]
+    queues = [MoveQueue(CardMoves(books), deferred_gauge=deferred_gauge) for _ in range(2)]
     expected = dict.fromkeys((who.id for who in riders), 5_000)
 
     async def act(who: Rider) -> None:

@@ -82,7 +82,7 @@ async def installed(home: Path, url: str, redis_url: str, stand_in: StandIn) -> 
         running = Installation(server, settings)
         try:
             async with connected(stand_in.config(), None) as provider:
-                await provider.tell_webhook(f"https://127.0.0.1:{port}")
+                await provider.register_webhook(f"https://127.0.0.1:{port}")
             yield running
         finally:
             running.worker.process.kill()

@@ -54,7 +54,7 @@ async def test_a_file_above_the_limit_opens_nothing_before_a_second_person(world
     answer = await approve(checker, operation)
     assert answer.status_code == 200, answer.text
     import_id = answer.json()["outcome"]["id"]
-    while await imports.go_on(world.app.database, UUID(import_id)):
+    while await imports.open_next(world.app.database, UUID(import_id)):
         pass
     for cpf in cpfs:
         (opened,) = await accounts_of(world, cpf)
@@ -76,7 +76,7 @@ async def test_a_file_up_to_the_limit_is_opened_alone(world: World) -> None:
     cpf, maker = new_cpf(), world.maker()
     answer = await maker.call("POST", IMPORTS, content=file_of([cpf], LIMIT), headers=CSV)
     assert answer.status_code == 201, answer.text
-    while await imports.go_on(world.app.database, UUID(answer.json()["id"])):
+    while await imports.open_next(world.app.database, UUID(answer.json()["id"])):
         pass
     (opened,) = await accounts_of(world, cpf)
     assert await entries_of(world, opened["account"]) == {(str(maker.id), None)}

@@ -17,7 +17,7 @@ from carteira import demo
 from carteira.app import payments_of
 from carteira.embedded import Endpoints
 from carteira.kit.values.actor import Actor
-from carteira.payments.jobs import go_round
+from carteira.payments.jobs import run_round
 from carteira.resellers.configuration import next_month
 from carteira.resellers.jobs import close_all_due
 from tests.support.app import RunningApp, running_app, settings_for
@@ -137,7 +137,7 @@ async def payments_move(town: Town) -> None:
     order = {"purpose": "benefit_funding", "employer_id": employer, "amount": 800}
     funded = pay(UUID((await accepted(town.operator, "/payments/charges", order))["id"]).hex)
     payments = payments_of(wallet.settings)
-    await go_round(wallet.database, payments)
+    await run_round(wallet.database, payments)
     assert await town.posted() == {("transit.recharge", receiver), ("benefits.funded", receiver)}
     for paid in (e2eid, funded):
         await accepted(town.operator, f"/payments/received/{paid}/returns", {"amount": 5, "reason": "engano"})
@@ -145,11 +145,11 @@ async def payments_move(town: Town) -> None:
         ("transit.payment_returned", by_operator),
         ("benefits.fund_returned", by_operator),
     }
-    await go_round(wallet.database, payments)
+    await run_round(wallet.database, payments)
     assert await town.posted() == {("payments.returned", sender)}
     town.stand_in.behave(returns="fails")
     unplaced = pay(amount=7)
-    await go_round(wallet.database, payments)
+    await run_round(wallet.database, payments)
     assert await town.posted() == {
         ("payments.unplaced", receiver),
         ("payments.return_asked", receiver),
@@ -159,7 +159,7 @@ async def payments_move(town: Town) -> None:
     await town.posted()
     town.stand_in.take_back(unplaced, 7)
     town.stand_in.take_back(e2eid, 895)
-    await go_round(wallet.database, payments)
+    await run_round(wallet.database, payments)
     taker = Actor("job", "payments.taken_back")
     assert await town.posted() == {
         ("payments.taken_back", taker),

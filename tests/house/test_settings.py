@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from carteira.cli.errors import faults_of_settings, sentence_of
-from carteira.cli.terminal import misspelt_names, where_to_mend
+from carteira.cli.terminal import misspelt_names, where_to_set
 from carteira.identity.users import export
 from carteira.kit.security.sandbox_authority import make_certificates
 from carteira.settings import Settings, exports, production
@@ -373,7 +373,7 @@ def test_settings_are_read_from_files_that_the_environment_overrides(
     (folder / "workers").write_text("nenhum")
     with pytest.raises(ValidationError) as refused:
         Settings()
-    assert where_to_mend(faults_of_settings(refused.value)[0]) == f"corrija o arquivo workers de {folder}"
+    assert where_to_set(faults_of_settings(refused.value)[0]) == f"corrija o arquivo workers de {folder}"
 
 
 def test_a_folder_of_files_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

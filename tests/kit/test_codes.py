@@ -25,7 +25,7 @@ def other(code: str) -> str:
 
 
 async def attempt(tx: AsyncSession, row: KeptCode, text: str, person: UUID) -> Attempt:
-    return await codes.try_code(tx, row, text, person=person, purpose="test")
+    return await codes.check_code(tx, row, text, person=person, purpose="test")
 
 
 async def use_up(tx: AsyncSession, person: UUID) -> None:

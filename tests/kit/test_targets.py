@@ -80,7 +80,7 @@ async def test_a_call_goes_to_the_address_that_was_judged(monkeypatch: pytest.Mo
         asked.append(host)
         return ["127.0.0.1"]
 
-    monkeypatch.setattr(targets, "_look_up", look_up)
+    monkeypatch.setattr(targets, "_resolve_name", look_up)
     async with receiving() as receiver:
         async with OURS.reach(f"http://erp.example:{receiver.port}/a?b=c", connections=2) as target:
             for _ in range(2):
@@ -109,7 +109,7 @@ async def test_what_goes_wrong_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         async with OURS.reach(f"https://127.0.0.1:{receiver.port}/") as target:
             with pytest.raises(TargetDown, match=r"tls|not_http|timeout"):
                 await target.post(b"", {})
-    monkeypatch.setattr(targets, "_look_up", lambda _host, _port: [])
+    monkeypatch.setattr(targets, "_resolve_name", lambda _host, _port: [])
     with pytest.raises(TargetDown, match="name"):
         async with OURS.reach("http://nowhere.example/"):
             pass
@@ -128,7 +128,7 @@ async def test_names_that_nobody_answers_for_keep_nobody_elses(monkeypatch: pyte
         async with OURS.reach(f"http://{host}.example/", whose=whose):
             pass
 
-    monkeypatch.setattr(targets, "_look_up", look_up)
+    monkeypatch.setattr(targets, "_resolve_name", look_up)
     monkeypatch.setattr(targets, "RESOLVE_SECONDS", 0.1)
     try:
         tries = await asyncio.gather(*(reach(f"slow{one}", "a") for one in range(80)), return_exceptions=True)

@@ -136,12 +136,12 @@ async def test_a_book_takes_many_entries_and_writes_them_at_once(ledger_tx: Tx) 
 
 async def test_a_book_that_was_overtaken_is_stale(ledger_tx: Tx) -> None:
     wallet = await open_wallet(ledger_tx, 100)
-    overtaken = await ledger.read(ledger_tx, [wallet])
+    outdated = await ledger.read(ledger_tx, [wallet])
     await ledger.post(ledger_tx, purchase(wallet, 10), actor=TESTER)
-    overtaken.post(purchase(wallet, 100))
+    outdated.post(purchase(wallet, 100))
     async with ledger_tx.begin_nested() as nested:
         with pytest.raises(ledger.StaleBook):
-            await ledger.write(ledger_tx, overtaken, actor=TESTER)
+            await ledger.write(ledger_tx, outdated, actor=TESTER)
         await nested.rollback()
     assert await balance_of(ledger_tx, wallet) == 90
 

@@ -297,7 +297,7 @@ async def test_a_whole_proof_that_found_something_is_not_covered_by_a_recent_one
     going = await proofs.begin(own, checks.LedgerCheck, "reconcile", whole=False)
     overwrite(endpoints, own, "UPDATE ledger_postings SET amount = 1 WHERE account_id = %(id)s", id=wallet)
     assert (await ledger.prove_balances(own, whole=True)).differences
-    await proofs.keep(own, going, findings=0, entries=0)
+    await proofs.store_result(own, going, findings=0, entries=0)
     async with own.transaction() as tx:
         (kept,) = [check for check in await ledger.last_checks(tx) if check.check == "reconcile"]
     assert kept.findings > 0

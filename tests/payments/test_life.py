@@ -61,7 +61,7 @@ async def test_a_process_may_die_between_any_two_steps(wallet: Wallet) -> None:
         pix = await provider.payment(e2eid)
     assert pix is not None
     async with _dying(database) as tx:  # credited, and killed before the commit
-        assert await receiving.take(tx, payments, pix, "polling")
+        assert await receiving.process(tx, payments, pix, "polling")
     assert await wallet.balance(me) == 0
     for _ in range(2):
         await wallet.poll()

@@ -190,13 +190,13 @@ async def test_one_payment_of_the_list_that_cannot_be_read_hides_no_other(
 ) -> None:
     """A payment carries a text that its payer wrote, and a provider may cut one of its characters in two."""
     odd, cut, plain = (stand_in.pay(amount=amount) for amount in (101, 102, 103))
-    told = SandboxPayment.told
+    told = SandboxPayment.as_json
 
     def tell(payment: SandboxPayment) -> dict[str, Any]:
         changes = {odd: {"horario": "ontem"}, cut: {"infoPagador": "\ud83d"}}
         return told(payment) | changes.get(payment.e2eid, {})
 
-    monkeypatch.setattr(SandboxPayment, "told", tell)
+    monkeypatch.setattr(SandboxPayment, "as_json", tell)
     monkeypatch.setattr(sandbox, "JSONResponse", _in_escapes)
     before = client.unreadable_total._value.get()  # noqa: SLF001 - prometheus_client has no other way
     async with asking(stand_in.config()) as provider:
@@ -218,9 +218,9 @@ def _in_escapes(content: object, status: int = 200, **_more: object) -> Response
 async def test_a_charge_whose_code_cannot_be_written_is_none(
     stand_in: StandIn, monkeypatch: pytest.MonkeyPatch, location: object
 ) -> None:
-    told = SandboxCharge.told
+    told = SandboxCharge.as_json
     monkeypatch.setattr(
-        SandboxCharge, "told", lambda charge: told(charge) | {"location": location, "loc": {"location": location}}
+        SandboxCharge, "as_json", lambda charge: told(charge) | {"location": location, "loc": {"location": location}}
     )
     async with asking(stand_in.config()) as provider:
         with pytest.raises(PaymentProviderDown):

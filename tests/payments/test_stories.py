@@ -120,12 +120,14 @@ async def test_what_belongs_nowhere_goes_back_by_itself(wallet: Wallet, reason: 
 async def test_what_comes_to_another_key_of_the_account_is_left_alone(
     wallet: Wallet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    me, told, before = wallet.app.person(), SandboxPayment.told, wallet.stand_in.account()["returned"]
+    me, as_json, before = wallet.app.person(), SandboxPayment.as_json, wallet.stand_in.account()["returned"]
     charge = await wallet.charge(me)
     ours = wallet.stand_in.pay(txid(charge), tell=False)
     others = wallet.stand_in.pay(amount=77, tell=False)
     with monkeypatch.context() as patch:
-        patch.setattr(SandboxPayment, "told", lambda payment: told(payment) | {"chave": "financas@prefeitura.example"})
+        patch.setattr(
+            SandboxPayment, "as_json", lambda payment: as_json(payment) | {"chave": "financas@prefeitura.example"}
+        )
         row = await reconciliation.compare(wallet.app.database, wallet.payments, clock.today())
         assert row.missing_here == 1, "only the key of a charge counts: keys change"
         await wallet.poll()
@@ -196,7 +198,7 @@ async def test_the_providers_call_is_heard_by_mutual_tls_alone(wallet: Wallet) -
     async with listening(wallet.app.database, config):
         url = f"https://127.0.0.1:{port}"
         async with wallet.payments.asking() as provider:
-            await provider.tell_webhook(url)
+            await provider.register_webhook(url)
             assert await provider.webhook() == url
         me = wallet.app.person()
         charge = await wallet.charge(me)
@@ -247,7 +249,7 @@ async def test_what_is_forged_is_looked_for_and_not_found(wallet: Wallet) -> Non
     where = ListenerConfig("127.0.0.1", port, shown.certificate, shown.key, certificates.authority)
     async with listening(wallet.app.database, replace(wallet.payments.config, listener=where)):
         async with wallet.payments.asking() as provider:
-            await provider.tell_webhook(f"https://127.0.0.1:{port}")
+            await provider.register_webhook(f"https://127.0.0.1:{port}")
         me = wallet.app.person()
         charge = await wallet.charge(me)
         wallet.stand_in.behave(tells="forged")

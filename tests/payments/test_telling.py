@@ -81,7 +81,7 @@ async def test_a_charge_that_expires_is_told_of_once_and_after_the_list_was_read
     assert await events_since(wallet, since, charge) == []
     last = clock.now() + timedelta(minutes=29)
     clock.set(clock.now() + timedelta(minutes=32))
-    await charges.tell_expired(wallet.app.database)
+    await charges.emit_expired(wallet.app.database)
     assert await events_since(wallet, since, charge) == [], "a payment at the last moment may not be found yet"
     wallet.stand_in.pay(txid(in_time), paid_at=last.isoformat())
     await wallet.poll()
@@ -97,5 +97,5 @@ async def test_a_charge_that_the_provider_does_not_take_is_told_of(wallet: Walle
     assert charge["state"] == "creating"
     for _ in range(2):
         async with wallet.app.database.transaction() as tx:
-            await charges.give_up(tx, UUID(charge["id"]), ProviderRefused(422, "CobInvalida"))
+            await charges.record_refusal(tx, UUID(charge["id"]), ProviderRefused(422, "CobInvalida"))
     assert [one["topic"] for one in await events_since(wallet, since, charge)] == ["charge_refused"]

@@ -35,7 +35,7 @@ class Wallet:
 
     async def poll(self) -> None:
         """Do what the worker does every half minute."""
-        await jobs.go_round(self.app.database, payments_of(self.app.settings))
+        await jobs.run_round(self.app.database, payments_of(self.app.settings))
 
     async def card(self, person: Person) -> str:
         cards = (await person.get("/transport-cards")).json()["items"]

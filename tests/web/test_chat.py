@@ -32,7 +32,7 @@ async def app(
         assistant_vectors=False,
     )
     async with running_app(settings) as running:
-        await running.api.state.assistant.brain.ready(running.database)  # it may take longer than a request may
+        await running.api.state.assistant.model_cache.ready(running.database)  # it may take longer than a request may
         yield running
 
 

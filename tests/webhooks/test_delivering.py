@@ -289,7 +289,7 @@ async def test_a_name_that_leads_home_is_refused_and_each_try_asks_again(
         asked.append(host)
         return leads_to
 
-    monkeypatch.setattr(targets, "_look_up", look_up)
+    monkeypatch.setattr(targets, "_resolve_name", look_up)
     monkeypatch.setattr(targets.Targets, "_is_called", lambda _self, address: str(address) == "127.0.0.1")
     hook = await new_hook(operator, f"http://erp.exemplo.com.br:{receiver.port}/", OPENED)
     await open_account(operator)
@@ -347,7 +347,7 @@ async def test_what_no_run_has_come_for_is_taken_up(app: RunningApp, operator: P
     await pass_time(app)
     async with app.database.transaction() as tx:
         await maintenance.observe(tx)
-        await maintenance.take_up(tx)
+        await maintenance.recover_stuck(tx)
     await app.work_off()
     assert len(receiver.requests) == 2
 

@@ -49,20 +49,20 @@ def module(  # noqa: PLR0913 - a setting each
     from carteira.assistant.model_cache import ModelCache
     from carteira.assistant.people import erase_person, export_person
 
-    brain = ModelCache(vectors=vectors, folder=home / "assistant" if home else None)
+    model_cache = ModelCache(vectors=vectors, folder=home / "assistant" if home else None)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         vault, paid_by = documents.VAULT.get(app), payments.PAYMENTS.get(app)
         assistant = Assistant(
-            brain,
+            model_cache,
             modules,
             vault.ring if vault else None,
             free_recharges=free_recharges,
             paid_by=paid_by if paid_by and paid_by.config.provider else None,
         )
         ASSISTANT.set(app, assistant)
-        warming = asyncio.create_task(brain.warm_up(DATABASE.of(app))) if eager else None
+        warming = asyncio.create_task(model_cache.warm_up(DATABASE.of(app))) if eager else None
         yield
         if warming is not None:
             warming.cancel()
@@ -71,14 +71,14 @@ def module(  # noqa: PLR0913 - a setting each
 
     async def understands(_app: FastAPI) -> bool | str:
         """Return whether it is ready: during training only messages wait; without the encoder it says so."""
-        if not brain.is_ready:
+        if not model_cache.is_ready:
             return "learning" if eager else "learns with the first conversation"
-        return True if brain.has_vectors else "words only"
+        return True if model_cache.has_vectors else "words only"
 
     return Module(
         name="assistant",
         routers=(routes.router,),
-        jobs=blueprint(Assistant(brain, modules, None), question_days_kept=question_days_kept),
+        jobs=blueprint(Assistant(model_cache, modules, None), question_days_kept=question_days_kept),
         lifespan=lifespan,
         readiness={"assistant": understands},
         export_person=export_person,

@@ -41,7 +41,7 @@ from carteira.assistant.model_cache import ModelCache
 from carteira.assistant.models import ChatbotState
 from carteira.assistant.pages import PAGES, PageLink
 from carteira.assistant.text import clean
-from carteira.assistant.understanding import UnclearMessage, all_likest, said
+from carteira.assistant.understanding import UnclearMessage, best_matches, explicit_meaning
 from carteira.kit.db.session import Tx, fetch
 from carteira.kit.ops.gathered import Gathered
 from carteira.kit.values.clock import clock
@@ -127,7 +127,7 @@ class Assistant:
 
     def __init__(
         self,
-        brain: ModelCache,
+        model_cache: ModelCache,
         modules: frozenset[str],
         ring: documents.MasterKeyRing | None,
         *,
@@ -136,14 +136,14 @@ class Assistant:
     ) -> None:
         self._free_recharges = free_recharges
         self._paid_by = paid_by
-        self.brain = brain
+        self.model_cache = model_cache
         self._likest = Gathered(_think)
         self._modules = modules
         self._ring = ring
 
     async def start(self, tx: Tx, who: Principal) -> Reply:
         """Reset the person's conversation and list the options (rules.md, assistant)."""
-        await self.brain.prepare(tx)
+        await self.model_cache.prepare(tx)
         state, _ = await _locked(tx, who.user_id)
         await self._undo(self._turn(tx, who, ""), state)
         await _store(tx, who.user_id, AT_MENU)
@@ -151,7 +151,7 @@ class Assistant:
 
     async def resume(self, tx: Tx, who: Principal) -> Reply:
         """Return the open question again; if there is none, the options."""
-        await self.brain.prepare(tx)
+        await self.model_cache.prepare(tx)
         state, is_stale = await _locked(tx, who.user_id)
         if is_stale or self._open_step(state) is None:
             return replace(self._menu(GREETING), standing=AT_MENU.standing if is_stale else state.standing)
@@ -229,14 +229,14 @@ class Assistant:
     async def _at_menu(self, turn: Turn) -> tuple[State, Reply]:
         if not turn.plain:
             return AT_MENU, self._menu("Escreva o que você precisa, ou escolha uma opção.")
-        outright = said(turn.text)
+        outright = explicit_meaning(turn.text)
         understood = await self._understood(turn) if outright is None else Understood(outright)
         meant = understood.meaning
         if meant.kind == "intent":
             return await self._begin_named(replace(turn, data=meant.slots), meant.name)
-        return AT_MENU, self._told(understood)
+        return AT_MENU, self._reply_to(understood)
 
-    def _told(self, understood: Understood) -> Reply:
+    def _reply_to(self, understood: Understood) -> Reply:
         """Return the reply to a message that begins no intent."""
         match understood.meaning.kind:
             case "denied":
@@ -261,7 +261,7 @@ class Assistant:
         if not self.is_on(intent):
             return AT_MENU, self._menu("Este serviço não está disponível aqui.")
         metrics.intents.labels(intent.name).inc()
-        outcome = await self._tried(turn, intent.begin)
+        outcome = await self._run(turn, intent.begin)
         return await self._follow(turn, State(intent.name), outcome)
 
     def _open_step(self, state: State) -> Step | None:
@@ -275,10 +275,10 @@ class Assistant:
         if step is None:
             return AT_MENU, self._menu(MENU)  # the server was upgraded, or a module turned off, in between
         turn = replace(turn, data=state.place.data)
-        outcome = await self._tried(turn, step.take)
+        outcome = await self._run(turn, step.handle)
         return await self._follow(turn, state, outcome)
 
-    async def _tried(self, turn: Turn, work: Any) -> Outcome:  # noqa: ANN401 - a begin or a take, alike in shape
+    async def _run(self, turn: Turn, work: Any) -> Outcome:  # noqa: ANN401 - a begin or a take, alike in shape
         """Run an intent; a module's refusal is reported, rolled back, and ends the intent."""
         try:
             async with turn.tx.begin_nested():
@@ -318,13 +318,13 @@ class Assistant:
         assert state.place is not None
         step = intents.ALL[state.intent].steps[state.place.step]
         try:
-            said: Say = await step.ask(replace(turn, data=state.place.data))
+            question: Say = await step.ask(replace(turn, data=state.place.data))
         except EXPECTED as error:
             problem = problem_of(error)
             if problem.status >= 500:  # noqa: PLR2004 - the class of statuses
                 raise
             return AT_MENU, Reply(problem.detail, end_conversation=True)
-        return state, Reply(said.message, said.options, upload=said.upload)
+        return state, Reply(question.message, question.options, upload=question.upload)
 
     async def _undo(self, turn: Turn, state: State) -> None:
         """Undo the unfinished preparation of the present step."""
@@ -338,15 +338,15 @@ class Assistant:
         return await self._understood(turn, questions_only=True)
 
     async def _understood(self, turn: Turn, *, questions_only: bool = False) -> Understood:
-        mind = await self.brain.mind(turn.tx)
-        found = await self._likest.ask(UnclearMessage(mind, turn.text, questions_only))
+        model = await self.model_cache.model(turn.tx)
+        found = await self._likest.ask(UnclearMessage(model, turn.text, questions_only))
         if found.kind == "unknown":
-            await unanswered.keep(turn.tx, turn.text, found.nearest)
+            await unanswered.store(turn.tx, turn.text, found.nearest)
             metrics.answers.labels("unknown").inc()
         if found.kind != "answer":
             return Understood(found)
         metrics.answers.labels("answered").inc()
-        topic = mind.topics[found.name]
+        topic = model.topics[found.name]
         action = intents.ALL.get(topic.action or "")
         page = PAGES.get(topic.page or "")
         return Understood(
@@ -377,7 +377,7 @@ ASSISTANT = StateKey[Assistant]("assistant")
 
 async def _think(asked: Sequence[UnclearMessage]) -> Sequence[Meaning]:
     """Rank the waiting messages in a thread, while others are served."""
-    return await asyncio.get_running_loop().run_in_executor(_THINKING, all_likest, asked)
+    return await asyncio.get_running_loop().run_in_executor(_THINKING, best_matches, asked)
 
 
 _LOCKED = """

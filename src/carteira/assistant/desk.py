@@ -78,7 +78,7 @@ async def ticket(tx: Tx, ticket_id: UUID) -> tuple[Ticket, UUID | None]:
     Raises:
         TicketNotFound: there is none.
     """
-    found, answered_by = await tickets.whole(tx, ticket_id)
+    found, answered_by = await tickets.ticket_and_author(tx, ticket_id)
     await audit.record_looks(tx, "assistant_tickets_listed", [found.user_id])
     return found, answered_by
 
@@ -150,12 +150,12 @@ class TriedOut:
 
 async def try_out(assistant: Assistant, database: Database, question: str) -> TriedOut:
     """Return how the assistant would understand a question now; no conversation changes, nothing is stored."""
-    await assistant.brain.ready(database)
+    await assistant.model_cache.ready(database)
     async with database.transaction() as tx:
-        mind = await assistant.brain.mind(tx)
+        model = await assistant.model_cache.model(tx)
         await audit.record(tx, "assistant_tried_out")
-    meant = await asyncio.to_thread(meaning, mind, question)
-    found = mind.topics.get(meant.name)
+    meant = await asyncio.to_thread(meaning, model, question)
+    found = model.topics.get(meant.name)
     if meant.kind == "answer" and found is not None:
         return TriedOut(meant.kind, found.title, found.answer, meant.nearest)
     title = ACTIONS.get(meant.name) or meant.name

@@ -144,7 +144,7 @@ class Step:
     """A step: its question, its handling of the answer, and its clean-up when the person goes back or leaves."""
 
     ask: Callable[[Turn], Awaitable[Say]]
-    take: Callable[[Turn], Awaitable[Outcome]]
+    handle: Callable[[Turn], Awaitable[Outcome]]
     undo: Callable[[Turn], Awaitable[None]] | None = None
 
 

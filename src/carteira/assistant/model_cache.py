@@ -53,18 +53,18 @@ def phrases(topics: Sequence[Topic]) -> list[tuple[str, str]]:
 
 
 @lru_cache(maxsize=2)
-def learnt(known: tuple[tuple[str, str], ...], encoder: "Encoder | None", folder: Path | None = None) -> "Ranker":
+def train_ranker(known: tuple[tuple[str, str], ...], encoder: "Encoder | None", folder: Path | None = None) -> "Ranker":
     """Train a ranker on phrases; rankers are immutable, so one serves every application of the process.
 
     The result is stored in the folder, if one is named. Training runs in one thread, while the server goes on.
     """
     from threadpoolctl import threadpool_limits  # noqa: PLC0415 - with the ranker
 
-    from carteira.assistant.kept import Kept  # noqa: PLC0415 - with the ranker
+    from carteira.assistant.matrix_store import MatrixStore  # noqa: PLC0415 - with the ranker
     from carteira.assistant.ranker import Ranker  # noqa: PLC0415 - with the ranker
 
     threadpool_limits(limits=1, user_api="blas")
-    return Ranker(known, encoder, kept=Kept(folder) if folder else None)
+    return Ranker(known, encoder, kept=MatrixStore(folder) if folder else None)
 
 
 class ModelCache:
@@ -77,40 +77,40 @@ class ModelCache:
         """Make an untrained cache; results are stored in the folder, if one is named."""
         self._wants_vectors = vectors
         self._folder = folder
-        self._mind: TrainedModel | None = None
+        self._model: TrainedModel | None = None
         self._making: tuple[int, asyncio.Task[TrainedModel]] | None = None
 
     @property
     def is_ready(self) -> bool:
         """Whether a model is ready."""
-        return self._mind is not None
+        return self._model is not None
 
     @property
     def has_vectors(self) -> bool:
         """Whether vectors rank, or only words."""
-        return self._mind is not None and self._mind.ranker.encoder is not None
+        return self._model is not None and self._model.ranker.encoder is not None
 
     async def ready(self, database: Database) -> None:
         """Wait until there is a model, without an open transaction, since connections are few."""
-        if self._mind is not None:
+        if self._model is not None:
             return
         async with database.transaction() as tx:
             making = await self.prepare(tx)
         if making is not None:
             await asyncio.shield(making)
 
-    async def mind(self, tx: Tx) -> TrainedModel:
+    async def model(self, tx: Tx) -> TrainedModel:
         """Return the model; wait for the first one if `ready` was not awaited."""
         making = await self.prepare(tx)
-        if self._mind is not None:
-            return self._mind
+        if self._model is not None:
+            return self._model
         assert making is not None, "a model exists or is being trained"
         return await asyncio.shield(making)
 
     async def prepare(self, tx: Tx) -> asyncio.Task[TrainedModel] | None:
         """Start training the present version in the background, if absent."""
         version = await knowledge.current_version(tx)
-        if self._mind is not None and self._mind.version >= version:
+        if self._model is not None and self._model.version >= version:
             return None
         if not self._is_making(version):
             topics = await knowledge.load(tx)
@@ -124,14 +124,14 @@ class ModelCache:
         return self._making is not None and self._making[0] >= version and not self._making[1].done()
 
     async def _make(self, version: int, topics: Sequence[Topic]) -> TrainedModel:
-        ranker = await asyncio.to_thread(self._learn, topics)
+        ranker = await asyncio.to_thread(self._train, topics)
         made = TrainedModel(version, {topic.slug: topic for topic in topics}, ranker)
-        if self._mind is None or self._mind.version < version:
-            self._mind = made
+        if self._model is None or self._model.version < version:
+            self._model = made
         return made
 
-    def _learn(self, topics: Sequence[Topic]) -> "Ranker":
-        return learnt(tuple(phrases(topics)), self._encoder(), self._folder)
+    def _train(self, topics: Sequence[Topic]) -> "Ranker":
+        return train_ranker(tuple(phrases(topics)), self._encoder(), self._folder)
 
     def _encoder(self) -> "Encoder | None":
         """Return the encoder, if it is configured and available; any failure leaves words alone."""
@@ -148,10 +148,10 @@ class ModelCache:
 
     async def warm_up(self, database: Database) -> None:
         """Load everything before the first message; retry while the database is down."""
-        while self._mind is None:
+        while self._model is None:
             try:
                 await self.ready(database)
             except EXPECTED as error:
                 log.warning("assistant not ready", error=problem_of(error).code)
                 await asyncio.sleep(DOWN_SECONDS)
-        log.info("assistant ready", topics=len(self._mind.topics), vectors=self.has_vectors)
+        log.info("assistant ready", topics=len(self._model.topics), vectors=self.has_vectors)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carteira.assistant.embedding import Encoder, Matrix
-from carteira.assistant.kept import Kept
+from carteira.assistant.matrix_store import MatrixStore
 from carteira.assistant.spelling import Speller
 from carteira.assistant.text import MAX_UNDERSTOOD, expand, plain
 
@@ -227,7 +227,7 @@ class Ranker:
     """(label, phrase)"""
     encoder: Encoder | None = None
     tuning: Tuning | None = None
-    kept: Kept | None = None
+    kept: MatrixStore | None = None
     """The store of results."""
     labels: list[str] = field(init=False)
 
@@ -246,7 +246,7 @@ class Ranker:
             vectors = self.encoder.phrases(expanded)
             self._mean = vectors.mean(axis=0)
             self._vectors = _unit(vectors - self._mean)
-        self._learnt = self.kept.get(self._digest(texts), self._learn) if self.kept else self._learn()
+        self._learnt = self.kept.get(self._digest(texts), self._train) if self.kept else self._train()
 
     def _digest(self, texts: Sequence[str]) -> str:
         """Return the digest of all inputs of the training: normalised texts, labels, weights, vectors, numpy."""
@@ -257,7 +257,7 @@ class Ranker:
             digest.update(self._vectors.tobytes())
         return digest.hexdigest()
 
-    def _learn(self) -> Matrix:
+    def _train(self) -> Matrix:
         size = len(self.phrases)
         kernel = np.zeros((size, size), dtype=np.float32)
         for weight, index in self._indexes:
@@ -289,10 +289,10 @@ class Ranker:
 
         Several texts together take far less time than one by one, since weights and phrases are read once.
         """
-        mended = [self._speller.mend(expand(text[:MAX_UNDERSTOOD])) for text in texts]
-        similarity = np.stack([self._lexical(plain(text)) for text in mended])
+        corrected = [self._speller.correct(expand(text[:MAX_UNDERSTOOD])) for text in texts]
+        similarity = np.stack([self._lexical(plain(text)) for text in corrected])
         if self.encoder is not None:
-            vectors = _unit(self.encoder.questions(mended) - self._mean)
+            vectors = _unit(self.encoder.questions(corrected) - self._mean)
             similarity += np.float32(self._tuning.vector) * (vectors @ self._vectors.T)
         scores: NDArray[np.float32] = self._bend(similarity) @ self._learnt
         return scores

@@ -42,7 +42,7 @@ AssistantDep = Annotated[Assistant, Depends(ASSISTANT)]
 
 async def _ready(request: Request, _who: Who, assistant: AssistantDep) -> Assistant:
     """Wait until the assistant is trained, before a transaction begins."""
-    await assistant.brain.ready(DATABASE.of(request.app))
+    await assistant.model_cache.ready(DATABASE.of(request.app))
     return assistant
 
 

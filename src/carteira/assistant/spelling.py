@@ -38,11 +38,11 @@ class Speller:
                 for part in (bare, *_without_one(bare)):
                     self._near[part].add(bare)
 
-    def mend(self, text: str) -> str:
+    def correct(self, text: str) -> str:
         """Replace misspelt words by known ones, and add missing accents; the rest is unchanged."""
-        return " ".join(self._mended(word) for word in text.split())
+        return " ".join(self._corrected(word) for word in text.split())
 
-    def _mended(self, word: str) -> str:
+    def _corrected(self, word: str) -> str:
         if word in self._known:
             return word  # "é" is a word, though "e" is written more often
         bare = plain(word)

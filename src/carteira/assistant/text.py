@@ -64,10 +64,10 @@ _OURS = frozenset({"Google", "Meta", "Facebook", "Pix", "Android", "Apple", "Wor
 
 def clean(message: str) -> str:
     """Remove control characters, direction changes and lone surrogates from a message; normalise it (NFC)."""
-    return unicodedata.normalize("NFC", "".join(map(_kept, message))).strip()
+    return unicodedata.normalize("NFC", "".join(map(_clean_char, message))).strip()
 
 
-def _kept(char: str) -> str:
+def _clean_char(char: str) -> str:
     if char in _TURNING:
         return ""
     return char if char in "\n\t" or unicodedata.category(char) not in {"Cc", "Cs", "Zl", "Zp"} else " "

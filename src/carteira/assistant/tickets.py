@@ -64,7 +64,7 @@ async def listed(
     return [_view(row) for row in await tx.scalars(query)]
 
 
-async def whole(tx: Tx, ticket_id: UUID) -> tuple[Ticket, UUID | None]:
+async def ticket_and_author(tx: Tx, ticket_id: UUID) -> tuple[Ticket, UUID | None]:
     """Return a ticket and who answered it.
 
     Raises:

@@ -17,7 +17,7 @@ from carteira.kit.values.clock import clock
 from carteira.kit.values.ids import uuid7
 
 
-async def keep(tx: Tx, question: str, nearest: Sequence[str]) -> None:
+async def store(tx: Tx, question: str, nearest: Sequence[str]) -> None:
     """Store a question, with the titles of the nearest topics."""
     tx.add(ChatbotUnanswered(id=uuid7(), question=anonymous(question), nearest=list(nearest), asked_at=clock.now()))
     await tx.flush()

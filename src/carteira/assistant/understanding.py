@@ -29,11 +29,11 @@ def named(text: str) -> Intent | None:
     number = choice(text, len(intents.MENU))
     if number is not None:
         return intents.MENU[number]
-    said = plain(unnumbered(text))
-    return next((intent for intent in intents.ALL.values() if plain(intent.title) == said), None)
+    title = plain(unnumbered(text))
+    return next((intent for intent in intents.ALL.values() if plain(intent.title) == title), None)
 
 
-def said(text: str) -> Meaning | None:
+def explicit_meaning(text: str) -> Meaning | None:
     """Return a message's explicit meaning, without similarity: an option, a requested or a denied act."""
     if despairs(text):
         return Meaning("despair")
@@ -51,26 +51,26 @@ def said(text: str) -> Meaning | None:
 class UnclearMessage:
     """A message without an explicit meaning, and the text for its comparison."""
 
-    mind: TrainedModel
+    model: TrainedModel
     text: str
     questions_only: bool = False
 
 
-def all_likest(asked: Sequence[UnclearMessage]) -> list[Meaning]:
+def best_matches(asked: Sequence[UnclearMessage]) -> list[Meaning]:
     """Return the best matches of messages; it takes some milliseconds, and little more for several than for one."""
-    ranker = asked[0].mind.ranker
+    ranker = asked[0].model.ranker
     scores = ranker.scores([one.text for one in asked])
     return [
         # another model: the knowledge has changed meanwhile
-        likest(one, row if one.mind.ranker is ranker else None)
+        best_match(one, row if one.model.ranker is ranker else None)
         for one, row in zip(asked, scores, strict=True)
     ]
 
 
-def likest(asked: UnclearMessage, scores: "NDArray[np.float32] | None" = None) -> Meaning:
+def best_match(asked: UnclearMessage, scores: "NDArray[np.float32] | None" = None) -> Meaning:
     """Return the best match of a message. An act with an effect is begun only by plain words."""
-    mind, text, questions_only = asked.mind, asked.text, asked.questions_only
-    topics = mind.topics
+    model, text, questions_only = asked.model, asked.text, asked.questions_only
+    topics = model.topics
     begins = frozenset() if questions_only else intents.ALL.keys() | {"menu", "thanks"}
     if begins and not is_plain(text):
         begins -= EFFECTS  # about an act that it denies
@@ -78,7 +78,7 @@ def likest(asked: UnclearMessage, scores: "NDArray[np.float32] | None" = None) -
     def allowed(label: str) -> bool:
         return label in topics and (topics[label].kind == "faq" or label in begins)
 
-    ranking = mind.ranker.rank(text, allowed, scores)
+    ranking = model.ranker.rank(text, allowed, scores)
     best = topics[ranking.best.label] if ranking.best else None
     is_angry = not questions_only and insults(text)
     if best is not None and best.kind == "intent" and (best.slug in _SHOWN or not is_angry):
@@ -95,6 +95,6 @@ def likest(asked: UnclearMessage, scores: "NDArray[np.float32] | None" = None) -
     return Meaning("answer", best.slug)
 
 
-def meaning(mind: TrainedModel, text: str) -> Meaning:
+def meaning(model: TrainedModel, text: str) -> Meaning:
     """Return the meaning of a first message."""
-    return said(text) or likest(UnclearMessage(mind, text))
+    return explicit_meaning(text) or best_match(UnclearMessage(model, text))

@@ -48,9 +48,9 @@ from carteira.benefits.funding import (
     FUND_RETURNED,
     FUNDED,
     fund_to_pay_into,
-    fund_to_take_back,
     pay_in,
     pay_out,
+    returnable_fund,
 )
 from carteira.benefits.funding import refuse_reversal as refuse_fund_reversal
 from carteira.benefits.invitations import accept as accept_invitation
@@ -113,7 +113,6 @@ __all__ = [
     "decisions_of_person",
     "desk",
     "fund_to_pay_into",
-    "fund_to_take_back",
     "merchant_name",
     "module",
     "name_category",
@@ -125,6 +124,7 @@ __all__ = [
     "purchase_events",
     "refusals_of_person",
     "return_events",
+    "returnable_fund",
     "seed",
     "seed_operator",
     "statement",

@@ -139,7 +139,7 @@ async def cpfs_of(tx: Tx, account_ids: Collection[UUID]) -> set[str]:
     return {cpf for cpf in await tx.scalars(query) if cpf is not None}
 
 
-async def have_sent(tx: Tx, account_id: UUID) -> None:
+async def queue_invitation(tx: Tx, account_id: UUID) -> None:
     """Queue an invitation to an account's recorded contact, by e-mail or SMS; it replaces a former one."""
     expires_at = clock.now() + timedelta(days=INVITATION_DAYS)
     fresh = {"token_hash": None, "expires_at": expires_at, "sent_at": None, "opened_at": None}
@@ -205,8 +205,8 @@ async def open_account(tx: Tx, body: AccountIn, act: Act) -> BenefitAccountOut:
         employer=str(employer_id),
         amount=sum(body.balances.values()),
     )
-    told = {"account_id": str(opened), "account": body.account, "employer_id": str(employer_id)}
-    await outbox.emit(tx, "benefits.account_opened", told | {"user_id": body.user_id and str(body.user_id)})
+    payload = {"account_id": str(opened), "account": body.account, "employer_id": str(employer_id)}
+    await outbox.emit(tx, "benefits.account_opened", payload | {"user_id": body.user_id and str(body.user_id)})
     if body.invite and body.contact is not None and body.user_id is None:
-        await have_sent(tx, opened)
+        await queue_invitation(tx, opened)
     return BenefitAccountOut(account=body.account, employer_id=employer_id, balances=await balances(tx, opened))

@@ -157,19 +157,19 @@ async def _confirm(tx: Tx, user_id: UUID, reference: str, code: str | None) -> B
     if code is None:
         if await identity.proven_cpf(tx, user_id) != account.cpf:
             raise identity.CpfNotProven
-        return await make_theirs(tx, account, user_id, by="proof")
+        return await transfer_to(tx, account, user_id, by="proof")
     row = await locked(tx, BenefitClaimCode, account.id)
     if row is None or row.user_id != user_id:
         raise WrongClaimCode
     kept = KeptCode(account.id, bytes.fromhex(row.code_hash), row.expires_at, row.tries)
-    attempt = await codes.try_code(tx, kept, code, person=user_id, purpose="claim")
+    attempt = await codes.check_code(tx, kept, code, person=user_id, purpose="claim")
     row.tries = attempt.tries
     if not attempt.is_right:
         raise CommitThenRaise(WrongClaimCode())
-    return await make_theirs(tx, account, user_id, by="code")
+    return await transfer_to(tx, account, user_id, by="code")
 
 
-async def make_theirs(tx: Tx, account: BenefitAccount, user_id: UUID, *, by: str) -> BenefitAccountOut:
+async def transfer_to(tx: Tx, account: BenefitAccount, user_id: UUID, *, by: str) -> BenefitAccountOut:
     """Transfer a locked, unclaimed account and its money to a person; its codes and invitations end."""
     account.user_id = user_id
     await tx.flush()
@@ -181,8 +181,8 @@ async def make_theirs(tx: Tx, account: BenefitAccount, user_id: UUID, *, by: str
     )  # in id order, as the authorizer does
     await ledger.assign_owner(tx, holder_id=account.id, owner_id=user_id)
     await audit.record(tx, "benefit_claimed", actor=user_id, subject=user_id, account_id=str(account.id), by=by)
-    told = {"account_id": str(account.id), "account": account.reference, "employer_id": str(account.employer_id)}
-    await outbox.emit(tx, "benefits.account_claimed", told | {"user_id": str(user_id)})
+    payload = {"account_id": str(account.id), "account": account.reference, "employer_id": str(account.employer_id)}
+    await outbox.emit(tx, "benefits.account_claimed", payload | {"user_id": str(user_id)})
     return BenefitAccountOut(
         account=account.reference, employer_id=account.employer_id, balances=await balances(tx, account.id)
     )

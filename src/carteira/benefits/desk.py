@@ -209,68 +209,68 @@ def _view(row: Any) -> DecisionView:  # noqa: ANN401 - a decision, be it read by
     )
 
 
-async def decisions(tx: Tx, who: Principal, wanted: DecisionFilter, asked: PageRequest[UUID]) -> Page[DecisionView]:
+async def decisions(tx: Tx, who: Principal, filters: DecisionFilter, asked: PageRequest[UUID]) -> Page[DecisionView]:
     """List the decisions of all accounts that a caller may read by claim; the look at each person is recorded.
 
     Raises:
         Forbidden: the claim is missing.
     """
     who.require("benefits:read")
-    found = (await tx.scalars(_query(who, wanted, asked))).all()
+    found = (await tx.scalars(_query(who, filters, asked))).all()
     page = asked.page(found, lambda row: row.id)
     account_ids = {row.account_id for row in page.items if row.account_id is not None}
     await audit.record_looks(tx, "transactions_listed", await persons(tx, account_ids) if account_ids else ())
     return page.map(_view)
 
 
-def _query(who: Principal, wanted: DecisionFilter, asked: PageRequest[UUID]) -> Select[BenefitDecision]:
+def _query(who: Principal, filters: DecisionFilter, asked: PageRequest[UUID]) -> Select[BenefitDecision]:
     """Build the query: filters with an index first, others within a limited number of the resulting rows."""
-    conditions = _indexed(who, wanted, asked)
-    base = select(BenefitDecision).order_by(_in_order(BenefitDecision.id, wanted)).limit(asked.limit + 1)
-    if wanted.merchant is None and wanted.category is None:
+    conditions = _indexed(who, filters, asked)
+    base = select(BenefitDecision).order_by(_in_order(BenefitDecision.id, filters)).limit(asked.limit + 1)
+    if filters.merchant is None and filters.category is None:
         return base.where(*conditions)
     walked = (
         select(BenefitDecision.id, BenefitDecision.merchant, BenefitDecision.category_tried)
         .where(*conditions)
-        .order_by(_in_order(BenefitDecision.id, wanted))
+        .order_by(_in_order(BenefitDecision.id, filters))
         .limit(WALKED)
         .subquery()
     )
-    found = select(walked.c.id).order_by(_in_order(walked.c.id, wanted)).limit(asked.limit + 1)
-    if wanted.merchant is not None:
-        found = found.where(walked.c.merchant.icontains(wanted.merchant, autoescape=True))
-    if wanted.category is not None:
-        found = found.where(walked.c.category_tried == wanted.category)
+    found = select(walked.c.id).order_by(_in_order(walked.c.id, filters)).limit(asked.limit + 1)
+    if filters.merchant is not None:
+        found = found.where(walked.c.merchant.icontains(filters.merchant, autoescape=True))
+    if filters.category is not None:
+        found = found.where(walked.c.category_tried == filters.category)
     return base.where(BenefitDecision.id.in_(found))
 
 
-def _in_order(column: Any, wanted: DecisionFilter) -> Any:  # noqa: ANN401 - a column, and how it is sorted
-    return column if wanted.oldest_first else column.desc()
+def _in_order(column: Any, filters: DecisionFilter) -> Any:  # noqa: ANN401 - a column, and how it is sorted
+    return column if filters.oldest_first else column.desc()
 
 
-def _indexed(who: Principal, wanted: DecisionFilter, asked: PageRequest[UUID]) -> list[ColumnElement[bool]]:
+def _indexed(who: Principal, filters: DecisionFilter, asked: PageRequest[UUID]) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
-    if wanted.account is not None:
-        named = select(BenefitAccount.id).where(BenefitAccount.reference == wanted.account)
+    if filters.account is not None:
+        named = select(BenefitAccount.id).where(BenefitAccount.reference == filters.account)
         if who.scopes is not None:
             named = named.where(BenefitAccount.employer_id.in_(who.scopes))
         conditions.append(BenefitDecision.account_id == named.scalar_subquery())
     elif who.scopes is not None:
         theirs = select(BenefitAccount.id).where(BenefitAccount.employer_id.in_(who.scopes))
         conditions.append(BenefitDecision.account_id.in_(theirs))
-    if wanted.reference is not None:
-        known = select(BenefitReference.decision_id).where(BenefitReference.external_id == wanted.reference)
+    if filters.reference is not None:
+        known = select(BenefitReference.decision_id).where(BenefitReference.external_id == filters.reference)
         conditions.append(BenefitDecision.id == known.scalar_subquery())
-    if wanted.code is not None:
-        conditions.append(BenefitDecision.code == wanted.code)
-    if wanted.declined or (wanted.code is not None and wanted.code != Code.APPROVED.value):
+    if filters.code is not None:
+        conditions.append(BenefitDecision.code == filters.code)
+    if filters.declined or (filters.code is not None and filters.code != Code.APPROVED.value):
         conditions.append(BenefitDecision.code != Code.APPROVED.value)
-    if wanted.since is not None:
-        conditions.append(BenefitDecision.id >= first_uuid7(wanted.since.timestamp()))
-    if wanted.until is not None:
-        conditions.append(BenefitDecision.id < first_uuid7(wanted.until.timestamp()))
+    if filters.since is not None:
+        conditions.append(BenefitDecision.id >= first_uuid7(filters.since.timestamp()))
+    if filters.until is not None:
+        conditions.append(BenefitDecision.id < first_uuid7(filters.until.timestamp()))
     if asked.after is not None:
-        further = BenefitDecision.id > asked.after if wanted.oldest_first else BenefitDecision.id < asked.after
+        further = BenefitDecision.id > asked.after if filters.oldest_first else BenefitDecision.id < asked.after
         conditions.append(further)
     return conditions
 
@@ -425,10 +425,12 @@ class _Named:
         return self._row[name]
 
 
-async def accounts(tx: Tx, who: Principal, wanted: AccountSearchIn, asked: PageRequest[UUID]) -> Page[ListedAccountOut]:
+async def accounts(
+    tx: Tx, who: Principal, filters: AccountSearchIn, asked: PageRequest[UUID]
+) -> Page[ListedAccountOut]:
     """List the accounts that a caller may read, oldest first; the look at each person is recorded."""
     who.require("benefits:read")
-    found = await finding.search(tx, who, wanted, limit=asked.limit + 1, after=asked.after, turned=asked.turned)
+    found = await finding.search(tx, who, filters, limit=asked.limit + 1, after=asked.after, turned=asked.turned)
     page = asked.page(found, lambda pair: pair[0])
     return page.map(lambda pair: pair[1])
 

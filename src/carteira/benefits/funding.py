@@ -82,11 +82,11 @@ async def pay_in(tx: Tx, employer_id: UUID, amount: int, *, source: UUID, act: A
         FUNDED, source=source, target=await _account_of(tx, employer_id), amount=amount, key=act.key
     )
     entry_id = await ledger.post(tx, entry, actor=act.actor, approved_by=act.approved_by)
-    await outbox.emit(tx, "benefits.funded", _told(employer_id, amount, entry_id))
+    await outbox.emit(tx, "benefits.funded", _payload(employer_id, amount, entry_id))
     return entry_id
 
 
-def _told(employer_id: UUID, amount: int, entry_id: UUID) -> dict[str, Any]:
+def _payload(employer_id: UUID, amount: int, entry_id: UUID) -> dict[str, Any]:
     return {"employer_id": str(employer_id), "amount": amount, "entry_id": str(entry_id)}
 
 
@@ -103,11 +103,11 @@ async def pay_out(tx: Tx, employer_id: UUID, amount: int, *, target: UUID, act: 
         entry_id = await ledger.post(tx, entry, actor=act.actor, approved_by=act.approved_by)
     except ledger.InsufficientFunds as error:
         raise FundSpent from error
-    await outbox.emit(tx, "benefits.fund_returned", _told(employer_id, amount, entry_id))
+    await outbox.emit(tx, "benefits.fund_returned", _payload(employer_id, amount, entry_id))
     return entry_id
 
 
-async def fund_to_take_back(tx: Tx, employer_id: UUID) -> int:
+async def returnable_fund(tx: Tx, employer_id: UUID) -> int:
     """Lock a fund, and return the centavos that can be debited from it."""
     fund = await _account_of(tx, employer_id)
     return (await ledger.lock(tx, [fund])).account(fund).available

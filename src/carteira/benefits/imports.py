@@ -115,7 +115,7 @@ async def preview(tx: Tx, sent: BulkLines, actor: Actor, employer_id: UUID | Non
     check_count(len(sent.lines), MAX_LINES)
     employer_id = await employers.chosen_for_opening(tx, actor, employer_id)
     checked = await _check(tx, sent)
-    there = await _known(tx, employer_id, _good(checked))
+    there = await _existing(tx, employer_id, _good(checked))
     await audit.record_looks(tx, "benefit_accounts_previewed", there.values())
     known = set(there)
     results: list[ImportPreview] = []
@@ -132,7 +132,7 @@ async def preview(tx: Tx, sent: BulkLines, actor: Actor, employer_id: UUID | Non
     return ImportPreviewOut(**by_status, amount=total, value=format_brl(total), results=results)
 
 
-async def _known(tx: Tx, employer_id: UUID, lines: Sequence[ImportLine]) -> dict[str, UUID]:
+async def _existing(tx: Tx, employer_id: UUID, lines: Sequence[ImportLine]) -> dict[str, UUID]:
     """Return the CPFs among lines that have an account at an employer, with the audit's subjects."""
     found = select(BenefitAccount).where(
         BenefitAccount.employer_id == employer_id, BenefitAccount.cpf.in_({line.cpf for line in lines})
@@ -173,7 +173,7 @@ async def begin(tx: Tx, sent: BulkLines, act: Act, *, employer_id: UUID | None, 
     tx.add(row)
     await tx.flush()
     async for piece in pieces(checked):
-        await tx.execute(insert(BenefitImportLine), [_kept(row.id, *item) for item in piece])
+        await tx.execute(insert(BenefitImportLine), [_row_of(row.id, *item) for item in piece])
     await audit.record(
         tx,
         "benefit_accounts_imported",
@@ -184,24 +184,24 @@ async def begin(tx: Tx, sent: BulkLines, act: Act, *, employer_id: UUID | None, 
         lines=len(checked),
         amount=total,
     )
-    await _have_opened(tx, row.id)
-    return await _shown(tx, row)
+    await _queue_opening(tx, row.id)
+    return await _out(tx, row)
 
 
-async def _have_opened(tx: Tx, import_id: UUID) -> None:
+async def _queue_opening(tx: Tx, import_id: UUID) -> None:
     """Queue the opening of a file's lines, one job at a time."""
     one = f"benefits.import:{import_id}"
     await jobs.soon(tx, "benefits:import_accounts", one=one, at=clock.now(), import_id=str(import_id))
 
 
-async def take_up(tx: Tx) -> None:
+async def requeue_unfinished(tx: Tx) -> None:
     """Queue unfinished files again, whose job may have failed too often or died."""
     unfinished = select(BenefitImport.id).where(BenefitImport.finished_at.is_(None)).order_by(BenefitImport.id)
     for import_id in (await tx.scalars(unfinished)).all():
-        await _have_opened(tx, import_id)
+        await _queue_opening(tx, import_id)
 
 
-def _kept(import_id: UUID, number: int, line: ImportLine | Faults) -> dict[str, Any]:
+def _row_of(import_id: UUID, number: int, line: ImportLine | Faults) -> dict[str, Any]:
     """Return a line's row: its content, or its error."""
     row: dict[str, Any] = {"import_id": import_id, "number": number, "content": None, "status": "failed"}
     if isinstance(line, Faults):
@@ -211,7 +211,7 @@ def _kept(import_id: UUID, number: int, line: ImportLine | Faults) -> dict[str, 
     }  # fmt: skip
 
 
-async def go_on(database: Database, import_id: UUID) -> bool:
+async def open_next(database: Database, import_id: UUID) -> bool:
     """Open a file's next lines in one transaction; return whether there may be more. A job calls it."""
     async with database.transaction() as tx:
         row = await locked(tx, BenefitImport, import_id)
@@ -277,10 +277,10 @@ async def find(tx: Tx, who: Principal, import_id: UUID) -> ImportOut:
     Raises:
         ImportNotFound: there is none, or it is another employer's.
     """
-    return await _shown(tx, await _find(tx, who, import_id))
+    return await _out(tx, await _find(tx, who, import_id))
 
 
-async def _shown(tx: Tx, row: BenefitImport) -> ImportOut:
+async def _out(tx: Tx, row: BenefitImport) -> ImportOut:
     counting = (
         select(BenefitImportLine.status, func.count())
         .where(BenefitImportLine.import_id == row.id)

@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 
 from carteira import identity
 from carteira.benefits import claims
-from carteira.benefits.accounts import find_for, have_sent
+from carteira.benefits.accounts import find_for, queue_invitation
 from carteira.benefits.errors import AlreadyClaimed, BenefitInvitationOver, NoContact
 from carteira.benefits.models import BenefitAccount, BenefitInvitation
 from carteira.benefits.schemas import (
@@ -66,7 +66,7 @@ async def invite(runtime: identity.Runtime, reference: str, actor: Actor) -> Non
     if not await runtime.limiter.count(*limits):
         raise TooManyRequests(60)
     async with runtime.database.transaction() as tx:
-        await have_sent(tx, account.id)
+        await queue_invitation(tx, account.id)
         await audit.record(tx, "benefit_invited", subject=account.person, account_id=str(account.id))
 
 
@@ -153,4 +153,4 @@ async def accept(tx: Tx, user_id: UUID, token: str) -> BenefitAccountOut:
     person = await identity.person(tx, user_id)
     if None not in {person.cpf, account.cpf} and person.cpf != account.cpf:
         raise identity.CpfDiffers("A conta foi aberta para outro CPF. Fale com a empresa que a criou.")
-    return await claims.make_theirs(tx, account, user_id, by="invitation")
+    return await claims.transfer_to(tx, account, user_id, by="invitation")

@@ -49,7 +49,7 @@ def _add_bulk(blueprint: Blueprint) -> None:
     async def import_accounts(context: JobContext, import_id: str) -> None:
         """Open the accounts of a file, some lines per transaction."""
         database: Database = context.additional_context["database"]
-        while await imports.go_on(database, UUID(import_id)):
+        while await imports.open_next(database, UUID(import_id)):
             pass
 
     @blueprint.periodic(cron="*/10 * * * *")
@@ -64,7 +64,7 @@ def _add_bulk(blueprint: Blueprint) -> None:
         """Queue unfinished files again."""
         database: Database = context.additional_context["database"]
         async with database.transaction() as tx:
-            await imports.take_up(tx)
+            await imports.requeue_unfinished(tx)
 
 
 def make_blueprint(mailer: Mailer, sms: Sms, link_base: str, *, decision_years_kept: int) -> Blueprint:

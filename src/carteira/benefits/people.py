@@ -64,12 +64,12 @@ async def erase_person(tx: Tx, user_id: UUID) -> None:
     accounts = await tx.scalars(
         select(BenefitAccount).where(BenefitAccount.user_id == user_id).order_by(BenefitAccount.id).with_for_update()
     )
-    await _part_from(tx, accounts.all())
+    await _detach(tx, accounts.all())
     await employers.forget_member(tx, user_id)
     await tx.execute(delete(BenefitClaimCode).where(BenefitClaimCode.user_id == user_id))
 
 
-async def _part_from(tx: Tx, accounts: Sequence[BenefitAccount]) -> None:
+async def _detach(tx: Tx, accounts: Sequence[BenefitAccount]) -> None:
     for account in accounts:
         account.user_id = account.cpf = account.contact = account.name = None
     await tx.flush()
@@ -87,4 +87,4 @@ async def erase_traces(tx: Tx, traces: Mapping[str, Any]) -> None:
     accounts = await tx.scalars(
         select(BenefitAccount).where(BenefitAccount.id.in_(ids)).order_by(BenefitAccount.id).with_for_update()
     )
-    await _part_from(tx, accounts.all())
+    await _detach(tx, accounts.all())

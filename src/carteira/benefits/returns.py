@@ -56,7 +56,7 @@ RETURNS = ("benefits.reversal", "benefits.refund")
 """The kinds of ledger entry of returns."""
 
 
-async def _give_back(tx: Tx, decision: BenefitDecision, kind: str, amount: int, act: Act) -> ReturnOut:
+async def _post_return(tx: Tx, decision: BenefitDecision, kind: str, amount: int, act: Act) -> ReturnOut:
     """Post the money from the debt to merchants back to the category that paid."""
     assert decision.account_id is not None, "an approved transaction has an account"
     assert decision.category_used is not None, "and a category that paid"
@@ -116,7 +116,7 @@ async def reverse(tx: Tx, transaction_id: UUID, act: Act) -> ReturnOut:
     decision = await _approved(tx, transaction_id, act.actor)
     if await _returned(tx, transaction_id):
         raise AlreadyReturned
-    return await _give_back(tx, decision, "reversal", decision.amount or 0, act)
+    return await _post_return(tx, decision, "reversal", decision.amount or 0, act)
 
 
 async def refund(tx: Tx, transaction_id: UUID, amount: int | None, act: Act) -> ReturnOut:
@@ -131,7 +131,7 @@ async def refund(tx: Tx, transaction_id: UUID, amount: int | None, act: Act) -> 
     wanted = left if amount is None else amount
     if not 0 < wanted <= left:
         raise AlreadyReturned(f"Restam {format_brl(left)} a devolver desta transação." if left else None)
-    return await _give_back(tx, decision, "refund", wanted, act)
+    return await _post_return(tx, decision, "refund", wanted, act)
 
 
 async def record_reversed(tx: Tx, reversal: ledger.NewEntry) -> None:

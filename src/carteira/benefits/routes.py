@@ -80,7 +80,7 @@ Reference = Annotated[str, Path(pattern=r"^[A-Za-z0-9._:-]{1,64}$", description=
 
 def shape_of(model: type[BaseModel]) -> dict[str, Any]:
     """Return the schema of a body that the route itself does not read, for its documentation."""
-    return {key: told for key, told in model.model_json_schema().items() if key != "description"}
+    return {key: part for key, part in model.model_json_schema().items() if key != "description"}
 
 
 def _body_of(model: type[BaseModel]) -> dict[str, Any]:
@@ -171,7 +171,7 @@ async def simulate(
     return await queries.simulate(tx, await request.body(), request.scope["query_string"], who)
 
 
-async def _wanted(
+async def _filter(
     account: Annotated[str | None, Query(pattern=r"^[A-Za-z0-9._:-]{1,64}$")] = None,
     code: Literal["00", "51", "07"] | None = None,
     reference: Annotated[
@@ -185,7 +185,7 @@ async def _wanted(
 async def list_transactions(
     tx: ReadTxDep,
     who: Who,
-    wanted: Annotated[queries.TransactionFilter, Depends(_wanted)],
+    wanted: Annotated[queries.TransactionFilter, Depends(_filter)],
     asked: PageRequest[UUID] = page_of(BY_ID),
 ) -> Page[TransactionOut]:
     """Lista as decisões do autorizador, da mais nova à mais antiga, com a explicação de cada uma."""

@@ -85,12 +85,12 @@ async def schedule(tx: Tx, sent: BulkLines, act: Act, *, day: date, atomic: bool
         lines=weighed.good,
         amount=weighed.amount,
     )
-    return _shown(row)
+    return _out(row)
 
 
 def _wrong_for_good(sent: BulkLines, weighed: topups.Weighed) -> dict[str, list[Wrong]]:
     """Return the errors of lines by number: unreadable ones, and those that were not weighed."""
-    wrong = {str(number): told for number, told in sent.wrong.items()}
+    wrong = {str(number): faults for number, faults in sent.wrong.items()}
     for result in weighed.results:
         if result.status == "failed" and result.code != "invalid_input":  # which the run finds again
             name = "category" if result.code == UnknownCategory.code else "account"
@@ -118,7 +118,7 @@ class _WeighedAct(Act):
             raise OperationChanged
 
 
-def _shown(row: BenefitScheduledCredit) -> ScheduledOut:
+def _out(row: BenefitScheduledCredit) -> ScheduledOut:
     return ScheduledOut(
         id=row.id,
         day=row.day,
@@ -150,7 +150,7 @@ async def find(tx: Tx, who: Principal, scheduled_id: UUID) -> ScheduledOut:
     row = await tx.get(BenefitScheduledCredit, scheduled_id)
     if row is None or not await _may_see(tx, who, row):
         raise ScheduledNotFound
-    return _shown(row)
+    return _out(row)
 
 
 async def listed(tx: Tx, who: Principal, *, limit: int, after: UUID | None, turned: bool = False) -> list[ScheduledOut]:
@@ -162,7 +162,7 @@ async def listed(tx: Tx, who: Principal, *, limit: int, after: UUID | None, turn
         named = type_coerce(BenefitScheduledCredit.employer_ids, ARRAY(Uuid))
         query = query.where(or_(own, and_(func.cardinality(named) > 0, named.contained_by(list(reach.employers)))))
     query = keyset(query, BenefitScheduledCredit.id, after=after, limit=limit, newest_first=True, turned=turned)
-    return [_shown(row).model_copy(update={"outcome": None}) for row in await tx.scalars(query)]
+    return [_out(row).model_copy(update={"outcome": None}) for row in await tx.scalars(query)]
 
 
 async def cancel(tx: Tx, who: Principal, scheduled_id: UUID) -> None:

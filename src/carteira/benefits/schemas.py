@@ -34,7 +34,7 @@ def _contact(text: str) -> str:
     try:
         return parse_email(text) if "@" in text or "＠" in text else parse_phone(text)
     except (InvalidEmail, InvalidPhone) as error:
-        raise PydanticCustomError("invalid_contact", "{told}", {"told": str(error)}) from error
+        raise PydanticCustomError("invalid_contact", "{reason}", {"reason": str(error)}) from error
 
 
 def _bare_text(value: object) -> object:
@@ -183,7 +183,7 @@ class AccountIn(
     balances: InitialBalances = Field(default_factory=dict)
 
     @model_validator(mode="after")
-    def _somebody(self) -> "AccountIn":
+    def _one_holder(self) -> "AccountIn":
         if (self.cpf is None) == (self.user_id is None):
             raise PydanticCustomError("rule_owner", "Informe o CPF ou o user_id, um dos dois.")
         return self

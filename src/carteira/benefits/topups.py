@@ -57,11 +57,11 @@ CSV_COLUMNS = [
 
 CREDITED = "benefits.credited"
 _RECORDER = ledger.Recorder(outbox.EVENTS)
-Wanted = tuple[str, str]
+AccountCategory = tuple[str, str]
 """An account's reference and a category."""
 
 
-class _Whose(NamedTuple):
+class _Target(NamedTuple):
     """The benefit account and the category of a ledger account."""
 
     account_id: UUID
@@ -78,10 +78,10 @@ class _Found:
     closed: set[str] = field(default_factory=set)
     employers: set[UUID] = field(default_factory=set)
     prefunded: set[UUID] = field(default_factory=set)
-    accounts: dict[Wanted, UUID] = field(default_factory=dict)
-    whose: dict[UUID, _Whose] = field(default_factory=dict)
+    accounts: dict[AccountCategory, UUID] = field(default_factory=dict)
+    targets: dict[UUID, _Target] = field(default_factory=dict)
 
-    def why_not(self, reference: str) -> Problem:
+    def refusal_of(self, reference: str) -> Problem:
         """Return why an account cannot be credited in a category."""
         if reference in self.closed:
             return BenefitAccountClosed()
@@ -101,7 +101,7 @@ _FIND = """
 """
 
 
-async def _find_wanted(tx: Tx, wanted: Collection[Wanted], reach: Reach) -> _Found:
+async def _find_accounts(tx: Tx, requested: Collection[AccountCategory], reach: Reach) -> _Found:
     """Find the accounts within reach and the ledger account of each (reference, category), without locks.
 
     A category that was configured after an account was opened gets its ledger account at its first top-up; in order, so
@@ -110,8 +110,8 @@ async def _find_wanted(tx: Tx, wanted: Collection[Wanted], reach: Reach) -> _Fou
     names = set(await tx.scalars(select(BenefitCategory.name)))
     found = _Found()
     reached = None if reach.employers is None else list(reach.employers)
-    missing: list[tuple[Wanted, UUID]] = []
-    async for piece in pieces(wanted):
+    missing: list[tuple[AccountCategory, UUID]] = []
+    async for piece in pieces(requested):
         rows = await fetch(tx, _FIND, list({reference for reference, _ in piece}), reached)
         found.references.update(row[0] for row in rows)
         found.closed.update(row[0] for row in rows if row[3])
@@ -128,14 +128,14 @@ async def _find_wanted(tx: Tx, wanted: Collection[Wanted], reach: Reach) -> _Fou
             if account in there:
                 found.accounts[one] = there[account]
                 _, account_id, employer_id, _, user_id, _ = open_ones[one[0]]
-                found.whose[there[account]] = _Whose(account_id, employer_id, user_id, one[1])
+                found.targets[there[account]] = _Target(account_id, employer_id, user_id, one[1])
         missing += [(one, account[0]) for one, account in held.items() if account not in there]
     for (reference, category), holder_id in sorted(missing):
         view = await find(tx, reference, keep=True)  # its owner must not change meanwhile
         found.accounts[reference, category] = await ledger.open_account(
             tx, LEDGER_KIND + category, holder_id=holder_id, owner_id=view.user_id
         )
-        found.whose[found.accounts[reference, category]] = _Whose(view.id, view.employer_id, view.user_id, category)
+        found.targets[found.accounts[reference, category]] = _Target(view.id, view.employer_id, view.user_id, category)
     return found
 
 
@@ -151,7 +151,7 @@ async def credit(tx: Tx, reference: str, body: CreditIn, act: Act) -> CreditOut:
     """
     view = await find_for(tx, reference, act.actor)
     await lifecycle.refuse_closed(tx, reference)
-    found = await _find_wanted(tx, [(reference, body.category)], EVERYBODYS)
+    found = await _find_accounts(tx, [(reference, body.category)], EVERYBODYS)
     account_id = found.accounts.get((reference, body.category))
     if account_id is None:
         raise UnknownCategory(errors=[{"field": "category", "message": "Categoria desconhecida."}])
@@ -163,8 +163,8 @@ async def credit(tx: Tx, reference: str, body: CreditIn, act: Act) -> CreditOut:
     entry = credit_entry(account_id, body.amount, body.description, source=source, key=act.key)
     book = await ledger.lock(tx, [source, account_id])
     book.post(entry)
-    told = outbox.as_rows(CREDITED, [_told(found.whose[account_id], body.amount, entry.id)])
-    await ledger.write(tx, book, actor=act.actor, approved_by=act.approved_by, records=_RECORDER.record(*told))
+    events = outbox.as_rows(CREDITED, [_event_of(found.targets[account_id], body.amount, entry.id)])
+    await ledger.write(tx, book, actor=act.actor, approved_by=act.approved_by, records=_RECORDER.record(*events))
     await audit.record(
         tx,
         "benefit_credited",
@@ -185,13 +185,13 @@ async def credit(tx: Tx, reference: str, body: CreditIn, act: Act) -> CreditOut:
     )
 
 
-def _told(whose: _Whose, amount: int, entry_id: UUID) -> dict[str, object]:
+def _event_of(targets: _Target, amount: int, entry_id: UUID) -> dict[str, object]:
     """Return the payload of a top-up's event."""
     return {
-        "account_id": str(whose.account_id),
-        "employer_id": str(whose.employer_id),
-        "user_id": whose.user_id and str(whose.user_id),
-        "category": whose.category,
+        "account_id": str(targets.account_id),
+        "employer_id": str(targets.employer_id),
+        "user_id": targets.user_id and str(targets.user_id),
+        "category": targets.category,
         "amount": amount,
         "entry_id": str(entry_id),
     }
@@ -276,7 +276,7 @@ async def credit_many(tx: Tx, sent: BulkLines, act: Act, *, atomic: bool) -> Bul
         InsufficientFund: its pre-funded employer has paid in less than their sum.
     """
     weighed = await weigh_many(tx, sent, act, atomic=atomic)
-    await _keep_open(tx, weighed)
+    await _lock_open(tx, weighed)
     results, due, total = weighed.results, weighed.due, weighed.amount
     if atomic and len(due) < len(results):
         await _reject(results)
@@ -324,7 +324,7 @@ async def _judge(tx: Tx, sent: BulkLines, reach: Reach) -> tuple[list[BulkCredit
     """Return each line's expected result, the credits to post, and the found accounts."""
     numbered = pieces(sent.numbered(), PIECE // 2)  # describing a wrong line takes time
     checked = [(number, _check(sent, number, raw)) async for piece in numbered for number, raw in piece]
-    found = await _find_wanted(tx, {line[:2] for _, line in checked if isinstance(line, tuple)}, reach)
+    found = await _find_accounts(tx, {line[:2] for _, line in checked if isinstance(line, tuple)}, reach)
     results: list[BulkCreditResult] = []
     due: list[Credit] = []
     async for piece in pieces(checked):
@@ -335,26 +335,26 @@ async def _judge(tx: Tx, sent: BulkLines, reach: Reach) -> tuple[list[BulkCredit
                 due.append((account_id, entry_id := uuid7(), line[2], line[3]))
                 results.append(_credited(number, line[0], entry_id))
             else:
-                results.append(_failed(number, line[0], found.why_not(line[0])))
+                results.append(_failed(number, line[0], found.refusal_of(line[0])))
     return results, due, found
 
 
 _KEEP = "SELECT id, state FROM benefits_accounts WHERE id = ANY($1::uuid[]) ORDER BY id FOR SHARE"
 
 
-async def _keep_open(tx: Tx, weighed: Weighed) -> None:
+async def _lock_open(tx: Tx, weighed: Weighed) -> None:
     """Lock the accounts against closing; a line whose account was closed has failed.
 
     They are locked in the order of their ids, over all pieces, so that transactions cannot deadlock.
     """
-    whose = weighed.found.whose
-    ids = sorted({whose[credit[0]].account_id for credit in weighed.due}, key=lambda one: one.int)
+    targets = weighed.found.targets
+    ids = sorted({targets[credit[0]].account_id for credit in weighed.due}, key=lambda one: one.int)
     closed: set[UUID] = set()
     async for piece in pieces(ids):
         closed.update(row[0] for row in await fetch(tx, _KEEP, list(piece)) if row[1] == "closed")
     if not closed:
         return
-    gone = {credit[1] for credit in weighed.due if whose[credit[0]].account_id in closed}
+    gone = {credit[1] for credit in weighed.due if targets[credit[0]].account_id in closed}
     weighed.due = [credit for credit in weighed.due if credit[1] not in gone]
     weighed.amount = sum(credit[2] for credit in weighed.due)
     weighed.results = [
@@ -374,7 +374,7 @@ async def _post(tx: Tx, due: list[Credit], found: _Found, act: Act) -> None:
     """
     needed: dict[UUID, int] = {}
     for account_id, _, amount, _ in due:
-        employer_id = found.whose[account_id].employer_id
+        employer_id = found.targets[account_id].employer_id
         needed[employer_id] = needed.get(employer_id, 0) + amount
     sources = await funding.sources_of(tx, needed, found.prefunded)
     await funding.require(tx, {sources[one]: amount for one, amount in needed.items()})
@@ -383,11 +383,13 @@ async def _post(tx: Tx, due: list[Credit], found: _Found, act: Act) -> None:
     async for piece in pieces(enumerate(due, 1)):
         book = await ledger.lock(tx, [*sources.values(), *(credit[0] for _, credit in piece)])
         for number, (account_id, entry_id, amount, description) in piece:
-            source, key = sources[found.whose[account_id].employer_id], act.key_of(number)
+            source, key = sources[found.targets[account_id].employer_id], act.key_of(number)
             entry = credit_entry(account_id, amount, description, source=source, entry_id=entry_id, key=key)
             book.post(entry)
-        told = [_told(found.whose[account_id], amount, entry_id) for _, (account_id, entry_id, amount, _) in piece]
-        records = _RECORDER.record(*outbox.as_rows(CREDITED, told))
+        events = [
+            _event_of(found.targets[account_id], amount, entry_id) for _, (account_id, entry_id, amount, _) in piece
+        ]
+        records = _RECORDER.record(*outbox.as_rows(CREDITED, events))
         await ledger.write(tx, book, actor=act.actor, approved_by=act.approved_by, records=records)
 
 

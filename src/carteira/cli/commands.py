@@ -86,14 +86,14 @@ def main() -> None:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # from a terminal that is not UTF-8
     logging.getLogger("dotenv.main").setLevel(logging.ERROR)  # unreadable lines are reported in Portuguese
-    tell_failures(lambda: usage.in_portuguese(app)(prog_name="carteira", standalone_mode=False))
+    exit_with_result(lambda: usage.in_portuguese(app)(prog_name="carteira", standalone_mode=False))
 
 
-def tell_failures(work: Callable[[], int | None]) -> NoReturn:
+def exit_with_result(work: Callable[[], int | None]) -> NoReturn:
     """Run something and exit with its result; errors from outside of the program end with one sentence and code 1."""
     folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
     if folder is not None and not os.access(folder, os.W_OK | os.X_OK):
-        terminal.say(
+        terminal.print_error(
             f"PROMETHEUS_MULTIPROC_DIR: {folder} não é uma pasta em que se possa escrever: crie-a, ou deixe o servidor "
             "fazer a sua sem a variável."
         )
@@ -102,11 +102,11 @@ def tell_failures(work: Callable[[], int | None]) -> NoReturn:
         sys.exit(work())
     except TyperException as error:
         if not usage.is_help(error):
-            terminal.say(usage.sentence_of(error))
+            terminal.print_error(usage.sentence_of(error))
         sys.exit(error.exit_code)
     except Exception as error:
         sentence = errors.sentence_of(error, terminal.written("DATABASE_URL"))
         if sentence is None:
             raise
-        terminal.say(sentence)
+        terminal.print_error(sentence)
         sys.exit(1)

@@ -132,9 +132,9 @@ def list_models() -> None:
     url = database_of(settings_here())
     for one in run_quietly("Lendo os modelos", lambda: credit.stored_models(url)):
         figures = one.figures
-        told = (
+        measured = (
             f"AUC {figures.auc:.4f}, KS {figures.ks:.4f}, aprova {figures.approval:.1%}" if figures else "veio pronto"
         )
         people = f"{one.people} desfechos, " if one.people is not None else ""
         mark = "em vigor" if one.in_force else "já valeu" if one.choices else "nunca valeu"
-        out.print(f"{one.version}  {mark}  {people}{told}", highlight=False, soft_wrap=True)
+        out.print(f"{one.version}  {mark}  {people}{measured}", highlight=False, soft_wrap=True)

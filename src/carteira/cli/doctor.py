@@ -13,7 +13,7 @@ from carteira.cli.terminal import (
     names_set_twice,
     run_quietly,
     unread_lines,
-    where_to_mend,
+    where_to_set,
 )
 from carteira.settings import Settings
 
@@ -25,7 +25,7 @@ def doctor(
 
     Sai com 1 se algo falhar.
     """
-    from carteira.cli.findings import tell
+    from carteira.cli.findings import print_findings
     from carteira.doctor.findings import Diagnosis, fail, warn
 
     found: list[Diagnosis] = [
@@ -42,7 +42,7 @@ def doctor(
         settings: Settings | None = launcher.settings_of_running_server()
     except (ValidationError, UnicodeDecodeError) as error:
         settings = None
-        found += [fail("configuração", text, where_to_mend(text)) for text in errors.faults_of_settings(error)]
+        found += [fail("configuração", text, where_to_set(text)) for text in errors.faults_of_settings(error)]
     if settings is not None:
         from carteira.doctor.examination import examine
         from carteira.kit.ops import log
@@ -50,4 +50,4 @@ def doctor(
         log.configure(level="error", form=settings.log_format)  # what is logged is what is found
         here = settings
         found += run_quietly("Examinando", lambda: examine(here, errors.sentence_of))
-    tell(found, as_json=as_json)
+    print_findings(found, as_json=as_json)

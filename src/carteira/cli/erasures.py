@@ -77,11 +77,11 @@ def apply_to(settings: Settings, journal: "ErasureJournal", key: "PrivateKey", i
     from carteira.backup.erasures import confirmed_of, open_of
 
     entries = run_quietly("Lendo o diário", journal.entries)
-    chosen = [*confirmed_of(entries), *(entry for entry in open_of(entries) if _is_wanted(entry, intents))]
+    chosen = [*confirmed_of(entries), *(entry for entry in open_of(entries) if _is_selected(entry, intents))]
     return run_quietly("Apagando de novo", lambda: _erase_again(settings, journal, key, chosen))
 
 
-def _is_wanted(entry: "JournalEntry", intents: Intents) -> bool:
+def _is_selected(entry: "JournalEntry", intents: Intents) -> bool:
     if intents is not Intents.ASK:
         return intents is Intents.APPLY
     return typer.confirm(

@@ -105,8 +105,8 @@ def sentence_of(error: BaseException, database_url: str | None) -> str | None:  
 def _of_system(error: OSError) -> str | None:
     """Return the message of a system error, with its file; a full disk names none."""
     if error.filename is not None:
-        return f"{Path(str(error.filename))}: {told_by_system(error)}."
-    return f"{told_by_system(error)}." if error.errno in _DISK else None
+        return f"{Path(str(error.filename))}: {system_message(error)}."
+    return f"{system_message(error)}." if error.errno in _DISK else None
 
 
 def _of_settings(error: ValidationError | UnicodeDecodeError | AddressRefused) -> str:
@@ -116,7 +116,7 @@ def _of_settings(error: ValidationError | UnicodeDecodeError | AddressRefused) -
     return "; ".join([*(fault.removesuffix(".") for fault in others), last])
 
 
-def told_by_system(error: OSError) -> str:
+def system_message(error: OSError) -> str:
     """Return the operating system's message, in Portuguese for common errors."""
     if isinstance(error, socket.gaierror):
         return "ninguém conhece esse nome"

@@ -14,7 +14,7 @@ from carteira.doctor import Diagnosis, worst
 _MARKS = {"ok": "[green]ok     [/]", "warn": "[yellow]atenção[/]", "fail": "[bold red]falha  [/]"}
 
 
-def tell(findings: Sequence[Diagnosis], *, as_json: bool) -> None:
+def print_findings(findings: Sequence[Diagnosis], *, as_json: bool) -> None:
     """Print findings; exit with 1 if one of them is a failure."""
     if as_json:
         document = {"level": worst(findings), "findings": [asdict(finding) for finding in findings]}

@@ -163,14 +163,14 @@ def _rotate_identity(settings: Settings, url: str, new: bool) -> None:
     _log(settings)
     ring = Sealer(RINGS["identity"].path(settings))
 
-    async def work(tell: Progress) -> "identity.SealingKeyRotation":
+    async def work(report: Progress) -> "identity.SealingKeyRotation":
         ring.keys()
         async with open_database(url) as database:
-            return await identity.rotate_sealing_key(database, ring, tell, others=[webhooks.SEALED], add_key=new)
+            return await identity.rotate_sealing_key(database, ring, report, others=[webhooks.SEALED], add_key=new)
 
     result = run_with_bar("Trocando a chave da identidade", work)
     out.print(f"Chave {result.active_key}: {result.resealed} segredos passaram para ela.", highlight=False)
-    _say_retired(result.retired)
+    _print_retired(result.retired)
     if result.unreadable:
         fail(f"{result.unreadable} segredos não abrem com nenhuma chave.")
 
@@ -183,14 +183,14 @@ def _rotate_documents(settings: Settings, url: str, new: bool) -> None:
     _log(settings)
     ring = documents.MasterKeyRing(RINGS["documents"].path(settings))
 
-    async def work(tell: Progress) -> documents.MasterKeyRotation:
+    async def work(report: Progress) -> documents.MasterKeyRotation:
         ring.keys()
         async with open_database(url) as database:
-            return await documents.rotate_master_key(database, ring, tell, add_key=new)
+            return await documents.rotate_master_key(database, ring, report, add_key=new)
 
     result = run_with_bar("Trocando a chave-mestra", work)
     out.print(f"Chave-mestra {result.active_key}: {result.rewrapped} arquivos passaram para ela.", highlight=False)
-    _say_retired(result.retired)
+    _print_retired(result.retired)
     if result.unreadable:
         fail(f"{result.unreadable} arquivos têm chaves que nenhuma chave-mestra abre.")
 
@@ -201,7 +201,7 @@ def _rotate_credit(settings: Settings, url: str, new: bool) -> None:
 
     result = run_with_bar(
         "Trocando a chave da base A",
-        lambda tell: credit.rotate_keys(credit_config(settings), url, new_key=new, progress=tell),
+        lambda report: credit.rotate_keys(credit_config(settings), url, new_key=new, progress=report),
     )
     out.print(f"Chave {result.active}: {result.rotated} registros passaram para ela.", highlight=False)
     if result.unreadable:
@@ -221,7 +221,7 @@ def _log(settings: Settings) -> None:
     log.configure(level=settings.log_level, form=settings.log_format)
 
 
-def _say_retired(ids: list[str]) -> None:
+def _print_retired(ids: list[str]) -> None:
     if ids:
         out.print(f"Chaves que saíram do arquivo: {', '.join(ids)}", highlight=False)
 
@@ -235,18 +235,18 @@ def check(
 
     Sem o banco de dados confere o que não precisa dele, e diz o que ficou por conferir.
     """
-    from carteira.cli.findings import tell
+    from carteira.cli.findings import print_findings
     from carteira.doctor import keys
 
     settings = settings_here()
     _log(settings)
     found = list(keys.key_files(settings))
     if not files:
-        found += run_quietly("Conferindo as chaves", lambda: _look_at_data(settings))
-    tell(found, as_json=as_json)
+        found += run_quietly("Conferindo as chaves", lambda: _check_data(settings))
+    print_findings(found, as_json=as_json)
 
 
-async def _look_at_data(settings: Settings) -> "list[Diagnosis]":
+async def _check_data(settings: Settings) -> "list[Diagnosis]":
     from carteira.doctor import keys
     from carteira.kit.db.engine import open_database
 

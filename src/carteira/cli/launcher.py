@@ -25,7 +25,7 @@ from rich.markup import escape
 
 from carteira import demo_people
 from carteira.cli import STARTED, preloading
-from carteira.cli.errors import CommandFailed, told_by_system
+from carteira.cli.errors import CommandFailed, system_message
 from carteira.embedded import (
     AppProcess,
     EmbeddedError,
@@ -176,7 +176,7 @@ def check_address(host: str, port: int, setting: str) -> None:
             advice = f"Escolha outra porta com {setting}=8123."
             if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
                 advice = f"Confira {setting.replace('PORT', 'HOST')}: um endereço desta máquina, sem a porta."
-            raise CommandFailed(f"não dá para escutar em {host}:{port} ({told_by_system(error)}). {advice}") from error
+            raise CommandFailed(f"não dá para escutar em {host}:{port} ({system_message(error)}). {advice}") from error
 
 
 def check_home(home: Path) -> None:
@@ -195,7 +195,7 @@ def check_home(home: Path) -> None:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
             return
         raise CommandFailed(
-            f"CARTEIRA_HOME: {home} não pode ser escrita ({told_by_system(error)}): dê a pasta ao usuário do "
+            f"CARTEIRA_HOME: {home} não pode ser escrita ({system_message(error)}): dê a pasta ao usuário do "
             "servidor, ou defina outra."
         ) from error
 
@@ -268,7 +268,7 @@ def _prepare_elsewhere(settings: Settings, environment: Mapping[str, str], forks
     """Prepare in a process that has imported the product, if there is one."""
     if forks is not None:
         with contextlib.suppress(ForkServerGone):
-            if status := forks.start([preloading.PREPARE], _whole(environment, settings)).wait():
+            if status := forks.start([preloading.PREPARE], _environment_of(environment, settings)).wait():
                 sys.exit(status)
             return
     prepare(settings, environment)
@@ -309,7 +309,7 @@ def _write_runtime(home: Path, environment: dict[str, str]) -> None:
         link.symlink_to(file)
 
 
-def _whole(environment: Mapping[str, str], settings: Settings) -> dict[str, str]:
+def _environment_of(environment: Mapping[str, str], settings: Settings) -> dict[str, str]:
     """Return the whole environment of the product's processes, with an empty folder for the metrics that they share."""
     metrics = settings.carteira_home / "metrics"
     shutil.rmtree(metrics, ignore_errors=True)
@@ -324,7 +324,7 @@ def _supervise(
     out: Console,
     forks: ForkServer | None,
 ) -> None:
-    env = _whole(environment, settings)
+    env = _environment_of(environment, settings)
     del env[OWNER]  # serving processes do not get the owner's address
     serving = {name: value for name, value in env.items() if name != BACKUP}
     apps = [_process("servidor", serving, "serve"), _process("worker", env, "worker")]
@@ -335,12 +335,12 @@ def _supervise(
     if _has_pix_sandbox(settings):
         apps.append(_pix_process(settings.carteira_home, env))
 
-    def tell(event: SupervisorEvent) -> None:
+    def print_event(event: SupervisorEvent) -> None:
         if event.kind in _EVENTS:
             out.print("  " + _EVENTS[event.kind].format(name=event.name, detail=event.detail), highlight=False)
 
     grace = settings.shutdown_grace_seconds + 5
-    supervisor = Supervisor(apps, servers, grace_seconds=grace, on_event=tell, forks=forks)
+    supervisor = Supervisor(apps, servers, grace_seconds=grace, on_event=print_event, forks=forks)
     threading.Thread(target=_announce, args=(settings, out, env.get(PIX_PAGES)), daemon=True).start()
     supervisor.run()
     out.print("Carteira encerrada.")
@@ -374,7 +374,7 @@ def _announce(settings: Settings, out: Console, pix_pages: str | None) -> None:
             out.print("[yellow]O servidor ainda não respondeu; veja as mensagens acima.[/]")
     seconds = f"{time.monotonic() - STARTED:.1f}".replace(".", ",")
     out.print(f"\n[bold green]Carteira no ar[/] em {escape(address)} ({seconds} s)", highlight=False)
-    if (seen := seen_as(settings.host)) is not None:
+    if (seen := network_address(settings.host)) is not None:
         phone = f"http://{seen}:{settings.port}"
         out.print(f"  no celular     {phone} (aberto a toda a rede)", highlight=False)
     out.print(f"  documentação   {address}/docs", highlight=False, markup=False)
@@ -394,7 +394,7 @@ def _announce(settings: Settings, out: Console, pix_pages: str | None) -> None:
     out.print("\nCtrl-C encerra.", highlight=False)
 
 
-def seen_as(host: str) -> str | None:
+def network_address(host: str) -> str | None:
     """Return this machine's address in its network if a server listens on all addresses; otherwise None."""
     if host not in EVERYWHERE:
         return None

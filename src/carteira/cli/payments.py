@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from carteira.cli.errors import told_by_system
+from carteira.cli.errors import system_message
 from carteira.cli.terminal import database_of, fail, out, run_quietly, settings_here
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def _asked(title: str, settings: "Settings", ask: "Callable[[Payments], Awaitabl
     try:
         return run_quietly(title, lambda: ask(payments_of(settings)))
     except OSError as error:
-        why = f"{error.filename}: {told_by_system(error)}" if error.filename else "não são um par em PEM"
+        why = f"{error.filename}: {system_message(error)}" if error.filename else "não são um par em PEM"
         fail(f"os arquivos de certificado e chave não servem ({why}).")
     except module.PaymentProviderDown as down:
         fail(f"o provedor não respondeu como devia ({down.__cause__ or 'fora do ar'}).")

@@ -57,7 +57,7 @@ def main() -> None:
     from carteira.cli import commands
 
     if arguments == [PREPARE]:
-        commands.tell_failures(_prepare)
+        commands.exit_with_result(_prepare)
     sys.argv = ["carteira", *arguments]
     commands.main()
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from carteira.cli import terminal
-from carteira.cli.errors import told_by_system
+from carteira.cli.errors import system_message
 from carteira.cli.terminal import fail
 
 app = typer.Typer(no_args_is_help=True, help="Substitutos dos serviços externos (não em produção).")
@@ -31,7 +31,7 @@ def cashback(
     try:
         resellers.serve_sandbox(port, token=token, host=host)
     except OSError as error:
-        fail(f"não dá para escutar em {host}:{port} ({told_by_system(error)}).")
+        fail(f"não dá para escutar em {host}:{port} ({system_message(error)}).")
 
 
 @app.command()
@@ -50,4 +50,4 @@ def pix(
     try:
         payments.serve_sandbox(port, page_port, folder.absolute(), webhook, host=host)
     except OSError as error:
-        fail(f"não dá para escutar em {host}:{port} e :{page_port} ({told_by_system(error)}).")
+        fail(f"não dá para escutar em {host}:{port} e :{page_port} ({system_message(error)}).")

@@ -117,7 +117,7 @@ def misspelt_names() -> list[tuple[str, str]]:
     return sorted(production.misspelt([*names, *secret_files.names()], known).items())
 
 
-def where_to_mend(fault: str) -> str:
+def where_to_set(fault: str) -> str:
     """Return where the setting stands that a fault begins with the name of, or may be set."""
     path = Path(".env").absolute()
     name = fault.partition(" ")[0].rstrip(":")
@@ -134,14 +134,14 @@ def where_to_mend(fault: str) -> str:
     return f"defina {name} no ambiente ou em {path}"
 
 
-def say(message: str) -> None:
+def print_error(message: str) -> None:
     """Print an error for the operator."""
     err.print(f"[bold red]Erro:[/] {escape(message)}", soft_wrap=True, highlight=False)
 
 
 def fail(message: str) -> NoReturn:
     """Print an error for the operator and exit with 1."""
-    say(message)
+    print_error(message)
     raise typer.Exit(1)
 
 

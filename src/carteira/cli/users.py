@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from carteira.cli.errors import told_by_system
+from carteira.cli.errors import system_message
 from carteira.cli.terminal import database_of, fail, out, run_with_bar, settings_here
 from carteira.kit.db.address import Replica
 from carteira.kit.ops.progress import Progress
@@ -34,7 +34,7 @@ def export_users(
     try:
         written = run_with_bar("Exportando as pessoas", lambda tell: _export(url, settings.replica(), path, form, tell))
     except OSError as error:
-        fail(f"{path} não pôde ser escrito: {told_by_system(error)}")
+        fail(f"{path} não pôde ser escrito: {system_message(error)}")
     out.print(f"{written} pessoas em {path}", highlight=False, soft_wrap=True)
 
 

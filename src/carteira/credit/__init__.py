@@ -42,7 +42,7 @@ from carteira.credit.operations import (
     train_scorecard,
     verify_accesses,
 )
-from carteira.credit.stores import STORES, CreditConfig, ProvenCpf, Stores, nobody
+from carteira.credit.stores import STORES, CreditConfig, ProvenCpf, Stores, no_proven_cpf
 from carteira.credit.training import TooFewPeople
 from carteira.credit.versions import CHOOSE, CreditModelOut
 from carteira.kit.db.errors import DatabaseDown
@@ -89,7 +89,9 @@ __all__ = [
 ]
 
 
-def module(config: CreditConfig, *, proven_cpf: ProvenCpf = nobody, sources: Sequence[EventSource] = ()) -> Module:
+def module(
+    config: CreditConfig, *, proven_cpf: ProvenCpf = no_proven_cpf, sources: Sequence[EventSource] = ()
+) -> Module:
     """Hand credit to the composition root; `sources` are other modules' events that feed base C."""
     from carteira.credit.routes import bulk_router, router
     from carteira.credit.routes_models import models_router

@@ -95,8 +95,8 @@ def age_today(item: Mapping[str, Any], today: date) -> int | None:
         return age_on(date.fromisoformat(item["birth_date"]), today)
     if item.get("age") is None:
         return None
-    told = date.fromisoformat(item["age_on"])
-    return int(item["age"]) + int((today - told).days / _DAYS_A_YEAR)
+    counted_on = date.fromisoformat(item["age_on"])
+    return int(item["age"]) + int((today - counted_on).days / _DAYS_A_YEAR)
 
 
 def _view(item: Mapping[str, Any]) -> StoredB:
@@ -160,7 +160,7 @@ class BaseB:
                 await self.ensure_table()
         raise AssertionError("the second try returns or raises")
 
-    async def is_there(self) -> bool:
+    async def table_exists(self) -> bool:
         """Return whether the table exists, without creating it.
 
         Raises:

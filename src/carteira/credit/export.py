@@ -126,7 +126,7 @@ async def export(  # noqa: PLR0913 - how and how far, all by name
     notes = _begin(folder, base_b.table, segments, resume=resume)
     today, key, schema = clock.today(), keyring.derive(PSEUDONYM), _schema()
 
-    def tell() -> None:
+    def report() -> None:
         states = notes.segments.values()
         progress(sum(state.done for state in states), segments, sum(state.rows for state in states))
 
@@ -142,7 +142,7 @@ async def export(  # noqa: PLR0913 - how and how far, all by name
             state.after = page.get("LastEvaluatedKey")
             state.done = state.after is None
             _note(folder, notes)
-            tell()
+            report()
 
     states = [notes.segments.setdefault(number, _Segment()) for number in range(segments)]
     await all_of(scan(number, state) for number, state in enumerate(states))

@@ -43,7 +43,7 @@ async def table_answers(config: CreditConfig) -> bool:
         BaseBDown: DynamoDB does not answer.
     """
     async with Stores(config).aws_only() as stores:
-        return await stores.b.is_there()
+        return await stores.b.table_exists()
 
 
 async def verify_accesses(

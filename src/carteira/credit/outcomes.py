@@ -50,9 +50,9 @@ class OutcomesOut(BaseModel):
 
 
 def _defaulted(cell: str) -> bool:
-    said = cell.strip().casefold()
-    if said in _YES or said in _NO:
-        return said in _YES
+    answer = cell.strip().casefold()
+    if answer in _YES or answer in _NO:
+        return answer in _YES
     raise WrongCell("Escreva sim ou não.")
 
 
@@ -89,13 +89,13 @@ async def record_many(stores: Stores, trail: AuditTrail, sent: BulkLines) -> Out
     for number, raw in sent.numbered():
         line = check_line(_shape, sent, number, raw)
         if isinstance(line, Faults):
-            told = OutcomeResultOut(line=number, status="failed", detail=line.detail, column=line.column or None)
+            result = OutcomeResultOut(line=number, status="failed", detail=line.detail, column=line.column or None)
         else:
             try:
                 await record(stores, trail, line.cpf, defaulted=line.defaulted)
-                told = OutcomeResultOut(line=number, status="recorded")
+                result = OutcomeResultOut(line=number, status="recorded")
             except CreditRecordNotFound as error:
-                told = OutcomeResultOut(line=number, status="failed", detail=error.detail)
-        results.append(told)
+                result = OutcomeResultOut(line=number, status="failed", detail=error.detail)
+        results.append(result)
     recorded = sum(one.status == "recorded" for one in results)
     return OutcomesOut(recorded=recorded, failed=len(results) - recorded, results=results)

@@ -174,7 +174,7 @@ async def get_base_c(request: Request, cpf: PathCpf) -> Response:
 )
 async def post_base_c_event(request: Request, cpf: PathCpf, body: BaseCEventIn, who: WritesC) -> BaseCEventOut:
     """Registra uma consulta, um movimento ou uma compra com cartão. O mesmo `id` não soma de novo."""
-    happening = _happening(body, who)
+    happening = _event_of(body, who)
     applied = await _stores(request).c.apply(cpf, happening)
     await _trail(request).act("credit_base_c_event_added", _person(request, cpf), applied=applied)
     return BaseCEventOut(id=happening.id, applied=applied)
@@ -194,7 +194,7 @@ async def delete_base_c(request: Request, cpf: PathCpf) -> Response:
     return Response(status_code=204)
 
 
-def _happening(event: BureauQueryIn | MovementIn | CardPurchaseIn, who: Principal) -> BaseCEvent:
+def _event_of(event: BureauQueryIn | MovementIn | CardPurchaseIn, who: Principal) -> BaseCEvent:
     event_id, at = event.id or str(uuid4()), event.occurred_at or clock.now()
     match event:
         case BureauQueryIn():

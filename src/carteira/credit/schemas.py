@@ -38,7 +38,7 @@ def _postal_code(text: str) -> str:
     digits = compact(text)
     if not re.fullmatch(r"[0-9]{8}", digits, re.ASCII):
         raise PydanticCustomError(
-            "invalid_postal_code", "{told}", {"told": "O CEP tem 8 dígitos." + look_alike(digits)}
+            "invalid_postal_code", "{reason}", {"reason": "O CEP tem 8 dígitos." + look_alike(digits)}
         )
     return f"{digits[:5]}-{digits[5:]}"
 

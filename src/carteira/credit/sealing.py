@@ -31,7 +31,7 @@ class Sealed:
     fields: Mapping[str, bytes]
 
 
-def _place(row_id: UUID, column: str, key_id: UUID) -> bytes:
+def _binding_of(row_id: UUID, column: str, key_id: UUID) -> bytes:
     return f"{TABLE}|{row_id}|{column}|{key_id}".encode()
 
 
@@ -52,7 +52,7 @@ async def seal(keyring: Keyring, row_id: UUID, plain: Mapping[str, object]) -> S
     for column in COLUMNS:
         nonce = secrets.token_bytes(NONCE_BYTES)
         content = orjson.dumps(plain[column])
-        fields[column] = nonce + aead.encrypt(nonce, content, _place(row_id, column, key_id))
+        fields[column] = nonce + aead.encrypt(nonce, content, _binding_of(row_id, column, key_id))
     return Sealed(wrapped_by, key_id, wrapped, fields)
 
 
@@ -66,7 +66,7 @@ async def unseal(keyring: Keyring, row_id: UUID, sealed: Sealed) -> dict[str, ob
     aead = AESGCM(await keyring.unwrap(sealed.wrapped_by, sealed.data_key, _context(row_id, sealed.data_key_id)))
     plain = {}
     for column, content in sealed.fields.items():
-        place = _place(row_id, column, sealed.data_key_id)
+        place = _binding_of(row_id, column, sealed.data_key_id)
         try:
             plain[column] = orjson.loads(aead.decrypt(content[:NONCE_BYTES], content[NONCE_BYTES:], place))
         except (InvalidTag, ValueError) as error:

@@ -45,7 +45,7 @@ unavailable_total = Counter("carteira_credit_unavailable", "Parts that a credit 
 log = structlog.get_logger(__name__)
 
 
-async def nobody(_tx: Tx, _user_id: UUID) -> str | None:
+async def no_proven_cpf(_tx: Tx, _user_id: UUID) -> str | None:
     """Return no proven CPF, for an installation without identity."""
     return None
 
@@ -81,7 +81,7 @@ _ALWAYS = Period()
 class Stores:
     """Keys and clients of the three bases; cheap to create, since nothing is opened or read before it is needed."""
 
-    def __init__(self, config: CreditConfig, *, proven_cpf: ProvenCpf = nobody) -> None:
+    def __init__(self, config: CreditConfig, *, proven_cpf: ProvenCpf = no_proven_cpf) -> None:
         self.config = config
         self.proven_cpf = proven_cpf
         self.aws = Aws(config.aws)
@@ -171,7 +171,7 @@ class Stores:
             within("base_c", self.c.read(cpf)),
         )
         if "base_a" in unavailable:
-            await trail.keep(looks)  # base A's transaction may or may not have written them
+            await trail.write(looks)  # base A's transaction may or may not have written them
         if "base_c" not in unavailable:
             await self.note_query(cpf, who, purpose)
         return ProfileOut(

@@ -1,6 +1,6 @@
-"""The models of the score as versions: stored as they were trained, one of them in force, chosen and gone back from.
+"""The models of the score as versions, stored as they were trained. One is in force; a choice can be undone.
 
-A version never changes; which one scores is the last row of `credit_model_choices`, read at each score, so that all
+A version never changes. The last row of `credit_model_choices` names the one in force; each score reads it, so that all
 processes follow at once. Until somebody chooses, the card that came with the product scores.
 """
 
@@ -34,9 +34,9 @@ READS: Final = "credit:models:read"
 CHOOSES: Final = "credit:models:write"
 STORED, CHOSEN = "credit_model_stored", "credit_model_chosen"
 PATIENCE_SECONDS = 0.5
-"""How long PostgreSQL is waited for where a process knows the model that was in force when it last asked."""
+"""The longest wait for PostgreSQL in a process that has read the model in force before."""
 _LOCK = 7_246_053
-"""Advisory lock: choices take turns."""
+"""The advisory lock that serialises choices."""
 _SHIPPED_BY = Actor("command", "carteira")
 _APPROVED_BANDS = ("A", "B", "C")
 
@@ -49,7 +49,7 @@ log = structlog.get_logger(__name__)
 
 
 class ModelBandOut(BaseModel):
-    """A band, of the people that the training held out."""
+    """A band's figures, of the people that the training held out."""
 
     share: float = Field(description="Parte das pessoas que cai na faixa, de 0 a 1")
     default_rate: float = Field(description="Parte delas que ficou inadimplente, de 0 a 1")
@@ -71,7 +71,7 @@ class ModelFiguresOut(BaseModel):
 
 
 class ModelChoiceOut(BaseModel):
-    """When a model entered into force, who chose it and why."""
+    """A model's entry into force: the instant, who chose it, and the reason."""
 
     at: datetime
     by_kind: ActorKind
@@ -101,7 +101,7 @@ class CreditModelOut(BaseModel):
 
 
 class ModelChoiceIn(Body):
-    """Why a model is chosen, and which one it is to take the place of."""
+    """The reason for choosing a model, and the model that it replaces."""
 
     reason: ChoiceReason
     instead_of: Version | None = Field(
@@ -126,7 +126,7 @@ _IN_FORCE = Query(
 
 
 class CardInForce:
-    """The card that scores, as one process knows it. While PostgreSQL is away the last one that was read goes on."""
+    """A process's cache of the card in force. While PostgreSQL is away the last card that was read stays valid."""
 
     def __init__(self) -> None:
         self._known: Scorecard | None = None
@@ -135,7 +135,7 @@ class CardInForce:
         """Return the card of the model that was chosen last.
 
         Raises:
-            DatabaseDown: PostgreSQL is away, and this process has never read which one that is.
+            DatabaseDown: PostgreSQL is away, and this process has not read the choice yet.
         """
         try:
             async with asyncio.timeout(None if self._known is None else PATIENCE_SECONDS):
@@ -150,7 +150,7 @@ class CardInForce:
 
 
 def figures_of(measures: Mapping[str, Any]) -> dict[str, Any]:
-    """Take what is kept of a training's measures; approval is what falls into the bands A, B and C."""
+    """Return the stored part of a training's measures; `approval` is the share of the bands A, B and C."""
     bands: Mapping[str, Mapping[str, float]] = measures["bands"]
     approval = sum(bands[band]["share"] for band in _APPROVED_BANDS)
     lost = sum(bands[band]["share"] * bands[band]["default_rate"] for band in _APPROVED_BANDS)
@@ -159,12 +159,12 @@ def figures_of(measures: Mapping[str, Any]) -> dict[str, Any]:
         **{name: measures[name] for name in kept},
         "approval": approval,
         "approved_default_rate": lost / approval if approval else 0.0,
-        "bands": {band: dict(told) for band, told in bands.items()},
+        "bands": {band: dict(rates) for band, rates in bands.items()},
     }
 
 
 async def store(tx: Tx, values: Mapping[str, Any], *, actor: Actor) -> bool:
-    """Store a trained model as a version; tell whether it is new. The same people give the same version again."""
+    """Store a trained model as a version; return whether it is new. The same people result in the same version."""
     now = clock.now()
     text: str = values["card"]
     added = await tx.scalar(
@@ -187,7 +187,7 @@ async def store(tx: Tx, values: Mapping[str, Any], *, actor: Actor) -> bool:
 
 
 async def _last_two(tx: Tx) -> tuple[str, str | None]:
-    """Return the version in force, and the one that it took the place of, if one did."""
+    """Return the version in force, and the version that it replaced, if there is one."""
     last = select(CreditModelChoice.version).order_by(CreditModelChoice.seq.desc()).limit(2)
     found = [*await tx.scalars(last)]
     return (found[0] if found else shipped().model_version), (found[1] if len(found) > 1 else None)
@@ -224,14 +224,14 @@ async def model(tx: Tx, version: str) -> CreditModelOut:
 
 
 def _choice(row: CreditModelChoice) -> ModelChoiceOut:
-    kind: ActorKind = row.chosen_by_kind  # type: ignore[assignment] # what `Actor.kind` was
+    kind: ActorKind = row.chosen_by_kind  # type: ignore[assignment] # it was written from an `Actor.kind`
     return ModelChoiceOut(at=row.at, by_kind=kind, by=row.chosen_by, approved_by=row.approved_by, reason=row.reason)
 
 
 def _out(row: CreditModel, last_two: tuple[str, str | None], choices: Sequence[ModelChoiceOut]) -> CreditModelOut:
     kind: ActorKind = row.made_by_kind  # type: ignore[assignment] # the column holds one of these
     figures = shipped_figures() if row.version == shipped().model_version else row.figures
-    origin: Origin = row.origin  # type: ignore[assignment] # a constraint says which there are
+    origin: Origin = row.origin  # type: ignore[assignment] # a constraint allows no other
     return CreditModelOut(
         version=row.version,
         in_force=row.version == last_two[0],
@@ -279,8 +279,8 @@ async def _add_choice(tx: Tx, version: str, reason: str, actor: Actor, approved_
     await tx.flush()
 
 
-async def _keep_shipped(tx: Tx, *, was_in_force: bool) -> None:
-    """Store the card that came with the product, so that a later release does not take it away."""
+async def _store_shipped(tx: Tx, *, was_in_force: bool) -> None:
+    """Store the card that came with the product, so that it outlives a release without it."""
     if await tx.get(CreditModel, shipped().model_version) is None:
         tx.add(_shipped_row(clock.now()))
         await tx.flush()
@@ -299,10 +299,10 @@ async def _choose(tx: Tx, order: ModelChoiceOrder, act: Act) -> CreditModelOut:
     await tx.execute(select(func.pg_advisory_xact_lock(_LOCK)))
     in_force = await _check(tx, order)
     if act.approved_by is None and (await _last_two(tx))[1] != order.version:
-        raise ModelOvertaken(in_force=in_force)  # others were chosen, and the one in force again, since it was asked
+        raise ModelOvertaken(in_force=in_force)  # other models were in force meanwhile
     await act.weigh(tx, amount=0, summary=_summary(order.version), gains=Gains())
     first_choice = await tx.scalar(select(func.count()).select_from(CreditModelChoice)) == 0
-    await _keep_shipped(tx, was_in_force=first_choice)
+    await _store_shipped(tx, was_in_force=first_choice)
     await _add_choice(tx, order.version, order.reason, act.actor, act.approved_by)
     await audit.record(
         tx, CHOSEN, actor=act.actor, approved_by=act.approved_by, model=order.version, instead_of=in_force
@@ -315,7 +315,7 @@ def _summary(version: str) -> str:
 
 
 async def _check(tx: Tx, order: ModelChoiceOrder) -> str:
-    """Hold an order against what is there, and give the version in force."""
+    """Check an order against the stored models, and return the version in force."""
     await model(tx, order.version)
     in_force = await _in_force(tx)
     if in_force == order.version:
@@ -329,7 +329,7 @@ CHOOSE = Operation("credit.model_choice", ModelChoiceOrder, _choose, CHOOSES, cl
 
 
 async def choose(tx: Tx, desk: Desk, who: Principal, version: str, asked: ModelChoiceIn) -> object:
-    """Put a model in force: at once, if the one in force took its place; otherwise after a second person's approval.
+    """Put a model in force: at once, if the one in force replaced it; otherwise after a second person's approval.
 
     Raises:
         ModelNotFound, ModelInForce, ModelOvertaken: as for the choice itself.

@@ -32,7 +32,7 @@ from fastapi import FastAPI
 from carteira.documents import desk
 from carteira.documents.errors import DocumentNotFound, FileMissing, LinkRefused, TooManyDocuments
 from carteira.documents.forms import FILE, Form
-from carteira.documents.intake import kept, take_form
+from carteira.documents.intake import kept, receive_form
 from carteira.documents.keys import MasterKeyRing
 from carteira.documents.kinds import DocumentType, InvalidNumber, parse_number, parse_type
 from carteira.documents.links import make_file_path
@@ -114,6 +114,7 @@ __all__ = [
     "parse_number",
     "parse_type",
     "read",
+    "receive_form",
     "register",
     "remind",
     "remove",
@@ -124,7 +125,6 @@ __all__ = [
     "storage_answers",
     "stored_names",
     "stored_since",
-    "take_form",
     "unreadable_among",
     "update",
     "versions",

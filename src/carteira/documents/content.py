@@ -138,6 +138,6 @@ def require_claim(content_type: str, *, file_name: str, media_type: str) -> None
     extension = file_name.rpartition(".")[2].lower() if "." in file_name else ""
     if _OTHERS.fullmatch(extension) or EXTENSIONS.get(extension, content_type) != content_type:
         raise FileTypeRefused("O conteúdo do arquivo não é do tipo que o nome diz.")
-    told = media_type.partition(";")[0].strip().lower()
-    if told.startswith(_OTHER_MEDIA) or MEDIA_TYPES.get(told, content_type) != content_type:
+    declared = media_type.partition(";")[0].strip().lower()
+    if declared.startswith(_OTHER_MEDIA) or MEDIA_TYPES.get(declared, content_type) != content_type:
         raise FileTypeRefused("O conteúdo do arquivo não é do tipo informado.")

@@ -89,7 +89,7 @@ class _Parts:
         if not self.ended:
             raise FormUnreadable
 
-    def take(self, data: bytes) -> list[_Part]:
+    def parse(self, data: bytes) -> list[_Part]:
         """Parse the next bytes; return the parts whose headers are complete; the last one may go on."""
         try:
             self.parser.write(data)
@@ -132,7 +132,7 @@ class _Reader:
         self.upload: Upload | None = None
         self._name: str | None = None
 
-    async def take(self, part: _Part) -> None:
+    async def parse(self, part: _Part) -> None:
         if self._name is None:
             self._name = self._begin(part)
         data = b"".join(part.data)
@@ -200,8 +200,8 @@ async def read_form(
     parts, reader = _Parts(boundary), _Reader(open_upload, allowed, before_file)
     try:
         async for chunk in body:
-            for part in parts.take(chunk):
-                await reader.take(part)
+            for part in parts.parse(chunk):
+                await reader.parse(part)
         parts.require_end()
         return Form(reader.fields(), await reader.upload.finish() if reader.upload else None)
     except BaseException as error:

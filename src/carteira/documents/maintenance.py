@@ -59,12 +59,12 @@ async def rotate_master_key(
         )
     done = 0
 
-    def tell(rewrapped: int) -> None:
+    def report(rewrapped: int) -> None:
         nonlocal done
         done += rewrapped
         progress(done, max(total, done))
 
-    while (passed := await _rewrap_all(database, ring, active.id, tell)).rewrapped:
+    while (passed := await _rewrap_all(database, ring, active.id, report)).rewrapped:
         pass  # until a pass finds none, since uploads go on meanwhile
     async with database.transaction() as tx:
         used = frozenset(await tx.scalars(select(DocumentVersion.key_id).distinct()))
@@ -85,7 +85,7 @@ class _Pass:
     unreadable: int
 
 
-async def _rewrap_all(database: Database, ring: MasterKeyRing, active_id: str, tell: Callable[[int], None]) -> _Pass:
+async def _rewrap_all(database: Database, ring: MasterKeyRing, active_id: str, report: Callable[[int], None]) -> _Pass:
     """Rewrap all keys that another master key wraps, in one pass; unreadable ones are skipped."""
     after, rewrapped, unreadable = UUID(int=0), 0, 0
     while True:
@@ -112,7 +112,7 @@ async def _rewrap_all(database: Database, ring: MasterKeyRing, active_id: str, t
                     rewrapped += 1
         if not rows:
             return _Pass(rewrapped, unreadable)
-        tell(rewrapped - before)
+        report(rewrapped - before)
         after = rows[-1].id
 
 

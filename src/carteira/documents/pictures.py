@@ -200,12 +200,12 @@ class JpegInspector:
             self._ended = True
             self._pending.clear()
         elif marker in self._WITH_LENGTH:
-            return self._take_segment(marker)
+            return self._begin_segment(marker)
         else:
             raise FileBroken
         return True
 
-    def _take_segment(self, marker: int) -> bool:
+    def _begin_segment(self, marker: int) -> bool:
         if len(self._pending) < 4:  # noqa: PLR2004 - a marker and a length
             return False
         length = int.from_bytes(self._pending[2:4])

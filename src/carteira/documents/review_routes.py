@@ -23,7 +23,7 @@ router = APIRouter(route_class=JsonRoute, prefix="/documents/reviews", tags=["do
 Reviewer = Annotated[Principal, Depends(Claims("documents:review"))]
 
 
-async def _shown(tx: Tx, vault: Vault, document: DocumentView) -> ReviewedDocumentOut:
+async def _out(tx: Tx, vault: Vault, document: DocumentView) -> ReviewedDocumentOut:
     shown = ReviewedDocumentOut.model_validate(document)
     return shown.model_copy(update={"holder_name": await vault.holder_name(tx, document.user_id)})
 
@@ -47,7 +47,7 @@ async def get_review(document_id: UUID, tx: ReadTxDep, who: Reviewer, vault: Vau
     """Mostra o documento de uma pessoa a quem o confere."""
     document = await reviews.look(tx, who.user_id, document_id)
     await audit.record_looks(tx, "document_read", [document.user_id])
-    return await _shown(tx, vault, document)
+    return await _out(tx, vault, document)
 
 
 @router.post(
@@ -77,7 +77,7 @@ async def review_document(
         seen_at=body.updated_at,
         seen_in=body.state,
     )
-    return await _shown(tx, vault, document)
+    return await _out(tx, vault, document)
 
 
 @router.post("/{document_id}/refuse", summary="Recusar um documento", dependencies=[acts("document_refused")])
@@ -94,4 +94,4 @@ async def refuse_document(
         seen_at=body.updated_at,
         seen_in=body.state,
     )
-    return await _shown(tx, vault, document)
+    return await _out(tx, vault, document)

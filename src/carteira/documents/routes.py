@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from carteira.documents import forms, links, metrics, proofs, service
 from carteira.documents.errors import LinkRefused
 from carteira.documents.forms import Form
-from carteira.documents.intake import kept, take_form
+from carteira.documents.intake import kept, receive_form
 from carteira.documents.kinds import MAX_NUMBER, DocumentType
 from carteira.documents.names import parse_file_name
 from carteira.documents.schemas import CheckedProofOut, DocumentIn, DocumentOut, LinkOut, ProofOut, VersionOut
@@ -115,7 +115,7 @@ async def _read_form(
     request: Request, vault: Vault, allowed: frozenset[str], *, owner_id: UUID, document_id: UUID
 ) -> Form:
     content_type = request.headers.get("content-type", "")
-    return await take_form(
+    return await receive_form(
         vault, request.stream(), content_type, owner_id=owner_id, document_id=document_id, allowed=allowed
     )
 

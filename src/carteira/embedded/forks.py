@@ -65,7 +65,7 @@ class ForkServer:
             self._read(None)
         return ForkedProcess(self, self._started.pop(0))
 
-    def look(self) -> None:
+    def process_reports(self) -> None:
         """Process all pending reports, without waiting."""
         while not self.is_gone and self._read(0):
             continue
@@ -103,11 +103,11 @@ class ForkServer:
             return True
         *lines, self._unread = (self._unread + block).split(b"\n")
         for line in lines:
-            told = json.loads(line)
-            if "status" in told:
-                self._statuses[told["pid"]] = told["status"]
+            report = json.loads(line)
+            if "status" in report:
+                self._statuses[report["pid"]] = report["status"]
             else:
-                self._started.append(told["pid"])
+                self._started.append(report["pid"])
         return True
 
 
@@ -168,7 +168,7 @@ def fork_when_asked(channel: socket.socket) -> list[str]:
         select.select([channel.fileno(), woken], [], [])
         with contextlib.suppress(BlockingIOError):
             os.read(woken, _BLOCK)
-        _tell_ends(channel)
+        _report_ends(channel)
         try:
             block = channel.recv(_BLOCK, socket.MSG_DONTWAIT)
         except BlockingIOError:
@@ -185,7 +185,7 @@ def fork_when_asked(channel: socket.socket) -> list[str]:
                     os.close(descriptor)
                 channel.close()
                 return _begin(json.loads(line), ours)
-            _tell(channel, {"pid": pid})
+            _report(channel, {"pid": pid})
 
 
 def _begin(order: Mapping[str, Any], parent: int) -> list[str]:
@@ -199,7 +199,7 @@ def _begin(order: Mapping[str, Any], parent: int) -> list[str]:
     return list(order["arguments"])
 
 
-def _tell_ends(channel: socket.socket) -> None:
+def _report_ends(channel: socket.socket) -> None:
     """Report every process that has ended."""
     while True:
         try:
@@ -208,10 +208,10 @@ def _tell_ends(channel: socket.socket) -> None:
             return
         if pid == 0:
             return
-        _tell(channel, {"pid": pid, "status": os.waitstatus_to_exitcode(status)})
+        _report(channel, {"pid": pid, "status": os.waitstatus_to_exitcode(status)})
 
 
-def _tell(channel: socket.socket, what: Mapping[str, int]) -> None:
+def _report(channel: socket.socket, what: Mapping[str, int]) -> None:
     try:
         channel.sendall(json.dumps(what).encode() + b"\n")
     except OSError:

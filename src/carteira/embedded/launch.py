@@ -35,7 +35,7 @@ def _become_nobody() -> None:
     os.setuid(_NOBODY)
 
 
-def _stand_guard(life: int, death_signal: int) -> None:
+def _watch_parent(life: int, death_signal: int) -> None:
     """Leave a process behind that signals the command when the parent has died, and ends with the command.
 
     It is nobody's child, since some programs mistrust children that they did not start.
@@ -70,7 +70,7 @@ def main(arguments: list[str]) -> None:
         os.chdir(cwd)
     # Only now: a change of credentials clears the death signal.
     if life:
-        _stand_guard(int(life), int(death_signal))
+        _watch_parent(int(life), int(death_signal))
     else:
         _check(libc.prctl(_PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0), "prctl")
     if os.getppid() != int(parent_pid):

@@ -169,7 +169,7 @@ class PostgresServer(Server):
         """Log in as superuser and provision the database; None while PostgreSQL starts or recovers."""
         import psycopg  # noqa: PLC0415 - slow to import, and PostgreSQL takes its time meanwhile
 
-        if not self._says_ready():  # otherwise each probe during a recovery would be a line in the log
+        if not self._is_ready():  # otherwise each probe during a recovery would be a line in the log
             return None
         try:
             with self._connect(port, "postgres") as connection:
@@ -188,7 +188,7 @@ class PostgresServer(Server):
                 raise ServerFailed(self.title, reason, self.log) from error
             return None
 
-    def _says_ready(self) -> bool:
+    def _is_ready(self) -> bool:
         """Whether postmaster.pid is our process's and its eighth line, the status, says so."""
         try:
             lines = (self.placement.data / "postmaster.pid").read_text(encoding="utf-8").splitlines()

@@ -114,8 +114,8 @@ def _asked_of_ps(pid: int) -> str:
     if ps is None:
         return ""
     command = [ps, "-ww", "-o", "state=,args=", "-p", str(pid)]
-    told = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603 - ours
-    state, _, arguments = told.partition(" ")
+    line = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603 - ours
+    state, _, arguments = line.partition(" ")
     return "" if state.startswith("Z") else arguments.strip()
 
 

@@ -116,7 +116,7 @@ class Server(ABC):
     def _ready(self, version: str, started: float) -> ServerReady:
         return ServerReady(self.name, self.title, version, HOST, self.port, time.monotonic() - started)
 
-    def give_up_starting(self) -> None:
+    def abort_start(self) -> None:
         """Make a ``start`` in another thread fail soon; safe in a signal handler."""
         self._abandoned = True
 

@@ -117,7 +117,7 @@ class EmbeddedServers:
                     if self._on_ready:
                         self._on_ready(ready)
             except BaseException:
-                self.give_up_starting()
+                self.abort_start()
                 raise
 
     @property
@@ -149,10 +149,10 @@ class EmbeddedServers:
         finally:
             self._home.release()
 
-    def give_up_starting(self) -> None:
+    def abort_start(self) -> None:
         """Make running starts and restarts fail soon, so that ``stop`` need not wait; safe in a signal handler."""
         for server in self._servers.values():
-            server.give_up_starting()
+            server.abort_start()
 
     def watch(self) -> list[str]:
         """Names of the servers that ended by themselves; ``restart`` starts them again."""

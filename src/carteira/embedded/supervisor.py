@@ -180,7 +180,7 @@ class Supervisor:
         try:
             for child in self._children:
                 child.start(self._forks)
-                self._tell("started", child.app.name)
+                self._emit("started", child.app.name)
             while not self._stopping:
                 self._check_servers()
                 self._check_children()
@@ -198,7 +198,7 @@ class Supervisor:
         """Make ``run`` stop everything and return; safe in a signal handler, and from any thread while it runs."""
         self._stopping = True
         if self._servers is not None:
-            self._servers.give_up_starting()
+            self._servers.abort_start()
         self._wake()
 
     def _wake(self) -> None:
@@ -213,7 +213,7 @@ class Supervisor:
         with contextlib.suppress(BlockingIOError):
             os.read(self._wake_reader, _WAKE_BYTES)
         if self._forks is not None:
-            self._forks.look()
+            self._forks.process_reports()
 
     def _handle_signal(self, _number: int, _frame: FrameType | None) -> None:
         self.request_stop()
@@ -225,10 +225,10 @@ class Supervisor:
                 continue
             if not child.backoff.is_due():
                 continue
-            self._tell("crashed", child.app.name, _describe(status))
+            self._emit("crashed", child.app.name, _describe(status))
             child.end_group()
             child.start(self._forks)
-            self._tell("restarted", child.app.name)
+            self._emit("restarted", child.app.name)
 
     def _check_servers(self) -> None:
         for name in self._servers.watch() if self._servers else []:
@@ -236,15 +236,15 @@ class Supervisor:
             backoff = self._server_backoffs.setdefault(name, _Backoff())
             if self._stopping or not backoff.is_due():
                 continue
-            self._tell("crashed", name)
+            self._emit("crashed", name)
             try:
                 ready = self._servers.restart(name)
             except EmbeddedError as error:
                 backoff.failed()
-                self._tell("failed", name, str(error))
+                self._emit("failed", name, str(error))
             else:
                 backoff.started()
-                self._tell("restarted", name, str(ready))
+                self._emit("restarted", name, str(ready))
 
     def _stop_all(self) -> None:
         for child in reversed(self._children):
@@ -255,7 +255,7 @@ class Supervisor:
     def _stop_child(self, child: _Child) -> None:
         if child.handle is None:
             return
-        self._tell("stopping", child.app.name)
+        self._emit("stopping", child.app.name)
         if child.handle.poll() is None:
             child.handle.terminate()
         try:
@@ -265,9 +265,9 @@ class Supervisor:
             kind = "killed"
         child.end_group()
         child.handle.wait()
-        self._tell(kind, child.app.name)
+        self._emit(kind, child.app.name)
 
-    def _tell(self, kind: EventKind, name: str, detail: str = "") -> None:
+    def _emit(self, kind: EventKind, name: str, detail: str = "") -> None:
         if self._on_event:
             self._on_event(SupervisorEvent(kind, name, detail))
 

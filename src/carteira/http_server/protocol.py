@@ -146,22 +146,22 @@ class LaneProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Read data from the connection."""
         if self._refused:
-            self._throw_away(len(data))
+            self._discard(len(data))
         elif self._in_lane or not (self._reading or self._is_idle()):
-            self._hold(data)
+            self._buffer_data(data)
         elif self._reading or self._head or not self._offer(data):
-            self._take(data)
+            self._process(data)
 
     def _is_idle(self) -> bool:
         cycle: RequestResponseCycle | None = self.cycle
         return cycle is None or cycle.response_complete
 
-    def _hold(self, data: bytes) -> None:
+    def _buffer_data(self, data: bytes) -> None:
         self._held += data
         if len(self._held) > MAX_HELD_BYTES:
             self.flow.pause_reading()
 
-    def _go_on(self) -> None:
+    def _process_buffered(self) -> None:
         """Process the data that arrived while a request was being answered."""
         if self._held and not self.transport.is_closing():
             held = bytes(self._held)
@@ -171,18 +171,18 @@ class LaneProtocol(HttpToolsProtocol):
 
     # Requests
 
-    def _take(self, data: bytes) -> None:
+    def _process(self, data: bytes) -> None:
         """Process bytes of bodies and heads; hold what follows a request that is being answered."""
         while data and not self._refused and not self.transport.is_closing():
             if self._reading:
-                data = self._take_body(data)
+                data = self._read_body(data)
             elif self._is_idle():
-                data = self._take_head(data)
+                data = self._read_head(data)
             else:
-                self._hold(data)
+                self._buffer_data(data)
                 return
 
-    def _take_head(self, data: bytes) -> bytes:
+    def _read_head(self, data: bytes) -> bytes:
         """Collect a head, and parse it once it is complete; return the bytes after it."""
         head = self._head
         if not head:
@@ -215,7 +215,7 @@ class LaneProtocol(HttpToolsProtocol):
         if self._reading and self._body_left == 0 and not self._refused:
             self._refuse(Refused.NOT_HTTP)  # for the parser it is not a complete head
 
-    def _take_body(self, data: bytes) -> bytes:
+    def _read_body(self, data: bytes) -> bytes:
         """Parse bytes of a body, up to its possible end; return the bytes after it."""
         if self._body_left is None:
             seen = self._body_end + data  # chunks end with a blank line, though not every blank line ends them
@@ -231,7 +231,7 @@ class LaneProtocol(HttpToolsProtocol):
         if self._reading and self._sent > MAX_HEAD_BYTES + 8 * self._delivered:
             self._refuse(Refused.HEAD_TOO_LARGE)  # chunks that consist of extensions and trailers
         elif self._reading and self._is_idle():
-            self._throw_away(len(piece))
+            self._discard(len(piece))
         return data[len(piece) :]
 
     def on_message_begin(self) -> None:
@@ -286,7 +286,7 @@ class LaneProtocol(HttpToolsProtocol):
         elif self._reading:
             self._unset_keepalive_if_required()  # the rest of the body is still to come, under a bound of its own
         else:
-            self._go_on()
+            self._process_buffered()
 
     # The lane
 
@@ -315,7 +315,7 @@ class LaneProtocol(HttpToolsProtocol):
         if self.timeout_keep_alive_task is None:
             self._await_idleness(self.timeout_keep_alive)
         if self._held:
-            self._go_on()
+            self._process_buffered()
 
     # Time
 
@@ -335,15 +335,15 @@ class LaneProtocol(HttpToolsProtocol):
         """Start the time in which the client must send a first byte, a whole head, or a part of a body."""
         self._due = self.loop.time() + self._bounds.head_seconds
         if self._watch is None:
-            self._watch = self.loop.call_at(self._due, self._look)
+            self._watch = self.loop.call_at(self._due, self._check_progress)
 
-    def _look(self) -> None:
+    def _check_progress(self) -> None:
         """Check whether the client has sent what it must."""
         self._watch = None
         if self._due is None or self._refused or self.transport.is_closing():
             return
         if self._due > self.loop.time():
-            self._watch = self.loop.call_at(self._due, self._look)
+            self._watch = self.loop.call_at(self._due, self._check_progress)
         elif not self._reading:
             self._refuse(Refused.HEAD_TIMEOUT if self._head else Refused.SILENT)
         elif self._is_excused() or self._was_excused or self._delivered - self._delivered_before >= MIN_PROGRESS:
@@ -373,9 +373,9 @@ class LaneProtocol(HttpToolsProtocol):
 
     def _stall(self) -> None:
         if self._stalled is None:
-            self._stalled = self.loop.call_later(STALL_SECONDS, self._give_up)
+            self._stalled = self.loop.call_later(STALL_SECONDS, self._refuse_bytes)
 
-    def _give_up(self) -> None:
+    def _refuse_bytes(self) -> None:
         refused.labels(Refused.NOT_READING.value).inc()
         self.transport.abort()
 
@@ -412,7 +412,7 @@ class LaneProtocol(HttpToolsProtocol):
             self.transport.write_eof()
         self.loop.call_later(LINGER_SECONDS, self.transport.abort)
 
-    def _throw_away(self, length: int) -> None:
+    def _discard(self, length: int) -> None:
         self._thrown_away += length
         if self._thrown_away > MAX_UNREAD_BYTES:
             self.transport.abort()

@@ -14,9 +14,9 @@ recovery, consents and the audit. Invariants:
 - the audit is append-only and holds ids, never content.
 
 Every way of signing in verifies the person and ends in `start_session`. Other modules add people with `add_person` and
-`register_person`, give them self-service claims with `take_on`, read them with `person` and `find_person`, read a
-person's proven CPF with `proven_cpf`, and take `IdentityDep` in routes that need more. Sources: rules.md, identity; RFC
-6238, 6749, 7519, 7636, 9106, 9700; OpenID Connect Core; W3C Web Authentication; LGPD arts. 8 and 18;
+`register_person`, grant them self-service claims with `grant_self_service`, read them with `person` and `find_person`,
+read a person's proven CPF with `proven_cpf`, and depend on `IdentityDep` in routes that need more. Sources: rules.md,
+identity; RFC 6238, 6749, 7519, 7636, 9106, 9700; OpenID Connect Core; W3C Web Authentication; LGPD arts. 8 and 18;
 `docs/reference/identity.md`, `docs/reference/asvs.md`.
 """
 
@@ -66,7 +66,7 @@ from carteira.identity.recovery.service import reset as reset_password
 from carteira.identity.recovery.service import verify as verify_recovery
 from carteira.identity.roles.grants import keep_an_administrator, require_may_grant, require_not_above
 from carteira.identity.roles.holding import ClientStanding, client_standing, still_may
-from carteira.identity.roles.service import take_on
+from carteira.identity.roles.service import grant_self_service
 from carteira.identity.runtime import RUNTIME, IdentityDep, Runtime, authenticate
 from carteira.identity.seed import seed, seed_claim
 from carteira.identity.sessions.client import ClientDep, remember_device
@@ -78,7 +78,7 @@ from carteira.identity.sessions.service import (
     Client,
     SessionView,
     Tokens,
-    give_cookie,
+    issue_cookie,
     list_sessions,
     revoke_session,
     session_is_live,
@@ -141,8 +141,8 @@ from carteira.identity.users.service import (
     erase_demo_person,
     erase_user,
     everything_about,
-    give_consent,
     prepare_password,
+    record_consent,
     register_person,
 )
 from carteira.kit.module import Module
@@ -251,11 +251,11 @@ __all__ = [
     "export_users",
     "find_person",
     "finish_sign_in",
-    "give_consent",
-    "give_cookie",
+    "grant_self_service",
     "holders_of",
     "invite_administrator",
     "is_own",
+    "issue_cookie",
     "keep_an_administrator",
     "kind_of",
     "link_social",
@@ -274,6 +274,7 @@ __all__ = [
     "prepare_password",
     "proven_among",
     "proven_cpf",
+    "record_consent",
     "register_passkey",
     "register_person",
     "register_social",
@@ -297,7 +298,6 @@ __all__ = [
     "sign_out_everywhere",
     "start_session",
     "still_may",
-    "take_on",
     "unlink_account",
     "verify_recovery",
     "verify_social_link",

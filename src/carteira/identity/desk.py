@@ -47,8 +47,8 @@ from carteira.identity.roles.service import (
     list_claims,
     list_roles,
     rename_role,
+    role_with_claims,
     set_claims_of_role,
-    whole,
 )
 from carteira.identity.runtime import Runtime
 from carteira.identity.sessions.service import sign_out_everywhere
@@ -124,6 +124,7 @@ __all__ = [
     "rename_role",
     "revoke_client",
     "revoke_credential",
+    "role_with_claims",
     "search_people",
     "set_claims",
     "set_claims_of_role",
@@ -131,7 +132,6 @@ __all__ = [
     "sign_out_everywhere",
     "suspend",
     "unsuspend",
-    "whole",
     "withdraw_holders",
     "withdraw_proof",
 ]
@@ -154,7 +154,7 @@ async def search_people(tx: Tx, asked: Filters, page: PageRequest[UUID]) -> Page
     Raises:
         UnknownFilter: there is no such role or claim.
     """
-    wanted = await queries.wanted(tx, asked)
+    wanted = await queries.resolve(tx, asked)
     rows = await queries.search(tx, wanted, limit=page.limit + 1, after=page.after, turned=page.turned)
     found = page.page(rows, lambda row: row.id)
     await audit.record_looks(tx, "user_listed", [item.id for item in found.items])

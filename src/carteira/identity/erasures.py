@@ -102,8 +102,8 @@ class ErasureJournal:
             sealed = await self._store.get(entry.name(_INTENT))
         except (ObjectsDown, FileNotFoundError) as error:
             raise ErasureJournalDown from error
-        told = orjson.loads(key.decrypt(sealed))
-        if told["user_id"] != str(entry.user_id):
+        body = orjson.loads(key.decrypt(sealed))
+        if body["user_id"] != str(entry.user_id):
             raise CannotOpen("the entry is another person's")
-        traces: Mapping[str, Any] = told["traces"]
+        traces: Mapping[str, Any] = body["traces"]
         return traces

@@ -50,7 +50,7 @@ def _with_slashes(value: object) -> object:
     return "/".join(match.groups()) if match else value
 
 
-def _seen(text: str) -> str:
+def _visible(text: str) -> str:
     if not trim(text):
         raise PydanticCustomError("invalid_text", "Envie um texto que se possa ver.")
     return text
@@ -106,7 +106,7 @@ Description = Annotated[
         pattern=r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$",
         json_schema_extra={"pattern": SEEN_TEXT},
     ),
-    AfterValidator(_seen),
+    AfterValidator(_visible),
 ]
 Id = Annotated[int, Field(strict=True, ge=1, le=_INT32)]
 

@@ -99,7 +99,7 @@ def _add_news(blueprint: Blueprint, config: IdentityConfig) -> None:
         if found is not None:
             message = emails.compose("password_changed", name=found.full_name.split()[0])
             for address in _addresses(found):
-                await mailer.send(address, message, message_id=jobs.letter_id(context, address))
+                await mailer.send(address, message, message_id=jobs.message_id_of(context, address))
 
     @blueprint.task(name="tell_way_added", retry=_RETRY, pass_context=True)
     async def tell_way_added(context: JobContext, user_id: str, way: str) -> None:
@@ -107,7 +107,7 @@ def _add_news(blueprint: Blueprint, config: IdentityConfig) -> None:
         if found is not None:
             message = emails.compose("way_added", name=found.full_name.split()[0], way=emails.WAYS[way])
             for address in _addresses(found):
-                await mailer.send(address, message, message_id=jobs.letter_id(context, address))
+                await mailer.send(address, message, message_id=jobs.message_id_of(context, address))
 
     @blueprint.task(name="tell_factor_reset", retry=_RETRY, pass_context=True)
     async def tell_factor_reset(context: JobContext, user_id: str) -> None:
@@ -115,7 +115,7 @@ def _add_news(blueprint: Blueprint, config: IdentityConfig) -> None:
         if found is not None:
             message = emails.compose("factor_reset", name=found.full_name.split()[0])
             for address in _addresses(found):
-                await mailer.send(address, message, message_id=jobs.letter_id(context, address))
+                await mailer.send(address, message, message_id=jobs.message_id_of(context, address))
 
 
 def _add_contacts(blueprint: Blueprint, config: IdentityConfig) -> None:
@@ -142,7 +142,7 @@ def _add_contacts(blueprint: Blueprint, config: IdentityConfig) -> None:
                 hours=config.contact_change_hours,
                 link=undo,
             )
-            await mailer.send(address, letter, message_id=jobs.letter_id(context, address))
+            await mailer.send(address, letter, message_id=jobs.message_id_of(context, address))
         else:
             await sms.send(address, emails.contact_changed_sms(kind, undo))
 
@@ -158,7 +158,7 @@ def _add_contacts(blueprint: Blueprint, config: IdentityConfig) -> None:
             letter = emails.compose(
                 "contact_confirm", name=found.full_name.split()[0], link=confirm, days=links.CONFIRM_DAYS
             )
-            await mailer.send(value, letter, message_id=jobs.letter_id(context, value))
+            await mailer.send(value, letter, message_id=jobs.message_id_of(context, value))
         else:
             await sms.send(value, emails.contact_confirm_sms(confirm))
 
@@ -176,14 +176,14 @@ def _add_news_of_cpf(blueprint: Blueprint, config: IdentityConfig) -> None:
         found = await _find(context.additional_context["database"], user_id)
         if found is not None:
             message = emails.compose("cpf_proven", name=found.full_name.split()[0])
-            await mailer.send(found.email, message, message_id=jobs.letter_id(context, found.email))
+            await mailer.send(found.email, message, message_id=jobs.message_id_of(context, found.email))
 
     @blueprint.task(name="tell_cpf_moved", retry=_RETRY, pass_context=True)
     async def tell_cpf_moved(context: JobContext, user_id: str) -> None:
         found = await _find(context.additional_context["database"], user_id)
         if found is not None:
             message = emails.compose("cpf_moved", name=found.full_name.split()[0], email=found.email)
-            await mailer.send(found.email, message, message_id=jobs.letter_id(context, found.email))
+            await mailer.send(found.email, message, message_id=jobs.message_id_of(context, found.email))
 
 
 def _add_upkeep(blueprint: Blueprint, config: IdentityConfig) -> None:

@@ -25,13 +25,13 @@ async def may_be_sent(runtime: Runtime, purpose: str, name: str, user_id: UUID |
     Raises:
         LimitReached, TooManyRequests: there were too many requests for that name or from that address.
     """
-    told = [
+    limits = [
         RateLimit.of(PER_RECOVERY, purpose, normal_name(name)),
         RateLimit.of(PER_RECOVERY_DAY, purpose, normal_name(name)),
         RateLimit.of(PER_ADDRESS, "recovery", network(client.address)),
     ]
-    await runtime.limiter.check(*told)
-    if not await runtime.limiter.count(*told):
+    await runtime.limiter.check(*limits)
+    if not await runtime.limiter.count(*limits):
         raise TooManyRequests(60)
     who = user_id or stranger(runtime, name)
     return await runtime.limiter.count(

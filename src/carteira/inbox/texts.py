@@ -30,72 +30,74 @@ def _day(iso: str) -> str:
     return format_date(date.fromisoformat(iso), "long", locale="pt_BR")
 
 
-def _expiring(told: Mapping[str, Any]) -> Wording:
-    kind = told["document_type"]
+def _expiring(payload: Mapping[str, Any]) -> Wording:
+    kind = payload["document_type"]
     name = "Um documento seu" if kind == "outro" else f"Seu documento ({kind})"
     return Wording(
-        f"{name} vence em {_day(told['expires_on'])}",
+        f"{name} vence em {_day(payload['expires_on'])}",
         "Quando tiver o novo, troque os dados e o arquivo.",
-        f"/app/documentos/{told['document_id']}",
+        f"/app/documentos/{payload['document_id']}",
         "documents",
     )
 
 
 def _document(title: str, text: str) -> Callable[[Mapping[str, Any]], Wording]:
-    return lambda told: Wording(title, text, f"/app/documentos/{told['document_id']}", "documents")
+    return lambda payload: Wording(title, text, f"/app/documentos/{payload['document_id']}", "documents")
 
 
 def _purchase(title: str, text: str) -> Callable[[Mapping[str, Any]], Wording]:
-    return lambda told: Wording(title, text, f"/app/vendas/{told['purchase_id']}", "resellers")
+    return lambda payload: Wording(title, text, f"/app/vendas/{payload['purchase_id']}", "resellers")
 
 
 def _card(title: str, text: str) -> Callable[[Mapping[str, Any]], Wording]:
-    return lambda told: Wording(title, text, f"/app/transporte?cartao={told['card_id']}", "transit")
+    return lambda payload: Wording(title, text, f"/app/transporte?cartao={payload['card_id']}", "transit")
 
 
-def _month(told: Mapping[str, Any]) -> str:
-    return format_date(date.fromisoformat(f"{told['month']}-01"), "MMMM 'de' y", locale="pt_BR")
+def _month(payload: Mapping[str, Any]) -> str:
+    return format_date(date.fromisoformat(f"{payload['month']}-01"), "MMMM 'de' y", locale="pt_BR")
 
 
-def _adjusted(told: Mapping[str, Any]) -> Wording:
-    amount = int(told["amount"])
+def _adjusted(payload: Mapping[str, Any]) -> Wording:
+    amount = int(payload["amount"])
     effect = "entram no" if amount > 0 else "saem do"
     text = f"{format_brl(abs(amount))} {effect} cashback do próximo mês que for fechado."
-    page = f"/app/vendas?mes={told['month']}"
-    return Wording(f"Seu cashback de {_month(told)} foi corrigido", text, page, "resellers")
+    page = f"/app/vendas?mes={payload['month']}"
+    return Wording(f"Seu cashback de {_month(payload)} foi corrigido", text, page, "resellers")
 
 
-def _not_adjusted(told: Mapping[str, Any]) -> Wording:
-    amount = format_brl(abs(int(told["amount"])))
-    page = f"/app/vendas?mes={told['month']}"
+def _not_adjusted(payload: Mapping[str, Any]) -> Wording:
+    amount = format_brl(abs(int(payload["amount"])))
+    page = f"/app/vendas?mes={payload['month']}"
     return Wording(
-        f"Uma correção do seu cashback de {_month(told)} foi desfeita", f"Era de {amount}.", page, "resellers"
+        f"Uma correção do seu cashback de {_month(payload)} foi desfeita", f"Era de {amount}.", page, "resellers"
     )
 
 
-def _cashback(told: Mapping[str, Any]) -> Wording:
-    return Wording(f"Seu cashback de {_month(told)} foi creditado", "", f"/app/vendas?mes={told['month']}", "resellers")
+def _cashback(payload: Mapping[str, Any]) -> Wording:
+    return Wording(
+        f"Seu cashback de {_month(payload)} foi creditado", "", f"/app/vendas?mes={payload['month']}", "resellers"
+    )
 
 
-def _recharged(told: Mapping[str, Any]) -> Wording:
-    title = f"Recarga de {format_brl(int(told['amount']))} no seu cartão de transporte"
-    return Wording(title, "", f"/app/extrato/{told['entry_id']}")
+def _recharged(payload: Mapping[str, Any]) -> Wording:
+    title = f"Recarga de {format_brl(int(payload['amount']))} no seu cartão de transporte"
+    return Wording(title, "", f"/app/extrato/{payload['entry_id']}")
 
 
-def _reversed(told: Mapping[str, Any]) -> Wording:
-    amount = int(told["amount"])
+def _reversed(payload: Mapping[str, Any]) -> Wording:
+    amount = int(payload["amount"])
     what = "voltaram para" if amount > 0 else "saíram de"
     title = f"Estorno: {format_brl(abs(amount))} {what} seu cartão de transporte"
-    return Wording(title, "Um lançamento anterior foi desfeito.", f"/app/extrato/{told['entry_id']}")
+    return Wording(title, "Um lançamento anterior foi desfeito.", f"/app/extrato/{payload['entry_id']}")
 
 
-def _returned(told: Mapping[str, Any]) -> Wording:
-    because = payments.why(str(told["reason"]))
+def _returned(payload: Mapping[str, Any]) -> Wording:
+    because = payments.why(str(payload["reason"]))
     text = f"{because[:1].upper()}{because[1:]}. " if because else ""
     return Wording(
-        f"{format_brl(int(told['amount']))} de um Pix seu foram devolvidos",
+        f"{format_brl(int(payload['amount']))} de um Pix seu foram devolvidos",
         f"{text}O valor volta à conta de onde o Pix saiu.",
-        f"/app/pagamentos/{told['charge_id']}",
+        f"/app/pagamentos/{payload['charge_id']}",
         "payments",
     )
 

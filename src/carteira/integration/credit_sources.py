@@ -39,16 +39,16 @@ def credit_sources() -> list[credit.EventSource]:
         sign = CARD_MOVEMENTS.get(row["topic"])
         if sign is None:
             return None
-        told = row["payload"]
-        amount = sign * told["amount"]
+        payload = row["payload"]
+        amount = sign * payload["amount"]
         movement = credit.Movement(
-            id=told["entry_id"],
+            id=payload["entry_id"],
             occurred_at=row["occurred_at"],
             direction="in" if amount > 0 else "out",
             amount=abs(amount),
             kind=row["topic"],
         )
-        return credit.SubjectEvent(movement, user_id=UUID(told["user_id"]))
+        return credit.SubjectEvent(movement, user_id=UUID(payload["user_id"]))
 
     return [
         credit.EventSource("benefits", benefits.purchase_events, purchase),

@@ -29,9 +29,9 @@ async def recharge(tx: Tx, money: PlacedMoney, act: Act) -> UUID:
     return await transit.recharge_paid(tx, money.target_id, money.amount, source=money.account, act=act)
 
 
-async def take_back_recharge(tx: Tx, money: PlacedMoney, act: Act) -> UUID:
+async def return_recharge(tx: Tx, money: PlacedMoney, act: Act) -> UUID:
     """Take what was paid off a card again."""
-    return await transit.take_back_recharge(tx, money.target_id, money.amount, target=money.account, act=act)
+    return await transit.return_recharge(tx, money.target_id, money.amount, target=money.account, act=act)
 
 
 async def _holder(tx: Tx, card_id: UUID) -> Gains:
@@ -49,7 +49,7 @@ async def fund(tx: Tx, money: PlacedMoney, act: Act) -> UUID:
     return await benefits.pay_in(tx, money.target_id, money.amount, source=money.account, act=act)
 
 
-async def take_back_fund(tx: Tx, money: PlacedMoney, act: Act) -> UUID:
+async def return_deposit(tx: Tx, money: PlacedMoney, act: Act) -> UUID:
     """Take what was paid out of a fund again."""
     return await benefits.pay_out(tx, money.target_id, money.amount, target=money.account, act=act)
 
@@ -63,8 +63,8 @@ _TRANSPORT = Purpose(
     "Recarga de cartão de transporte",
     aim=aim_at_card,
     credit=recharge,
-    take_back=take_back_recharge,
-    left=transit.balance_to_take_back,
+    debit=return_recharge,
+    returnable=transit.returnable_balance,
     gains=_holder,
 )
 _FUNDING = Purpose(
@@ -72,7 +72,7 @@ _FUNDING = Purpose(
     "Depósito para benefícios",
     aim=aim_at_fund,
     credit=fund,
-    take_back=take_back_fund,
-    left=benefits.fund_to_take_back,
+    debit=return_deposit,
+    returnable=benefits.returnable_fund,
     gains=_nobody,
 )

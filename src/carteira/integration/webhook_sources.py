@@ -9,36 +9,36 @@ from carteira import benefits, webhooks
 from carteira.kit.db.outbox import Event
 
 
-def webhook_sources(modules: Collection[str]) -> list[webhooks.HappeningSource]:
+def webhook_sources(modules: Collection[str]) -> list[webhooks.MessageSource]:
     """Name what is followed while these modules are on."""
-    sources = [webhooks.HappeningSource("events", Event.__table__, _event)]
+    sources = [webhooks.MessageSource("events", Event.__table__, _event)]
     if "benefits" in modules:
         sources += [
-            webhooks.HappeningSource("decisions", benefits.decision_events, _decision),
-            webhooks.HappeningSource("returns", benefits.return_events, _given_back),
+            webhooks.MessageSource("decisions", benefits.decision_events, _decision),
+            webhooks.MessageSource("returns", benefits.return_events, _returned),
         ]
     return sources
 
 
-def _event(row: RowMapping) -> webhooks.Happening | None:
+def _event(row: RowMapping) -> webhooks.EventMessage | None:
     kind = webhooks.OF_TOPIC.get(row["topic"])
     if kind is None:
         return None
-    told = row["payload"]
-    employer_id = told.get("employer_id")
-    subject = told.get("user_id") or told.get("account_id")
-    return webhooks.Happening(
+    payload = row["payload"]
+    employer_id = payload.get("employer_id")
+    subject = payload.get("user_id") or payload.get("account_id")
+    return webhooks.EventMessage(
         row["id"],
         kind.name,
-        {key: told.get(key) for key in kind.data},
+        {key: payload.get(key) for key in kind.data},
         row["occurred_at"],
         scope=None if employer_id is None else UUID(employer_id),
         subject=None if subject is None else UUID(subject),
     )
 
 
-def _decision(row: RowMapping) -> webhooks.Happening:
-    return webhooks.Happening(
+def _decision(row: RowMapping) -> webhooks.EventMessage:
+    return webhooks.EventMessage(
         row["id"],
         "benefits.transaction_decided",
         _transaction(row, row["id"]) | {"code": row["code"], "category": row["category_used"]},
@@ -48,8 +48,8 @@ def _decision(row: RowMapping) -> webhooks.Happening:
     )
 
 
-def _given_back(row: RowMapping) -> webhooks.Happening:
-    return webhooks.Happening(
+def _returned(row: RowMapping) -> webhooks.EventMessage:
+    return webhooks.EventMessage(
         row["id"],
         "benefits.transaction_returned",
         _transaction(row, row["decision_id"]) | {"return_id": str(row["id"]), "kind": row["kind"]},

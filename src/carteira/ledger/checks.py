@@ -103,7 +103,7 @@ async def reconcile(database: Database, *, whole: bool) -> Reconciliation:
         log.error("ledger does not reconcile", **difference)
     sums = {str(account): sum_ for account, sum_ in found.point.sums.items()}
     values = {"entries": found.entries, "xid": found.point.position, "sums": sums}
-    await proofs.keep(database, pass_, findings=len(found.differences), **values)
+    await proofs.store_result(database, pass_, findings=len(found.differences), **values)
     return found
 
 
@@ -124,7 +124,7 @@ async def verify(
     result = await CHAIN.verify_and_log(database, expected=expected, since=since, tell=tell)
     if expected is None or not result.findings:
         values = {"entries": result.rows, "height": result.height, "hash": result.head}
-        await proofs.keep(database, pass_, findings=len(result.findings), **values)
+        await proofs.store_result(database, pass_, findings=len(result.findings), **values)
     return result
 
 

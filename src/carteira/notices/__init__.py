@@ -23,7 +23,7 @@ from carteira.kit.module import Module
 from carteira.kit.outbound.mail import Mailer
 from carteira.kit.values.clock import clock
 from carteira.notices import emails
-from carteira.notices.emails import Addressed, Told
+from carteira.notices.emails import Addressed, Payload
 from carteira.notices.operations import Approvers, of_decided, of_waiting
 
 __all__ = ["STALE", "TOPICS", "module"]
@@ -31,7 +31,7 @@ __all__ = ["STALE", "TOPICS", "module"]
 STALE = timedelta(days=3)
 _RETRY = RetryStrategy(max_attempts=8, exponential_wait=3)
 
-Write = Callable[[Tx, Told], Awaitable[Addressed | None]]
+Write = Callable[[Tx, Payload], Awaitable[Addressed | None]]
 TOPICS: dict[str, tuple[str, Write]] = {
     "documents.expiring": ("tell_document_expiring", emails.of_document),
     "documents.refused": ("tell_document_refused", emails.of_refused_document),
@@ -74,7 +74,7 @@ def _add_job(blueprint: Blueprint, mailer: Mailer, task: str, write: Write) -> N
     """Add a topic's job. Mail goes out after the transaction; a job that runs again sends the same `Message-ID`."""
 
     @blueprint.task(name=task, retry=_RETRY, pass_context=True)
-    async def tell(context: JobContext, event_id: str, event: Told) -> None:
+    async def tell(context: JobContext, event_id: str, event: Payload) -> None:
         database: Database = context.additional_context["database"]
         async with database.transaction() as tx:
             letter = await write(tx, event)
@@ -90,9 +90,9 @@ def _add_waiting(blueprint: Blueprint, mailer: Mailer, approvers: Approvers) -> 
     async def tell_approvers(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
         database: Database = context.additional_context["database"]
         async with database.transaction() as tx:
-            for user_id, ids in (await approvers.untold(tx)).items():
-                told = [str(operation_id) for operation_id in ids]
-                await jobs.defer(tx, "notices:tell_operations_waiting", user_id=str(user_id), operations=told)
+            for user_id, ids in (await approvers.mark_notified(tx)).items():
+                pending = [str(operation_id) for operation_id in ids]
+                await jobs.defer(tx, "notices:tell_operations_waiting", user_id=str(user_id), operations=pending)
 
     @blueprint.task(name="tell_operations_waiting", retry=_RETRY, pass_context=True)
     async def tell_operations_waiting(context: JobContext, user_id: str, operations: list[str]) -> None:

@@ -12,7 +12,7 @@ from carteira.kit.outbound.mail import Message
 from carteira.kit.values.clock import clock
 from carteira.kit.values.money import format_brl
 
-Told = dict[str, str]
+Payload = dict[str, str]
 """The payload of an event."""
 Addressed = tuple[str, Message]
 """An e-mail address and the message to it."""
@@ -34,7 +34,7 @@ _letters = EmailTemplates(
 )
 
 
-async def _person(tx: Tx, event: Told) -> identity.PersonView | None:
+async def _person(tx: Tx, event: Payload) -> identity.PersonView | None:
     """Return the person whom an event concerns, unless they were erased."""
     try:
         return await identity.person(tx, UUID(event["user_id"]))
@@ -46,7 +46,7 @@ def _to(person: identity.PersonView, letter: str, **values: object) -> Addressed
     return person.email, _letters.compose(letter, name=person.full_name.split()[0], **values)
 
 
-async def of_document(tx: Tx, event: Told) -> Addressed | None:
+async def of_document(tx: Tx, event: Payload) -> Addressed | None:
     """Write the reminder of a document, unless it is gone, renewed or past by now."""
     person, expires_on = await _person(tx, event), date.fromisoformat(event["expires_on"])
     if person is None:
@@ -67,17 +67,17 @@ async def of_document(tx: Tx, event: Told) -> Addressed | None:
     )
 
 
-async def of_refused_document(tx: Tx, event: Told) -> Addressed | None:
+async def of_refused_document(tx: Tx, event: Payload) -> Addressed | None:
     """Write why a document was refused, unless it has changed since."""
     return await _of_decided_document(tx, event, documents.DocumentState.REFUSED)
 
 
-async def of_reviewed_document(tx: Tx, event: Told) -> Addressed | None:
+async def of_reviewed_document(tx: Tx, event: Payload) -> Addressed | None:
     """Write that a document was reviewed, unless it has changed since."""
     return await _of_decided_document(tx, event, documents.DocumentState.REVIEWED)
 
 
-async def _of_decided_document(tx: Tx, event: Told, state: documents.DocumentState) -> Addressed | None:
+async def _of_decided_document(tx: Tx, event: Payload, state: documents.DocumentState) -> Addressed | None:
     person = await _person(tx, event)
     if person is None:
         return None
@@ -90,22 +90,22 @@ async def _of_decided_document(tx: Tx, event: Told, state: documents.DocumentSta
     return _to(person, f"document_{state.value}", document=document.document_type.value, reason=document.refusal_reason)
 
 
-async def of_cancelled_card(tx: Tx, event: Told) -> Addressed | None:
+async def of_cancelled_card(tx: Tx, event: Payload) -> Addressed | None:
     """Write that a card was cancelled."""
     return await _of_card(tx, event, "cancelled", "card_cancelled")
 
 
-async def of_blocked_card(tx: Tx, event: Told) -> Addressed | None:
+async def of_blocked_card(tx: Tx, event: Payload) -> Addressed | None:
     """Write that a card was blocked, unless it no longer is."""
     return await _of_card(tx, event, "blocked", "card_blocked")
 
 
-async def of_unblocked_card(tx: Tx, event: Told) -> Addressed | None:
+async def of_unblocked_card(tx: Tx, event: Payload) -> Addressed | None:
     """Write that a card was unblocked, unless it no longer is active."""
     return await _of_card(tx, event, "active", "card_unblocked")
 
 
-async def _of_card(tx: Tx, event: Told, status: str, letter: str) -> Addressed | None:
+async def _of_card(tx: Tx, event: Payload, status: str, letter: str) -> Addressed | None:
     person = await _person(tx, event)
     if person is None:
         return None
@@ -115,7 +115,7 @@ async def _of_card(tx: Tx, event: Told, status: str, letter: str) -> Addressed |
     return _to(person, letter, last_digits=card.card_number[-4:], has_balance=card.balance > 0)
 
 
-async def of_returned_payment(tx: Tx, event: Told) -> Addressed | None:
+async def of_returned_payment(tx: Tx, event: Payload) -> Addressed | None:
     """Write that a Pix was returned, whole or in part, and the reason unless it is an operator's own words."""
     person = await _person(tx, event) if event["user_id"] else None  # a client's, or nobody's charge
     if person is None:
@@ -124,7 +124,7 @@ async def of_returned_payment(tx: Tx, event: Told) -> Addressed | None:
     return _to(person, "payment_returned", amount=amount, because=payments.why(str(event["reason"])))
 
 
-async def of_decided_purchase(tx: Tx, event: Told) -> Addressed | None:
+async def of_decided_purchase(tx: Tx, event: Payload) -> Addressed | None:
     """Write to a reseller that a purchase was approved or rejected."""
     person = await _person(tx, event)
     purchase = await resellers.decided_purchase(tx, UUID(event["purchase_id"]))
@@ -139,7 +139,7 @@ async def of_decided_purchase(tx: Tx, event: Told) -> Addressed | None:
     )
 
 
-async def of_cashback(tx: Tx, event: Told) -> Addressed | None:
+async def of_cashback(tx: Tx, event: Payload) -> Addressed | None:
     """Write to a reseller what the closed month brought."""
     person, month = await _person(tx, event), date.fromisoformat(f"{event['month']}-01")
     credited = await resellers.credited(tx, UUID(event["reseller_id"]), month)

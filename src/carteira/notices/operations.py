@@ -15,7 +15,7 @@ from carteira.kit.outbound.email_templates import EmailTemplates
 from carteira.kit.security import approvals
 from carteira.kit.values.clock import SAO_PAULO
 from carteira.kit.web.access import Bindings
-from carteira.notices.emails import Addressed, Told
+from carteira.notices.emails import Addressed, Payload
 
 LISTED = 20
 """The most operations that one e-mail lists; the others are only counted."""
@@ -41,10 +41,10 @@ class Approvers:
         claims = {operation.kind: operation.claim for module in modules for operation in module.operations}
         return cls(claims, [module.bindings for module in modules if module.bindings is not None])
 
-    async def untold(self, tx: Tx) -> Mapping[UUID, Sequence[UUID]]:
+    async def mark_notified(self, tx: Tx) -> Mapping[UUID, Sequence[UUID]]:
         """Mark the pending operations without a notice as notified, and return those that each person may approve."""
-        rows = await approvals.take_untold(tx)
-        told: dict[UUID, list[UUID]] = defaultdict(list)
+        rows = await approvals.mark_unnotified(tx)
+        pending: dict[UUID, list[UUID]] = defaultdict(list)
         for claim in {self.claims[row.kind] for row in rows if row.kind in self.claims}:
             due = [
                 (row, await approvals.barred(tx, row, identity.people_behind))
@@ -59,8 +59,8 @@ class Approvers:
                     if may and user_id not in barred and (scopes is None or row.scope in scopes)
                 ]
                 if theirs:
-                    told[user_id] += theirs
-        return told
+                    pending[user_id] += theirs
+        return pending
 
     async def _reach(self, tx: Tx, user_id: UUID, claim: str) -> tuple[bool, frozenset[UUID] | None]:
         """Return whether a holder's claim takes effect, and the employers that it is limited to; None: unlimited."""
@@ -94,7 +94,7 @@ async def of_waiting(tx: Tx, user_id: UUID, ids: Sequence[UUID]) -> Addressed | 
     )
 
 
-async def of_decided(tx: Tx, event: Told) -> Addressed | None:
+async def of_decided(tx: Tx, event: Payload) -> Addressed | None:
     """Write an operation's outcome to its maker, unless they withdrew it themselves."""
     row = await approvals.find(tx, UUID(event["operation_id"]))
     if row is None or row.maker_kind != "person" or str(row.checker_id) == row.maker_id:

@@ -23,7 +23,7 @@ from carteira.kit.values.clock import clock
 from carteira.kit.values.ids import uuid7
 from carteira.kit.web.access import Principal
 from carteira.kit.web.idempotency import IdempotencyKeyReused
-from carteira.payments import brcode, metrics, telling
+from carteira.payments import brcode, events, metrics
 from carteira.payments.config import Payments, PaymentsConfig
 from carteira.payments.errors import (
     ChargeNotFound,
@@ -95,7 +95,7 @@ def view(row: Charge, config: PaymentsConfig) -> ChargeView:
     )
 
 
-async def write_down(tx: Tx, payments: Payments, who: Principal, order: Order, *, asked_as: UUID | None) -> Charge:
+async def store(tx: Tx, payments: Payments, who: Principal, order: Order, *, asked_as: UUID | None) -> Charge:
     """Store a charge; return the existing one if the same request made it before.
 
     Raises:
@@ -174,9 +174,9 @@ async def begin_charge(tx: Tx, payments: Payments, who: Principal, order: Order)
     """Store a charge and queue its creation, for callers that cannot wait for the provider; return its id.
 
     Raises:
-        As `write_down`.
+        As `store`.
     """
-    row = await write_down(tx, payments, who, order, asked_as=None)
+    row = await store(tx, payments, who, order, asked_as=None)
     await jobs.defer(tx, "payments:make_charge", charge_id=str(row.id))
     return row.id
 
@@ -211,7 +211,7 @@ async def make(provider: PixProvider, row: Charge, payments: Payments) -> Cob | 
     return cob
 
 
-async def go_on(tx: Tx, charge_id: UUID, cob: Cob | None) -> Charge:
+async def store_location(tx: Tx, charge_id: UUID, cob: Cob | None) -> Charge:
     """Store the provider's location of a charge, and return the charge."""
     row = await locked(tx, Charge, charge_id)
     if row is None:
@@ -222,7 +222,7 @@ async def go_on(tx: Tx, charge_id: UUID, cob: Cob | None) -> Charge:
     return row
 
 
-async def give_up(tx: Tx, charge_id: UUID, refused: ProviderRefused) -> None:
+async def record_refusal(tx: Tx, charge_id: UUID, refused: ProviderRefused) -> None:
     """Record that the provider refused a charge."""
     row = await locked(tx, Charge, charge_id)
     log.error("charge refused by the provider", charge=str(charge_id), status=refused.status, kind=refused.kind)
@@ -230,20 +230,20 @@ async def give_up(tx: Tx, charge_id: UUID, refused: ProviderRefused) -> None:
     if row is not None and row.state == "creating":
         row.state = "refused"
         await tx.flush()
-        await telling.charge_refused(tx, row)
+        await events.charge_refused(tx, row)
 
 
-async def tell_expired(database: Database) -> int:
+async def emit_expired(database: Database) -> int:
     """Emit an event, once, for each unpaid charge that expired before the last read of the provider's list; count them.
 
     So a payment at the last moment is found before the event is emitted.
     """
-    told = 0
+    number = 0
     while True:
         async with database.transaction() as tx:
             read_until = await tx.scalar(select(ReadPlace.read_until))
             if read_until is None:
-                return told
+                return number
             until = min(read_until, clock.now()) - GRACE
             expired = select(Charge).where(Charge.state.in_(("creating", "active")), ~Charge.expiry_told)
             expired = expired.where(Charge.expires_at <= until).order_by(Charge.expires_at).limit(_TOLD_AT_ONCE)
@@ -251,10 +251,10 @@ async def tell_expired(database: Database) -> int:
             for row in rows:
                 row.expiry_told = True
             await tx.flush()
-            await telling.charges_expired(tx, rows)
-        told += len(rows)
+            await events.charges_expired(tx, rows)
+        number += len(rows)
         if len(rows) < _TOLD_AT_ONCE:
-            return told
+            return number
 
 
 async def make_missing(database: Database, payments: Payments) -> int:
@@ -298,11 +298,11 @@ async def finish(database: Database, payments: Payments, row: Charge) -> None:
             cob = await make(provider, row, payments)
         except ProviderRefused as refused:
             async with database.transaction() as tx:
-                await give_up(tx, row.id, refused)
+                await record_refusal(tx, row.id, refused)
             raise PaymentRefusedByProvider from refused
     if cob is not None:
         async with database.transaction() as tx:
-            await go_on(tx, row.id, cob)
+            await store_location(tx, row.id, cob)
 
 
 async def find(tx: Tx, who: Principal, charge_id: UUID) -> Charge:

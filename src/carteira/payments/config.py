@@ -95,7 +95,7 @@ class Payments:
         if self.config.webhook_url is None:
             raise LookupError("no address for the provider's calls is configured")
         async with self.asking() as provider:
-            await provider.tell_webhook(self.config.webhook_url)
+            await provider.register_webhook(self.config.webhook_url)
             return await provider.webhook() or ""
 
     @asynccontextmanager

@@ -40,11 +40,11 @@ class ChargeDesk:
         key = call.key if call else None
         asked_as = None if call is None or key is None else uuid5(_IDS, f"{call.caller} {call.operation} {key}")
         async with self.database.transaction() as tx:
-            row = await charges.write_down(tx, self.payments, who, order, asked_as=asked_as)
+            row = await charges.store(tx, self.payments, who, order, asked_as=asked_as)
         if row.state == "creating":
             await charges.finish(self.database, self.payments, row)
         async with self.database.transaction() as tx:
-            return charges.view(await charges.go_on(tx, row.id, None), self.payments.config)
+            return charges.view(await charges.store_location(tx, row.id, None), self.payments.config)
 
     async def answer(self, call: Call, who: Principal, order: Order, payload: object, status: int = 201) -> Response:
         """Make a charge and answer it, once under the request's key.

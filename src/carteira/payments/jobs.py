@@ -21,7 +21,7 @@ def make_blueprint(payments: Payments) -> Blueprint:
     async def look(context: JobContext, e2eid: str) -> None:
         """Look up a payment that a webhook named; while the provider is down, polling finds it later."""
         try:
-            await receiving.look(context.additional_context["database"], payments, e2eid)
+            await receiving.look_up(context.additional_context["database"], payments, e2eid)
         except PaymentProviderDown:
             log.info("payment left to the next poll", e2eid=e2eid)
 
@@ -43,7 +43,7 @@ def make_blueprint(payments: Payments) -> Blueprint:
     async def poll(context: JobContext, timestamp: int) -> None:
         """Read the provider's list, create missing charges, emit events of expired ones, request returns."""
         try:
-            await go_round(context.additional_context["database"], payments)
+            await run_round(context.additional_context["database"], payments)
         except PaymentProviderDown:
             log.warning("payment provider unavailable, poll left out")
 
@@ -67,7 +67,7 @@ def _add_daily(blueprint: Blueprint, payments: Payments) -> None:
             await receiving.sweep_returns(context.additional_context["database"], payments)
 
 
-async def go_round(database: Database, payments: Payments) -> None:
+async def run_round(database: Database, payments: Payments) -> None:
     """Do one round of the half-minute work.
 
     Raises:
@@ -77,5 +77,5 @@ async def go_round(database: Database, payments: Payments) -> None:
         return
     await charges.make_missing(database, payments)
     await receiving.poll(database, payments)
-    await charges.tell_expired(database)
+    await charges.emit_expired(database)
     await returns.send_waiting(database, payments)

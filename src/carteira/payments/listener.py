@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from carteira.kit.db.engine import Database
 from carteira.kit.db.errors import DatabaseDown, OperationInProgress
-from carteira.kit.values.exact_json import parse_told_json
+from carteira.kit.values.exact_json import parse_lenient_json
 from carteira.payments import metrics, receiving
 from carteira.payments.config import ListenerConfig, PaymentsConfig
 
@@ -34,15 +34,15 @@ TAKEN, MALFORMED, FORBIDDEN, _TOO_LARGE, _DOWN = 200, 422, 403, 413, 503
 log = structlog.get_logger(__name__)
 
 
-async def taken(database: Database, config: PaymentsConfig, body: bytes, signature: str) -> int:
+async def handle_call(database: Database, config: PaymentsConfig, body: bytes, signature: str) -> int:
     """Handle a call that is authenticated by certificate, and by signature if configured; return the status."""
     if config.signature is not None and not receiving.is_signed(body, signature, config.signature[1]):
         metrics.told_total.labels("refused").inc()
         return FORBIDDEN
     try:
-        content = parse_told_json(body)
+        content = parse_lenient_json(body)
         async with database.transaction() as tx:
-            await receiving.hear(tx, content)
+            await receiving.queue_announced(tx, content)
     except ValueError:
         metrics.told_total.labels("malformed").inc()
         return MALFORMED
@@ -53,7 +53,7 @@ async def taken(database: Database, config: PaymentsConfig, body: bytes, signatu
 def application(database: Database, config: PaymentsConfig) -> Starlette:
     """Return the listener's application: one route, at any path that ends in `/pix`."""
 
-    async def hear(request: Request) -> Response:
+    async def receive(request: Request) -> Response:
         body = bytearray()
         try:
             async for part in request.stream():
@@ -61,13 +61,17 @@ def application(database: Database, config: PaymentsConfig) -> Starlette:
                 if len(body) > MAX_BODY_BYTES:
                     return Response(status_code=_TOO_LARGE)
             header = config.signature[0] if config.signature else ""
-            return Response(status_code=await taken(database, config, bytes(body), request.headers.get(header, "")))
+            return Response(
+                status_code=await handle_call(database, config, bytes(body), request.headers.get(header, ""))
+            )
         except ClientDisconnect:
             return Response(status_code=MALFORMED)
         except (DatabaseDown, OperationInProgress):  # the provider calls again, and the list holds it anyway
             return Response(status_code=_DOWN)
 
-    return Starlette(routes=[Route("/pix", hear, methods=["POST"]), Route("/{path:path}/pix", hear, methods=["POST"])])
+    return Starlette(
+        routes=[Route("/pix", receive, methods=["POST"]), Route("/{path:path}/pix", receive, methods=["POST"])]
+    )
 
 
 class _Server(uvicorn.Server):
@@ -117,7 +121,7 @@ async def listening(database: Database, config: PaymentsConfig) -> AsyncIterator
     with _bind(where) as bound:
         log.info("listening for the payment provider", host=where.host, port=bound.getsockname()[1])
         serving = asyncio.create_task(server.serve(sockets=[]), name="payments")
-        taking = asyncio.create_task(_take_connections(bound, server, tls), name="payments' connections")
+        taking = asyncio.create_task(_accept_connections(bound, server, tls), name="payments' connections")
         try:
             yield
         finally:
@@ -142,14 +146,14 @@ def tls_of(where: ListenerConfig) -> ssl.SSLContext:
     return context
 
 
-async def _take_connections(bound: socket.socket, server: uvicorn.Server, tls: ssl.SSLContext) -> None:
+async def _accept_connections(bound: socket.socket, server: uvicorn.Server, tls: ssl.SSLContext) -> None:
     """Pass connections to a server once their TLS handshake is verified, until cancelled."""
     loop, turns = asyncio.get_running_loop(), asyncio.Semaphore(MOST_HANDSHAKES)
 
     made_by: Callable[..., asyncio.Protocol] = server.config.http_protocol_class
     protocol = partial(made_by, config=server.config, server_state=server.server_state, app_state={})
 
-    async def shake(connection: socket.socket) -> None:
+    async def handshake(connection: socket.socket) -> None:
         try:
             await loop.connect_accepted_socket(protocol, connection, ssl=tls, ssl_handshake_timeout=HANDSHAKE_SECONDS)
         except OSError:  # TLS errors and time-outs; strangers must not fill the log
@@ -167,4 +171,4 @@ async def _take_connections(bound: socket.socket, server: uvicorn.Server, tls: s
                 log.warning("connection not accepted", error=type(error).__name__, detail=str(error))
                 await asyncio.sleep(ACCEPT_AGAIN_SECONDS)
             else:
-                handshakes.create_task(shake(connection))
+                handshakes.create_task(handshake(connection))

@@ -65,7 +65,7 @@ class WholeCharge:
     received: Sequence[ReceivedWithReturnsOut]
 
 
-def _shown(row: Charge, payments: Payments) -> ListedChargeOut:
+def _out(row: Charge, payments: Payments) -> ListedChargeOut:
     shown = ChargeOut.model_validate(made.view(row, payments.config)).model_dump()
     return ListedChargeOut(**shown, txid=row.txid, maker_kind=row.maker_kind, maker_id=row.maker_id)
 
@@ -82,7 +82,7 @@ async def charges(
     found = await queries.charges(tx, wanted, limit=asked.limit + 1, before=asked.after, turned=asked.turned)
     page = asked.page(found, lambda row: row.id)
     await audit.record_looks(tx, "charges_listed", [maker for row in page.items for maker in _maker(row)])
-    return page.map(lambda row: _shown(row, payments))
+    return page.map(lambda row: _out(row, payments))
 
 
 async def charge(tx: Tx, payments: Payments, who: Principal, charge_id: UUID) -> WholeCharge:
@@ -98,7 +98,7 @@ async def charge(tx: Tx, payments: Payments, who: Principal, charge_id: UUID) ->
     paid = await queries.received_for(tx, charge_id)
     given_back = await returns.of_payments(tx, [one.e2eid for one in paid])
     await audit.record_looks(tx, "charge_read", _maker(row))
-    return WholeCharge(_shown(row, payments), [_with_returns(one, given_back[one.e2eid]) for one in paid])
+    return WholeCharge(_out(row, payments), [_with_returns(one, given_back[one.e2eid]) for one in paid])
 
 
 def _with_returns(row: ReceivedPayment, given_back: Sequence[object]) -> ReceivedWithReturnsOut:

@@ -26,7 +26,7 @@ from redis.asyncio import Redis
 from carteira.kit.outbound.breaker import AWAY_SECONDS, REDIS_SECONDS, Breaker, BreakerMetrics, BreakerRules
 from carteira.kit.outbound.http import TracedClient
 from carteira.kit.outbound.redis import PatientRedis
-from carteira.kit.values.exact_json import parse_told_json
+from carteira.kit.values.exact_json import parse_lenient_json
 from carteira.kit.values.money import InvalidAmount, parse_reais
 from carteira.payments import brcode
 
@@ -160,8 +160,8 @@ def read_pix(content: object) -> Pix:
         raise ValueError("no end-to-end id")
     if txid is not None and not (isinstance(txid, str) and 0 < len(txid) <= _LONGEST_TXID and txid.isascii()):
         raise ValueError("no txid")
-    told = members.get("devolucoes") or []
-    if not isinstance(told, list):
+    entries = members.get("devolucoes") or []
+    if not isinstance(entries, list):
         raise TypeError("no list of returns")
     key = members.get("chave")
     return Pix(
@@ -169,7 +169,7 @@ def read_pix(content: object) -> Pix:
         txid,
         _centavos(members.get("valor")),
         _instant(members.get("horario")),
-        tuple(map(_return, told)),
+        tuple(map(_return, entries)),
         key if isinstance(key, str) and key else None,
     )
 
@@ -268,7 +268,7 @@ class PixProvider:
         Raises:
             PaymentProviderDown, ProviderRefused.
         """
-        return await self._look("/cob/" + quote(txid), _cob)
+        return await self._get("/cob/" + quote(txid), _cob)
 
     async def payment(self, e2eid: str) -> Pix | None:
         """Look a payment up; None: there is none.
@@ -276,7 +276,7 @@ class PixProvider:
         Raises:
             PaymentProviderDown, ProviderRefused.
         """
-        return await self._look("/pix/" + quote(e2eid), read_pix)
+        return await self._get("/pix/" + quote(e2eid), read_pix)
 
     async def payments(self, begin: datetime, end: datetime, *, returned: bool = False) -> AsyncIterator[list[Pix]]:
         """Yield the payments of a period, page by page; with `returned` only those with a return.
@@ -306,12 +306,12 @@ class PixProvider:
         try:
             return await self._ask("PUT", path, _return, body={"valor": reais(amount)})
         except ProviderRefused as refused:
-            there = await self._look(path, _return)
+            there = await self._get(path, _return)
             if there is None:
                 raise refused from None
             return there
 
-    async def tell_webhook(self, url: str) -> None:
+    async def register_webhook(self, url: str) -> None:
         """Register the address of the provider's webhook.
 
         Raises:
@@ -326,9 +326,9 @@ class PixProvider:
             PaymentProviderDown, ProviderRefused.
         """
         path = "/webhook/" + quote(self.config.key, safe="")
-        return await self._look(path, lambda content: _text(_members(content).get("webhookUrl")))
+        return await self._get(path, lambda content: _text(_members(content).get("webhookUrl")))
 
-    async def _look(self, path: str, read: Read[Found]) -> Found | None:
+    async def _get(self, path: str, read: Read[Found]) -> Found | None:
         try:
             return await self._ask("GET", path, read)
         except ProviderRefused as refused:
@@ -437,13 +437,13 @@ class PixProvider:
             raise _Failed(f"status_{status}", retry=True)
         if not _OK <= status < _MULTIPLE:
             raise ProviderRefused(status, _kind_of(bytes(body)))
-        return parse_told_json(bytes(body)) if body else {}
+        return parse_lenient_json(bytes(body)) if body else {}
 
 
 def _kind_of(body: bytes) -> str:
     """Return the provider's reason of a refusal: the last part of a problem's type."""
     try:
-        kind = _members(parse_told_json(body)).get("type")
+        kind = _members(parse_lenient_json(body)).get("type")
     except ValueError:
         return ""
     return ascii(kind.rpartition("/")[2])[1:-1][:64] if isinstance(kind, str) else ""

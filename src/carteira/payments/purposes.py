@@ -34,8 +34,8 @@ class Purpose:
         aim: Returns the id of a charge's target (by a card's number, an employer's id); raises a problem if the caller
             may not pay for it, or it accepts no money now.
         credit: Posts the payment and returns the entry's id; raises a problem if the target accepts no money now.
-        take_back: Debits the target for a return and returns the entry's id; raises a problem if it has been spent.
-        left: Locks the target and returns the centavos that could be debited for a return.
+        debit: Debits the target for a return and returns the entry's id; raises a problem if it has been spent.
+        returnable: Locks the target and returns the centavos that could be debited for a return.
         gains: The people who gain by a payment.
     """
 
@@ -43,8 +43,8 @@ class Purpose:
     text: str
     aim: Callable[[Tx, Principal, str | None], Awaitable[UUID]]
     credit: Callable[[Tx, PlacedMoney, Act], Awaitable[UUID]]
-    take_back: Callable[[Tx, PlacedMoney, Act], Awaitable[UUID]]
-    left: Callable[[Tx, UUID], Awaitable[int]]
+    debit: Callable[[Tx, PlacedMoney, Act], Awaitable[UUID]]
+    returnable: Callable[[Tx, UUID], Awaitable[int]]
     gains: Callable[[Tx, UUID], Awaitable[Gains]]
 
 

@@ -66,30 +66,30 @@ class ReceivedFilter:
 
 
 async def charges(
-    tx: Tx, wanted: ChargeFilter, *, limit: int, before: UUID | None, turned: bool = False
+    tx: Tx, filters: ChargeFilter, *, limit: int, before: UUID | None, turned: bool = False
 ) -> Sequence[Charge]:
     """Return charges of everybody, newest first, or the other way round."""
     base = select(Charge)
-    if wanted.txid is not None:
-        base = base.where(Charge.txid == wanted.txid)
-    if wanted.since is not None:
-        base = base.where(Charge.id >= first_uuid7(wanted.since.timestamp()))
-    if wanted.until is not None:
-        base = base.where(Charge.id < first_uuid7(wanted.until.timestamp()))
-    if wanted.state is None and wanted.purpose is None:
+    if filters.txid is not None:
+        base = base.where(Charge.txid == filters.txid)
+    if filters.since is not None:
+        base = base.where(Charge.id >= first_uuid7(filters.since.timestamp()))
+    if filters.until is not None:
+        base = base.where(Charge.id < first_uuid7(filters.until.timestamp()))
+    if filters.state is None and filters.purpose is None:
         query = keyset(base, Charge.id, after=before, limit=limit, newest_first=True, turned=turned)
     else:
         walked = keyset(base, Charge.id, after=before, limit=WALKED, newest_first=True, turned=turned)
         row: Any = aliased(Charge, walked.subquery())
         query = keyset(select(row), row.id, after=None, limit=limit, newest_first=True, turned=turned)
-        if wanted.state is not None:
-            query = query.where(_stands(row, wanted.state))
-        if wanted.purpose is not None:
-            query = query.where(row.purpose == wanted.purpose)
+        if filters.state is not None:
+            query = query.where(_in_state(row, filters.state))
+        if filters.purpose is not None:
+            query = query.where(row.purpose == filters.purpose)
     return (await tx.scalars(query)).all()
 
 
-def _stands(row: Any, state: State) -> ColumnElement[bool]:  # noqa: ANN401 - a charge, be it of a subquery
+def _in_state(row: Any, state: State) -> ColumnElement[bool]:  # noqa: ANN401 - a charge, be it of a subquery
     """Return the SQL condition for the states of `charges.view`: no single column says that a charge has expired."""
     late = row.expires_at < clock.now()
     if state == "expired":
@@ -106,23 +106,23 @@ def key_of(row: ReceivedPayment) -> ReceivedKey:
 
 
 async def received(
-    tx: Tx, wanted: ReceivedFilter, *, limit: int, before: ReceivedKey | None, turned: bool = False
+    tx: Tx, filters: ReceivedFilter, *, limit: int, before: ReceivedKey | None, turned: bool = False
 ) -> Sequence[ReceivedPayment]:
     """Return payments, newest first, or the other way round."""
     base = select(ReceivedPayment)
     key = (ReceivedPayment.paid_at, ReceivedPayment.e2eid)
-    if wanted.since is not None:
-        base = base.where(ReceivedPayment.paid_at >= wanted.since)
-    if wanted.until is not None:
-        base = base.where(ReceivedPayment.paid_at < wanted.until)
-    if wanted.whereabouts == "to_return":  # an index serves them
+    if filters.since is not None:
+        base = base.where(ReceivedPayment.paid_at >= filters.since)
+    if filters.until is not None:
+        base = base.where(ReceivedPayment.paid_at < filters.until)
+    if filters.whereabouts == "to_return":  # an index serves them
         base = base.where(ReceivedPayment.unplaced > 0)
-    if wanted.whereabouts in {None, "to_return"}:
+    if filters.whereabouts in {None, "to_return"}:
         query = keyset(base, *key, after=before, limit=limit, newest_first=True, turned=turned)
     else:
         walked = keyset(base, *key, after=before, limit=WALKED, newest_first=True, turned=turned)
         row: Any = aliased(ReceivedPayment, walked.subquery())
-        found = select(row).where(_is(row, wanted.whereabouts))
+        found = select(row).where(_is(row, filters.whereabouts))
         query = keyset(found, row.paid_at, row.e2eid, after=None, limit=limit, newest_first=True, turned=turned)
     return (await tx.scalars(query)).all()
 

@@ -22,7 +22,7 @@ from carteira.kit.security.approvals import Act
 from carteira.kit.values.actor import Actor
 from carteira.kit.values.clock import clock
 from carteira.kit.web.problems import Problem
-from carteira.payments import accounts, metrics, returns, taken_back, telling
+from carteira.payments import accounts, events, metrics, returns, taken_back
 from carteira.payments.accounts import UNPLACED
 from carteira.payments.charges import GRACE
 from carteira.payments.config import Payments
@@ -37,26 +37,26 @@ MAY_BE_TAKEN_BACK = timedelta(days=100)
 """For how long payments are checked for returns: banks have 90 days, and some more to carry them out."""
 LONGEST = timedelta(days=1)
 """The longest period of the list that is requested at once."""
-MOST_TOLD = 1_000
+MOST_ANNOUNCED = 1_000
 _SERVER_ERROR = 500
 
 log = structlog.get_logger(__name__)
 
 
-def ids_told(content: object) -> dict[str, bool]:
+def announced_ids(content: object) -> dict[str, bool]:
     """Return the end-to-end ids in a webhook, each with whether it reports returns.
 
     Raises:
         ValueError: it is not a webhook of the contract.
     """
-    told = content.get("pix") if isinstance(content, dict) else None
-    if not isinstance(told, list) or len(told) > MOST_TOLD:
+    announced = content.get("pix") if isinstance(content, dict) else None
+    if not isinstance(announced, list) or len(announced) > MOST_ANNOUNCED:
         raise ValueError("no list of payments")
-    ids = [item.get("endToEndId") if isinstance(item, dict) else None for item in told]
+    ids = [item.get("endToEndId") if isinstance(item, dict) else None for item in announced]
     if not all(isinstance(e2eid, str) and e2eid.isascii() and e2eid.isalnum() and len(e2eid) == 32 for e2eid in ids):  # noqa: PLR2004 - the contract's own
         raise ValueError("no end-to-end id")
     found = dict.fromkeys(map(str, ids), False)
-    for item in told:
+    for item in announced:
         found[item["endToEndId"]] |= bool(item.get("devolucoes"))
     return found
 
@@ -67,21 +67,21 @@ def is_signed(body: bytes, given: str, secret: str) -> bool:
     return hmac.compare_digest(given.strip().lower().removeprefix("sha256=").encode(), wanted.encode())
 
 
-async def hear(tx: Tx, content: object) -> int:
+async def queue_announced(tx: Tx, content: object) -> int:
     """Queue the look-up of a webhook's payments that are unknown or have new returns; return how many there are.
 
     Raises:
         ValueError: it is not a webhook of the contract.
     """
-    told = ids_told(content)
-    known = set(await tx.scalars(select(ReceivedPayment.e2eid).where(ReceivedPayment.e2eid.in_(told))))
-    fresh = [e2eid for e2eid, is_returned in told.items() if is_returned or e2eid not in known]
+    announced = announced_ids(content)
+    known = set(await tx.scalars(select(ReceivedPayment.e2eid).where(ReceivedPayment.e2eid.in_(announced))))
+    fresh = [e2eid for e2eid, is_returned in announced.items() if is_returned or e2eid not in known]
     for e2eid in fresh:
         await jobs.defer(tx, returns.LOOK, e2eid=e2eid)
     return len(fresh)
 
 
-async def look(database: Database, payments: Payments, e2eid: str) -> bool:
+async def look_up(database: Database, payments: Payments, e2eid: str) -> bool:
     """Look up a webhook's payment, and process it and its returns; return whether it exists.
 
     Raises:
@@ -94,8 +94,8 @@ async def look(database: Database, payments: Payments, e2eid: str) -> bool:
         log.warning("announced payment unknown to the provider", e2eid=e2eid)
         return False
     async with database.transaction() as tx:
-        await take(tx, payments, pix, "webhook")
-        await taken_back.take(tx, payments, pix)
+        await process(tx, payments, pix, "webhook")
+        await taken_back.book_returns(tx, payments, pix)
     return True
 
 
@@ -108,7 +108,7 @@ def is_elsewhere(payments: Payments, pix: Pix) -> bool:
     return pix.key is not None and pix.key != ours
 
 
-async def take(tx: Tx, payments: Payments, pix: Pix, found_by: FoundBy) -> bool:
+async def process(tx: Tx, payments: Payments, pix: Pix, found_by: FoundBy) -> bool:
     """Process a payment once: credit it, or store it to be returned; return whether it was new.
 
     A payment to another key without a charge is left alone: it is not ours to return.
@@ -120,7 +120,7 @@ async def take(tx: Tx, payments: Payments, pix: Pix, found_by: FoundBy) -> bool:
     if charge is None and is_elsewhere(payments, pix):
         return False
     act = Act(RECEIVER, key=f"payments:{pix.e2eid}")
-    reason = _why_not(charge, pix)
+    reason = _refusal_of(charge, pix)
     entry_id: UUID | None = None
     if charge is not None and reason is None:
         entry_id, reason = await _credit(tx, payments, charge, pix, act)
@@ -149,9 +149,9 @@ async def take(tx: Tx, payments: Payments, pix: Pix, found_by: FoundBy) -> bool:
     tx.add(row)
     await tx.flush()
     if reason is not None:
-        await telling.not_credited(tx, row)
+        await events.not_credited(tx, row)
     elif charge is not None:
-        await telling.charge_paid(tx, charge, pix.e2eid)
+        await events.charge_paid(tx, charge, pix.e2eid)
     if reason is not None and payments.config.returns_by_themselves:
         await returns.begin(tx, payments, row, pix.amount, reason=reason, act=Act(RECEIVER))
     metrics.received_total.labels(found_by, reason or "credited").inc()
@@ -167,7 +167,7 @@ async def _charge_of(tx: Tx, txid: str | None) -> Charge | None:
     return charge
 
 
-def _why_not(charge: Charge | None, pix: Pix) -> str | None:
+def _refusal_of(charge: Charge | None, pix: Pix) -> str | None:
     """Return why a payment is not credited, by its charge; None: it is."""
     if charge is None:
         return "no_charge"
@@ -202,7 +202,7 @@ async def poll(database: Database, payments: Payments) -> int:
         PaymentProviderDown, ProviderRefused: payments read by then are processed, and are read again the next time.
     """
     async with database.transaction() as tx:
-        place = await _place(tx)
+        place = await _read_until(tx)
     now, new = clock.now(), 0
     async with payments.asking() as provider:
         begin = min(place, now) - OVERLAP  # so that a clock that was once ahead leaves no gap
@@ -218,11 +218,11 @@ async def poll(database: Database, payments: Payments) -> int:
 async def _read(database: Database, payments: Payments, provider: PixProvider, begin: datetime, end: datetime) -> int:
     new = 0
     async for page in provider.payments(begin, end):
-        new += await take_unknown(database, payments, page, "polling")
+        new += await process_unknown(database, payments, page, "polling")
     return new
 
 
-async def take_unknown(database: Database, payments: Payments, page: Sequence[Pix], found_by: FoundBy) -> int:
+async def process_unknown(database: Database, payments: Payments, page: Sequence[Pix], found_by: FoundBy) -> int:
     """Process the unknown ones of some payments, each in its own transaction; return how many there were.
 
     Their unrequested returns are booked likewise.
@@ -235,8 +235,8 @@ async def take_unknown(database: Database, payments: Payments, page: Sequence[Pi
     for pix in page:
         if pix.e2eid not in known or pix.e2eid in returned:
             async with database.transaction() as tx:
-                new += await take(tx, payments, pix, found_by)
-                await taken_back.take(tx, payments, pix)
+                new += await process(tx, payments, pix, found_by)
+                await taken_back.book_returns(tx, payments, pix)
     return new
 
 
@@ -252,11 +252,11 @@ async def sweep_returns(database: Database, payments: Payments) -> None:
         while end > first:
             begin = end - LONGEST
             async for page in provider.payments(begin, end, returned=True):
-                await take_unknown(database, payments, page, "reconciliation")
+                await process_unknown(database, payments, page, "reconciliation")
             end = begin
 
 
-async def _place(tx: Tx) -> datetime:
+async def _read_until(tx: Tx) -> datetime:
     """Return the instant up to which the list has been read; at first, an instant before the first charge."""
     place: datetime | None = await tx.scalar(select(ReadPlace.read_until))
     if place is None:

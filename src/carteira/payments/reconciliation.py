@@ -103,10 +103,10 @@ async def compare(database: Database, payments: Payments, day: date) -> Reconcil
         here = await _here(tx, begin, until)
         for pix in await _elsewhere(tx, payments, [pix for pix in listed if pix.e2eid not in here]):
             there.pop(pix.e2eid, None)
-        outcome = await _keep(tx, day, here, there)
+        outcome = await _store(tx, day, here, there)
     listed = [pix for pix in listed if pix.e2eid in there]
     new = [pix for pix in listed if pix.e2eid not in here]
-    await receiving.take_unknown(database, payments, listed, "reconciliation")
+    await receiving.process_unknown(database, payments, listed, "reconciliation")
     if new or outcome.missing_there or outcome.amount_differs:
         log.error("day differs from the provider's list", day=day.isoformat(), missing_here=len(new))
     return outcome
@@ -144,7 +144,7 @@ def _difference(here: PixSums | None, there: PixSums | None) -> DifferenceKind |
     return None if here == there else "amount_differs"
 
 
-async def _keep(tx: Tx, day: date, here: dict[str, PixSums], there: dict[str, PixSums]) -> ReconciledDay:
+async def _store(tx: Tx, day: date, here: dict[str, PixSums], there: dict[str, PixSums]) -> ReconciledDay:
     """Store a day's comparison, replacing the former one."""
     found = {e2eid: _difference(here.get(e2eid), there.get(e2eid)) for e2eid in here.keys() | there.keys()}
     kinds = list(found.values())

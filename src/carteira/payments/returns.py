@@ -23,7 +23,7 @@ from carteira.kit.values.actor import Actor
 from carteira.kit.values.clock import clock
 from carteira.kit.values.ids import uuid7
 from carteira.kit.values.money import format_brl
-from carteira.payments import accounts, metrics, telling
+from carteira.payments import accounts, events, metrics
 from carteira.payments.accounts import RETURN_ASKED, RETURN_FAILED, RETURNED
 from carteira.payments.config import Payments
 from carteira.payments.errors import PaymentEntryFixed, ReceivedNotFound, ReturnTooLarge, TooLateToReturn
@@ -66,7 +66,7 @@ async def ask(tx: Tx, payments: Payments, order: ReturnOrder, act: Act) -> Payme
         raise ReturnTooLarge(left=left)
     if row.paid_at < clock.now() - LATEST:
         raise TooLateToReturn
-    subject = await _whose(tx, row)
+    subject = await _maker_of(tx, row)
     await act.weigh(
         tx,
         amount=wanted,
@@ -97,7 +97,7 @@ async def _gains(tx: Tx, payments: Payments, row: ReceivedPayment) -> Gains:
     return Gains(found.users | Gains.of(charge.maker_id).users, found.cpfs)
 
 
-async def _whose(tx: Tx, row: ReceivedPayment) -> UUID | None:
+async def _maker_of(tx: Tx, row: ReceivedPayment) -> UUID | None:
     """Return the person who made a payment's charge, if one did."""
     if row.charge_id is None:
         return None
@@ -134,7 +134,7 @@ async def begin(  # noqa: PLR0913 - what, why and by whom
         charge = await tx.get_one(Charge, row.charge_id)
         back = PlacedMoney(charge.target_id, amount - loose, accounts.RETURNING)
         taking = Act(act.actor, act.approved_by, f"payments:return:{made.id}:back")
-        await payments.purposes[charge.purpose].take_back(tx, back, taking)
+        await payments.purposes[charge.purpose].debit(tx, back, taking)
     row.unplaced -= loose
     row.given_back += amount
     tx.add(made)
@@ -155,17 +155,17 @@ async def send(database: Database, payments: Payments, return_id: UUID) -> bool:
         return True
     async with payments.asking() as provider:
         try:
-            told = await provider.give_back(row.e2eid, row.id.hex, row.amount)
+            answer = await provider.give_back(row.e2eid, row.id.hex, row.amount)
         except ProviderRefused as refused:
             log.warning("return refused by the provider", return_id=str(return_id), kind=refused.kind)
-            told = PixReturn(row.id.hex, row.amount, "NAO_REALIZADO")
+            answer = PixReturn(row.id.hex, row.amount, "NAO_REALIZADO")
             failure: str | None = refused.kind or str(refused.status)
         else:
             failure = "NAO_REALIZADO"
-    if told.status == "EM_PROCESSAMENTO":
+    if answer.status == "EM_PROCESSAMENTO":
         return False
     async with database.transaction() as tx:
-        await settle(tx, return_id, "returned" if told.status == "DEVOLVIDO" else "failed", failure)
+        await settle(tx, return_id, "returned" if answer.status == "DEVOLVIDO" else "failed", failure)
     return True
 
 
@@ -189,7 +189,7 @@ async def settle(tx: Tx, return_id: UUID, state: Literal["returned", "failed"], 
     await ledger.post(tx, entry, actor=SENDER)
     row.state, row.settled_at = state, clock.now()
     await tx.flush()
-    await telling.return_settled(tx, row, payment)
+    await events.return_settled(tx, row, payment)
     if state == "failed":
         await jobs.defer(tx, LOOK, e2eid=payment.e2eid)  # it may have been returned at the provider
     metrics.returns_total.labels(state).inc()

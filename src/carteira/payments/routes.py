@@ -10,7 +10,7 @@ from fastapi import APIRouter, Body, Depends, Path, Query, Request, Response
 from carteira.kit.values.days import Day
 from carteira.kit.web.access import Principal, Who, acts, claims, looks, public, reads
 from carteira.kit.web.approvals import MAY_WAIT, DeskDep, Operation
-from carteira.kit.web.client_address import came_by_proxy
+from carteira.kit.web.client_address import is_proxied
 from carteira.kit.web.idempotency import CallDep, idempotent
 from carteira.kit.web.json_route import JsonRoute, any_query, polled
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
@@ -219,10 +219,10 @@ async def hear_provider(request: Request, content: Annotated[dict[str, Any], Bod
     if config.proxy_header is not None:
         name, wanted = config.proxy_header
         given = request.headers.get(name, "")
-        if not came_by_proxy(request) or not hmac.compare_digest(given.encode(), wanted.encode()):
+        if not is_proxied(request) or not hmac.compare_digest(given.encode(), wanted.encode()):
             raise WebhookRefused
     signature = request.headers.get(config.signature[0], "") if config.signature else ""
-    status = await listener.taken(desk.database, config, await request.body(), signature)
+    status = await listener.handle_call(desk.database, config, await request.body(), signature)
     if status == listener.FORBIDDEN:
         raise WebhookRefused
     if status == listener.MALFORMED:

@@ -115,10 +115,10 @@ class PixSandbox:
         self._certificates = certificates
         self._pages = pages
         self._tokens: set[str] = set()
-        self._telling: set[asyncio.Task[None]] = set()
+        self._calls: set[asyncio.Task[None]] = set()
         self.api = Starlette(
             routes=[
-                Route("/oauth/token", self._guarded(self._give_token), methods=["POST"]),
+                Route("/oauth/token", self._guarded(self._issue_token), methods=["POST"]),
                 Route("/v2/cob/{txid}", self._guarded(self._put_cob), methods=["PUT"]),
                 Route("/v2/cob/{txid}", self._guarded(self._get_cob), methods=["GET"]),
                 Route("/v2/pix", self._guarded(self._list_pix), methods=["GET"]),
@@ -141,8 +141,8 @@ class PixSandbox:
                 Route("/sandbox/payments", self._post_payment, methods=["POST"]),
                 Route("/sandbox/returns", self._post_taken_back, methods=["POST"]),
                 Route("/sandbox/account", self._get_account, methods=["GET"]),
-                Route("/sandbox/tell/{e2eid}", self._tell_again, methods=["POST"]),
-                Route("/health", _say_ok),
+                Route("/sandbox/tell/{e2eid}", self._send_again, methods=["POST"]),
+                Route("/health", _answer_ok),
             ]
         )
 
@@ -155,11 +155,11 @@ class PixSandbox:
             self.asked += 1
             mode, seconds = self._mode()
             if mode in {"slow", "silent"}:
-                await _until_gone_or(seconds if mode == "slow" else None, request)
+                await _wait_or_disconnect(seconds if mode == "slow" else None, request)
             elif mode in _WRONG:
                 return _WRONG[mode]()
             scheme, _, token = request.headers.get("authorization", "").partition(" ")
-            if answer != self._give_token and (scheme != "Bearer" or token not in self._tokens):
+            if answer != self._issue_token and (scheme != "Bearer" or token not in self._tokens):
                 return _problem(_NO, "AcessoNegado", "Token desconhecido.")
             return await answer(request)
 
@@ -173,7 +173,7 @@ class PixSandbox:
             self.behaviour = behaviour.model_copy(update=changes)
         return behaviour.api, behaviour.seconds
 
-    async def _give_token(self, request: Request) -> Response:
+    async def _issue_token(self, request: Request) -> Response:
         given = request.headers.get("authorization", "").removeprefix("Basic ")
         wanted = base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode()
         if not hmac.compare_digest(given, wanted):
@@ -195,11 +195,11 @@ class PixSandbox:
         location = f"{self._pages.removeprefix('http://')}/qr/v2/{secrets.token_hex(16)}"
         if not self.books.add_charge(txid, amount, location, clock.now(), timedelta(seconds=lasts)):
             return _problem(_BAD, "CobOperacaoInvalida", "O txid já foi usado.")
-        return JSONResponse(self.books.charge(txid).told(), _CREATED)
+        return JSONResponse(self.books.charge(txid).as_json(), _CREATED)
 
     async def _get_cob(self, request: Request) -> Response:
         try:
-            return JSONResponse(self.books.charge(request.path_params["txid"]).told())
+            return JSONResponse(self.books.charge(request.path_params["txid"]).as_json())
         except NoSuchCharge:
             return _problem(_NONE, "CobNaoEncontrado", "Não há cobrança com este txid.")
 
@@ -215,13 +215,13 @@ class PixSandbox:
             "quantidadeTotalDeItens": len(found),
         }
         about = {"inicio": query["inicio"], "fim": query["fim"], "paginacao": pages}
-        return JSONResponse({"parametros": about, "pix": [payment.told() for payment in shown]})
+        return JSONResponse({"parametros": about, "pix": [payment.as_json() for payment in shown]})
 
     async def _get_pix(self, request: Request) -> Response:
         payment = self.books.payment(request.path_params["e2eid"])
         if payment is None:
             return _problem(_NONE, "PixNaoEncontrado", "Não há Pix com este endToEndId.")
-        return JSONResponse(payment.told())
+        return JSONResponse(payment.as_json())
 
     async def _put_return(self, request: Request) -> Response:
         e2eid, return_id = request.path_params["e2eid"], request.path_params["id"]
@@ -233,14 +233,14 @@ class PixSandbox:
         status = states[self.behaviour.returns]
         if not self.books.add_return(e2eid, return_id, amount, status, clock.now()):
             return _problem(_BAD, "PixDevolucaoInvalida", "Não há o que devolver, ou o id já foi usado.")
-        return JSONResponse(self.books.return_told(e2eid, return_id), _CREATED)
+        return JSONResponse(self.books.return_json(e2eid, return_id), _CREATED)
 
     async def _get_return(self, request: Request) -> Response:
         e2eid, return_id = request.path_params["e2eid"], request.path_params["id"]
         if self.behaviour.returns == "ok":
             self.books.settle_return(e2eid, return_id)
-        told = self.books.return_told(e2eid, return_id)
-        return JSONResponse(told) if told else _problem(_NONE, "PixDevolucaoNaoEncontrada", "Não há.")
+        content = self.books.return_json(e2eid, return_id)
+        return JSONResponse(content) if content else _problem(_NONE, "PixDevolucaoNaoEncontrada", "Não há.")
 
     async def _put_webhook(self, request: Request) -> Response:
         self.books.webhook = (await request.json())["webhookUrl"]
@@ -257,7 +257,7 @@ class PixSandbox:
 
     async def _show_payload(self, request: Request) -> Response:
         charge = self.books.charge_at(request.path_params["location"])
-        return JSONResponse(charge.told()) if charge else Response(status_code=_NONE)
+        return JSONResponse(charge.as_json()) if charge else Response(status_code=_NONE)
 
     async def _find_code(self, request: Request) -> Response:
         code = str((await request.form()).get("codigo", "")).strip()
@@ -296,7 +296,7 @@ class PixSandbox:
     async def _post_payment(self, request: Request) -> Response:
         try:
             asked = PaymentIn.model_validate_json(await request.body())
-            return JSONResponse(self.pay(asked).told(), _CREATED)
+            return JSONResponse(self.pay(asked).as_json(), _CREATED)
         except ValidationError as error:
             return _invalid(error)
         except NoSuchCharge:
@@ -312,17 +312,17 @@ class PixSandbox:
             return Response(status_code=_NONE)
         payment = self.books.payment(asked.e2eid)
         if asked.tell and payment is not None:
-            self._tell(payment)
-        return JSONResponse(self.books.return_told(asked.e2eid, return_id), _CREATED)
+            self._send_webhook(payment)
+        return JSONResponse(self.books.return_json(asked.e2eid, return_id), _CREATED)
 
     async def _get_account(self, _request: Request) -> Response:
         return JSONResponse(self.books.account())
 
-    async def _tell_again(self, request: Request) -> Response:
+    async def _send_again(self, request: Request) -> Response:
         payment = self.books.payment(request.path_params["e2eid"])
         if payment is None:
             return Response(status_code=_NONE)
-        self._tell(payment)
+        self._send_webhook(payment)
         return Response(status_code=204)
 
     def pay(self, asked: PaymentIn) -> SandboxPayment:
@@ -334,10 +334,10 @@ class PixSandbox:
         amount = asked.amount or self.books.charge(asked.txid or "").amount
         payment = self.books.add_payment(asked.txid, amount, asked.paid_at or clock.now())
         if asked.tell:
-            self._tell(payment)
+            self._send_webhook(payment)
         return payment
 
-    def _tell(self, payment: SandboxPayment) -> None:
+    def _send_webhook(self, payment: SandboxPayment) -> None:
         """Send a payment's webhook in the background, by the present behaviour."""
         how = self.behaviour.tells
         if how == "forged":
@@ -345,20 +345,20 @@ class PixSandbox:
             return
         for _ in range(0 if how == "lost" else 2 if how.startswith("doubled") else 1):
             late = random.uniform(0, MOST_LATE_SECONDS) if how.endswith("shuffled") else 0.0  # noqa: S311 - no secret
-            self._in_background(self._call(payment.told(), late))
+            self._in_background(self._call(payment.as_json(), late))
 
     def _forge(self, payment: SandboxPayment) -> None:
         """Send a forged webhook of the same charge, with the provider's certificate and without one."""
         for shows_certificate in (False, True):
             invented = {"endToEndId": "E" + secrets.token_hex(16)[:31]}
-            self._in_background(self._call(payment.told() | invented, 0.0, shows_certificate=shows_certificate))
+            self._in_background(self._call(payment.as_json() | invented, 0.0, shows_certificate=shows_certificate))
 
-    def _in_background(self, telling: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(telling)
-        self._telling.add(task)
-        task.add_done_callback(self._telling.discard)
+    def _in_background(self, call: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(call)
+        self._calls.add(task)
+        task.add_done_callback(self._calls.discard)
 
-    async def _call(self, told: dict[str, Any], late: float, *, shows_certificate: bool = True) -> None:
+    async def _call(self, content: dict[str, Any], late: float, *, shows_certificate: bool = True) -> None:
         """Call the webhook a few times; if it never succeeds, the call is lost."""
         await asyncio.sleep(late)
         url, teller = self.books.webhook, self._certificates.teller
@@ -370,7 +370,7 @@ class PixSandbox:
         async with httpx.AsyncClient(verify=tls, timeout=TELL_SECONDS, trust_env=False) as client:
             for attempt in range(TELL_ATTEMPTS):
                 try:
-                    answer = await client.post(url.rstrip("/") + "/pix", json={"pix": [told]})
+                    answer = await client.post(url.rstrip("/") + "/pix", json={"pix": [content]})
                 except httpx.HTTPError as error:
                     log.info("webhook not received", error=type(error).__name__)
                 else:
@@ -380,13 +380,13 @@ class PixSandbox:
 
     async def close(self) -> None:
         """Stop sending webhooks, and close the books."""
-        for task in list(self._telling):
+        for task in list(self._calls):
             task.cancel()
-        await asyncio.gather(*self._telling, return_exceptions=True)
+        await asyncio.gather(*self._calls, return_exceptions=True)
         self.books.close()
 
 
-async def _say_ok(_request: Request) -> Response:
+async def _answer_ok(_request: Request) -> Response:
     return JSONResponse({"status": "ok"})
 
 
@@ -395,7 +395,7 @@ def _invalid(error: ValidationError) -> Response:
     return JSONResponse({"errors": problems}, 422)
 
 
-async def _until_gone_or(seconds: float | None, request: Request) -> None:
+async def _wait_or_disconnect(seconds: float | None, request: Request) -> None:
     """Let a client wait, at the latest until it disconnects."""
     await request.body()  # the next message is the client's disconnect
     try:

@@ -55,7 +55,7 @@ class SandboxCharge:
         """Return whether a bank would let it be paid."""
         return not self.is_paid and _written(now) <= self.expires_at
 
-    def told(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """Return it in the contract's form."""
         lasts = datetime.fromisoformat(self.expires_at) - datetime.fromisoformat(self.created_at)
         return {
@@ -79,16 +79,16 @@ class SandboxPayment:
     paid_at: str
     returns: tuple[dict[str, Any], ...] = ()
 
-    def told(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """Return it in the contract's form."""
-        told: dict[str, Any] = {
+        content: dict[str, Any] = {
             "endToEndId": self.e2eid,
             "valor": reais(self.amount),
             "horario": self.paid_at,
             "infoPagador": "simulação",
         }
         return (
-            told
+            content
             | ({"txid": self.txid} if self.txid else {})
             | ({"devolucoes": list(self.returns)} if self.returns else {})
         )
@@ -160,7 +160,7 @@ class Books:
     def _with_returns(self, row: tuple[Any, ...]) -> SandboxPayment:
         rows = self._db.execute(_RETURNS + " WHERE e2eid = ? ORDER BY asked_at", (row[0],)).fetchall()
         e2eid, txid, amount, paid_at = row
-        return SandboxPayment(e2eid, txid, amount, paid_at, tuple(_return_told(*found) for found in rows))
+        return SandboxPayment(e2eid, txid, amount, paid_at, tuple(_return_json(*found) for found in rows))
 
     def add_return(  # noqa: PLR0913, PLR0917 - a row
         self, e2eid: str, return_id: str, amount: int, status: str, now: datetime, nature: str = "ORIGINAL"
@@ -182,10 +182,10 @@ class Books:
             (e2eid, return_id),
         )
 
-    def return_told(self, e2eid: str, return_id: str) -> dict[str, Any] | None:
+    def return_json(self, e2eid: str, return_id: str) -> dict[str, Any] | None:
         """Return a return in the contract's form."""
         row = self._db.execute(_RETURNS + " WHERE e2eid = ? AND id = ?", (e2eid, return_id)).fetchone()
-        return _return_told(*row) if row else None
+        return _return_json(*row) if row else None
 
     def account(self) -> dict[str, int]:
         """Return the received, the returned and the present amount, in centavos; and the number of payments."""
@@ -203,7 +203,7 @@ _CHARGES = """
 _RETURNS = "SELECT id, amount, status, asked_at, nature FROM returns"
 
 
-def _return_told(return_id: str, amount: int, status: str, asked_at: str, nature: str) -> dict[str, Any]:
+def _return_json(return_id: str, amount: int, status: str, asked_at: str, nature: str) -> dict[str, Any]:
     times = {"solicitacao": asked_at} | ({"liquidacao": asked_at} if status == "DEVOLVIDO" else {})
     return {
         "id": return_id,

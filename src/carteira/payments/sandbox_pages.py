@@ -16,9 +16,9 @@ textarea{{width:100%;box-sizing:border-box}}button{{font:inherit;padding:.6rem 1
 
 def front(problem: str = "") -> str:
     """Draw the page on which a code is pasted."""
-    told = f"<p role=alert><strong>{escape(problem)}</strong></p>" if problem else ""
+    alert = f"<p role=alert><strong>{escape(problem)}</strong></p>" if problem else ""
     return _PAGE.format(
-        body=f"""{told}<form method="post" action="/pagar"><label for="codigo">Pix Copia e Cola</label>
+        body=f"""{alert}<form method="post" action="/pagar"><label for="codigo">Pix Copia e Cola</label>
 <p><textarea id="codigo" name="codigo" rows="6" required></textarea></p><button>Continuar</button></form>"""
     )
 

@@ -18,7 +18,7 @@ from carteira.kit.security.approvals import Act
 from carteira.kit.values.actor import Actor
 from carteira.kit.values.clock import clock
 from carteira.kit.values.ids import uuid7
-from carteira.payments import accounts, metrics, telling
+from carteira.payments import accounts, events, metrics
 from carteira.payments.accounts import LOSS, TAKEN_BACK
 from carteira.payments.config import Payments
 from carteira.payments.models import Charge, PaymentReturn, ReceivedPayment
@@ -32,9 +32,9 @@ TOLD_FOR = timedelta(days=3)
 log = structlog.get_logger(__name__)
 
 
-async def unknown(tx: Tx, told: Sequence[Pix]) -> list[Pix]:
+async def unknown(tx: Tx, found: Sequence[Pix]) -> list[Pix]:
     """Return the payments among some that have a return which is not booked here."""
-    some = [pix for pix in told if any(back.status == "DEVOLVIDO" for back in pix.returns)]
+    some = [pix for pix in found if any(back.status == "DEVOLVIDO" for back in pix.returns)]
     known = await _known(tx, [pix.e2eid for pix in some]) if some else set()
     return [pix for pix in some if any(_is_new(pix.e2eid, back, known) for back in pix.returns)]
 
@@ -57,7 +57,7 @@ async def observe(tx: Tx) -> None:
     metrics.taken_back.set(await tx.scalar(lately) or 0)
 
 
-async def take(tx: Tx, payments: Payments, pix: Pix) -> int:
+async def book_returns(tx: Tx, payments: Payments, pix: Pix) -> int:
     """Book the unrequested returns of a payment; return how many were new.
 
     A return that exceeds the rest is left for later: one of ours is under way, and will fail and be undone first.
@@ -87,7 +87,7 @@ async def _book(tx: Tx, payments: Payments, row: ReceivedPayment, back: PixRetur
         )
         await ledger.post(tx, entry, actor=TAKER)
     charge = await tx.get(Charge, row.charge_id) if row.charge_id else None
-    taken = await _take_from_target(tx, payments, charge, back.amount - loose, key)
+    taken = await _debit_target(tx, payments, charge, back.amount - loose, key)
     lost = back.amount - loose - taken
     if lost:
         entry = ledger.transfer(LOSS, source=accounts.LOST, target=accounts.PROVIDER, amount=lost, key=f"{key}:lost")
@@ -123,19 +123,19 @@ async def _book(tx: Tx, payments: Payments, row: ReceivedPayment, back: PixRetur
         nature=back.nature,
         lost=lost,
     )
-    await telling.return_settled(tx, made, row)
+    await events.return_settled(tx, made, row)
     metrics.returns_total.labels("taken_back").inc()
     metrics.lost_centavos.inc(lost)
     log.warning("payment returned at the provider", e2eid=row.e2eid, nature=back.nature, amount=back.amount, lost=lost)
 
 
-async def _take_from_target(tx: Tx, payments: Payments, charge: Charge | None, wanted: int, key: str) -> int:
+async def _debit_target(tx: Tx, payments: Payments, charge: Charge | None, most: int, key: str) -> int:
     """Debit credited money for a return, as far as the balance covers it; return the debited centavos."""
     purpose = payments.purposes.get(charge.purpose) if charge is not None else None
-    if charge is None or purpose is None or not wanted:
+    if charge is None or purpose is None or not most:
         return 0
-    there = min(wanted, await purpose.left(tx, charge.target_id))
+    there = min(most, await purpose.returnable(tx, charge.target_id))
     if there:
         money = PlacedMoney(charge.target_id, there, accounts.PROVIDER)
-        await purpose.take_back(tx, money, Act(TAKER, key=f"{key}:credited"))
+        await purpose.debit(tx, money, Act(TAKER, key=f"{key}:credited"))
     return there

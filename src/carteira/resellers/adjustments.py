@@ -147,14 +147,14 @@ async def _record(tx: Tx, action: str, row: Adjustment, reseller: ResellerView, 
     )
     if reseller.user_id is None:  # an erased reseller is not notified
         return
-    told = {
+    payload = {
         "adjustment_id": str(row.id),
         "reseller_id": str(reseller.id),
         "user_id": str(reseller.user_id),
         "month": write_month(row.month),
         "amount": row.amount,
     }
-    await outbox.emit(tx, _EVENTS[action], told)
+    await outbox.emit(tx, _EVENTS[action], payload)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +169,7 @@ class Taken:
     entry: ledger.NewEntry
 
 
-async def take_in(tx: Tx, month: date, earned: Mapping[UUID, int]) -> list[Taken]:
+async def settle(tx: Tx, month: date, earned: Mapping[UUID, int]) -> list[Taken]:
     """Lock open adjustments, and return the parts that the close of a later month settles and has to post.
 
     `earned` is that month's credit to each reseller for their purchases. Deductions never exceed it plus the positive

@@ -32,7 +32,7 @@ from carteira.resellers.schemas import (
     BulkPurchasesOut,
     BulkPurchasesPreviewOut,
 )
-from carteira.resellers.service import APPROVED, PENDING, keep_open, month_of
+from carteira.resellers.service import APPROVED, PENDING, lock_open, month_of
 
 MAX_LINES = 10_000
 CSV_COLUMNS = [
@@ -107,7 +107,7 @@ class _Context:
         if day not in self.months:
             try:
                 month = await month_of(tx, day)
-                await keep_open(tx, month)
+                await lock_open(tx, month)
                 self.months[day] = month
             except (InvalidInput, MonthClosed) as problem:
                 self.months[day] = problem

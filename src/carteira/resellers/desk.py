@@ -170,7 +170,7 @@ async def resellers(tx: Tx, who: Principal, cpf: str | None, asked: PageRequest[
         Forbidden: `purchases:read` is missing.
     """
     who.require("purchases:read")
-    query = _seen().where(Reseller.user_id.is_not(None))
+    query = _query().where(Reseller.user_id.is_not(None))
     if cpf is not None:
         query = query.where(Reseller.cpf == cpf)
     query = keyset(query, Reseller.id, after=asked.after, limit=asked.limit + 1, newest_first=True, turned=asked.turned)
@@ -179,7 +179,7 @@ async def resellers(tx: Tx, who: Principal, cpf: str | None, asked: PageRequest[
     return page
 
 
-def _seen() -> Select[*tuple[Any, ...]]:
+def _query() -> Select[*tuple[Any, ...]]:
     return select(Reseller.id, Reseller.user_id, Reseller.cpf, Reseller.created_at, ledger.BALANCES.c.balance).join(
         ledger.BALANCES, ledger.BALANCES.c.id == Reseller.account_id
     )
@@ -193,7 +193,7 @@ async def reseller(tx: Tx, who: Principal, reseller_id: UUID, *, months: int) ->
         ResellerNotFound: there is none.
     """
     who.require("purchases:read")
-    row = (await tx.execute(_seen().where(Reseller.id == reseller_id))).one_or_none()
+    row = (await tx.execute(_query().where(Reseller.id == reseller_id))).one_or_none()
     if row is None:
         raise ResellerNotFound
     found = ResellerSeen(*row)

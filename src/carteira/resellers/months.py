@@ -68,14 +68,14 @@ async def close(
     earned = await _earned(tx, month)
     total, cashback = sum(one.cashback.total for one in earned), sum(one.cashback.amount for one in earned)
     seen.hold(version_of(total, cashback))
-    taken = await adjustments.take_in(tx, month, {one.reseller_id: one.cashback.amount for one in earned})
+    taken = await adjustments.settle(tx, month, {one.reseller_id: one.cashback.amount for one in earned})
     await _credit(tx, month, earned, taken, actor, approved_by)
     row.closed_at, row.closed_by = clock.now(), actor.user_id
     row.resellers = len(earned)
     row.total, row.cashback = total, cashback
     row.adjusted = sum(part.amount for part in taken)
     await tx.flush()
-    await _tell(tx, month, earned, taken)
+    await _emit_credits(tx, month, earned, taken)
     await _record(tx, row, actor, approved_by)
     metrics.months_closed_total.inc()
     metrics.credited_total.inc(row.cashback)
@@ -181,7 +181,7 @@ async def _credit(  # noqa: PLR0913, PLR0917 - what is credited, and by whom
     )
 
 
-async def _tell(tx: Tx, month: date, earned: Sequence[_Earned], taken: Sequence[Taken]) -> None:
+async def _emit_credits(tx: Tx, month: date, earned: Sequence[_Earned], taken: Sequence[Taken]) -> None:
     """Emit an event for each credit that is left after adjustments, except for erased resellers."""
     credited: Counter[tuple[UUID, UUID]] = Counter()
     for reseller_id, user_id, amount in (
@@ -190,12 +190,12 @@ async def _tell(tx: Tx, month: date, earned: Sequence[_Earned], taken: Sequence[
     ):
         if user_id is not None:
             credited[reseller_id, user_id] += amount
-    told = [
+    events = [
         {"reseller_id": str(reseller_id), "user_id": str(user_id), "month": write_month(month)}
         for (reseller_id, user_id), amount in credited.items()
         if amount > 0
     ]
-    await outbox.emit(tx, "resellers.cashback_credited", *told)
+    await outbox.emit(tx, "resellers.cashback_credited", *events)
 
 
 async def due(tx: Tx) -> list[date]:

@@ -45,7 +45,7 @@ async def _become(tx: Tx, runtime: identity.Runtime, user_id: UUID) -> ResellerO
     if person.cpf is None:
         raise NoCpf
     added = await resellers.add(tx, user_id, person.cpf)
-    await identity.take_on(tx, runtime.access, user_id, CLAIM)
+    await identity.grant_self_service(tx, runtime.access, user_id, CLAIM)
     return ResellerOut(
         id=added.id,
         user_id=user_id,

@@ -151,9 +151,9 @@ class Sandbox:
         credit = self._credits.get(cpf) or _reais(credit_of(cpf))
         behaviour = self._behaviour(cpf)
         if behaviour.mode == "slow":
-            await _until_gone_or(behaviour.seconds, request.receive)
+            await _wait_or_disconnect(behaviour.seconds, request.receive)
         elif behaviour.mode == "silent":
-            await _until_gone_or(None, request.receive)
+            await _wait_or_disconnect(None, request.receive)
         make = _WRONG.get(behaviour.mode, _answer)
         return make(credit)
 
@@ -188,7 +188,7 @@ def _invalid(error: ValidationError) -> Response:
     return JSONResponse({"errors": problems}, 422)
 
 
-async def _until_gone_or(seconds: float | None, receive: Callable[[], Awaitable[Message]]) -> None:
+async def _wait_or_disconnect(seconds: float | None, receive: Callable[[], Awaitable[Message]]) -> None:
     """Let a client wait, at the latest until it disconnects."""
     try:
         async with asyncio.timeout(seconds):

@@ -29,7 +29,7 @@ def _month(value: object) -> date:
     try:
         month = parse_month(value if isinstance(value, str) else "")
     except InvalidDay as error:
-        raise PydanticCustomError("invalid_month", "{told}", {"told": str(error)}) from error
+        raise PydanticCustomError("invalid_month", "{reason}", {"reason": str(error)}) from error
     if month.year not in _YEARS:
         raise PydanticCustomError("invalid_month", "Mês inválido: use AAAA-MM.")
     return month
@@ -351,7 +351,7 @@ class TiersIn(
     ]
 
     @model_validator(mode="after")
-    def _whole(self) -> "TiersIn":
+    def _contiguous(self) -> "TiersIn":
         bounds = [tier.above for tier in self.tiers]
         if bounds[0] != 0 or sorted(set(bounds)) != bounds:
             raise PydanticCustomError("rule_tiers", "As faixas começam em 0 e crescem, sem repetir.")

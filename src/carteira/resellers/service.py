@@ -80,7 +80,7 @@ async def month_of(tx: Tx, day: date) -> date:
     return day.replace(day=1)
 
 
-async def keep_open(tx: Tx, month: date) -> None:
+async def lock_open(tx: Tx, month: date) -> None:
     """Lock a month against closing until this transaction ends.
 
     Raises:
@@ -112,7 +112,7 @@ async def register(
     reseller = await resellers.buyer(tx, who, body.cpf)
     earns = await require_proven_of_another(tx, policy, who, reseller)
     month = await month_of(tx, body.date)
-    await keep_open(tx, month)
+    await lock_open(tx, month)
     small = approved_up_to is None or body.amount <= approved_up_to
     approved = earns and small and await configuration.is_auto_approved(tx, body.cpf, month)
     status = APPROVED if approved else PENDING
@@ -185,7 +185,7 @@ async def _spend(tx: Tx, row: Purchase, reseller: ResellerView, amount: int, act
     metrics.spent_total.inc(amount)
 
 
-async def _give_back(tx: Tx, row: Purchase, actor: Actor, approved_by: UUID | None = None) -> UUID | None:
+async def _return_spent(tx: Tx, row: Purchase, actor: Actor, approved_by: UUID | None = None) -> UUID | None:
     """Return a purchase's spent cashback to its reseller; return the entry's id, None if there was none."""
     entry_id, amount = row.spend_entry_id, row.cashback_spent
     if entry_id is None:
@@ -256,13 +256,13 @@ async def change(
         message = "O revendedor de uma compra não muda: exclua-a e registre outra."
         raise InvalidInput(errors=[{"field": "cpf", "message": message}])
     month = await month_of(tx, body.date)
-    await keep_open(tx, month)
+    await lock_open(tx, month)
     wanted = row.cashback_spent if body.cashback_to_spend is None else body.cashback_to_spend
     if wanted > body.amount:
         message = "O valor não pode ser menor que o cashback usado na compra."
         raise InvalidInput(errors=[{"field": "amount", "message": message}])
     if wanted != row.cashback_spent:
-        await _give_back(tx, row, who.actor)
+        await _return_spent(tx, row, who.actor)
     row.code, row.amount, row.purchased_on, row.month = body.code, body.amount, body.date, month
     if who.id not in {row.created_by, *row.changed_by}:
         row.changed_by = [*row.changed_by, who.id]
@@ -285,7 +285,7 @@ async def delete(tx: Tx, who: Principal, purchase_id: UUID) -> None:
         PurchaseDecided: it was approved or rejected.
     """
     row, reseller = await _pending(tx, who, purchase_id)
-    entry = await _give_back(tx, row, who.actor)
+    entry = await _return_spent(tx, row, who.actor)
     await _record(tx, "purchase_deleted", row, reseller, who.actor, entry=entry)
     await tx.delete(row)
     await tx.flush()
@@ -338,7 +338,7 @@ async def reject(
     row = await _undecided(tx, purchase_id)
     reseller = await resellers.by_id(tx, row.reseller_id)
     seen.hold(purchase_out(row, reseller, None).version)
-    entry = await _give_back(tx, row, who.actor)
+    entry = await _return_spent(tx, row, who.actor)
     await _decide(tx, row, REJECTED, reason, who.id)
     await _record(tx, "purchase_rejected", row, reseller, who.actor, entry=entry)
     return purchase_out(row, reseller, who)

@@ -12,7 +12,7 @@ from carteira.modules import OPTIONAL_MODULES
 from carteira.settings import production, rules, secret_files
 from carteira.settings.backups import BackupSettings
 from carteira.settings.exports import ExportSettings
-from carteira.settings.limits import LIMITS, Most, alone, in_a_day
+from carteira.settings.limits import LIMITS, Most, in_a_day, single_limit
 from carteira.settings.pix import PixSettings
 from carteira.settings.production import DEVELOPMENT_JWT_SECRET
 from carteira.settings.stores import StoreSettings
@@ -205,14 +205,14 @@ class Settings(BackupSettings, ExportSettings, PixSettings, StoreSettings, Traci
         description="Where Meta exchanges the code.",
     )
     meta_user_url: str = Field("https://graph.facebook.com/v24.0/me", description="Where Meta says who it is.")
-    limit_top_ups: Most = alone("a top-up (a bulk is one)")
-    limit_opening_balances: Most = alone("an account's opening balances")
-    limit_refunds: Most = alone("a refund of a purchase")
-    limit_reversals: Most = alone("a reversal of a purchase")
-    limit_corrections: Most = alone("a reversal of a ledger entry, or an adjustment of a closed month")
-    limit_purchase_approvals: Most = alone("an approval of a reseller's purchase")
-    limit_cash_recharges: Most = alone("a recharge for cash")
-    limit_payment_returns: Most = alone("a return of a payment")
+    limit_top_ups: Most = single_limit("a top-up (a bulk is one)")
+    limit_opening_balances: Most = single_limit("an account's opening balances")
+    limit_refunds: Most = single_limit("a refund of a purchase")
+    limit_reversals: Most = single_limit("a reversal of a purchase")
+    limit_corrections: Most = single_limit("a reversal of a ledger entry, or an adjustment of a closed month")
+    limit_purchase_approvals: Most = single_limit("an approval of a reseller's purchase")
+    limit_cash_recharges: Most = single_limit("a recharge for cash")
+    limit_payment_returns: Most = single_limit("a return of a payment")
     limit_tiers: Annotated[int, Field(ge=0, le=100)] | Literal["none"] | None = Field(
         None,
         description="Highest percentage of cashback that an operator sets alone; above, a second person approves. "
@@ -365,7 +365,7 @@ class Settings(BackupSettings, ExportSettings, PixSettings, StoreSettings, Traci
 
     @field_validator("public_texts_folder")
     @classmethod
-    def _folder_is_there(cls, folder: Path | None) -> Path | None:
+    def _folder_exists(cls, folder: Path | None) -> Path | None:
         return folder and rules.folder(folder)
 
     @field_validator("breached_passwords_file")
@@ -464,8 +464,8 @@ class Settings(BackupSettings, ExportSettings, PixSettings, StoreSettings, Traci
     @property
     def recharges_are_free(self) -> bool:
         """Whether people recharge their transport cards without a payment."""
-        said = self.recharge_without_payment
-        return self.environment == "development" if said is None else said
+        configured = self.recharge_without_payment
+        return self.environment == "development" if configured is None else configured
 
     @property
     def own_address(self) -> str:

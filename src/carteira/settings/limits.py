@@ -21,7 +21,7 @@ LIMITS = {
 """The limits on what operators do, with their modules: `LIMIT_…` for one operation, `DAILY_…` for a day."""
 
 
-def alone(what: str) -> Any:  # noqa: ANN401 - as pydantic's own `Field`
+def single_limit(what: str) -> Any:  # noqa: ANN401 - as pydantic's own `Field`
     """Return the setting of what an operator does alone in one operation."""
     return Field(
         None,

@@ -178,7 +178,7 @@ def _weak(settings: "Settings") -> Iterator[str]:
     metrics_token = settings.metrics_bearer()
     if metrics_token is not None and not rules.is_token(metrics_token, _TOKEN_CHARACTERS):
         yield f"METRICS_TOKEN precisa ter {_TOKEN_CHARACTERS} caracteres ASCII ou mais, sem espaços"
-    if settings.trusted_proxies is not None and rules.trusts_everybody(settings.trusted_proxies):
+    if settings.trusted_proxies is not None and rules.trusts_all(settings.trusted_proxies):
         yield "TRUSTED_PROXIES precisa ser a rede dos seus proxies: de qualquer lugar viria quem diz ser outro"
     if metrics_token is None and not settings.metrics_open:
         yield "METRICS_TOKEN precisa ser definida, ou METRICS_OPEN=true dizer que /metrics fica aberta"

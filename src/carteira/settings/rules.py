@@ -169,7 +169,7 @@ def networks(text: str) -> str:
     return text
 
 
-def trusts_everybody(text: str) -> bool:
+def trusts_all(text: str) -> bool:
     """Return whether the trusted proxies cover all addresses of a kind, however they are combined."""
     found = TrustedProxies.parse(text).networks
     fours = collapse_addresses([network for network in found if isinstance(network, IPv4Network)])

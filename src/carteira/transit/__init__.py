@@ -54,19 +54,19 @@ from carteira.transit.queries import (
 from carteira.transit.seed import seed
 from carteira.transit.service import (
     Card,
-    balance_to_take_back,
     block,
     cancel,
     card_to_recharge,
     debit,
+    emit_reversed,
     erase_person,
     holder_of,
     issue,
     recharge,
     recharge_paid,
     refuse_erasure,
-    take_back_recharge,
-    tell_reversed,
+    return_recharge,
+    returnable_balance,
     unblock,
 )
 from carteira.transit.taps import (
@@ -98,7 +98,6 @@ __all__ = [
     "TooManyCards",
     "account_for",
     "balance",
-    "balance_to_take_back",
     "block",
     "cancel",
     "card_to_recharge",
@@ -116,16 +115,17 @@ __all__ = [
     "recharge",
     "recharge_paid",
     "refuse_erasure",
+    "return_recharge",
+    "returnable_balance",
     "rides",
     "seed",
-    "take_back_recharge",
     "unblock",
 ]
 
 
 def module(*, recharge_without_payment: bool, tap_bounds: ClockBounds) -> Module:
     """Hand transit to the composition root; with `recharge_without_payment` people's own recharges are free."""
-    from carteira.transit.moves import CARD_MOVES, CardMoves, MoveQueue, held_up
+    from carteira.transit.moves import CARD_MOVES, CardMoves, MoveQueue, deferred_gauge
     from carteira.transit.operations import OPERATIONS, RECHARGE_WITHOUT_PAYMENT
     from carteira.transit.routes import cards_router, transit_router
 
@@ -133,16 +133,16 @@ def module(*, recharge_without_payment: bool, tap_bounds: ClockBounds) -> Module
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         RECHARGE_WITHOUT_PAYMENT.set(app, recharge_without_payment)
         TAP_BOUNDS.set(app, tap_bounds)
-        queue = MoveQueue(CardMoves(DATABASE.of(app)), held_up=held_up)
+        queue = MoveQueue(CardMoves(DATABASE.of(app)), deferred_gauge=deferred_gauge)
         async with queue.running():
             CARD_MOVES.set(app, queue)
             yield
 
-    ledger.guard_reversal("transit.recharge", tell_reversed)
-    ledger.guard_reversal("transit.debit", tell_reversed)
+    ledger.guard_reversal("transit.recharge", emit_reversed)
+    ledger.guard_reversal("transit.debit", emit_reversed)
     ledger.guard_reversal("transit.tap", forgive_reversed)
     ledger.guard_reversal("transit.debt_payment", refuse_reversal)
-    ledger.guard_reversal("transit.payment_returned", tell_reversed)
+    ledger.guard_reversal("transit.payment_returned", emit_reversed)
     return Module(
         name="transit",
         routers=(cards_router, transit_router),

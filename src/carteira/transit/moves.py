@@ -31,7 +31,7 @@ CARDS_CHANGED: Final = "CT001"
 _RECORDER: Final = ledger.Recorder(RECORDS, EVENTS, guard="transit_require_cards({0}, {1}, {2})", guarded=3)
 _OWES: Final = "EXISTS (SELECT FROM transit_taps tap WHERE tap.user_id = holder_row.user_id AND tap.outstanding > 0)"
 
-held_up = Gauge(
+deferred_gauge = Gauge(
     "carteira_transit_moves_held_up",
     "Debits and recharges whose card somebody else keeps locked",
     multiprocess_mode="livesum",
@@ -93,7 +93,7 @@ class MoveBatch(ledger.Batch[MoveRequest, MoveAnswer]):
         """Return the first answer as a replay."""
         return earlier._replace(replayed=True)
 
-    def overtaken(self, sqlstate: str | None) -> Exception | None:
+    def conflict_from(self, sqlstate: str | None) -> Exception | None:
         """Return whether an error means that a card has changed since it was read or cached."""
         return ledger.StaleBook() if sqlstate == CARDS_CHANGED else None
 
@@ -141,7 +141,7 @@ class MoveBatch(ledger.Batch[MoveRequest, MoveAnswer]):
             [answer.body for answer in keyed],
             [uuid7() for _ in moved],
             [_TOPICS[move.direction] for _, move in moved],
-            [_told(answer, move) for answer, move in moved],
+            [_payload(answer, move) for answer, move in moved],
             [move.traceparent for _, move in moved],
         )
 
@@ -149,9 +149,9 @@ class MoveBatch(ledger.Batch[MoveRequest, MoveAnswer]):
 _TOPICS: Final = {"debit": "transit.debited", "recharge": "transit.recharged"}
 
 
-def _told(answer: MoveAnswer, move: MoveRequest) -> str:
-    told = event_of(move.user_id, answer.card_id, amount=move.amount, entry_id=str(answer.entry_id))
-    return orjson.dumps(told).decode()
+def _payload(answer: MoveAnswer, move: MoveRequest) -> str:
+    event = event_of(move.user_id, answer.card_id, amount=move.amount, entry_id=str(answer.entry_id))
+    return orjson.dumps(event).decode()
 
 
 class CardMoves(ledger.Writer[MoveRequest, MoveAnswer]):

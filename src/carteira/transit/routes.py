@@ -136,7 +136,7 @@ async def _mover(request: Request, call: CallDep) -> _Mover:
 _MoverDep = Annotated[_Mover, Depends(_mover)]
 
 
-async def _have_it_paid(request: Request, call: Call, who: Principal, card_number: str, amount: int) -> Response:
+async def _answer_with_charge(request: Request, call: Call, who: Principal, card_number: str, amount: int) -> Response:
     """Answer a recharge that needs a payment with the charge that pays it.
 
     Raises:
@@ -171,7 +171,7 @@ async def recharge(request: Request, card_number: CardNumber, body: AmountIn, wh
     `API-Version` anterior a 2026-11-27, 409 `payment_required`, com o endereço da cobrança em `charge`, se há uma.
     """
     if not RECHARGE_WITHOUT_PAYMENT.of(request.app):
-        return await _have_it_paid(request, mover.call, who, card_number, body.amount)
+        return await _answer_with_charge(request, mover.call, who, card_number, body.amount)
     return await mover.answer(who, "recharge", card_number, body.amount)
 
 

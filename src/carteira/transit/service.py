@@ -73,7 +73,7 @@ async def ensure_first_card(tx: Tx, user_id: UUID) -> None:
     had = select(TransportCard.id).where(TransportCard.user_id == user_id, TransportCard.is_first)
     if await tx.scalar(had) is not None:
         return
-    await _take_turns(tx, user_id)
+    await _serialise_issues(tx, user_id)
     if await tx.scalar(had) is None:
         await _issue(tx, user_id, is_first=True)
 
@@ -85,7 +85,7 @@ async def issue(tx: Tx, user_id: UUID) -> Card:
         TooManyCards: they hold `MAX_CARDS` already.
     """
     await ensure_first_card(tx, user_id)
-    await _take_turns(tx, user_id)
+    await _serialise_issues(tx, user_id)
     held = await tx.scalar(
         select(func.count()).where(TransportCard.user_id == user_id, TransportCard.status != "cancelled")
     )
@@ -94,7 +94,7 @@ async def issue(tx: Tx, user_id: UUID) -> Card:
     return view(await _issue(tx, user_id, is_first=False), 0)
 
 
-async def _take_turns(tx: Tx, user_id: UUID) -> None:
+async def _serialise_issues(tx: Tx, user_id: UUID) -> None:
     """Serialise transactions that issue cards to one person."""
     await tx.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"transit.cards:{user_id}", 0))))
 
@@ -163,7 +163,7 @@ async def recharge(tx: Tx, user_id: UUID, card_number: str, amount: int, *, acto
     """
     (card,) = await own_cards(tx, user_id, [card_number])
     _require_active(card)
-    book = await _put_on(tx, card, TOP_UP, amount, Act(actor))
+    book = await _post_recharge(tx, card, TOP_UP, amount, Act(actor))
     return book.account(card.account_id).balance
 
 
@@ -188,7 +188,7 @@ async def recharge_for_cash(tx: Tx, card_number: str, amount: int, act: Act) -> 
     _require_active(card)
     summary = f"Recarregar {format_brl(amount)} em dinheiro no cartão de final {card_number[-4:]}"
     await act.weigh(tx, amount=amount, summary=summary, gains=Gains.of(card.user_id))
-    book = await _put_on(tx, card, CASH, amount, act)
+    book = await _post_recharge(tx, card, CASH, amount, act)
     entry_id = book.entries[0].id
     await audit.record(
         tx,
@@ -203,13 +203,13 @@ async def recharge_for_cash(tx: Tx, card_number: str, amount: int, act: Act) -> 
     return CashRecharge(card_number, amount, entry_id)
 
 
-async def _put_on(tx: Tx, card: TransportCard, source: UUID, amount: int, act: Act) -> ledger.Book:
+async def _post_recharge(tx: Tx, card: TransportCard, source: UUID, amount: int, act: Act) -> ledger.Book:
     book = await ledger.lock(tx, [card.account_id])
     entry = ledger.transfer("transit.recharge", source=source, target=card.account_id, amount=amount, key=act.key)
     book.post(entry)
     await _pay_debts(tx, book, card)
     await ledger.write(tx, book, actor=act.actor, approved_by=act.approved_by)
-    await _tell(tx, "transit.recharged", card, amount=amount, entry_id=str(entry.id))
+    await _emit(tx, "transit.recharged", card, amount=amount, entry_id=str(entry.id))
     count("recharge", amount)
     return book
 
@@ -237,11 +237,11 @@ async def recharge_paid(tx: Tx, card_id: UUID, amount: int, *, source: UUID, act
     if card is None:
         raise CardNotFound
     _require_active(card)
-    book = await _put_on(tx, card, source, amount, act)
+    book = await _post_recharge(tx, card, source, amount, act)
     return book.entries[0].id
 
 
-async def take_back_recharge(tx: Tx, card_id: UUID, amount: int, *, target: UUID, act: Act) -> UUID:
+async def return_recharge(tx: Tx, card_id: UUID, amount: int, *, target: UUID, act: Act) -> UUID:
     """Debit a returned recharge from a card, whatever its state, and return the entry's id.
 
     Raises:
@@ -259,11 +259,11 @@ async def take_back_recharge(tx: Tx, card_id: UUID, amount: int, *, target: UUID
     except ledger.InsufficientFunds as error:
         raise RechargeSpent from error
     if card.user_id is not None:
-        await _tell(tx, "transit.reversed", card, amount=-amount, entry_id=str(entry.id))
+        await _emit(tx, "transit.reversed", card, amount=-amount, entry_id=str(entry.id))
     return entry.id
 
 
-async def balance_to_take_back(tx: Tx, card_id: UUID) -> int:
+async def returnable_balance(tx: Tx, card_id: UUID) -> int:
     """Lock a card and return the centavos that can be debited for a return; 0: there is no such card."""
     card = await tx.get(TransportCard, card_id, with_for_update={"key_share": True}, populate_existing=True)
     if card is None:
@@ -294,7 +294,7 @@ async def debit(tx: Tx, user_id: UUID, card_number: str, amount: int, *, actor: 
         metrics.refusals.inc()
         raise InsufficientBalance from error
     await ledger.write(tx, book, actor=actor)
-    await _tell(tx, "transit.debited", card, amount=amount, entry_id=str(entry.id))
+    await _emit(tx, "transit.debited", card, amount=amount, entry_id=str(entry.id))
     count("debit", amount)
     return book.account(card.account_id).balance
 
@@ -323,7 +323,7 @@ async def _pay_debts(tx: Tx, book: ledger.Book, card: TransportCard) -> None:
     if paid:
         entry = ledger.transfer("transit.debt_payment", source=card.account_id, target=RECEIVABLE, amount=paid)
         book.post(entry)
-        await tell_paid(tx, [(card, entry.id, paid)])
+        await emit_paid(tx, [(card, entry.id, paid)])
 
 
 async def cancel(tx: Tx, user_id: UUID, card_number: str, *, actor: Actor, move_balance_to: str | None = None) -> Card:
@@ -349,7 +349,7 @@ async def cancel(tx: Tx, user_id: UUID, card_number: str, *, actor: Actor, move_
     else:
         card.status, card.cancelled_at = "cancelled", clock.now()
         await tx.flush()
-        await _tell(tx, "transit.card_cancelled", card)
+        await _emit(tx, "transit.card_cancelled", card)
         metrics.movements.add("cancel")
     book = await ledger.lock(tx, [owned.account_id for owned in (card, *targets)])
     moving = book.account(card.account_id).available
@@ -378,7 +378,7 @@ async def block(tx: Tx, user_id: UUID, card_number: str) -> Card:
         card.status = "blocked"
         tx.add(CardBlock(card_id=card.id, blocked_at=clock.now()))
         await tx.flush()
-        await _tell(tx, "transit.card_blocked", card)
+        await _emit(tx, "transit.card_blocked", card)
     return await _with_balance(tx, card)
 
 
@@ -400,7 +400,7 @@ async def unblock(tx: Tx, user_id: UUID, card_number: str) -> Card:
             .values(unblocked_at=clock.now())
         )
         await tx.flush()
-        await _tell(tx, "transit.card_unblocked", card)
+        await _emit(tx, "transit.card_unblocked", card)
     return await _with_balance(tx, card)
 
 
@@ -408,13 +408,15 @@ async def _with_balance(tx: Tx, card: TransportCard) -> Card:
     return view(card, (await ledger.account(tx, card.account_id)).balance)
 
 
-async def tell_paid(tx: Tx, payments: Sequence[tuple[TransportCard, UUID, int]]) -> None:
+async def emit_paid(tx: Tx, payments: Sequence[tuple[TransportCard, UUID, int]]) -> None:
     """Emit events of rides paid from cards' balances, with their entries and centavos."""
-    told = [_told(card, amount=amount, entry_id=str(entry_id)) for card, entry_id, amount in payments if card.user_id]
-    await outbox.emit(tx, "transit.ride_paid", *told)
+    events = [
+        _payload(card, amount=amount, entry_id=str(entry_id)) for card, entry_id, amount in payments if card.user_id
+    ]
+    await outbox.emit(tx, "transit.ride_paid", *events)
 
 
-async def tell_reversed(tx: Tx, reversal: ledger.NewEntry) -> None:
+async def emit_reversed(tx: Tx, reversal: ledger.NewEntry) -> None:
     """Emit the event of the reversal of a recharge, a debit or a tap; its amount is negative if the card loses it.
 
     Raises:
@@ -428,14 +430,14 @@ async def tell_reversed(tx: Tx, reversal: ledger.NewEntry) -> None:
             raise RechargePaid
         card = await tx.get_one(TransportCard, holder_id)
         if card.user_id is not None:
-            await _tell(tx, "transit.reversed", card, amount=amount, entry_id=str(reversal.id))
+            await _emit(tx, "transit.reversed", card, amount=amount, entry_id=str(reversal.id))
 
 
-async def _tell(tx: Tx, topic: str, card: TransportCard, **more: Any) -> None:  # noqa: ANN401 - any JSON
-    await outbox.emit(tx, topic, _told(card, **more))
+async def _emit(tx: Tx, topic: str, card: TransportCard, **more: Any) -> None:  # noqa: ANN401 - any JSON
+    await outbox.emit(tx, topic, _payload(card, **more))
 
 
-def _told(card: TransportCard, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON
+def _payload(card: TransportCard, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON
     return event_of(card.user_id, card.id, **more)
 
 
@@ -451,7 +453,7 @@ def count(kind: str, amount: int) -> None:
 
 
 async def _cards_of_person(tx: Tx, user_id: UUID) -> Sequence[TransportCard]:
-    await _take_turns(tx, user_id)
+    await _serialise_issues(tx, user_id)
     cards = await tx.scalars(
         select(TransportCard)
         .where(TransportCard.user_id == user_id)

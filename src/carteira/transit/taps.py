@@ -23,7 +23,7 @@ from carteira.kit.web.state import StateKey
 from carteira.transit import metrics
 from carteira.transit.errors import RideSettled
 from carteira.transit.models import CardBlock, Tap, TransportCard
-from carteira.transit.service import FARE_BOX, RECEIVABLE, tell_paid, tell_reversed
+from carteira.transit.service import FARE_BOX, RECEIVABLE, emit_paid, emit_reversed
 
 IMPOSSIBLE = "clock_impossible"
 """The reason of a tap that waits for an operator, or was denied by one."""
@@ -210,7 +210,7 @@ async def decide(tx: Tx, taps: Sequence[RecordedTap], actor: Actor, bounds: Cloc
             decisions.append(_charge(book, card, tap))
     if book.entries:
         await ledger.write(tx, book, actor=actor)
-    await tell_paid(
+    await emit_paid(
         tx, [(made.card, made.entry_id, made.paid) for made in decisions if made.card and made.entry_id and made.paid]
     )
     await tx.execute(
@@ -243,7 +243,7 @@ async def forgive_reversed(tx: Tx, reversal: ledger.NewEntry) -> None:
     if tap.outstanding != tap.owed:
         raise RideSettled
     tap.outstanding = 0
-    await tell_reversed(tx, reversal)
+    await emit_reversed(tx, reversal)
 
 
 async def refuse_reversal(_tx: Tx, _reversal: ledger.NewEntry) -> None:

@@ -87,13 +87,13 @@ async def charge(tx: Tx, tap_id: UUID, *, tapped_at: datetime | None, bounds: Cl
     if tapped_at is not None and not bounds.hold(tapped_at):
         message = "O instante está longe demais de agora: uma viagem não foi feita então."
         raise InvalidInput(errors=[{"field": "tapped_at", "message": message}])
-    told, tap.tapped_at = tap.tapped_at, at
+    reported, tap.tapped_at = tap.tapped_at, at
     await tx.flush()
     await decide(tx, [_Recorded(tap.tap_id, card_number, tap.amount, at, tap.line, tap.vehicle)], who.actor)
     await tx.refresh(tap)
     assert tap.result is not None, "it was decided"
     await audit.record(
-        tx, "tap_charged", subject=tap.user_id, entry=tap.entry_id, tap=tap.tap_id, clock=told.isoformat()
+        tx, "tap_charged", subject=tap.user_id, entry=tap.entry_id, tap=tap.tap_id, clock=reported.isoformat()
     )
     metrics.taps.labels(tap.result).inc()
     return TapResult(tap.tap_id, tap.result, tap.reason, tap.paid, tap.owed, replayed=False)

@@ -70,7 +70,7 @@ def _reais(text: str) -> int:
     try:
         return read_reais(text)
     except InvalidAmount as error:
-        raise PydanticCustomError("invalid_amount", "{told}", {"told": str(error)}) from error
+        raise PydanticCustomError("invalid_amount", "{reason}", {"reason": str(error)}) from error
 
 
 Reais = Annotated[str, AfterValidator(_reais)]

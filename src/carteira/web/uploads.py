@@ -63,7 +63,7 @@ async def receive(page: WebPage, kind: type[M], document_id: UUID) -> Received[M
             raise _FieldsWrong
 
     try:
-        form = await documents.take_form(
+        form = await documents.receive_form(
             vault_of(request),
             request.stream(),
             content_type,

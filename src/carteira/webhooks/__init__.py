@@ -30,7 +30,7 @@ from carteira.kit.outbound.targets import Targets
 from carteira.kit.security.sealing import Sealer
 from carteira.webhooks import desk
 from carteira.webhooks.catalog import CATALOG, OF_TOPIC, TEST, WebhookEvent
-from carteira.webhooks.fanning import Happening, HappeningSource
+from carteira.webhooks.fanning import EventMessage, MessageSource
 from carteira.webhooks.secrets import count_sealed, walk_sealed
 from carteira.webhooks.service import KEEPING
 
@@ -39,8 +39,8 @@ __all__ = [
     "OF_TOPIC",
     "SEALED",
     "TEST",
-    "Happening",
-    "HappeningSource",
+    "EventMessage",
+    "MessageSource",
     "WebhookConfig",
     "WebhookEvent",
     "desk",
@@ -64,10 +64,10 @@ class WebhookConfig:
     """For how long deliveries are kept."""
 
 
-def module(config: WebhookConfig, sources: Sequence[HappeningSource]) -> Module:
+def module(config: WebhookConfig, sources: Sequence[MessageSource]) -> Module:
     """Hand webhooks to the composition root; `sources` are the tables of events to follow."""
     from carteira.webhooks.delivering import Sender
-    from carteira.webhooks.fanning import fan_out, wanted
+    from carteira.webhooks.fanning import fan_out, has_endpoints
     from carteira.webhooks.jobs import make_blueprint
     from carteira.webhooks.maintenance import observe
     from carteira.webhooks.routes import router
@@ -90,7 +90,7 @@ def module(config: WebhookConfig, sources: Sequence[HappeningSource]) -> Module:
                 f"webhooks.{source.name}",
                 source.table,
                 fan_out(source, config.standing, config.retry),
-                wanted=wanted,
+                wanted=has_endpoints,
             )
             for source in sources
         ),

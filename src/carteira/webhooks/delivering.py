@@ -31,7 +31,7 @@ from carteira.kit.values.clock import clock
 from carteira.kit.web.access import Principal
 from carteira.webhooks import metrics
 from carteira.webhooks.catalog import TEST
-from carteira.webhooks.fanning import deliver_soon, may_be_told
+from carteira.webhooks.fanning import deliver_soon, may_receive
 from carteira.webhooks.models import WebhookDelivery, WebhookEndpoint
 from carteira.webhooks.secrets import signatures, valid_secrets
 
@@ -104,12 +104,12 @@ async def deliver(sender: Sender, endpoint_id: UUID) -> None:
         line = _Line(sender.targets, stack)
         while time.monotonic() < until:
             async with sender.database.transaction() as tx:
-                batch = await _take(tx, sender, endpoint_id)
+                batch = await _lease(tx, sender, endpoint_id)
             if batch is None:
                 return
             outcomes = await _send(line, batch)
             async with sender.database.transaction() as tx:
-                await _keep(tx, endpoint_id, outcomes)
+                await _store_outcomes(tx, endpoint_id, outcomes)
             for outcome in outcomes:
                 metrics.attempts.labels("delivered" if outcome.delivered else _kind(outcome)).inc()
     async with sender.database.transaction() as tx:
@@ -120,7 +120,7 @@ def _kind(outcome: _Outcome) -> str:
     return outcome.error or "" if outcome.status is None else "status"
 
 
-async def _take(tx: Tx, sender: Sender, endpoint_id: UUID) -> _Batch | None:
+async def _lease(tx: Tx, sender: Sender, endpoint_id: UUID) -> _Batch | None:
     """Lease due deliveries that may be sent; None: there are none now, and the next run is deferred if some wait."""
     endpoint = await locked(tx, WebhookEndpoint, endpoint_id)
     if endpoint is None:
@@ -152,7 +152,7 @@ async def _take(tx: Tx, sender: Sender, endpoint_id: UUID) -> _Batch | None:
     client = await sender.standing(tx, endpoint.client_id)
     due: list[_Due] = []
     for row in rows:
-        if (why := _why_not_told(endpoint, client, row)) is not None:
+        if (why := _why_not_sent(endpoint, client, row)) is not None:
             row.state, row.next_attempt_at, row.last_error = "dead", None, why
             continue
         row.attempts += 1
@@ -168,13 +168,13 @@ async def _take(tx: Tx, sender: Sender, endpoint_id: UUID) -> _Batch | None:
     return _Batch(endpoint.url, endpoint.client_id, secrets, due)
 
 
-def _why_not_told(endpoint: WebhookEndpoint, client: Principal, row: WebhookDelivery) -> str | None:
+def _why_not_sent(endpoint: WebhookEndpoint, client: Principal, row: WebhookDelivery) -> str | None:
     """Return why an event is no longer sent: the endpoint unsubscribed, or its client may not read it any more."""
     if row.event == TEST:
         return None
     if row.event not in endpoint.events:
         return "not_subscribed"
-    return None if may_be_told(client, row.event, row.scope) else "not_allowed"
+    return None if may_receive(client, row.event, row.scope) else "not_allowed"
 
 
 async def _give_up(tx: Tx, endpoint_id: UUID, why: str) -> None:
@@ -259,7 +259,7 @@ async def _call(target: Target, secrets: Sequence[bytes], due: _Due) -> _Outcome
     return _Outcome(due.message_id, reply.status, error, reply.retry_after)
 
 
-async def _keep(tx: Tx, endpoint_id: UUID, outcomes: Sequence[_Outcome]) -> None:
+async def _store_outcomes(tx: Tx, endpoint_id: UUID, outcomes: Sequence[_Outcome]) -> None:
     """Store the attempts' outcomes, and the endpoint's state."""
     endpoint = await locked(tx, WebhookEndpoint, endpoint_id)
     if endpoint is None or not outcomes:

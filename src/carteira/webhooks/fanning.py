@@ -29,7 +29,7 @@ from carteira.webhooks.models import WebhookDelivery, WebhookEndpoint
 DELIVER = "webhooks:deliver"
 
 
-class Happening(NamedTuple):
+class EventMessage(NamedTuple):
     """An event as it is sent."""
 
     id: UUID
@@ -43,25 +43,25 @@ class Happening(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class HappeningSource:
+class MessageSource:
     """A table to follow, and the event of each row; None: there is none."""
 
     name: str
     table: FromClause
-    told: Callable[[RowMapping], Happening | None]
+    message_of: Callable[[RowMapping], EventMessage | None]
 
 
-def body_of(happening: Happening) -> str:
+def body_of(message: EventMessage) -> str:
     """Return the exact bytes to send."""
-    told = {
-        "type": happening.event,
-        "timestamp": happening.at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
-        "data": {key: happening.data[key] for key in sorted(happening.data)},
+    content = {
+        "type": message.event,
+        "timestamp": message.at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        "data": {key: message.data[key] for key in sorted(message.data)},
     }
-    return orjson.dumps(told).decode()
+    return orjson.dumps(content).decode()
 
 
-def may_be_told(client: Principal, event: str, scope: UUID | None) -> bool:
+def may_receive(client: Principal, event: str, scope: UUID | None) -> bool:
     """Return whether a client may read an event now."""
     kind = CATALOG.get(event)
     if kind is None:
@@ -69,12 +69,12 @@ def may_be_told(client: Principal, event: str, scope: UUID | None) -> bool:
     return kind.claim in client.claims and (client.scopes is None or scope in client.scopes)
 
 
-async def wanted(tx: Tx) -> bool:
+async def has_endpoints(tx: Tx) -> bool:
     """Return whether there is any enabled endpoint."""
     return bool(await tx.scalar(select(exists().where(WebhookEndpoint.state == "enabled"))))
 
 
-def fan_out(source: HappeningSource, standing: identity.ClientStanding, retry: timedelta) -> Handler:
+def fan_out(source: MessageSource, standing: identity.ClientStanding, retry: timedelta) -> Handler:
     """Return the handler of a batch of a source's rows."""
 
     async def handle(tx: Tx, rows: Sequence[RowMapping]) -> None:
@@ -82,26 +82,26 @@ def fan_out(source: HappeningSource, standing: identity.ClientStanding, retry: t
         endpoints = (await tx.scalars(query)).all()
         if not endpoints:
             return
-        happenings = [told for told in map(source.told, rows) if told is not None]
-        told_to: dict[UUID, list[UUID]] = defaultdict(list)
+        messages = [found for found in map(source.message_of, rows) if found is not None]
+        receivers: dict[UUID, list[UUID]] = defaultdict(list)
         clients: dict[UUID, Principal] = {}
         for endpoint in endpoints:
-            wanted = [one for one in happenings if one.event in endpoint.events]
-            if not wanted:
+            subscribed = [one for one in messages if one.event in endpoint.events]
+            if not subscribed:
                 continue
             if endpoint.client_id not in clients:
                 clients[endpoint.client_id] = await standing(tx, endpoint.client_id)
-            due = [one for one in wanted if may_be_told(clients[endpoint.client_id], one.event, one.scope)]
+            due = [one for one in subscribed if may_receive(clients[endpoint.client_id], one.event, one.scope)]
             if due:
-                await _keep(tx, endpoint.id, due, retry)
-                told_to[endpoint.client_id] += [one.subject for one in due if one.subject is not None]
-        for client_id, people in told_to.items():
+                await _store_deliveries(tx, endpoint.id, due, retry)
+                receivers[endpoint.client_id] += [one.subject for one in due if one.subject is not None]
+        for client_id, people in receivers.items():
             await audit.record_looks(tx, "webhook_told", people, actor=clients[client_id].actor)
 
     return handle
 
 
-async def _keep(tx: Tx, endpoint_id: UUID, due: Sequence[Happening], retry: timedelta) -> None:
+async def _store_deliveries(tx: Tx, endpoint_id: UUID, due: Sequence[EventMessage], retry: timedelta) -> None:
     """Store an endpoint's new deliveries and queue them; existing ones are not repeated."""
     now = clock.now()
     rows = [

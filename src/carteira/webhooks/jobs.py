@@ -32,7 +32,7 @@ def make_blueprint(sender_of: SenderOf, *, kept: timedelta) -> Blueprint:
         database: Database = context.additional_context["database"]
         async with database.transaction() as tx:
             await maintenance.disable_overrun(tx)
-            await maintenance.take_up(tx)
+            await maintenance.recover_stuck(tx)
 
     @blueprint.periodic(cron="50 6 * * *")
     @blueprint.task(name="forget_old", queueing_lock="webhooks.forget_old", pass_context=True)

@@ -22,7 +22,7 @@ def _waits_at() -> ColumnElement[bool]:
     return (WebhookDelivery.endpoint_id == WebhookEndpoint.id) & (WebhookDelivery.state == "waiting")
 
 
-async def take_up(tx: Tx) -> None:
+async def recover_stuck(tx: Tx) -> None:
     """Queue a run wherever due deliveries have none: the last one's worker died, or lost it."""
     now = clock.now()
     due = select(WebhookDelivery.endpoint_id).where(_waits_at(), WebhookDelivery.next_attempt_at <= now)

@@ -21,7 +21,7 @@ def _each_once(names: list[str]) -> list[str]:
     return names
 
 
-def _known(name: str) -> str:
+def _known_event(name: str) -> str:
     if name not in CATALOG:
         raise PydanticCustomError("invalid_events", "Esse evento não existe.")
     return name
@@ -29,7 +29,7 @@ def _known(name: str) -> str:
 
 EventName = Annotated[
     str,
-    AfterValidator(_known),
+    AfterValidator(_known_event),
     WithJsonSchema({"type": "string", "enum": [*CATALOG], "examples": [next(iter(CATALOG))]}),
 ]
 Events = Annotated[

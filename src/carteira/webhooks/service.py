@@ -37,7 +37,7 @@ from carteira.webhooks.errors import (
     WebhookDisabled,
     WebhookNotFound,
 )
-from carteira.webhooks.fanning import Happening, body_of, deliver_soon
+from carteira.webhooks.fanning import EventMessage, body_of, deliver_soon
 from carteira.webhooks.models import WebhookDelivery, WebhookEndpoint
 from carteira.webhooks.schemas import (
     DeliveryOut,
@@ -206,7 +206,7 @@ async def _found(tx: Tx, keeping: Keeping, who: Principal, row: WebhookEndpoint 
     return row
 
 
-async def _kept(tx: Tx, keeping: Keeping, who: Principal, webhook_id: UUID) -> WebhookEndpoint:
+async def _locked(tx: Tx, keeping: Keeping, who: Principal, webhook_id: UUID) -> WebhookEndpoint:
     """Lock an endpoint for a caller who may read all its events."""
     row = await _found(tx, keeping, who, await locked(tx, WebhookEndpoint, webhook_id))
     _require_reading(who, row.events)
@@ -227,7 +227,7 @@ async def change(  # noqa: PLR0913, PLR0917 - what is changed, by whom, and what
         WebhookNotFound, AddressNotCalled, EventNotReadable, ClaimsBeyondYours, TooManyWebhooks.
         RecordChanged: the endpoint is no longer what was seen.
     """
-    row = await _kept(tx, keeping, who, webhook_id)
+    row = await _locked(tx, keeping, who, webhook_id)
     seen.hold(WebhookOut.model_validate(row).version)
     if "url" in changes:
         _check_url(keeping, changes["url"])
@@ -257,7 +257,7 @@ async def rotate(tx: Tx, keeping: Keeping, who: Principal, webhook_id: UUID, *, 
         WebhookNotFound, ClaimsBeyondYours.
         TooManyWebhookSecrets: two are valid already.
     """
-    row = await _kept(tx, keeping, who, webhook_id)
+    row = await _locked(tx, keeping, who, webhook_id)
     secret = await add_secret(tx, keeping.sealer, row.id, overlap=overlap)
     await audit.record(
         tx,
@@ -276,18 +276,18 @@ async def test(tx: Tx, keeping: Keeping, who: Principal, webhook_id: UUID) -> Me
         WebhookNotFound, ClaimsBeyondYours, WebhookDisabled.
         TooManyRequests: the client had so many lately.
     """
-    row = await _kept(tx, keeping, who, webhook_id)
+    row = await _locked(tx, keeping, who, webhook_id)
     if row.state == "disabled":
         raise WebhookDisabled
     await _refuse_too_many_tests(tx, row.client_id)
     now = clock.now()
-    told = Happening(uuid7(), TEST, {"webhook_id": str(row.id)}, now)
+    message = EventMessage(uuid7(), TEST, {"webhook_id": str(row.id)}, now)
     tx.add(
         WebhookDelivery(
             endpoint_id=row.id,
-            message_id=told.id,
+            message_id=message.id,
             event=TEST,
-            body=body_of(told),
+            body=body_of(message),
             created_at=now,
             retry_until=now + keeping.retry,
             next_attempt_at=now,
@@ -295,7 +295,7 @@ async def test(tx: Tx, keeping: Keeping, who: Principal, webhook_id: UUID) -> Me
     )
     await deliver_soon(tx, row.id, now)
     await audit.record(tx, "webhook_tested", subject=row.client_id, webhook=str(row.id))
-    return MessageOut(message_id=told.id)
+    return MessageOut(message_id=message.id)
 
 
 async def _refuse_too_many_tests(tx: Tx, client_id: UUID) -> None:
@@ -316,13 +316,15 @@ async def _refuse_too_many_replays(tx: Tx, client_id: UUID) -> None:
     await _refuse_beyond(tx, lately, record.id, REPLAYS, _REPLAYED_ENOUGH)
 
 
-async def _refuse_beyond(tx: Tx, lately: Select[UUID], made: InstrumentedAttribute[UUID], most: int, told: str) -> None:
+async def _refuse_beyond(
+    tx: Tx, lately: Select[UUID], made: InstrumentedAttribute[UUID], most: int, detail: str
+) -> None:
     """Refuse an act beyond `most` in a minute, counted by the ids of the earlier ones."""
     now = clock.now().timestamp()
     newest = lately.where(made >= first_uuid7(now - _MINUTE)).order_by(made.desc()).limit(most)
     ids = (await tx.scalars(newest)).all()
     if len(ids) == most:
-        raise TooManyRequests(math.ceil(made_at(ids[-1]) + _MINUTE - now), told)
+        raise TooManyRequests(math.ceil(made_at(ids[-1]) + _MINUTE - now), detail)
 
 
 async def deliveries(  # noqa: PLR0913, PLR0917 - what a list is asked by
@@ -372,7 +374,7 @@ async def replay_since(  # noqa: PLR0913 - what is to be told again, to whom
             WebhookDelivery.endpoint_id == row.id,
             WebhookDelivery.message_id >= first_uuid7(since.timestamp()),
             WebhookDelivery.state.in_(["dead", "delivered"] if state is None else [state]),
-            WebhookDelivery.event.in_(_told_now(row)),
+            WebhookDelivery.event.in_(_subscribed(row)),
         )
         .order_by(WebhookDelivery.message_id)
         .limit(REPLAYED + 1)
@@ -386,7 +388,7 @@ async def replay_since(  # noqa: PLR0913 - what is to be told again, to whom
 
 
 async def _replayable(tx: Tx, keeping: Keeping, who: Principal, webhook_id: UUID) -> WebhookEndpoint:
-    row = await _kept(tx, keeping, who, webhook_id)
+    row = await _locked(tx, keeping, who, webhook_id)
     if row.state == "disabled":
         raise WebhookDisabled
     await _refuse_too_many_replays(tx, row.client_id)
@@ -401,7 +403,7 @@ async def _queue_again(tx: Tx, keeping: Keeping, row: WebhookEndpoint, ids: Sequ
         .where(
             WebhookDelivery.endpoint_id == row.id,
             WebhookDelivery.message_id.in_(ids),
-            WebhookDelivery.event.in_(_told_now(row)),
+            WebhookDelivery.event.in_(_subscribed(row)),
         )
         .values(
             attempts=case((WebhookDelivery.state == "waiting", WebhookDelivery.attempts), else_=0),
@@ -418,7 +420,7 @@ async def _queue_again(tx: Tx, keeping: Keeping, row: WebhookEndpoint, ids: Sequ
     return found
 
 
-def _told_now(row: WebhookEndpoint) -> list[str]:
+def _subscribed(row: WebhookEndpoint) -> list[str]:
     """Return an endpoint's present events: the caller's claims were checked for these only."""
     return [*row.events, TEST]
 

@@ -15,7 +15,7 @@ async def _ask(_turn: Turn) -> Say:
     return Say("Qual é a sua pergunta?")
 
 
-async def _take(turn: Turn) -> Outcome:
+async def _handle(turn: Turn) -> Outcome:
     nearest = turn.data.get("nearest") or ()
     place = turn.chosen(nearest) if nearest else None
     text = turn.text if place is None else nearest[place]
@@ -26,4 +26,4 @@ async def _take(turn: Turn) -> Outcome:
     return Done(understood.answer, [understood.action] if understood.action else None, understood.page)
 
 
-INTENT = Intent("ask", "Fazer uma pergunta", _begin, {"question": Step(_ask, _take)}, number=5)
+INTENT = Intent("ask", "Fazer uma pergunta", _begin, {"question": Step(_ask, _handle)}, number=5)

@@ -29,13 +29,13 @@ async def _chosen(_turn: Turn, card: transit.Card, _cards: Sequence[transit.Card
     return Go("confirm", {"card": card.card_number})
 
 
-async def _ask_whether(turn: Turn) -> Say:
+async def _ask_confirmation(turn: Turn) -> Say:
     return Say(
         f"Desbloquear o cartão {grouped(turn.data['card'])}? Quem estiver com ele volta a pagar.", numbered(_YES_NO)
     )
 
 
-async def _take_whether(turn: Turn) -> Outcome:
+async def _handle_confirmation(turn: Turn) -> Outcome:
     sure = turn.agreed(_YES_NO)
     if sure is None:
         return Again(UNSURE)
@@ -67,6 +67,6 @@ UNBLOCK = Intent(
     "unblock_card",
     _UNBLOCK,
     _TO_UNBLOCK.begin,
-    {"choose": _TO_UNBLOCK.step, "confirm": Step(_ask_whether, _take_whether)},
+    {"choose": _TO_UNBLOCK.step, "confirm": Step(_ask_confirmation, _handle_confirmation)},
     module="transit",
 )

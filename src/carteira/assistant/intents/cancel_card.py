@@ -27,17 +27,17 @@ _CHOICE = CardChoice(
 )
 
 
-def _places(turn: Turn) -> list[str]:
+def _targets(turn: Turn) -> list[str]:
     return [*(f"Mover para o cartão {grouped(number)}" for number in turn.data["targets"]), _LEAVE]
 
 
-async def _ask_where(turn: Turn) -> Say:
+async def _ask_target(turn: Turn) -> Say:
     balance = await transit.balance(turn.tx, turn.person.user_id, turn.data["card"])
-    return Say(f"O cartão tem {format_brl(balance)}. Para onde vai o saldo?", numbered(_places(turn)))
+    return Say(f"O cartão tem {format_brl(balance)}. Para onde vai o saldo?", numbered(_targets(turn)))
 
 
-async def _take_where(turn: Turn) -> Outcome:
-    places = _places(turn)
+async def _handle_target(turn: Turn) -> Outcome:
+    places = _targets(turn)
     place = turn.chosen(places)
     if place is None:
         return Again("Responda com o número de uma das opções.")
@@ -45,7 +45,7 @@ async def _take_where(turn: Turn) -> Outcome:
     return Go("confirm", {"card": turn.data["card"], "target": target})
 
 
-async def _ask_whether(turn: Turn) -> Say:
+async def _ask_confirmation(turn: Turn) -> Say:
     number, target = turn.data["card"], turn.data.get("target")
     balance = await transit.balance(turn.tx, turn.person.user_id, number)
     about = ""
@@ -56,7 +56,7 @@ async def _ask_whether(turn: Turn) -> Say:
     return Say(f"Cancelar o cartão {grouped(number)}? O cancelamento é definitivo.{about}", numbered(_YES_NO))
 
 
-async def _take_whether(turn: Turn) -> Outcome:
+async def _handle_confirmation(turn: Turn) -> Outcome:
     sure = turn.agreed(_YES_NO)
     if sure is None:
         return Again(UNSURE)
@@ -80,8 +80,8 @@ INTENT = Intent(
     _CHOICE.begin,
     {
         "choose": _CHOICE.step,
-        "move": Step(_ask_where, _take_where),
-        "confirm": Step(_ask_whether, _take_whether),
+        "move": Step(_ask_target, _handle_target),
+        "confirm": Step(_ask_confirmation, _handle_confirmation),
     },
     number=2,
     module="transit",

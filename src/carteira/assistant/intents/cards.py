@@ -52,7 +52,7 @@ class CardChoice:
     @property
     def step(self) -> Step:
         """Return the step that asks which card, and takes its place in the list, its text or its last digits."""
-        return Step(self._ask, self._take)
+        return Step(self._ask, self._handle)
 
     async def _offered(self, turn: Turn) -> Sequence[transit.Card]:
         """Return the cards that were offered, in the order in which they were."""
@@ -62,7 +62,7 @@ class CardChoice:
     async def _ask(self, turn: Turn) -> Say:
         return Say(self.question, numbered([described(card) for card in await self._offered(turn)]))
 
-    async def _take(self, turn: Turn) -> Outcome:
+    async def _handle(self, turn: Turn) -> Outcome:
         cards = await self._offered(turn)
         place = turn.chosen([described(card) for card in cards])
         if place is not None:

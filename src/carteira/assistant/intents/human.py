@@ -23,7 +23,7 @@ async def _ask(turn: Turn) -> Say:
     return Say(f"{before}Para abrir um atendimento, conte em uma mensagem o que você precisa. Nunca envie a sua senha.")
 
 
-async def _take(turn: Turn) -> Outcome:
+async def _handle(turn: Turn) -> Outcome:
     asked = read(turn.text)
     if asked is not None and asked.intent == "human" and len(turn.plain.split()) <= _WISH:
         return Again("Uma pessoa vai ler. Para isso, conte antes o que aconteceu, em uma mensagem.")
@@ -33,4 +33,4 @@ async def _take(turn: Turn) -> Outcome:
     return Done(f'Atendimento aberto. Seu protocolo é {ticket.number}. Escreva "meu atendimento" para ver a resposta.')
 
 
-INTENT = Intent("human", "Falar com atendente", _begin, {"describe": Step(_ask, _take)})
+INTENT = Intent("human", "Falar com atendente", _begin, {"describe": Step(_ask, _handle)})

@@ -48,19 +48,19 @@ async def _ask_amount(_turn: Turn) -> Say:
     return Say("De quanto é a recarga? Por exemplo: 20,00.")
 
 
-async def _take_amount(turn: Turn) -> Outcome:
+async def _handle_amount(turn: Turn) -> Outcome:
     centavos = amount(turn.text)
     if centavos is None or centavos > MOST:
         return Again(f"Digite um valor em reais, até {format_brl(MOST)}, como 20 ou 20,50.")
     return Go("confirm", {"card": turn.data["card"], "amount": centavos})
 
 
-async def _ask_whether(turn: Turn) -> Say:
+async def _ask_confirmation(turn: Turn) -> Say:
     written, card = format_brl(turn.data["amount"]), grouped(turn.data["card"])
     return Say(f"Recarregar {written} no cartão {card}?", numbered(_YES_NO))
 
 
-async def _take_whether(turn: Turn) -> Outcome:
+async def _handle_confirmation(turn: Turn) -> Outcome:
     if not (turn.free_recharges or turn.paid_by):  # it may have begun before payments were required
         return Done(_PAID)
     sure = turn.agreed(_YES_NO)
@@ -70,7 +70,7 @@ async def _take_whether(turn: Turn) -> Outcome:
         return Done("Certo, nada foi recarregado.")
     card, centavos, person = turn.data["card"], turn.data["amount"], turn.person
     if not turn.free_recharges:
-        return await _have_it_paid(turn, card, centavos)
+        return await _begin_charge(turn, card, centavos)
     try:
         balance = await transit.recharge(turn.tx, person.user_id, card, centavos, actor=person.actor)
     except (transit.CardNotActive, transit.CardNotFound, transit.CardOfAnother):
@@ -78,7 +78,7 @@ async def _take_whether(turn: Turn) -> Outcome:
     return Done(f"Recarga de {format_brl(centavos)} feita. O saldo agora é {format_brl(balance)}.")
 
 
-async def _have_it_paid(turn: Turn, card: str, centavos: int) -> Outcome:
+async def _begin_charge(turn: Turn, card: str, centavos: int) -> Outcome:
     """Store a charge; the provider creates it after the commit, and the next message shows its code."""
     assert turn.paid_by is not None, "it was looked at"
     order = payments.Order(payments.TRANSPORT_RECHARGE, centavos, card)
@@ -115,7 +115,7 @@ async def _charge(turn: Turn) -> payments.ChargeView | None:
         return None
 
 
-async def _take_code(turn: Turn) -> Outcome:
+async def _handle_code(turn: Turn) -> Outcome:
     charge = await _charge(turn)
     if charge is None or charge.state in {"expired", "refused"}:
         return Done("Esta cobrança já não pode ser paga. Nada foi cobrado; peça a recarga de novo.")
@@ -130,9 +130,9 @@ INTENT = Intent(
     _begin,
     {
         "choose": _CHOICE.step,
-        "amount": Step(_ask_amount, _take_amount),
-        "confirm": Step(_ask_whether, _take_whether),
-        "code": Step(_ask_code, _take_code),
+        "amount": Step(_ask_amount, _handle_amount),
+        "confirm": Step(_ask_confirmation, _handle_confirmation),
+        "code": Step(_ask_code, _handle_code),
     },
     module="transit",
 )

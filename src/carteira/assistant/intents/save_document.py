@@ -55,7 +55,7 @@ def _type_in(turn: Turn) -> DocumentType | None:
     return documents.parse_type(said) or _NAMES.get(said)
 
 
-async def _take_type(turn: Turn) -> Outcome:
+async def _handle_type(turn: Turn) -> Outcome:
     kind = _type_in(turn)
     return Again("Responda com o número de um dos tipos.") if kind is None else Go("number", {"type": kind.value})
 
@@ -64,7 +64,7 @@ async def _ask_number(turn: Turn) -> Say:
     return Say(f"Qual é o número do documento ({name_of(DocumentType(turn.data['type']))})?")
 
 
-async def _take_number(turn: Turn) -> Outcome:
+async def _handle_number(turn: Turn) -> Outcome:
     kind = DocumentType(turn.data["type"])
     assert turn.ring is not None, "the intent begins only where documents is on"
     try:
@@ -88,7 +88,7 @@ async def _ask_file(turn: Turn) -> Say:
     )
 
 
-async def _take_file(turn: Turn) -> Outcome:
+async def _handle_file(turn: Turn) -> Outcome:
     document_id = UUID(turn.data["document_id"])
     try:
         document = await documents.read(turn.tx, turn.person.user_id, document_id)
@@ -106,7 +106,7 @@ async def _take_file(turn: Turn) -> Outcome:
     return Again('O arquivo ainda não chegou. Envie e responda "pronto", ou guarde sem arquivo.')
 
 
-async def _forget(turn: Turn) -> None:
+async def _delete_unfinished(turn: Turn) -> None:
     """Delete the document if it has no file yet."""
     document_id = UUID(turn.data["document_id"])
     try:
@@ -122,9 +122,9 @@ INTENT = Intent(
     "Guardar um documento",
     _begin,
     {
-        "type": Step(_ask_type, _take_type),
-        "number": Step(_ask_number, _take_number),
-        "file": Step(_ask_file, _take_file, _forget),
+        "type": Step(_ask_type, _handle_type),
+        "number": Step(_ask_number, _handle_number),
+        "file": Step(_ask_file, _handle_file, _delete_unfinished),
     },
     number=3,
     module="documents",

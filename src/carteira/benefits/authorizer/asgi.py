@@ -134,7 +134,7 @@ def observe(code: Code, reason: str, seconds: float) -> None:
     _tally.add((code, reason), seconds)
 
 
-def tell(span: tracing.TraceSpan, code: Code, reason: str) -> None:
+def annotate(span: tracing.TraceSpan, code: Code, reason: str) -> None:
     """Add the answer and its reason to the trace."""
     span.attributes["http.route"] = PATH
     span.attributes["http.response.status_code"] = 200
@@ -207,7 +207,7 @@ class AuthorizerEndpoint:
             under_way.dec()
         observe(code, reason, time.perf_counter() - began)
         if (span := tracing.current()) is not None:
-            tell(span, code, reason)
+            annotate(span, code, reason)
         return BODIES[code]
 
     async def _answer(self, scope: Scope, receive: Receive, made: UUID) -> tuple[Code, str]:
@@ -223,7 +223,7 @@ class AuthorizerEndpoint:
             request = parse_authorization(body, scope["query_string"], made)
         except Malformed as error:
             if error.account is not None:
-                await self._keep(error.account, error.reason)
+                await self._record_refusal(error.account, error.reason)
             return Code.REFUSED, error.reason
         return outcome_of(await STRATEGY.of(self._api).decide(request))
 
@@ -254,7 +254,7 @@ class AuthorizerEndpoint:
             state = TransactionState.UNAVAILABLE if why in _UNAVAILABLE else TransactionState.UNKNOWN
             found = Found(state, Code.REFUSED, reason=why)
         queries_total.labels(found.state).inc()
-        return orjson.dumps(found.told()) if detailed else BODIES[found.code]
+        return orjson.dumps(found.as_json()) if detailed else BODIES[found.code]
 
     async def _reverse(self, scope: Scope, receive: Receive) -> bytes:
         """Reverse a purchase, and answer; never raise."""
@@ -272,7 +272,7 @@ class AuthorizerEndpoint:
     def _reversals(self) -> Reversals:
         return REVERSALS.of(self._api)
 
-    async def _keep(self, account: str, reason: Reason) -> None:
+    async def _record_refusal(self, account: str, reason: Reason) -> None:
         """Record the refusal of a request that names an account, so that its person can be notified."""
         async with AUTHORIZER.of(self._api).database.transaction() as tx:
             if known := await find_accounts(tx, [account]):

@@ -55,7 +55,7 @@ class AuthorizationBatch(ledger.Batch[Authorization, Decision]):
         fresh = sorted(self.fresh, key=lambda decision: decision.external_id or "")
         return RECORDER.record(self.catalog.version, fresh)
 
-    def overtaken(self, sqlstate: str | None) -> Exception | None:
+    def conflict_from(self, sqlstate: str | None) -> Exception | None:
         """Return whether an error means that the catalog has changed since the decisions."""
         return ledger.Outdated() if sqlstate == CATALOG_CHANGED else None
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from carteira import ledger
 from carteira.benefits.authorizer.answers import Code, Reason
 from carteira.benefits.authorizer.rules import Decision
-from carteira.kit.db.insert import Insert, alone
+from carteira.kit.db.insert import Insert, insert_only
 from carteira.kit.db.session import LeanTx, Tx, fetch
 from carteira.kit.values.clock import clock
 
@@ -30,10 +30,10 @@ async def find_answered(tx: LeanTx, external_ids: Sequence[str]) -> dict[str, De
     ids = [decision_id for _, decision_id, _ in rows if decision_id is not None]
     # Mostly there is none: the partitions of decisions are read only for repeated requests.
     known = {row[0]: Decision(*row) for row in await fetch(tx, _ANSWERED, ids, min(ids), max(ids))} if ids else {}
-    return {row[0]: known.get(row[1]) or _taken(*row) for row in rows}
+    return {row[0]: known.get(row[1]) or _decision_of(*row) for row in rows}
 
 
-def _taken(external_id: str, decision_id: UUID | None, reverses: str | None) -> Decision:
+def _decision_of(external_id: str, decision_id: UUID | None, reverses: str | None) -> Decision:
     free = decision_id is None and reverses is None
     reason = Reason.REVERSED_BEFORE if free else Reason.TRANSACTION_ID_REUSED
     return Decision(
@@ -50,7 +50,7 @@ _ROWS = Insert(
 )
 RECORDER: Final = ledger.Recorder(_ROWS, guard="benefits_require_catalog({0})", guarded=1)
 """Writes decisions with their book, if the catalog's version is still the one by which they were made."""
-_RECORD = alone(_ROWS)
+_RECORD = insert_only(_ROWS)
 _TAKE_ID = f"{_RECORD} ON CONFLICT (id) DO NOTHING"
 
 

@@ -21,9 +21,9 @@ from carteira.benefits.authorizer.asgi import (
     PATH,
     ROUTE,
     ProcessorTokens,
+    annotate,
     observe,
     outcome_of,
-    tell,
 )
 from carteira.benefits.authorizer.request import Authorization, Malformed, parse_authorization
 from carteira.benefits.authorizer.rules import Decision
@@ -85,7 +85,7 @@ class FastLane:
             return False
         now = time.perf_counter()
         if not self._queue.has_room(now):
-            self.turn_away(head.request_id, respond, now)
+            self.reject(head.request_id, respond, now)
             return True
         try:
             request = parse_authorization(body, head.query, uuid7())
@@ -95,7 +95,7 @@ class FastLane:
         self._queue.join(_Asked(self, request, head.request_id, respond, now, span))
         return True
 
-    def turn_away(self, request_id: bytes | None, respond: Respond, since: float) -> None:
+    def reject(self, request_id: bytes | None, respond: Respond, since: float) -> None:
         """Reject a request, at once if there were few: beyond capacity every microsecond counts."""
         if self._at_once > 0:
             self._at_once -= 1
@@ -175,10 +175,10 @@ class _Asked:
 
     def done(self, outcome: Decision | Exception) -> None:
         if self.span is not None:
-            tell(self.span, *(outcome_of(outcome) if isinstance(outcome, Decision) else (Code.REFUSED, "")))
+            annotate(self.span, *(outcome_of(outcome) if isinstance(outcome, Decision) else (Code.REFUSED, "")))
             self.span.end()
         if type(outcome) is ledger.Overloaded:
-            self._lane.turn_away(self._request_id, self._respond, self.since)
+            self._lane.reject(self._request_id, self._respond, self.since)
             return
         code, reason = outcome_of(outcome)
         observe(code, reason, time.perf_counter() - self.since)

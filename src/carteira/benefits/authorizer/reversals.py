@@ -20,7 +20,7 @@ from carteira.benefits.authorizer.batch import PROCESSOR
 from carteira.benefits.authorizer.request import Malformed, parse_amount, parse_external_id, parse_object
 from carteira.benefits.ledger_kinds import SETTLEMENT
 from carteira.kit.db.engine import Database
-from carteira.kit.db.insert import Insert, alone
+from carteira.kit.db.insert import Insert, insert_only
 from carteira.kit.db.session import LeanTx, fetch
 from carteira.kit.ops.turns import Turns
 from carteira.kit.values.ids import uuid7
@@ -46,7 +46,7 @@ _REVERSE: Final = Insert(
     parameters=6,
 )
 _RECORDER: Final = ledger.Recorder(_REVERSE)
-_TAKE_ID: Final = alone(Insert(("benefits_references (external_id)", "SELECT {0}::text"), parameters=1))
+_TAKE_ID: Final = insert_only(Insert(("benefits_references (external_id)", "SELECT {0}::text"), parameters=1))
 _FIND: Final = """
     SELECT reference.decision_id, reference.reverses, decision.amount, decision.code, decision.reason,
            decision.merchant,
@@ -116,7 +116,7 @@ class Found:
     returned: int = 0
     balance: int | None = None
 
-    def told(self) -> dict[str, object]:
+    def as_json(self) -> dict[str, object]:
         """Return the processor's answer, JSON-ready; amounts in centavos."""
         return {
             "code": self.code,
@@ -234,11 +234,11 @@ async def _reverse_now(tx: LeanTx, asked: Reversal, found: _Reference) -> tuple[
     amount = left if asked.amount is None else asked.amount
     if amount > left:
         return Code.REFUSED, Reason.MORE_THAN_LEFT
-    await _give_back(tx, asked, found, amount)
+    await _post_reversal(tx, asked, found, amount)
     return Code.APPROVED, Reason.REVERSED
 
 
-async def _give_back(tx: LeanTx, asked: Reversal, found: _Reference, amount: int) -> None:
+async def _post_reversal(tx: LeanTx, asked: Reversal, found: _Reference, amount: int) -> None:
     book = ledger.Book(())
     return_id = uuid7()
     if amount:

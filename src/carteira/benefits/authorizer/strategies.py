@@ -21,7 +21,7 @@ from carteira.benefits.authorizer.rules import Decision
 from carteira.benefits.authorizer.writer import Authorizer
 from carteira.kit.web.state import StateKey
 
-held_up = Gauge(
+deferred_gauge = Gauge(
     "carteira_authorizations_held_up",
     "Requests whose account somebody else keeps locked",
     multiprocess_mode="livesum",
@@ -50,7 +50,7 @@ STRATEGY = StateKey[Strategy]("authorizer_strategy")
 async def running(authorizer: Authorizer, name: StrategyName) -> AsyncIterator[Strategy]:
     """Make the strategy, and run it for the length of the block."""
     if name == "queue":
-        queue = AuthorizationQueue(authorizer, held_up=held_up)
+        queue = AuthorizationQueue(authorizer, deferred_gauge=deferred_gauge)
         async with queue.running():
             yield queue
     elif name == "pessimistic":

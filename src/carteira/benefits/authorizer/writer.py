@@ -45,7 +45,7 @@ class Authorizer(ledger.Writer[Authorization, Decision]):
         """Drop the cached catalog: the next request reads it again."""
         self._catalog = None
 
-    async def happened(self, batch: ledger.Batch[Authorization, Decision]) -> bool:
+    async def was_committed(self, batch: ledger.Batch[Authorization, Decision]) -> bool:
         """Determine whether an unconfirmed write took place; the batch has one answer for all.
 
         Raises:
@@ -60,7 +60,7 @@ class Authorizer(ledger.Writer[Authorization, Decision]):
                     return not await resolve_unknown_commit(tx, batch.fresh[0])
             except (DatabaseDown, LockNotAvailableError, TimeoutError) as error:
                 if isinstance(error, TimeoutError):
-                    self.database.give_up_lean()
+                    self.database.drop_idle_lean()
                 if time.monotonic() > deadline:
                     log.exception("commit in doubt", decisions=[str(decision.id) for decision in batch.fresh])
                     raise

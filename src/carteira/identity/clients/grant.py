@@ -242,7 +242,7 @@ async def _proven(
         if one.public_key is not None and proof.assertion is not None:
             content = _verified(proof.assertion, one.public_key)
             if content is not None:
-                return one if await _take(tx, client_id, content, audiences) else None
+                return one if await _use_assertion(tx, client_id, content, audiences) else None
     return None
 
 
@@ -260,7 +260,7 @@ def _verified(assertion: str, public_key: dict[str, Any]) -> dict[str, Any] | No
     return decoded.claims
 
 
-async def _take(tx: Tx, client_id: UUID, content: Mapping[str, Any], audiences: Collection[str]) -> bool:
+async def _use_assertion(tx: Tx, client_id: UUID, content: Mapping[str, Any], audiences: Collection[str]) -> bool:
     """Mark an assertion as used; False if its audience is another, it lives too long, or it was used before."""
     named = content.get("aud")
     aud = {named} if isinstance(named, str) else {one for one in named or () if isinstance(one, str)}

@@ -143,7 +143,7 @@ async def client(tx: Tx, client_id: UUID) -> ClientView:
     return view
 
 
-async def _known(tx: Tx, claims: Collection[str]) -> dict[str, int]:
+async def _ids_of_claims(tx: Tx, claims: Collection[str]) -> dict[str, int]:
     """Return the ids of claims by their names.
 
     Raises:
@@ -226,7 +226,7 @@ async def add_client(  # noqa: PLR0913 - what a client is
     Raises:
         ClaimNotFound, ClaimForPeopleOnly, ClaimsBeyondYours.
     """
-    known = await _known(tx, claims)
+    known = await _ids_of_claims(tx, claims)
     _require_held(who, known)
     row = ClientRow(
         id=uuid7(),
@@ -238,7 +238,7 @@ async def add_client(  # noqa: PLR0913 - what a client is
     )
     tx.add(row)
     await tx.flush()
-    await _give(tx, row.id, known.values())
+    await _insert_claims(tx, row.id, known.values())
     made = await _make_credential(tx, who, row.id, public_key, None)
     await audit.record(
         tx, "client_added", actor=who.id, subject=row.id, claim_ids=sorted(known.values()), credential=str(made.view.id)
@@ -246,7 +246,7 @@ async def add_client(  # noqa: PLR0913 - what a client is
     return await client(tx, row.id), made.secret
 
 
-async def _give(tx: Tx, client_id: UUID, claim_ids: Collection[int]) -> None:
+async def _insert_claims(tx: Tx, client_id: UUID, claim_ids: Collection[int]) -> None:
     rows = [{"client_id": client_id, "claim_id": claim_id} for claim_id in sorted(claim_ids)]
     if rows:
         await tx.execute(insert(ClientClaim), rows)
@@ -310,10 +310,10 @@ async def set_claims(  # noqa: PLR0913, PLR0917 - what is set, by whom, and what
     """
     await _hold(tx, await _live(tx, client_id), seen)
     held = {description for _, _, description in await claims_of(tx, [client_id])}
-    known = await _known(tx, claims)
+    known = await _ids_of_claims(tx, claims)
     _require_held(who, known.keys() - held)
     await tx.execute(delete(ClientClaim).where(ClientClaim.client_id == client_id))
-    await _give(tx, client_id, known.values())
+    await _insert_claims(tx, client_id, known.values())
     access.changed(tx, client_id)
     await audit.record(tx, "client_claims_set", actor=who.id, subject=client_id, claim_ids=sorted(known.values()))
     return await client(tx, client_id)

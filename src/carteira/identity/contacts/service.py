@@ -59,9 +59,9 @@ async def change(tx: Tx, changing: Changing, user: User, kind: Kind, value: str 
     else:  # the one in between never recovered the account: it is notified and may undo nothing
         row.recovers_from = now + changing.wait
         if present is not None:
-            await _tell(tx, changing, row, present, may_undo=False)
+            await _queue_notice(tx, changing, row, present, may_undo=False)
     await tx.flush()
-    await _tell_former(tx, changing, user, row)
+    await _notify_former(tx, changing, user, row)
     if value is not None:
         await jobs.defer(tx, "identity:send_contact_confirmation", user_id=str(user.id), kind=kind)
 
@@ -71,17 +71,17 @@ def differs(one: str | None, other: str | None) -> bool:
     return (one or "").lower() != (other or "").lower()
 
 
-async def _tell_former(tx: Tx, changing: Changing, user: User, row: ContactChange) -> None:
+async def _notify_former(tx: Tx, changing: Changing, user: User, row: ContactChange) -> None:
     """Notify the former contact point; for a phone the e-mail address too, since a phone may be stolen or new."""
     if row.former is not None:
-        await _tell(tx, changing, row, row.former)
+        await _queue_notice(tx, changing, row, row.former)
     if row.kind == "phone":
         address = recovering(await points(tx, user, "email"))
         if address is not None:
-            await _tell(tx, changing, row, address.value)
+            await _queue_notice(tx, changing, row, address.value)
 
 
-async def _tell(tx: Tx, changing: Changing, row: ContactChange, to: str, *, may_undo: bool = True) -> None:
+async def _queue_notice(tx: Tx, changing: Changing, row: ContactChange, to: str, *, may_undo: bool = True) -> None:
     """Queue a message to a contact point. The queue's table holds nothing personal: the address is sealed."""
     await jobs.defer(
         tx,
@@ -226,7 +226,7 @@ async def undo(tx: Tx, runtime: Runtime, token: str) -> Kind:
     user.password_hash = user.password_expires_at = None
     user.must_change_password = False
     gone = await ways.forget(tx, user.id, since=row.changed_at - runtime.changing.wait)
-    await ways.forget_what_is_under_way(tx, user.id)
+    await ways.forget_unfinished(tx, user.id)
     await sessions.revoke_all(tx, runtime.access, user.id)
     await audit.record(tx, "contact_change_undone", actor=None, subject=user.id, kind=kind, ways_removed=gone)
     return kind

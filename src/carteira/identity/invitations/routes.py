@@ -87,11 +87,11 @@ async def accept(
     except (InvalidCode, InvitationOver, WeakPassword) as problem:
         if not _in_browser(request):
             raise
-        told = " ".join(error["message"] for error in problem.errors) or problem.detail
+        message = " ".join(error["message"] for error in problem.errors) or problem.detail
         over = isinstance(problem, InvitationOver)
         return page_response(
             request,
-            pages.over_page(told) if over else pages.again_page(token, told),
+            pages.over_page(message) if over else pages.again_page(token, message),
             problem.status,
         )
     return (

@@ -117,7 +117,7 @@ async def _accept(tx: Tx, runtime: Runtime, token: str, password_hash: str, code
     user = await _invited(tx, token)
     codes: list[str] = []
     if await totp.is_on(tx, user.id):
-        if await totp.take_code(tx, runtime.sealer, user.id, code) is None:
+        if await totp.use_code(tx, runtime.sealer, user.id, code) is None:
             raise InvalidCode
     else:
         codes = await totp.confirm(tx, runtime, user.id, None, code)

@@ -93,7 +93,7 @@ async def registration_options(runtime: Runtime, site: Site, who: Principal) -> 
         LimitReached, TooManyRequests: the person asked too often.
     """
     who.require_recent_sign_in()
-    await _count_asking(runtime, who.user_id)
+    await _limit_requests(runtime, who.user_id)
     async with runtime.database.transaction() as tx:
         return await _registration_options(tx, site, who)
 
@@ -118,7 +118,7 @@ async def _registration_options(tx: Tx, site: Site, who: Principal) -> dict[str,
         ),
         exclude_credentials=[PublicKeyCredentialDescriptor(id=credential_id) for credential_id in known],
     )
-    await _remember(tx, options.challenge, user.id)
+    await _store_challenge(tx, options.challenge, user.id)
     return options_to_json_dict(options)
 
 
@@ -134,7 +134,7 @@ async def register(
     who.require_recent_sign_in()
     challenge = _challenge_of(credential)
     async with runtime.database.transaction() as tx:
-        live = challenge is not None and await _take(tx, challenge, who.user_id)
+        live = challenge is not None and await _use_challenge(tx, challenge, who.user_id)
     if challenge is None or not live:
         raise InvalidPasskey
     try:
@@ -183,12 +183,12 @@ async def login_options(runtime: Runtime, site: Site, client: Client) -> dict[st
     Raises:
         LimitReached, TooManyRequests: that address made too many requests.
     """
-    await _count_asking(runtime, network(client.address))
+    await _limit_requests(runtime, network(client.address))
     options = webauthn.generate_authentication_options(
         rp_id=site.rp_id, timeout=_TIMEOUT_MS, user_verification=UserVerificationRequirement.REQUIRED
     )
     async with runtime.database.transaction() as tx:
-        await _remember(tx, options.challenge, None)
+        await _store_challenge(tx, options.challenge, None)
     return options_to_json_dict(options)
 
 
@@ -219,12 +219,12 @@ async def challenged(runtime: Runtime, credential: Mapping[str, Any]) -> Asserti
     """
     assertion = _assertion_of(credential)
     async with runtime.database.transaction() as tx:
-        if not await _take(tx, assertion.challenge, None):
+        if not await _use_challenge(tx, assertion.challenge, None):
             raise PasskeyRefused
     return assertion
 
 
-async def verify(tx: Tx, site: Site, assertion: Assertion, *, whose: UUID | None = None) -> UUID:
+async def verify(tx: Tx, site: Site, assertion: Assertion, *, owner_id: UUID | None = None) -> UUID:
     """Verify an answer with the passkey that it names, and return the passkey's owner.
 
     Raises:
@@ -234,7 +234,7 @@ async def verify(tx: Tx, site: Site, assertion: Assertion, *, whose: UUID | None
     if row is None:
         await audit.record(tx, "sign_in_failed", actor=None, method="passkey")
         raise CommitThenRaise(PasskeyRefused())
-    if assertion.user_handle != row.user_id.bytes or whose not in (None, row.user_id):
+    if assertion.user_handle != row.user_id.bytes or owner_id not in (None, row.user_id):
         await audit.record(tx, "sign_in_failed", actor=None, subject=row.user_id, method="passkey")
         raise CommitThenRaise(PasskeyRefused())
     try:
@@ -316,7 +316,7 @@ def _view(row: Passkey) -> PasskeyView:
     return PasskeyView(row.id, row.name, row.backed_up, row.created_at, row.used_at)
 
 
-async def _count_asking(runtime: Runtime, who: object) -> None:
+async def _limit_requests(runtime: Runtime, who: object) -> None:
     """Limit requests for challenges, since each stores a row."""
     limit = RateLimit.of(PER_ADDRESS, "passkey-options", who)
     await runtime.limiter.check(limit)
@@ -328,12 +328,12 @@ def _hash(challenge: bytes) -> bytes:
     return digest(challenge.hex())
 
 
-async def _remember(tx: Tx, challenge: bytes, user_id: UUID | None) -> None:
+async def _store_challenge(tx: Tx, challenge: bytes, user_id: UUID | None) -> None:
     tx.add(PasskeyChallenge(challenge_hash=_hash(challenge), user_id=user_id, expires_at=clock.now() + TTL))
     await tx.flush()
 
 
-async def _take(tx: Tx, challenge: bytes, user_id: UUID | None) -> bool:
+async def _use_challenge(tx: Tx, challenge: bytes, user_id: UUID | None) -> bool:
     """Use a challenge up, if it was issued for this purpose and is in time."""
     taken = await tx.scalar(
         delete(PasskeyChallenge)

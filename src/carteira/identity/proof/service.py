@@ -123,7 +123,7 @@ async def prove(tx: Tx, followers: Sequence[CpfFollower], user_id: UUID, proof: 
         cpf_proofs.labels(proof.by, "disputed").inc()
         return "disputed"
     if holder is not None:
-        await _leave(tx, followers, holder, to=user.id)
+        await _remove_cpf(tx, followers, holder, to=user.id)
     before, now = user.cpf, clock.now()
     user.cpf, user.cpf_proven_at, user.cpf_proven_by = proof.cpf, now, proof.by
     user.cpf_moved_at, user.updated_at = None, now
@@ -158,7 +158,7 @@ async def follow(tx: Tx, followers: Sequence[CpfFollower], user_id: UUID, cpf: s
         await follower(tx, user_id, cpf)
 
 
-async def _leave(tx: Tx, followers: Sequence[CpfFollower], holder: User, *, to: UUID) -> None:
+async def _remove_cpf(tx: Tx, followers: Sequence[CpfFollower], holder: User, *, to: UUID) -> None:
     """Remove a CPF from the account that only declared it, and notify its person."""
     holder.cpf, holder.cpf_moved_at, holder.updated_at = None, clock.now(), clock.now()
     await tx.flush()

@@ -46,7 +46,7 @@ async def ask(runtime: Runtime, name: str, channel: Channel, client: Client) -> 
         LimitReached, TooManyRequests: too many were asked for by that name or from that address.
     """
     async with runtime.database.transaction() as tx:
-        user_id = await _known(tx, name)
+        user_id = await _find_id(tx, name)
     gets_one = await messages.may_be_sent(runtime, "recovery", name, user_id, client)
     async with runtime.database.transaction() as tx:
         now = clock.now()
@@ -65,7 +65,7 @@ async def ask(runtime: Runtime, name: str, channel: Channel, client: Client) -> 
         await jobs.defer(tx, "identity:send_recovery_code", recovery_id=str(row.id))
 
 
-async def _known(tx: Tx, name: str) -> UUID | None:
+async def _find_id(tx: Tx, name: str) -> UUID | None:
     return await tx.scalar(select(User.id).where(contacts.by_recovery_name(name), User.erased_at.is_(None)))
 
 
@@ -109,14 +109,14 @@ async def verify(runtime: Runtime, name: str, code: str, client: Client) -> str:
 
 
 async def _verify(tx: Tx, runtime: Runtime, name: str, code: str) -> str:
-    user_id = await _known(tx, name)
+    user_id = await _find_id(tx, name)
     person = user_id or messages.stranger(runtime, name)
     whose = Recovery.user_id == user_id if user_id else Recovery.stranger == person
-    row = await _asked(tx, whose, code)
+    row = await _newest_request(tx, whose, code)
     if row is None or row.used_at is not None or row.reset_hash is not None:
         raise WrongCode
     kept = KeptCode(row.id, row.code_hash, row.expires_at, row.tries)
-    attempt = await codes.try_code(tx, kept, code, person=person, purpose="recovery")
+    attempt = await codes.check_code(tx, kept, code, person=person, purpose="recovery")
     row.tries = attempt.tries
     if not attempt.is_right or user_id is None:
         raise CommitThenRaise(WrongCode())
@@ -128,7 +128,7 @@ async def _verify(tx: Tx, runtime: Runtime, name: str, code: str) -> str:
     return token
 
 
-async def _asked(tx: Tx, whose: ColumnElement[bool], code: str) -> Recovery | None:
+async def _newest_request(tx: Tx, whose: ColumnElement[bool], code: str) -> Recovery | None:
     """Lock and return the newest request; for a link's code its own request, which a newer one does not invalidate."""
     query = select(Recovery).where(whose).order_by(Recovery.id.desc()).with_for_update()
     if codes.is_typed(codes.read_code(code)):

@@ -46,7 +46,7 @@ def still_may(bindings: Sequence[Bindings]) -> Callable[[Tx, Actor, str], Awaita
     `bindings` limit the claims of bound people to their own.
     """
 
-    async def tell(tx: Tx, actor: Actor, claim: str) -> bool:
+    async def answer(tx: Tx, actor: Actor, claim: str) -> bool:
         claims = await held(tx, actor)
         if claims is None:
             return True
@@ -57,7 +57,7 @@ def still_may(bindings: Sequence[Bindings]) -> Callable[[Tx, Actor, str], Awaita
                 return False
         return True
 
-    return tell
+    return answer
 
 
 ClientStanding = Callable[[Tx, UUID], Awaitable[Principal]]
@@ -67,7 +67,7 @@ ClientStanding = Callable[[Tx, UUID], Awaitable[Principal]]
 def client_standing(bindings: Sequence[Bindings]) -> ClientStanding:
     """Return a function that returns a client's present claims, with or without a token; an ended client has none."""
 
-    async def tell(tx: Tx, client_id: UUID) -> Principal:
+    async def answer(tx: Tx, client_id: UUID) -> Principal:
         claims = await held(tx, Actor("client", str(client_id))) or frozenset()
         scopes: frozenset[UUID] | None = None
         for binding in bindings:
@@ -77,4 +77,4 @@ def client_standing(bindings: Sequence[Bindings]) -> ClientStanding:
                 scopes = bound_to | (scopes or frozenset())
         return Principal(client_id, claims, kind="client", scopes=scopes)
 
-    return tell
+    return answer

@@ -33,7 +33,7 @@ async def get_roles(
 @router.get("/roles/{role_id}", summary="Um papel", dependencies=[versioned(), claims("users:write"), _nobodys])
 async def get_role(request: Request, role_id: RoleId, tx: ReadTxDep) -> WholeRoleOut:
     """Mostra um papel e as permissões que ele dá."""
-    role = await roles.whole(tx, role_id)
+    role = await roles.role_with_claims(tx, role_id)
     tell_version(request, role.version)
     return WholeRoleOut.model_validate(role)
 

@@ -107,7 +107,7 @@ async def require(tx: Tx, role_id: int) -> RoleView:
     return RoleView(role.id, role.description)
 
 
-async def whole(tx: Tx, role_id: int) -> WholeRoleView:
+async def role_with_claims(tx: Tx, role_id: int) -> WholeRoleView:
     """Return a role with its claims.
 
     Raises:
@@ -116,16 +116,16 @@ async def whole(tx: Tx, role_id: int) -> WholeRoleView:
     role = await tx.get(Role, role_id)
     if role is None:
         raise RoleNotFound
-    return (await _wholes(tx, [role]))[0]
+    return (await _with_claims(tx, [role]))[0]
 
 
 async def list_roles(tx: Tx, *, limit: int, after: NumberKey | None = None) -> list[WholeRoleView]:
     """Return the roles with their claims, by id."""
     rows = await tx.scalars(select(Role).where(Role.id > (after or _FIRST).id).order_by(Role.id).limit(limit))
-    return await _wholes(tx, rows.all())
+    return await _with_claims(tx, rows.all())
 
 
-async def _wholes(tx: Tx, roles: Sequence[Role]) -> list[WholeRoleView]:
+async def _with_claims(tx: Tx, roles: Sequence[Role]) -> list[WholeRoleView]:
     rows = await tx.execute(
         select(RoleClaim.role_id, Claim)
         .join(Claim, Claim.id == RoleClaim.claim_id)
@@ -148,9 +148,9 @@ async def add_role(tx: Tx, who: Principal, description: str, claim_ids: Sequence
     role = Role(description=description)
     tx.add(role)
     await _flush(tx)
-    await _bring(tx, role.id, set(claim_ids))
+    await _insert_claims(tx, role.id, set(claim_ids))
     await audit.record(tx, "role_added", actor=who.id, role_id=role.id, claim_ids=sorted(set(claim_ids)))
-    return await whole(tx, role.id)
+    return await role_with_claims(tx, role.id)
 
 
 async def rename_role(tx: Tx, who: Principal, role_id: int, description: str) -> WholeRoleView:
@@ -166,7 +166,7 @@ async def rename_role(tx: Tx, who: Principal, role_id: int, description: str) ->
     role.description = description
     await _flush(tx)
     await audit.record(tx, "role_renamed", actor=who.id, role_id=role_id)
-    return await whole(tx, role_id)
+    return await role_with_claims(tx, role_id)
 
 
 async def set_claims_of_role(  # noqa: PLR0913, PLR0917 - what is set, by whom, and what they saw
@@ -187,7 +187,7 @@ async def set_claims_of_role(  # noqa: PLR0913, PLR0917 - what is set, by whom, 
     """
     role = await _lock_role(tx, role_id)
     if seen.is_named:
-        seen.hold((await whole(tx, role_id)).version)
+        seen.hold((await role_with_claims(tx, role_id)).version)
     wanted = await _named(tx, claim_ids)
     now = {
         row.id: row
@@ -200,7 +200,7 @@ async def set_claims_of_role(  # noqa: PLR0913, PLR0917 - what is set, by whom, 
     require_may_grant(who, {now[claim_id].description for claim_id in goes} - {EVERY_CLAIM})
     if role.description == ADMINISTRATOR and any(now[claim_id].built_in for claim_id in goes):
         raise RoleIsFixed
-    await _bring(tx, role_id, comes)
+    await _insert_claims(tx, role_id, comes)
     await tx.execute(delete(RoleClaim).where(RoleClaim.role_id == role_id, RoleClaim.claim_id.in_(goes)))
     having = select(User.id).where(User.role_id == role_id)
     await tx.execute(
@@ -217,7 +217,7 @@ async def set_claims_of_role(  # noqa: PLR0913, PLR0917 - what is set, by whom, 
     await audit.record(
         tx, "role_changed", actor=who.id, role_id=role_id, claims_added=sorted(comes), claims_removed=sorted(goes)
     )
-    return await whole(tx, role_id)
+    return await role_with_claims(tx, role_id)
 
 
 async def delete_role(tx: Tx, who: Principal, role_id: int) -> None:
@@ -333,7 +333,7 @@ async def _named(tx: Tx, claim_ids: Sequence[int]) -> dict[int, str]:
     return names
 
 
-async def _bring(tx: Tx, role_id: int, claim_ids: set[int]) -> None:
+async def _insert_claims(tx: Tx, role_id: int, claim_ids: set[int]) -> None:
     if claim_ids:
         rows = [{"role_id": role_id, "claim_id": claim_id} for claim_id in claim_ids]
         await tx.execute(insert(RoleClaim), rows)
@@ -436,7 +436,7 @@ async def claims_of(tx: Tx, user_id: UUID) -> list[ClaimView]:
     return [_view(row) for row in rows]
 
 
-async def give_claims(
+async def grant_claims(
     tx: Tx, access: SessionStandings, who: Principal, user_id: UUID, claim_ids: Sequence[int]
 ) -> None:
     """Grant a person claims that the caller holds, beside those that they hold.
@@ -446,10 +446,10 @@ async def give_claims(
     """
     await _lock_user(tx, user_id)
     require_may_grant(who, (await _named(tx, claim_ids)).values())
-    await _give(tx, access, user_id, claim_ids, actor=who.id)
+    await _grant(tx, access, user_id, claim_ids, actor=who.id)
 
 
-async def _give(tx: Tx, access: SessionStandings, user_id: UUID, claim_ids: Sequence[int], *, actor: UUID) -> None:
+async def _grant(tx: Tx, access: SessionStandings, user_id: UUID, claim_ids: Sequence[int], *, actor: UUID) -> None:
     rows = [{"user_id": user_id, "claim_id": claim_id, "from_role": False} for claim_id in set(claim_ids)]
     if rows:
         statement = insert(UserClaim)
@@ -460,7 +460,7 @@ async def _give(tx: Tx, access: SessionStandings, user_id: UUID, claim_ids: Sequ
     await audit.record(tx, "claims_given", actor=actor, subject=user_id, claim_ids=sorted(set(claim_ids)))
 
 
-async def take_on(tx: Tx, access: SessionStandings, user_id: UUID, description: str) -> None:
+async def grant_self_service(tx: Tx, access: SessionStandings, user_id: UUID, description: str) -> None:
     """Give a person a self-service claim by its description; other modules call it (`reseller`).
 
     Raises:
@@ -471,10 +471,10 @@ async def take_on(tx: Tx, access: SessionStandings, user_id: UUID, description: 
     if claim_id is None or description not in SELF_SERVICE:
         raise ClaimNotFound
     await _lock_user(tx, user_id)
-    await _give(tx, access, user_id, [claim_id], actor=user_id)
+    await _grant(tx, access, user_id, [claim_id], actor=user_id)
 
 
-async def take_claims(
+async def revoke_claims(
     tx: Tx, access: SessionStandings, who: Principal, user_id: UUID, *, claim_id: int | None = None
 ) -> None:
     """Take one claim from a person, or all of them.

@@ -105,7 +105,7 @@ async def start_session(
     tx.add(session)
     await tx.flush()
     refresh_token = await _new_refresh_token(tx, session)
-    device_token = await _know_device(tx, user_id, client.device_token)
+    device_token = await _remember_device(tx, user_id, client.device_token)
     await audit.record(tx, "sign_in", actor=user_id, subject=user_id, session=str(session.id), methods=list(methods))
     return Tokens(
         user_id,
@@ -146,7 +146,7 @@ async def _new_refresh_token(tx: Tx, session: Session) -> str:
     return token
 
 
-async def _know_device(tx: Tx, user_id: UUID, given: str | None) -> str | None:
+async def _remember_device(tx: Tx, user_id: UUID, given: str | None) -> str | None:
     """Remember the device; return a new secret unless it has a valid one."""
     now = clock.now()
     if given is not None:
@@ -224,7 +224,7 @@ async def end_session(tx: Tx, access: SessionStandings, session_id: UUID) -> Non
         await audit.record(tx, "sign_out", actor=session.user_id, subject=session.user_id, session=str(session.id))
 
 
-async def give_cookie(tx: Tx, session_id: UUID, *, keep: bool) -> str:
+async def issue_cookie(tx: Tx, session_id: UUID, *, keep: bool) -> str:
     """Return a new cookie secret for a session that has just begun."""
     token, now = new_token(), clock.now()
     idle = timedelta(days=REFRESH_DAYS) if keep else timedelta(minutes=IDLE_MINUTES)

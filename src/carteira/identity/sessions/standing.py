@@ -152,10 +152,10 @@ class SessionStandings:
         self._needs_second_factor = config.second_factor
         self._bindings = bindings
         self._cache: dict[_Key, _Standing] = {}
-        self._questions = Gathered(self._ask_marks)
-        self._untold: dict[str, object] = {}
+        self._questions = Gathered(self._fetch_marks)
+        self._unwritten: dict[str, object] = {}
         self._database_away_until = 0.0
-        self._going_on = False
+        self._using_cache = False
 
     async def authenticate(self, request: Request, token: str) -> Principal:
         """Turn a bearer token into a principal.
@@ -268,7 +268,7 @@ class SessionStandings:
             return known
         if now - known.read_at >= self._outage_seconds:
             return await self._read(key, marks, now)
-        return await self._read_or_go_on(key, known, now)
+        return await self._read_or_use_cache(key, known, now)
 
     async def _read(self, key: _Key, marks: _Marks | None, now: float) -> _Standing | None:
         """Read the standing from PostgreSQL, and cache it with the marks that Redis had before.
@@ -302,7 +302,7 @@ class SessionStandings:
             self._cache[key] = standing
         return standing
 
-    async def _read_or_go_on(self, key: _Key, known: _Standing, now: float) -> _Standing | None:
+    async def _read_or_use_cache(self, key: _Key, known: _Standing, now: float) -> _Standing | None:
         """Read PostgreSQL, or use the cached standing (whose marks are unchanged) while it is away.
 
         Raises:
@@ -310,7 +310,7 @@ class SessionStandings:
         """
         tries = now >= self._database_away_until
         if tries:
-            if self._going_on:  # one request now and then tries PostgreSQL; the others do not wait for it
+            if self._using_cache:  # one request now and then tries PostgreSQL; the others do not wait for it
                 self._database_away_until = now + _AWAY_SECONDS
             try:
                 async with asyncio.timeout(_DATABASE_PATIENCE_SECONDS):
@@ -325,8 +325,8 @@ class SessionStandings:
                     return await self._read(key, known.marks, now)  # as for an unknown session
             except TimeoutError as error:
                 raise DatabaseDown from error
-        if not self._going_on:
-            self._going_on = True
+        if not self._using_cache:
+            self._using_cache = True
             log.warning("database unavailable, cached standings used")
         stale_standings.inc()
         return known
@@ -352,19 +352,19 @@ class SessionStandings:
 
     def _database_answered(self) -> None:
         self._database_away_until = 0.0
-        if self._going_on:
-            self._going_on = False
+        if self._using_cache:
+            self._using_cache = False
             log.info("database available, standings read again")
 
     async def _marks(self, user_id: UUID) -> _Marks | None:
         """Return the marks of a person and of everyone; None: Redis is away, or a change is not written to it yet."""
         return await self._questions.ask(_mark(user_id))
 
-    async def _ask_marks(self, marks: Sequence[str]) -> Sequence[_Marks | None]:
+    async def _fetch_marks(self, marks: Sequence[str]) -> Sequence[_Marks | None]:
         """Ask Redis for marks, in one trip for all waiting requests."""
 
         async def get(redis: Redis) -> Sequence[_Marks]:
-            await self._tell(redis)
+            await self._write_marks(redis)
             everyone, *values = await redis.mget(_EVERYONE, *marks)
             return [(value, everyone) for value in values]
 
@@ -383,30 +383,30 @@ class SessionStandings:
 
     def changed(self, tx: Tx, user_id: UUID) -> None:
         """Invalidate a person's cached rights after this transaction's commit."""
-        after_commit(tx, self._telling(_mark(user_id)))
+        after_commit(tx, self._marker_of(_mark(user_id)))
 
     def changed_for_everyone(self, tx: Tx) -> None:
         """Invalidate everyone's cached rights after this transaction's commit, since a claim changes."""
-        after_commit(tx, self._telling(_EVERYONE))
+        after_commit(tx, self._marker_of(_EVERYONE))
 
-    def _telling(self, mark: str) -> Callable[[], Awaitable[None]]:
-        async def tell() -> None:
+    def _marker_of(self, mark: str) -> Callable[[], Awaitable[None]]:
+        async def write_mark() -> None:
             if self._redis.is_configured:
-                self._untold[mark] = object()
-                await self._redis.ask(self._tell, even_if_away=True)
+                self._unwritten[mark] = object()
+                await self._redis.ask(self._write_marks, even_if_away=True)
 
-        return tell
+        return write_mark
 
-    async def _tell(self, redis: Redis) -> None:
+    async def _write_marks(self, redis: Redis) -> None:
         """Set the marks of changes that are not in Redis yet: the present one, and those made while Redis was away.
 
         A mark starts at a random value and counts up, so that a retry never restores an old one.
         """
-        for mark, change in tuple(self._untold.items()):
+        for mark, change in tuple(self._unwritten.items()):
             async with redis.pipeline() as pipeline:
                 pipeline.set(mark, secrets.randbits(62), nx=True)
                 pipeline.incr(mark)
                 pipeline.expire(mark, MARK_SECONDS)
                 await pipeline.execute()
-            if self._untold.get(mark) is change:  # not of a later change, which is still to be written
-                del self._untold[mark]
+            if self._unwritten.get(mark) is change:  # not of a later change, which is still to be written
+                del self._unwritten[mark]

@@ -62,24 +62,24 @@ async def sign_in(runtime: Runtime, username: str, password: str, client: Client
     async with runtime.database.transaction() as tx:
         candidate = await _find(tx, username, client)
     address = RateLimit.of(PER_ADDRESS, network(client.address))
-    told, person = _account_limits(runtime, candidate, username, client)
+    reported, person = _account_limits(runtime, candidate, username, client)
     has_totp = candidate is not None and candidate.has_totp
     async with runtime.guesses.turn():
         if not (candidate and candidate.knows_device):  # a known device has a limit of its own
             await runtime.limiter.check(address)
-        used_up = await runtime.limiter.is_reached(told)
+        used_up = await runtime.limiter.is_reached(reported)
         if used_up and not has_totp:
-            await runtime.limiter.check(told)
+            await runtime.limiter.check(reported)
             raise TooManyRequests(1)  # the window ended between the two reads
         blind = used_up or await runtime.limiter.is_reached(person)
         fits, better_hash = await verify_password(password, candidate.password_hash if candidate else None)
         fits = fits and (has_totp or not blind)
         if not fits:
-            await runtime.limiter.count(address, *dict.fromkeys((told, person)))
+            await runtime.limiter.count(address, *dict.fromkeys((reported, person)))
     async with runtime.database.transaction() as tx:
         if fits:
             assert candidate is not None, "nobody's password never fits"
-            return await _go_on(tx, runtime, candidate, client, better_hash)
+            return await _start_or_challenge(tx, runtime, candidate, client, better_hash)
         await audit.record(tx, "sign_in_failed", actor=None, subject=candidate.user_id if candidate else None)
         if blind and candidate and has_totp:
             return await _challenge(tx, candidate.user_id, genuine=False)
@@ -116,7 +116,7 @@ def _account_limits(
     return RateLimit.of(PER_ACCOUNT, "name", normal_name(username)), RateLimit.of(PER_ACCOUNT, who)
 
 
-async def _go_on(
+async def _start_or_challenge(
     tx: Tx, runtime: Runtime, candidate: _Candidate, client: Client, better_hash: str | None
 ) -> Tokens | Challenge:
     """Start the session, or ask for the second factor.
@@ -136,7 +136,9 @@ async def _go_on(
     return await sessions.start_session(tx, runtime, user.id, client, methods=("password",))
 
 
-async def go_on_by(tx: Tx, runtime: Runtime, user_id: UUID, client: Client, *, method: Method) -> Tokens | Challenge:
+async def sign_in_by_factor(
+    tx: Tx, runtime: Runtime, user_id: UUID, client: Client, *, method: Method
+) -> Tokens | Challenge:
     """Sign a person in by a first factor other than the password, or ask for the second if the authenticator is on.
 
     Raises:
@@ -211,7 +213,7 @@ async def _finish(tx: Tx, runtime: Runtime, mfa_token: str, code: str, client: C
     if challenge.expires_at <= clock.now() or challenge.tries >= _CHALLENGE_TRIES:
         raise WrongCode
     challenge.tries += 1
-    factor = await totp.take_code(tx, runtime.sealer, challenge.user_id, code) if challenge.genuine else None
+    factor = await totp.use_code(tx, runtime.sealer, challenge.user_id, code) if challenge.genuine else None
     if factor is None:
         await audit.record(tx, "second_factor_failed", actor=None, subject=challenge.user_id)
         raise CommitThenRaise(WrongCode())

@@ -47,7 +47,7 @@ async def by_password(runtime: Runtime, who: Principal, password: str) -> Sessio
         user = await tx.get_one(User, who.user_id, with_for_update=True)
         if user.password_hash != known:
             raise WrongCurrentPassword(field="password")
-        return await _shown(tx, runtime, session_id, "password")
+        return await _record_factor(tx, runtime, session_id, "password")
 
 
 async def by_code(runtime: Runtime, who: Principal, code: str) -> SessionView:
@@ -62,14 +62,14 @@ async def by_code(runtime: Runtime, who: Principal, code: str) -> SessionView:
     await runtime.limiter.check(*limits)
     try:
         async with runtime.database.transaction() as tx:
-            return await _shown(tx, runtime, session_id, await _factor(tx, runtime, who.user_id, code))
+            return await _record_factor(tx, runtime, session_id, await _factor(tx, runtime, who.user_id, code))
     except InvalidCode:
         await runtime.limiter.count(*limits)
         raise
 
 
 async def _factor(tx: Tx, runtime: Runtime, user_id: UUID, code: str) -> Method:
-    factor = await totp.take_code(tx, runtime.sealer, user_id, code)
+    factor = await totp.use_code(tx, runtime.sealer, user_id, code)
     if factor is None:
         raise InvalidCode
     return factor
@@ -88,8 +88,8 @@ async def by_passkey(runtime: Runtime, site: Site, who: Principal, credential: M
     try:
         assertion = await passkeys.challenged(runtime, credential)
         async with runtime.database.transaction() as tx:
-            await passkeys.verify(tx, site, assertion, whose=who.user_id)
-            return await _shown(tx, runtime, session_id, "passkey")
+            await passkeys.verify(tx, site, assertion, owner_id=who.user_id)
+            return await _record_factor(tx, runtime, session_id, "passkey")
     except PasskeyRefused:
         await runtime.limiter.count(*limits)
         raise
@@ -101,7 +101,7 @@ def _session_of(who: Principal) -> UUID:
     return who.session_id
 
 
-async def _shown(tx: Tx, runtime: Runtime, session_id: UUID, method: Method) -> SessionView:
+async def _record_factor(tx: Tx, runtime: Runtime, session_id: UUID, method: Method) -> SessionView:
     session = await locked(tx, Session, session_id)
     if session is None or session.revoked_at is not None:
         raise SessionOver

@@ -101,7 +101,7 @@ async def confirm(tx: Tx, runtime: Runtime, user_id: UUID, session_id: UUID | No
     row = await locked(tx, Totp, user_id)
     if row is None or row.confirmed_at is not None:
         raise TotpNotFound
-    if not _take(row, runtime.sealer, code):
+    if not _accept(row, runtime.sealer, code):
         raise InvalidCode
     row.confirmed_at = clock.now()
     session = await locked(tx, Session, session_id) if session_id is not None else None
@@ -137,12 +137,12 @@ async def disable(tx: Tx, access: SessionStandings, user_id: UUID) -> None:
     await audit.record(tx, "totp_off", actor=user_id, subject=user_id)
 
 
-async def take_code(tx: Tx, sealer: Sealer, user_id: UUID, code: str) -> Factor | None:
+async def use_code(tx: Tx, sealer: Sealer, user_id: UUID, code: str) -> Factor | None:
     """Use up a code of the authenticator or of the recovery list; None if it is wrong or was used before."""
     row = await tx.scalar(select(Totp).where(Totp.user_id == user_id, Totp.confirmed_at.is_not(None)).with_for_update())
     if row is None:
         return None
-    if _take(row, sealer, code):
+    if _accept(row, sealer, code):
         await tx.flush()
         return "totp"
     used = await tx.scalar(
@@ -158,7 +158,7 @@ async def take_code(tx: Tx, sealer: Sealer, user_id: UUID, code: str) -> Factor 
     return None if used is None else "recovery_code"
 
 
-def _take(row: Totp, sealer: Sealer, code: str) -> bool:
+def _accept(row: Totp, sealer: Sealer, code: str) -> bool:
     """Compare with the codes of the previous, this and the next step, later than the last accepted one."""
     code = read_code(code)
     if len(code) != _TOTP_DIGITS or not (code.isascii() and code.isdigit()):

@@ -40,7 +40,7 @@ async def forget(tx: Tx, user_id: UUID, *, since: datetime | None = None, but: s
     return gone
 
 
-async def forget_what_is_under_way(tx: Tx, user_id: UUID) -> None:
+async def forget_unfinished(tx: Tx, user_id: UUID) -> None:
     """Delete known devices, and every unfinished sign-in, recovery, passkey and link."""
     for table in (KnownDevice, MfaChallenge, Recovery, PasskeyChallenge, SocialRegistration):
         await tx.execute(delete(table).where(table.user_id == user_id))

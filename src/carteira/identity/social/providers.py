@@ -70,14 +70,14 @@ class AuthorizationRequest:
 class Provider(Protocol):
     """One provider."""
 
-    async def authorization_url(self, trip: AuthorizationRequest) -> str:
+    async def authorization_url(self, authorization: AuthorizationRequest) -> str:
         """Return the authorization URL.
 
         Raises:
             ServiceDown: this needs the provider, and it does not answer.
         """
 
-    async def profile(self, trip: AuthorizationRequest, code: str) -> Profile:
+    async def profile(self, authorization: AuthorizationRequest, code: str) -> Profile:
         """Exchange the code for the person's profile.
 
         Raises:
@@ -115,7 +115,7 @@ class Issuer:
             ServiceDown: the issuer does not answer, or the document is another's.
         """
         if time.monotonic() >= self._document_until:
-            document = _well(await self._http.get(self._issuer + "/.well-known/openid-configuration"))
+            document = _require_success(await self._http.get(self._issuer + "/.well-known/openid-configuration"))
             wanted = ("issuer", "authorization_endpoint", "token_endpoint", "jwks_uri")
             whole = all(_text(document.get(name)) for name in wanted)
             if not whole or document["issuer"].rstrip("/") != self._issuer:
@@ -144,7 +144,7 @@ class Issuer:
     async def _fetch_keys(self, *, older_than: float) -> None:
         if time.monotonic() - self._keys_at < older_than:
             return
-        content = _well(await self._http.get((await self.document())["jwks_uri"]))
+        content = _require_success(await self._http.get((await self.document())["jwks_uri"]))
         try:
             self._keys = KeySet.import_key_set({"keys": content["keys"]})
         except (JoseError, KeyError, TypeError, ValueError) as error:
@@ -162,19 +162,19 @@ class Google:
         # as in Google's own documentation
         self._also = ("accounts.google.com",) if config.issuer == "https://accounts.google.com" else ()
 
-    async def authorization_url(self, trip: AuthorizationRequest) -> str:
+    async def authorization_url(self, authorization: AuthorizationRequest) -> str:
         """Return the authorization URL."""
         document = await self._issuer.document()
         return _with_query(
-            document["authorization_endpoint"], _request(self._config.client_id, trip, "openid email profile")
+            document["authorization_endpoint"], _request(self._config.client_id, authorization, "openid email profile")
         )
 
-    async def profile(self, trip: AuthorizationRequest, code: str) -> Profile:
+    async def profile(self, authorization: AuthorizationRequest, code: str) -> Profile:
         """Exchange the code for an ID token, and read it."""
         document = await self._issuer.document()
-        form = _exchange(trip, code) | _secret_in_form(self._config.client_id, self._config.client_secret)
-        answer = _taken("google", await self._http.post_form(document["token_endpoint"], form))
-        claims = await self._issuer.claims(answer.get("id_token"), trip.nonce, also=self._also)
+        form = _exchange(authorization, code) | _secret_in_form(self._config.client_id, self._config.client_secret)
+        answer = _require_accepted("google", await self._http.post_form(document["token_endpoint"], form))
+        claims = await self._issuer.claims(answer.get("id_token"), authorization.nonce, also=self._also)
         email = _text(claims.get("email"))
         return Profile(_subject(claims.get("sub")), _text(claims.get("name")), email, _owns(claims, email))
 
@@ -192,12 +192,14 @@ class GovBr:
         self._http = http
         self._issuer = Issuer("govbr", config.issuer, config.client_id, http)
 
-    async def authorization_url(self, trip: AuthorizationRequest) -> str:
+    async def authorization_url(self, authorization: AuthorizationRequest) -> str:
         """Return the authorization URL."""
         document = await self._issuer.document()
-        return _with_query(document["authorization_endpoint"], _request(self._config.client_id, trip, _GOVBR_SCOPE))
+        return _with_query(
+            document["authorization_endpoint"], _request(self._config.client_id, authorization, _GOVBR_SCOPE)
+        )
 
-    async def profile(self, trip: AuthorizationRequest, code: str) -> Profile:
+    async def profile(self, authorization: AuthorizationRequest, code: str) -> Profile:
         """Exchange the code for an ID token, and read the CPF and the level.
 
         Raises:
@@ -205,9 +207,11 @@ class GovBr:
         """
         document = await self._issuer.document()
         secret = _basic(self._config.client_id, self._config.client_secret)
-        form = _exchange(trip, code)
-        answer = _taken("govbr", await self._http.post_form(document["token_endpoint"], form, headers=secret))
-        claims = await self._issuer.claims(answer.get("id_token"), trip.nonce)
+        form = _exchange(authorization, code)
+        answer = _require_accepted(
+            "govbr", await self._http.post_form(document["token_endpoint"], form, headers=secret)
+        )
+        claims = await self._issuer.claims(answer.get("id_token"), authorization.nonce)
         try:
             cpf = parse_cpf(_subject(claims.get("sub")))
         except InvalidCpf as error:
@@ -233,8 +237,8 @@ class GovBr:
 
 def _level_in(claims: dict[str, Any]) -> Level | None:
     """Return the level in an ID token, if it has one."""
-    told = claims.get("reliability_info")
-    level = told.get("level") if isinstance(told, dict) else None
+    trust = claims.get("reliability_info")
+    level = trust.get("level") if isinstance(trust, dict) else None
     return next((known for known in LEVELS if known == level), None)
 
 
@@ -245,14 +249,18 @@ class Meta:
         self._config = config
         self._http = http
 
-    async def authorization_url(self, trip: AuthorizationRequest) -> str:
+    async def authorization_url(self, authorization: AuthorizationRequest) -> str:
         """Return the authorization URL."""
-        return _with_query(self._config.authorize_url, _request(self._config.client_id, trip, "public_profile email"))
+        return _with_query(
+            self._config.authorize_url, _request(self._config.client_id, authorization, "public_profile email")
+        )
 
-    async def profile(self, trip: AuthorizationRequest, code: str) -> Profile:
+    async def profile(self, authorization: AuthorizationRequest, code: str) -> Profile:
         """Exchange the code for an access token, and read its person."""
-        form = _exchange(trip, code) | _secret_in_form(self._config.client_id, self._config.client_secret)
-        token = _text(_taken("meta", await self._http.post_form(self._config.token_url, form)).get("access_token"))
+        form = _exchange(authorization, code) | _secret_in_form(self._config.client_id, self._config.client_secret)
+        token = _text(
+            _require_accepted("meta", await self._http.post_form(self._config.token_url, form)).get("access_token")
+        )
         if token is None:
             raise SocialRefused
         proof = hmac.digest(self._config.client_secret.encode(), token.encode(), "sha256").hex()
@@ -261,7 +269,7 @@ class Meta:
             params={"fields": "id,name,email", "appsecret_proof": proof},
             headers={"Authorization": f"Bearer {token}"},
         )
-        person = _taken("meta", answer)
+        person = _require_accepted("meta", answer)
         subject = _subject(person.get("id") or person.get("sub"))  # Graph's name, and OpenID Connect's
         return Profile(subject, _text(person.get("name")), _text(person.get("email")), email_confirmed=False)
 
@@ -317,25 +325,25 @@ def _owns(claims: dict[str, Any], email: str | None) -> bool:
     return claims.get("email_verified") is True and (gmail or bool(claims.get("hd")))
 
 
-def _request(client_id: str, trip: AuthorizationRequest, scope: str) -> dict[str, str]:
+def _request(client_id: str, authorization: AuthorizationRequest, scope: str) -> dict[str, str]:
     return {
         "response_type": "code",
         "client_id": client_id,
-        "redirect_uri": trip.redirect_uri,
+        "redirect_uri": authorization.redirect_uri,
         "scope": scope,
-        "state": trip.state,
-        "nonce": trip.nonce,
-        "code_challenge": trip.challenge,
+        "state": authorization.state,
+        "nonce": authorization.nonce,
+        "code_challenge": authorization.challenge,
         "code_challenge_method": "S256",
     }
 
 
-def _exchange(trip: AuthorizationRequest, code: str) -> dict[str, str]:
+def _exchange(authorization: AuthorizationRequest, code: str) -> dict[str, str]:
     return {
         "grant_type": "authorization_code",
-        "redirect_uri": trip.redirect_uri,
+        "redirect_uri": authorization.redirect_uri,
         "code": code,
-        "code_verifier": trip.verifier,
+        "code_verifier": authorization.verifier,
     }
 
 
@@ -353,13 +361,13 @@ def _with_query(url: str, query: dict[str, str]) -> str:
     return f"{url}{'&' if '?' in url else '?'}{urlencode(query)}"
 
 
-def _well(answer: Answer) -> dict[str, Any]:
+def _require_success(answer: Answer) -> dict[str, Any]:
     if not answer.ok:
         raise ServiceDown
     return answer.object()
 
 
-def _taken(provider: str, answer: Answer) -> dict[str, Any]:
+def _require_accepted(provider: str, answer: Answer) -> dict[str, Any]:
     """Return the provider's answer; a 400 is about the code, any other error about this server's configuration."""
     if answer.status == _BAD_REQUEST:
         log.warning("provider refused a code", provider=provider)

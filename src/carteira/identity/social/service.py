@@ -182,13 +182,13 @@ async def callback(
     address = RateLimit.of(PER_ADDRESS, network(client.address))
     await runtime.limiter.check(address)
     async with runtime.database.transaction() as tx:
-        live = await _take(tx, name, arrival)
+        live = await _use_attempt(tx, name, arrival)
     if not live:
         await runtime.limiter.count(address)
         raise SocialAttemptOver
-    trip = _authorization_request(base, name, arrival.state, arrival.browser)
+    authorization = _authorization_request(base, name, arrival.state, arrival.browser)
     try:
-        profile = await _profile(provider, trip, arrival)
+        profile = await _profile(provider, authorization, arrival)
     except SocialRefused:
         await runtime.limiter.count(address)
         async with runtime.database.transaction() as tx:
@@ -198,16 +198,16 @@ async def callback(
         return await _sign_in_or_offer(tx, runtime, name, profile, client)
 
 
-async def _profile(provider: Provider, trip: AuthorizationRequest, arrival: CallbackResult) -> Profile:
+async def _profile(provider: Provider, authorization: AuthorizationRequest, arrival: CallbackResult) -> Profile:
     if arrival.code is None or arrival.error is not None:
         raise SocialRefused
     try:
-        return await provider.profile(trip, arrival.code)
+        return await provider.profile(authorization, arrival.code)
     except ServiceDown as error:
         raise ProviderDown from error
 
 
-async def _take(tx: Tx, name: ProviderName, arrival: CallbackResult) -> bool:
+async def _use_attempt(tx: Tx, name: ProviderName, arrival: CallbackResult) -> bool:
     """Use an attempt up, if it is this browser's at this provider and in time."""
     taken = await tx.scalar(
         delete(SocialAttempt)
@@ -234,7 +234,7 @@ async def _sign_in_or_offer(
         if name == GOVBR:
             await prove(tx, runtime.cpf_followers, account.user_id, CpfProof(profile.subject, GOVBR))
         account.used_at = clock.now()
-        return await service.go_on_by(tx, runtime, account.user_id, client, method=name)
+        return await service.sign_in_by_factor(tx, runtime, account.user_id, client, method=name)
     token, registration_id = new_token(), uuid7()
     said = Profile(
         profile.subject, _valid(_name, profile.full_name), _valid(_email, profile.email), profile.email_confirmed
@@ -310,8 +310,8 @@ def _new_person(row: SocialRegistration, profile: Profile, sign_up: SignUp) -> N
     full_name, email = sign_up.full_name or profile.full_name, sign_up.email or profile.email
     cpf = profile.subject if proves else sign_up.cpf
     if full_name is None or email is None or cpf is None:
-        told = {"full_name": full_name, "email": email, "cpf": cpf}
-        raise MissingFields([name for name, value in told.items() if value is None])
+        given = {"full_name": full_name, "email": email, "cpf": cpf}
+        raise MissingFields([name for name, value in given.items() if value is None])
     return NewPerson(full_name, email, None if proves else cpf, sign_up.birth_date, sign_up.phone)
 
 
@@ -344,7 +344,7 @@ async def _link(tx: Tx, runtime: Runtime, row: SocialRegistration, profile: Prof
     return name
 
 
-async def _link_to_somebody_here(tx: Tx, runtime: Runtime, token: str, user_id: UUID) -> ProviderName:
+async def _link_to_person(tx: Tx, runtime: Runtime, token: str, user_id: UUID) -> ProviderName:
     row, profile = await _live(tx, runtime, token)
     name = await _link(tx, runtime, row, profile, user_id)
     await jobs.defer(tx, "identity:tell_way_added", user_id=str(user_id), way=name)
@@ -359,7 +359,7 @@ async def link(tx: Tx, runtime: Runtime, who: Principal, token: str) -> None:
         CpfDisputed: the account is linked, and another person has proven its CPF; the case is recorded.
     """
     who.require_recent_sign_in()
-    name = await _link_to_somebody_here(tx, runtime, token, who.user_id)
+    name = await _link_to_person(tx, runtime, token, who.user_id)
     if name == GOVBR and await proven_cpf(tx, who.user_id) is None:
         raise CommitThenRaise(CpfDisputed())
 
@@ -427,15 +427,15 @@ async def _verify_code(tx: Tx, runtime: Runtime, token: str, code: str, client: 
     except RegistrationOver as error:
         raise WrongCode from error
     kept = KeptCode(row.id, row.code_hash, row.code_expires_at, row.tries)
-    attempt = await codes.try_code(tx, kept, code, person=row.user_id or row.id, purpose="link")
+    attempt = await codes.check_code(tx, kept, code, person=row.user_id or row.id, purpose="link")
     row.tries = attempt.tries
     await tx.flush()
     if not attempt.is_right or row.user_id is None:
         await audit.record(tx, "link_code_failed", actor=None, subject=row.user_id, provider=row.provider)
         raise CommitThenRaise(WrongCode())
     user_id = row.user_id
-    method = await _link_to_somebody_here(tx, runtime, token, user_id)
-    return await service.go_on_by(tx, runtime, user_id, client, method=method)
+    method = await _link_to_person(tx, runtime, token, user_id)
+    return await service.sign_in_by_factor(tx, runtime, user_id, client, method=method)
 
 
 async def list_accounts(tx: Tx, user_id: UUID) -> list[SocialAccountView]:

@@ -24,15 +24,15 @@ class BreachedPasswords:
 
     def __contains__(self, password: object) -> bool:
         """Return whether a password is in the file."""
-        wanted = hashlib.sha1(str(password).encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest().upper()
+        digest = hashlib.sha1(str(password).encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest().upper()
         low, high = 0, len(self._lines)
         while low < high:
             middle = (low + high) // 2
             start = self._lines.rfind(b"\n", low, middle) + 1 or low
             found = self._lines[start : start + _DIGITS].decode("ascii", "replace").upper()
-            if found == wanted:
+            if found == digest:
                 return True
-            if found < wanted:
+            if found < digest:
                 end = self._lines.find(b"\n", middle, high)
                 low = high if end < 0 else end + 1
             else:

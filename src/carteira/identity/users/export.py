@@ -71,7 +71,7 @@ def _row(person: PersonView, *, show_cpf: bool) -> list[str]:
     ]
 
 
-async def _piece(tx: Tx, *, after: UUID | None) -> list[PersonView]:
+async def _read_batch(tx: Tx, *, after: UUID | None) -> list[PersonView]:
     query = people().order_by(User.id).limit(_BATCH)
     return [view_of(row) for row in await tx.execute(query if after is None else query.where(User.id > after))]
 
@@ -84,7 +84,7 @@ async def _batches(database: Database, look: Look | None) -> AsyncIterator[Seque
     """
     after: UUID | None = None
     while True:
-        rows = await database.read_behind(partial(_piece, after=after))
+        rows = await database.read_behind(partial(_read_batch, after=after))
         if look is not None:
             async with database.transaction() as tx:
                 await look.at(tx, [row.id for row in rows])

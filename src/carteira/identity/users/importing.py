@@ -83,8 +83,8 @@ async def _checked(tx: Tx, who: Principal, sent: BulkLines) -> list[Read]:
             continue
         if line.role not in refused:
             refused[line.role] = await _refusal(tx, who, roles.get(line.role))
-        told = refused[line.role]
-        checked.append((number, Faults("papel", told) if told else line, roles.get(line.role, 0)))
+        fault = refused[line.role]
+        checked.append((number, Faults("papel", fault) if fault else line, roles.get(line.role, 0)))
     return checked
 
 

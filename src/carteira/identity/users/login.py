@@ -31,9 +31,9 @@ def refuse_look_alikes(name: str) -> None:
     """
     bare = compact(name) if "@" not in name else without_unseen(trim(name))
     is_number = "@" not in bare and sum(sign.isdigit() for sign in bare) >= _MOSTLY_DIGITS
-    told = look_alike(bare, letters=not is_number) if is_number or not bare.isascii() else ""
-    if told:
-        raise InvalidInput(errors=[{"field": "username", "message": told.strip()}])
+    message = look_alike(bare, letters=not is_number) if is_number or not bare.isascii() else ""
+    if message:
+        raise InvalidInput(errors=[{"field": "username", "message": message.strip()}])
 
 
 def by_login(name: str) -> ColumnElement[bool]:

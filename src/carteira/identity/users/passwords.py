@@ -53,13 +53,13 @@ NICENESS = 10
 """The niceness of the threads that hash: other work gets the processor first, so sign-ins do not delay reads."""
 
 
-def _give_way() -> None:
+def _lower_priority() -> None:
     if sys.platform == "linux":  # elsewhere the niceness is the whole process's
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)  # Argon2's own threads inherit it
 
 
-_checking = ThreadPoolExecutor(PARALLEL_CHECKS, "carteira-check", initializer=_give_way)
-_hashing = ThreadPoolExecutor(PARALLEL_HASHES, "carteira-hash", initializer=_give_way)
+_checking = ThreadPoolExecutor(PARALLEL_CHECKS, "carteira-check", initializer=_lower_priority)
+_hashing = ThreadPoolExecutor(PARALLEL_HASHES, "carteira-hash", initializer=_lower_priority)
 
 
 @cache
@@ -97,7 +97,7 @@ def _plain(folded: str) -> str:
     return "".join(sign for sign in unicodedata.normalize("NFKD", folded) if not unicodedata.combining(sign))
 
 
-def _is_a_word_with_signs(folded: str) -> bool:
+def _is_padded_word(folded: str) -> bool:
     """Return whether a password is one common word with digits and signs around it: "Brasil2026!", "Mudar@123"."""
     plain = _plain(folded)
     word = plain.strip("".join({sign for sign in plain if not sign.isalpha()}))
@@ -122,7 +122,7 @@ def broken_rules(password: str, *, personal: tuple[str | None, ...] = ()) -> lis
         broken.append("A senha deve ter pelo menos um número.")
     folded = password.casefold()
     own = {(text or "").casefold() for text in personal}
-    if not broken and (folded in _common() or folded in own or _is_a_word_with_signs(folded)):
+    if not broken and (folded in _common() or folded in own or _is_padded_word(folded)):
         broken.append("Esta senha é fácil de adivinhar. Escolha outra.")
     elif not broken and (password in _breached or _normal(password) in _breached):
         broken.append("Esta senha já apareceu em um vazamento de dados. Escolha outra.")
@@ -149,13 +149,13 @@ async def hash_password(password: str) -> str:
 
 
 @cache
-def _nobodys_hash() -> str:
+def _dummy_hash() -> str:
     return _hasher.hash(secrets.token_urlsafe(24))
 
 
 def _verify(password: str, known: str | None) -> tuple[bool, str | None]:
     if known is None:
-        _hasher.verify(_normal(password), _nobodys_hash())
+        _hasher.verify(_normal(password), _dummy_hash())
         return False, None
     return _hasher.verify_and_update(_normal(password), known)
 
@@ -172,4 +172,4 @@ async def verify_password(password: str, known: str | None) -> tuple[bool, str |
 
 async def warm_up() -> None:
     """Make the hash for unknown names in advance, so that the first check takes no longer."""
-    await asyncio.get_running_loop().run_in_executor(_checking, _nobodys_hash)
+    await asyncio.get_running_loop().run_in_executor(_checking, _dummy_hash)

@@ -200,7 +200,7 @@ class Filters:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ResolvedFilters:
     """The resolved search: part of a name or e-mail (normalised) or a whole CPF, and role and claim."""
 
     text: str | None = None
@@ -209,7 +209,7 @@ class Wanted:
     suspended: bool | None = None
 
 
-async def wanted(tx: Tx, asked: Filters) -> Wanted:
+async def resolve(tx: Tx, asked: Filters) -> ResolvedFilters:
     """Resolve a search's role and claim.
 
     Raises:
@@ -226,7 +226,7 @@ async def wanted(tx: Tx, asked: Filters) -> Wanted:
         claim_id = await tx.scalar(select(Claim.id).where(Claim.description == asked.claim))
         if claim_id is None:
             raise UnknownFilter("claim", "Não há permissão com esta descrição.")
-    return Wanted(asked.text, role_id, claim_id, asked.suspended)
+    return ResolvedFilters(asked.text, role_id, claim_id, asked.suspended)
 
 
 def _is_number(text: str) -> bool:
@@ -234,27 +234,27 @@ def _is_number(text: str) -> bool:
 
 
 async def search(
-    tx: Tx, wanted: Wanted, *, limit: int, after: UUID | None = None, turned: bool = False
+    tx: Tx, filters: ResolvedFilters, *, limit: int, after: UUID | None = None, turned: bool = False
 ) -> list[PersonView]:
     """List people, oldest first or the other way round.
 
     A part of a CPF finds nobody, since that would disclose masked digits.
     """
     query = people()
-    if wanted.text and wanted.text.strip():
+    if filters.text and filters.text.strip():
         try:
-            query = query.where(User.cpf == parse_cpf(wanted.text))
+            query = query.where(User.cpf == parse_cpf(filters.text))
         except InvalidCpf:
-            for word in fold(wanted.text).split():
+            for word in fold(filters.text).split():
                 escaped = word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
                 query = query.where(User.search_text.like(f"%{escaped}%"))
-    if wanted.role_id is not None:
-        query = query.where(User.role_id == wanted.role_id)
-    if wanted.claim_id is not None:
-        held = select(UserClaim.user_id).where(UserClaim.claim_id == wanted.claim_id)
+    if filters.role_id is not None:
+        query = query.where(User.role_id == filters.role_id)
+    if filters.claim_id is not None:
+        held = select(UserClaim.user_id).where(UserClaim.claim_id == filters.claim_id)
         query = query.where(User.id.in_(held))
-    if wanted.suspended is not None:
-        query = query.where(User.suspended_at.is_not(None) if wanted.suspended else User.suspended_at.is_(None))
+    if filters.suspended is not None:
+        query = query.where(User.suspended_at.is_not(None) if filters.suspended else User.suspended_at.is_(None))
     query = keyset(query, User.id, after=after, limit=limit, turned=turned)
     return [view_of(row) for row in await tx.execute(query)]
 

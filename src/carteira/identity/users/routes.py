@@ -114,7 +114,7 @@ async def list_users(
     asked: PageRequest[UUID] = page_of(BY_ID, oldest_first=True),
 ) -> Page[UserOut]:
     """Lista usuários, do mais antigo ao mais novo. Cada pessoa listada vê que foi consultada."""
-    wanted = await queries.wanted(tx, filters)
+    wanted = await queries.resolve(tx, filters)
     rows = await queries.search(tx, wanted, limit=asked.limit + 1, after=asked.after)
     page = asked.page(rows, lambda row: row.id)
     await audit.record_looks(tx, "user_listed", [item.id for item in page.items])
@@ -148,10 +148,10 @@ async def get_accesses(
     """Lista as consultas de outras pessoas aos dados de quem pergunta, da mais nova à mais antiga."""
     rows = await trail.accesses_to(tx, who.user_id, identity.ids_of, limit=asked.limit + 1, before=asked.after)
 
-    def told(row: trail.DataAccessView) -> DataAccessOut:
+    def to_out(row: trail.DataAccessView) -> DataAccessOut:
         return DataAccessOut(**asdict(row), what=identity.looks.get(row.action, "Seus dados"))
 
-    return asked.page(rows, lambda row: row.id).map(told)
+    return asked.page(rows, lambda row: row.id).map(to_out)
 
 
 async def _consents(tx: TxDep, who: Principal) -> Page[ConsentOut]:
@@ -169,7 +169,7 @@ async def get_consents(tx: ReadTxDep, who: Who) -> Page[ConsentOut]:
 async def put_consent(purpose: Purpose, body: ConsentIn, tx: TxDep, who: Who) -> Page[ConsentOut]:
     """Registra a resposta; retirar é tão fácil quanto dar."""
     await queries.person(tx, who.user_id)
-    await people.give_consent(tx, who.user_id, purpose, granted=body.granted)
+    await people.record_consent(tx, who.user_id, purpose, granted=body.granted)
     return await _consents(tx, who)
 
 
@@ -373,7 +373,7 @@ async def put_claims(
     user_id: UUID, body: GiveClaimsIn, tx: TxDep, who: Writer, identity: IdentityDep
 ) -> Page[ClaimOut]:
     """Dá permissões, além das que o usuário já tem: só as que quem dá também tem."""
-    await roles.give_claims(tx, identity.access, who, user_id, body.claim_ids)
+    await roles.grant_claims(tx, identity.access, who, user_id, body.claim_ids)
     return await _claims(tx, user_id)
 
 
@@ -384,7 +384,7 @@ async def put_claims(
 )
 async def put_claim(user_id: UUID, claim_id: ClaimId, tx: TxDep, who: Writer, identity: IdentityDep) -> Page[ClaimOut]:
     """Dá uma permissão que quem dá também tem; vale na hora."""
-    await roles.give_claims(tx, identity.access, who, user_id, [claim_id])
+    await roles.grant_claims(tx, identity.access, who, user_id, [claim_id])
     return await _claims(tx, user_id)
 
 
@@ -396,7 +396,7 @@ async def put_claim(user_id: UUID, claim_id: ClaimId, tx: TxDep, who: Writer, id
 )
 async def delete_claims(user_id: UUID, tx: TxDep, who: Writer, identity: IdentityDep) -> None:
     """Tira todas as permissões; vale na hora."""
-    await roles.take_claims(tx, identity.access, who, user_id)
+    await roles.revoke_claims(tx, identity.access, who, user_id)
 
 
 @router.delete(
@@ -407,5 +407,5 @@ async def delete_claims(user_id: UUID, tx: TxDep, who: Writer, identity: Identit
 )
 async def delete_claim(user_id: UUID, claim_id: ClaimId, tx: TxDep, who: Writer, identity: IdentityDep) -> Response:
     """Tira uma permissão; vale na hora."""
-    await roles.take_claims(tx, identity.access, who, user_id, claim_id=claim_id)
+    await roles.revoke_claims(tx, identity.access, who, user_id, claim_id=claim_id)
     return Response(status_code=204)

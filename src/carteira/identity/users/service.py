@@ -103,7 +103,7 @@ class NewPerson:
     phone: str | None = None
 
 
-def taken(error: IntegrityError) -> Conflict:
+def conflict_from(error: IntegrityError) -> Conflict:
     """Map a violated unique constraint of `users` to a problem.
 
     Raises:
@@ -180,7 +180,7 @@ async def add_person(  # noqa: PLR0913 - what a person is added with
     try:
         await tx.flush()
     except IntegrityError as error:
-        raise taken(error) from error
+        raise conflict_from(error) from error
     await contacts.require_free(tx, user.id, person.email)
     await roles.grant_of_role(tx, user.id, user.role_id)
     await audit.record(tx, "user_added", actor=actor or user.id, subject=user.id, role_id=user.role_id)
@@ -290,7 +290,7 @@ async def _change_person(
     cpf = changes.get("cpf", user.cpf)
     if cpf != user.cpf and user.cpf is not None and not who.may("users:write"):
         raise CpfIsFixed
-    moved = _moved(user, changes)
+    moved = _changed_contacts(user, changes)
     if who.id != user_id and (moved or cpf != user.cpf):
         who.require_step_up()
     if moved:
@@ -303,7 +303,7 @@ async def _change_person(
     return await person(tx, user_id)
 
 
-def _moved(user: User, changes: Mapping[str, Any]) -> list[Kind]:
+def _changed_contacts(user: User, changes: Mapping[str, Any]) -> list[Kind]:
     return [kind for kind in KINDS if kind in changes and contacts.differs(getattr(user, kind), changes[kind])]
 
 
@@ -321,12 +321,12 @@ async def write_changes(  # noqa: PLR0913 - what changes, and who did it
     Raises:
         EmailTaken, CpfTaken: another person has it.
     """
-    moved = _moved(user, changes)
+    moved = _changed_contacts(user, changes)
     changed = sorted(name for name, value in changes.items() if getattr(user, name) != value)
     for name in set(changed) - set(moved):
         setattr(user, name, changes[name])
     if "cpf" in changed:
-        await _begin_anew_with_cpf(tx, changing.cpf_followers, user)
+        await _reset_cpf_proof(tx, changing.cpf_followers, user)
     try:
         for kind in moved:
             await contacts.change(tx, changing, user, kind, changes[kind])
@@ -334,20 +334,20 @@ async def write_changes(  # noqa: PLR0913 - what changes, and who did it
         user.updated_at = clock.now()
         await tx.flush()
     except IntegrityError as error:
-        raise taken(error) from error
+        raise conflict_from(error) from error
     if "email" in moved:
         await contacts.require_free(tx, user.id, changes["email"])
     second: dict[str, Any] = {} if approved_by is None else {"approved_by": str(approved_by)}
     await audit.record(tx, "user_changed", actor=actor, subject=user.id, fields=changed, **second)
 
 
-async def _begin_anew_with_cpf(tx: Tx, followers: Sequence[CpfFollower], user: User) -> None:
+async def _reset_cpf_proof(tx: Tx, followers: Sequence[CpfFollower], user: User) -> None:
     """Remove the proof of a person's former CPF, and pass the new one to the modules that store it."""
     user.cpf_moved_at = None
     try:
         await proofs.unprove(tx, user)
     except IntegrityError as error:
-        raise taken(error) from error
+        raise conflict_from(error) from error
     await proofs.follow(tx, followers, user.id, user.cpf)
 
 
@@ -394,7 +394,7 @@ async def set_password(
     await jobs.defer(tx, "identity:tell_password_changed", user_id=str(user.id))
 
 
-async def give_consent(tx: Tx, user_id: UUID, purpose: str, *, granted: bool) -> None:
+async def record_consent(tx: Tx, user_id: UUID, purpose: str, *, granted: bool) -> None:
     """Record that a person consents to a purpose, or no longer does (LGPD art. 8)."""
     tx.add(Consent(id=uuid7(), user_id=user_id, purpose=purpose, granted=granted, created_at=clock.now()))
     await tx.flush()

@@ -117,7 +117,7 @@ class DatabaseAddress:
             if value and name not in options and name != "service":
                 options[name] = value
         options = {name: value for name, value in options.items() if value and name not in {"service", "servicefile"}}
-        _refuse_what_differs(options)
+        _refuse_conflicts(options)
         hosts = tuple(_hosts(options.get("host", ""), options.get("port", "")))
         options["host"] = ",".join(host.name for host in hosts)
         options["port"] = ",".join(str(host.port) for host in hosts)
@@ -231,7 +231,7 @@ def _of_service(options: Mapping[str, str]) -> dict[str, str]:
     raise AddressRefused(f"o serviço {name} não está em nenhum pg_service.conf")
 
 
-def _refuse_what_differs(options: Mapping[str, str]) -> None:
+def _refuse_conflicts(options: Mapping[str, str]) -> None:
     for name, value in options.items():
         if name in _HONOURED or value in _HARMLESS.get(name, ()):
             continue

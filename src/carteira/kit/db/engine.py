@@ -31,7 +31,7 @@ from carteira.kit.db.gate import Gate
 from carteira.kit.db.lean import LeanPool
 from carteira.kit.db.reads import Reads
 from carteira.kit.db.session import _AFTER_COMMIT, CurrentSession, LeanTx, ReadingSession, Tx
-from carteira.kit.db.wakes import Wakes, wrote_what_is_followed
+from carteira.kit.db.wakes import Wakes, wrote_followed_rows
 
 _SERVER_SETTINGS = {
     "timezone": "UTC",
@@ -73,9 +73,9 @@ class Database:
             pool_timeout=10,
             hide_parameters=True,  # an error's text goes to the log; a statement's values must not
         )
-        event.listen(self.engine.sync_engine, "connect", _look)
+        event.listen(self.engine.sync_engine, "connect", _check_positions)
         event.listen(self.engine.sync_engine, "checkout", _ask_for_a_sign_of_life)
-        event.listen(self.engine.sync_engine, "handle_error", _give_up_elsewhere)
+        event.listen(self.engine.sync_engine, "handle_error", _drop_misdirected)
         silence.watch(self.engine, self.address)
         self._sessions = async_sessionmaker(self.engine, sync_session_class=CurrentSession, expire_on_commit=False)
         self._readings = async_sessionmaker(
@@ -150,7 +150,7 @@ class Database:
     async def _after_commit(self, session: Tx) -> None:
         for work in session.info.pop(_AFTER_COMMIT, ()):
             await work()
-        if wrote_what_is_followed(session):
+        if wrote_followed_rows(session):
             self.wakes.ring()
 
     @asynccontextmanager
@@ -170,9 +170,9 @@ class Database:
             yield connection
         self.wakes.ring()
 
-    def give_up_lean(self) -> None:
+    def drop_idle_lean(self) -> None:
         """Drop idle lean connections: the server was silent, and they lead to the same server."""
-        self._lean.give_up()
+        self._lean.drop_idle()
 
     async def check_positions(self) -> None:
         """Check the positions, as each new connection does; for code that keeps connections for long.
@@ -201,7 +201,7 @@ class Database:
             await self._behind.close()
 
 
-def _look(connection: Any, _record: object) -> None:  # noqa: ANN401 - the library's adapter has no type
+def _check_positions(connection: Any, _record: object) -> None:  # noqa: ANN401 - the library's adapter has no type
     """Check the positions before a new connection is used."""
     connection.run_async(positions.check)
 
@@ -239,7 +239,7 @@ def _as_facts() -> Iterator[None]:
         raise
 
 
-def _give_up_elsewhere(context: ExceptionContext) -> None:
+def _drop_misdirected(context: ExceptionContext) -> None:
     """Drop the pool's connections to a database that is no longer the right one; new ones find the right one."""
     if sqlstate_of(context.original_exception) in ELSEWHERE:
         context.is_disconnect = True

@@ -28,7 +28,7 @@ class Insert:
             yield f"INSERT INTO {table} SELECT made.* FROM ({wanted}) AS made WHERE {condition}"  # noqa: S608 - constants
 
 
-def alone(insert: Insert) -> str:
+def insert_only(insert: Insert) -> str:
     """Return the statement that only appends rows to one table."""
     (statement,) = insert.statements(1, "true")
     return statement

@@ -130,7 +130,7 @@ async def soon(
         await defer(tx, task, lock=one, queueing_lock=one, scheduled_at=at, queue=queue, **args)
 
 
-def letter_id(context: JobContext, to: str) -> str:
+def message_id_of(context: JobContext, to: str) -> str:
     """Return the `Message-ID` of a job's e-mail to an address; it is the same when the job runs again.
 
     A job whose worker died after sending runs twice; mail programs recognise the second e-mail by its id.

@@ -135,7 +135,7 @@ class LeanPool:
         await positions.check(connection)
         return connection
 
-    def give_up(self) -> None:
+    def drop_idle(self) -> None:
         """Drop every idle connection at once, without closing messages to a silent server."""
         while self._idle:
             self._idle.pop().terminate()

@@ -34,7 +34,7 @@ from sqlalchemy.sql import FromClause
 
 from carteira.kit.db import positions, wakes
 from carteira.kit.db.base import INSTANT, Base
-from carteira.kit.db.insert import Insert, alone
+from carteira.kit.db.insert import Insert, insert_only
 from carteira.kit.db.reads import Query, Reads
 from carteira.kit.db.reads import rows as read
 from carteira.kit.db.session import Tx, fetch
@@ -131,7 +131,7 @@ EVENTS = Insert(
     parameters=4,
 )
 """Appends events within the statement that makes them true: ids, topics, payloads as JSON texts, traces."""
-_EMIT = alone(EVENTS)
+_EMIT = insert_only(EVENTS)
 
 
 async def follow(tx: Tx, follower: Follower) -> int:
@@ -183,10 +183,10 @@ def _causes(follower: Follower, rows: Sequence[RowMapping]) -> list[str]:
         return []
     columns = follower.source.c
     if "trace_id" in columns:
-        told = [tracing.carried(row["trace_id"]) for row in rows]
+        traces = [tracing.carried(row["trace_id"]) for row in rows]
     else:
-        told = [row["traceparent"] for row in rows] if "traceparent" in columns else []
-    return list(dict.fromkeys(filter(None, told)))
+        traces = [row["traceparent"] for row in rows] if "traceparent" in columns else []
+    return list(dict.fromkeys(filter(None, traces)))
 
 
 async def _pass_over(tx: Tx, place: FollowerPlace, wanted: Callable[[Tx], Awaitable[bool]]) -> bool:

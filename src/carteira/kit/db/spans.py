@@ -22,7 +22,7 @@ _TABLE = re.compile(r"\b(?:FROM|INTO|UPDATE)\s+(?:ONLY\s+)?([a-z_][a-z0-9_]*)", 
 
 
 @lru_cache(maxsize=4_096)
-def told(statement: str) -> tuple[str, str]:
+def summarise(statement: str) -> tuple[str, str]:
     """Return a statement's summary (`SELECT ledger_accounts`) and its text, for a span."""
     text = " ".join(statement.split())
     first, table = _WORDS.search(text), _TABLE.search(text)
@@ -37,7 +37,7 @@ def _traced(statement: str, run: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, 
 
 
 async def _within(statement: str, run: Coroutine[Any, Any, T]) -> T:
-    summary, text = told(statement)
+    summary, text = summarise(statement)
     with tracing.span(summary, "client", {"db.system.name": "postgresql", "db.query.text": text}):
         return await run
 

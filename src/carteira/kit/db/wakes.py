@@ -23,7 +23,7 @@ def followed(tx: Tx | LeanTx) -> None:
         tx.info[_FOLLOWED] = True
 
 
-def wrote_what_is_followed(tx: Tx) -> bool:
+def wrote_followed_rows(tx: Tx) -> bool:
     """Return whether `followed` was called for a transaction that has ended, and reset that."""
     return bool(tx.info.pop(_FOLLOWED, False))
 

@@ -238,7 +238,7 @@ async def _resolve(host: str, port: int, whose: str) -> list[Address]:
     """
     try:
         async with asyncio.timeout(RESOLVE_SECONDS):
-            found = await asyncio.wrap_future(_looking_up(host, port, whose))
+            found = await asyncio.wrap_future(_resolving(host, port, whose))
     except (OSError, UnicodeError, TimeoutError) as error:
         raise TargetDown("name") from error
     addresses = [ip_address(address) for address in dict.fromkeys(found)]
@@ -247,7 +247,7 @@ async def _resolve(host: str, port: int, whose: str) -> list[Address]:
     return addresses
 
 
-def _looking_up(host: str, port: int, whose: str) -> Future[list[str]]:
+def _resolving(host: str, port: int, whose: str) -> Future[list[str]]:
     """Look a name up in a thread; it counts for as long as the thread runs, even if nobody waits for it any more.
 
     Raises:
@@ -264,12 +264,12 @@ def _looking_up(host: str, port: int, whose: str) -> Future[list[str]]:
         if _looked_up[whose] >= MOST_LOOKED_UP:
             raise TargetDown("name")
         _looked_up[whose] += 1
-    looking = _resolvers.submit(_look_up, host, port)
+    looking = _resolvers.submit(_resolve_name, host, port)
     looking.add_done_callback(done)
     return looking
 
 
-def _look_up(host: str, port: int) -> list[str]:
+def _resolve_name(host: str, port: int) -> list[str]:
     return [str(one[4][0]) for one in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
 
 

@@ -131,7 +131,7 @@ FindBehind = Callable[[Tx, Collection[UUID]], Awaitable[Collection[UUID]]]
 """Returns the people who can act as one of some clients; ids of people among them add nobody."""
 
 
-async def nobody_behind(_tx: Tx, _ids: Collection[UUID]) -> Collection[UUID]:
+async def no_people_behind(_tx: Tx, _ids: Collection[UUID]) -> Collection[UUID]:
     """Return the people behind clients where there are no clients."""
     return ()
 
@@ -202,7 +202,7 @@ class OperatorAct(Act):
     """An operator's act under a limit, if there is one."""
 
     find_cpf: FindCpf = field(kw_only=True)
-    behind: FindBehind = field(kw_only=True, default=nobody_behind)
+    behind: FindBehind = field(kw_only=True, default=no_people_behind)
     limit: Limit | None = field(kw_only=True, default=None)
 
     async def weigh(
@@ -294,7 +294,7 @@ async def count(tx: Tx, actor: Actor, limit: Limit, amount: int) -> date | None:
     return day
 
 
-async def _give_back(tx: Tx, row: PendingOperation, amount: int) -> None:
+async def _reduce_day(tx: Tx, row: PendingOperation, amount: int) -> None:
     """Subtract an amount that was not carried out from the day that it counted against."""
     if row.counted_on is None or amount == 0:
         return
@@ -370,7 +370,7 @@ async def write_down(tx: Tx, proposal: Proposal, *, lasts: timedelta) -> Pending
     return row
 
 
-async def take(tx: Tx, operation_id: UUID) -> PendingOperation | None:
+async def lock_operation(tx: Tx, operation_id: UUID) -> PendingOperation | None:
     """Lock an operation and return it whole, as it is now."""
     return await tx.scalar(
         select(PendingOperation)
@@ -381,7 +381,7 @@ async def take(tx: Tx, operation_id: UUID) -> PendingOperation | None:
 
 
 async def barred(tx: Tx, row: PendingOperation, behind: FindBehind) -> set[UUID]:
-    """Return the ids that may not approve an operation: its maker, who gains, and people behind their clients."""
+    """Return the ids that may not approve an operation: its maker, who gains, and the people behind their clients."""
     made = {UUID(row.maker_id)} if row.maker_kind in {"person", "client"} else set()
     parties = made.union(row.gaining_users)
     return parties.union(await behind(tx, parties))
@@ -401,7 +401,7 @@ async def end(  # noqa: PLR0913 - what becomes of an operation
 
     Followers of `operations.decided` notify its maker.
     """
-    await _give_back(tx, row, row.amount - carried_out)
+    await _reduce_day(tx, row, row.amount - carried_out)
     row.status, row.checker_id, row.outcome, row.decided_at = status, checker, outcome, clock.now()
     row.payload, row.gaining_cpfs = None, []
     await outbox.emit(tx, "operations.decided", {"operation_id": str(row.id)})
@@ -506,7 +506,7 @@ async def expire(tx: Tx, *, limit: int = 100) -> int:
     return len(rows)
 
 
-async def take_untold(tx: Tx, *, limit: int = 500) -> Sequence[PendingOperation]:
+async def mark_unnotified(tx: Tx, *, limit: int = 500) -> Sequence[PendingOperation]:
     """Return pending operations that nobody was notified of, the oldest first, and mark them as notified."""
     due = await tx.scalars(
         select(PendingOperation)

@@ -72,7 +72,7 @@ async def verify(database: Database, *, whole: bool, expected: Head | None = Non
     result = await CHAIN.verify_and_log(database, expected=expected, since=since)
     if expected is None or not result.findings:
         values = {"rows": result.rows, "height": result.height, "hash": result.head}
-        await proofs.keep(database, pass_, findings=len(result.findings), **values)
+        await proofs.store_result(database, pass_, findings=len(result.findings), **values)
     return result
 
 

@@ -66,7 +66,7 @@ class AuditTrail:
         Raises:
             AuditDown: it could not be written.
         """
-        await self.keep(audit.look_rows(action, [subject], **details))
+        await self.write(audit.look_rows(action, [subject], **details))
 
     async def act(self, action: str, subject: UUID, **details: Any) -> None:  # noqa: ANN401 - any JSON
         """Record an act.
@@ -74,9 +74,9 @@ class AuditTrail:
         Raises:
             AuditDown: it could not be written.
         """
-        await self.keep([audit.act_row(action, subject=subject, **details)])
+        await self.write([audit.act_row(action, subject=subject, **details)])
 
-    async def keep(self, rows: Sequence[dict[str, Any]]) -> None:
+    async def write(self, rows: Sequence[dict[str, Any]]) -> None:
         """Write rows of `audit.look_rows`, to PostgreSQL or to a file.
 
         Raises:

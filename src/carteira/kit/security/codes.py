@@ -152,7 +152,7 @@ async def draw(tx: Tx, bound_to: UUID, *, person: UUID) -> OneTimeCode:
     return OneTimeCode(code, _hash(bound_to, code), clock.now() + TTL)
 
 
-async def try_code(tx: Tx, kept: KeptCode, text: str, *, person: UUID, purpose: str) -> Attempt:
+async def check_code(tx: Tx, kept: KeptCode, text: str, *, person: UUID, purpose: str) -> Attempt:
     """Compare a given code with the stored one, and count a wrong one; the caller has locked the row.
 
     A link's code uses up neither tries nor the daily count. Every wrong code takes equally long.

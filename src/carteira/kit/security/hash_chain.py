@@ -181,7 +181,7 @@ class Chain:
             found = await tx.scalar(select(self.block.hash).where(self.block.height == expected[0]))
             if result.height < expected[0] or (found is not None and found != expected[1]):
                 result.findings.append(Finding("broken_chain", height=expected[0]))
-        await self._look_for_more(tx, begin, place, result)
+        await self._find_inserted(tx, begin, place, result)
         yield result
 
     async def _place_of(self, tx: Tx, head: Head) -> Place | None:
@@ -219,7 +219,7 @@ class Chain:
             height = block.height
             tx.expunge(block)
 
-    async def _look_for_more(self, tx: Tx, begin: Place, place: Place, result: ChainVerification) -> None:
+    async def _find_inserted(self, tx: Tx, begin: Place, place: Place, result: ChainVerification) -> None:
         """Find rows that were inserted between two places of the chain, and measure the tail after it."""
         columns = self.rows.c
         row_place = tuple_(columns.xid, columns.id)

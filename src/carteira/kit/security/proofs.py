@@ -70,7 +70,7 @@ async def last(tx: Tx, table: type[P], key: object) -> P | None:
     return found if found is not None and found.findings == 0 and found.history == await history_of(tx) else None
 
 
-async def keep(database: Database, done: Pass[P], *, findings: int, **values: object) -> None:
+async def store_result(database: Database, done: Pass[P], *, findings: int, **values: object) -> None:
     """Store the result of a pass. A recent one without findings gives way to a whole one stored meanwhile.
 
     A standby stores nothing.

@@ -44,7 +44,7 @@ def _validate(text: str) -> str:
     try:
         return parse_card_number(text)
     except InvalidCardNumber as error:
-        raise PydanticCustomError("invalid_card_number", "{told}", {"told": str(error)}) from error
+        raise PydanticCustomError("invalid_card_number", "{reason}", {"reason": str(error)}) from error
 
 
 CardNumber = Annotated[

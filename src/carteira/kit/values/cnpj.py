@@ -37,7 +37,7 @@ def _validate(text: str) -> str:
     try:
         return parse_cnpj(text)
     except InvalidCnpj as error:
-        raise PydanticCustomError("invalid_cnpj", "{told}", {"told": str(error)}) from error
+        raise PydanticCustomError("invalid_cnpj", "{reason}", {"reason": str(error)}) from error
 
 
 Cnpj = Annotated[

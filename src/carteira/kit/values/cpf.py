@@ -56,7 +56,7 @@ def _validate(text: str) -> str:
     try:
         return parse_cpf(text)
     except InvalidCpf as error:
-        raise PydanticCustomError("invalid_cpf", "{told}", {"told": str(error)}) from error
+        raise PydanticCustomError("invalid_cpf", "{reason}", {"reason": str(error)}) from error
 
 
 Cpf = Annotated[

@@ -182,9 +182,11 @@ def read_csv_lines(text: str, columns: Sequence[Column]) -> Iterator[CsvLine | N
         UnfitCsv: a required column is missing, or a column is unknown, repeated or beside its alternative. At once or
             while lines are read: the file is not CSV.
     """
-    told = _SEP.match(text)
-    text = text[told.end() :] if told else text
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=told[1] if told else _delimiter(text), strict=True)
+    declared = _SEP.match(text)
+    text = text[declared.end() :] if declared else text
+    reader = csv.reader(
+        io.StringIO(text, newline=""), delimiter=declared[1] if declared else _delimiter(text), strict=True
+    )
     rows = _rows(reader)
     titles = next((row for row in rows if any(row)), [])
     return _lines(rows, titles, _columns_of(titles, columns))
@@ -258,11 +260,11 @@ def _lines(
         for place, cell in enumerate(row):
             column = columns[place] if place < len(columns) else None
             if cell:
-                _take(line, column, titles[place] if column else f"{place + 1}", cell)
+                _add_cell(line, column, titles[place] if column else f"{place + 1}", cell)
         yield line
 
 
-def _take(line: CsvLine, column: Column | None, title: str, cell: str) -> None:
+def _add_cell(line: CsvLine, column: Column | None, title: str, cell: str) -> None:
     """Add a cell to its line, read by its column; an unreadable cell is kept as it is."""
     if column is None:
         if sum(item.message.startswith(_SUPERFLUOUS) for item in line.wrong) < _MOST_NAMED:

@@ -96,7 +96,7 @@ def _wire(value: object, *, typed: bool) -> date:
     try:
         return read_day(value) if typed else parse_day(value)
     except InvalidDay as error:
-        raise PydanticCustomError("invalid_date", "{told}", {"told": str(error)}) from error
+        raise PydanticCustomError("invalid_date", "{reason}", {"reason": str(error)}) from error
 
 
 def _instant_text(value: object) -> object:

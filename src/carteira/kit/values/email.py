@@ -45,7 +45,7 @@ def _validate(text: str) -> str:
     try:
         return parse_email(text)
     except InvalidEmail as error:
-        raise PydanticCustomError("invalid_email", "{told}", {"told": str(error)}) from error
+        raise PydanticCustomError("invalid_email", "{reason}", {"reason": str(error)}) from error
 
 
 Email = Annotated[

@@ -73,7 +73,7 @@ def parse_strict_json(body: bytes) -> Any:  # noqa: ANN401 - any JSON value
     return content
 
 
-def parse_told_json(body: bytes) -> Any:  # noqa: ANN401 - any JSON value
+def parse_lenient_json(body: bytes) -> Any:  # noqa: ANN401 - any JSON value
     """Return the value as `parse_strict_json` does, but accept lone surrogates.
 
     A service that forwards typed text may have cut a character in two; the rest of its answer is still usable.

@@ -47,7 +47,7 @@ def _validate(text: str) -> str:
     try:
         return parse_phone(text)
     except InvalidPhone as error:
-        raise PydanticCustomError("invalid_phone", "{told}", {"told": str(error)}) from error
+        raise PydanticCustomError("invalid_phone", "{reason}", {"reason": str(error)}) from error
 
 
 Phone = Annotated[

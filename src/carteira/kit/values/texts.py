@@ -85,14 +85,14 @@ def look_alike(text: str, *, letters: bool = False) -> str:
     blank, to follow a sentence.
     """
     for sign in text[:MOST_TYPED]:
-        seen = _seen_as(sign, letters=letters)
+        seen = _resembled(sign, letters=letters)
         if seen:
             what = "uma letra" if sign.isascii() and sign.isalpha() else "outro caractere"
             return f" “{sign}” parece {seen}, mas é {what}: digite de novo."
     return ""
 
 
-def _seen_as(sign: str, *, letters: bool) -> str:
+def _resembled(sign: str, *, letters: bool) -> str:
     """Return the digit or plain letter that a character looks like; empty if it looks like none, or is one."""
     if sign.isascii():
         return "" if letters else _DIGIT_LIKE.get(sign, "")

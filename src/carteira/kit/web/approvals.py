@@ -113,7 +113,7 @@ class People:
     still_may: Callable[[Tx, Actor, str], Awaitable[bool]]
     """Returns whether the maker of an operation may still use a claim."""
     names_of: Callable[[Tx, Iterable[UUID]], Awaitable[Mapping[UUID, str]]]
-    behind: approvals.FindBehind = approvals.nobody_behind
+    behind: approvals.FindBehind = approvals.no_people_behind
     clients_of: Callable[[Tx, UUID], Awaitable[Collection[UUID]]] | None = None
     """Returns the clients that a person can act as."""
     require_cpf_proof: Callable[[Tx, UUID], Awaitable[None]] | None = None
@@ -358,10 +358,10 @@ class Desk:
         return row
 
     async def _fail(self, tx: Tx, row: PendingOperation, who: Principal, reason: Problem) -> NoReturn:
-        told = {"code": reason.code, "detail": reason.detail}
-        outcome = orjson.dumps(told).decode()
+        failure = {"code": reason.code, "detail": reason.detail}
+        outcome = orjson.dumps(failure).decode()
         await approvals.end(tx, row, approvals.FAILED, checker=who.user_id, outcome=outcome)
-        raise CommitThenRaise(PendingFailed(f"{PendingFailed.detail} {reason.detail}", reason=told))
+        raise CommitThenRaise(PendingFailed(f"{PendingFailed.detail} {reason.detail}", reason=failure))
 
     async def refuse(self, tx: Tx, who: Principal, operation_id: UUID, reason: str | None) -> PendingOperation:
         """Refuse an operation, or withdraw one's own; nothing moves.
@@ -382,7 +382,7 @@ class Desk:
             PendingNotFound: there is none, it is not for the caller to see, or its module is off.
             PendingDecided, PendingExpired: it was decided, or its time has passed.
         """
-        row = self._visible(await approvals.take(tx, operation_id), who)
+        row = self._visible(await approvals.lock_operation(tx, operation_id), who)
         operation = self._operations.get(row.kind)
         if operation is None:
             raise PendingNotFound

@@ -16,7 +16,7 @@ def client_address(request: Request) -> str:
     return request.client.host if request.client else ""
 
 
-def came_by_proxy(request: Request) -> bool:
+def is_proxied(request: Request) -> bool:
     """Return whether a trusted proxy forwarded the request, so that its headers can be believed."""
     return bool(request.scope.get(_BY_PROXY))
 
@@ -36,23 +36,23 @@ class ClientAddress:
         if scope["type"] == "http" and self.trusted.networks and scope["client"] is not None:
             peer = scope["client"][0]
             if peer in self.trusted:
-                scope = self._told(scope, peer)
+                scope = self._forwarded_scope(scope, peer)
         await self.app(scope, receive, send)
 
-    def _told(self, scope: Scope, peer: str) -> Scope:
+    def _forwarded_scope(self, scope: Scope, peer: str) -> Scope:
         named: list[str] = []
         scheme = scope["scheme"]
-        told: dict[str, object] = {}
+        state: dict[str, object] = {}
         for name, value in scope["headers"]:
             if name == b"x-forwarded-for":
                 named += value.decode("latin-1").split(",")
             elif name == b"x-forwarded-proto":
                 scheme = _SCHEMES.get(value.strip().lower(), scheme)
             elif name == b"traceparent":
-                told[TRACEPARENT] = value.decode("latin-1")
+                state[TRACEPARENT] = value.decode("latin-1")
         return {
             **scope,
-            **told,
+            **state,
             "client": (self.trusted.client(peer, named), 0),
             "scheme": scheme,
             _BY_PROXY: True,

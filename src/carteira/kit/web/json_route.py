@@ -100,7 +100,7 @@ class JsonRoute(APIRoute):
         # An operation is called as its function, or by `operation_id` where functions of two modules have one name.
         super().__init__(path, endpoint, **options | {"generate_unique_id_function": lambda route: route.name})
         if lean_route.is_lean(self):
-            self.app = lean_route.LeanRoute(self, self._take, self._give)
+            self.app = lean_route.LeanRoute(self, self._read_strictly, self._answer)
 
     @property
     def is_polled(self) -> bool:
@@ -120,18 +120,18 @@ class JsonRoute(APIRoute):
             return None
         return frozenset(_query_names(self.dependant))
 
-    def _take(self, request: Request) -> Request:
+    def _read_strictly(self, request: Request) -> Request:
         """Return the request as one that reads JSON strictly; refuse repeated and unknown names in its query."""
         if request.scope["query_string"]:
             _require_one_meaning(request, self._known)
         request.state.kind = self._kind
         return _Request(request.scope, request.receive)
 
-    def _give(self, request: Request, response: Response) -> Response:
+    def _answer(self, request: Request, response: Response) -> Response:
         """Return the answer with its record's version, or 304 for a polling client that has it already."""
         if self._is_versioned and (version := getattr(request.state, "version", None)) is not None:
             response.headers["ETag"] = etag(version)
-        return _unless_known(request, response) if self._is_polled else response
+        return _unless_unchanged(request, response) if self._is_polled else response
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return the handler. Markers are not resolved with each request."""
@@ -150,7 +150,7 @@ class JsonRoute(APIRoute):
         self.dependant = whole
 
         async def handle(request: Request) -> Response:
-            return self._give(request, await handler(self._take(request)))
+            return self._answer(request, await handler(self._read_strictly(request)))
 
         return handle
 
@@ -169,7 +169,7 @@ def _traced(call: Callable[..., Any] | None) -> Callable[..., Any] | None:
     return verb
 
 
-def _unless_known(request: Request, response: Response) -> Response:
+def _unless_unchanged(request: Request, response: Response) -> Response:
     """Return the answer with its digest, or 304 if the client has it already."""
     if response.status_code != HTTPStatus.OK:
         return response

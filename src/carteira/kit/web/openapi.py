@@ -124,31 +124,31 @@ def _tidy(document: dict[str, Any]) -> None:
         schemas.pop(name, None)
     names = {name: _clean(name) for name in schemas}
     twice = {name for name in names.values() if list(names.values()).count(name) > 1}
-    names = {name: name if told in twice else told for name, told in names.items()}
+    names = {name: name if entry in twice else entry for name, entry in names.items()}
 
     def tidied(node: Any, *, is_schema: bool) -> Any:  # noqa: ANN401 - any JSON
         if isinstance(node, list):
             return [tidied(one, is_schema=is_schema) for one in node]
         if not isinstance(node, dict):
             return node
-        told = {
+        entry = {
             key: tidied(value, is_schema=key not in {"properties", "examples", "example", "mapping"})
             if key not in {"examples", "example", "default", "enum", "const"}
             else value
             for key, value in node.items()
             if not (is_schema and key == "title" and isinstance(value, str))
         }
-        if isinstance(told.get("$ref"), str):
-            told["$ref"] = (
-                _SCHEMAS + names.get(told["$ref"].removeprefix(_SCHEMAS), "")
-                if told["$ref"].startswith(_SCHEMAS)
-                else told["$ref"]
+        if isinstance(entry.get("$ref"), str):
+            entry["$ref"] = (
+                _SCHEMAS + names.get(entry["$ref"].removeprefix(_SCHEMAS), "")
+                if entry["$ref"].startswith(_SCHEMAS)
+                else entry["$ref"]
             )
-        if "mapping" in told:
-            told["mapping"] = {
-                key: _SCHEMAS + names[value.removeprefix(_SCHEMAS)] for key, value in told["mapping"].items()
+        if "mapping" in entry:
+            entry["mapping"] = {
+                key: _SCHEMAS + names[value.removeprefix(_SCHEMAS)] for key, value in entry["mapping"].items()
             }
-        return told
+        return entry
 
     title = document["info"]["title"]
     document.update(tidied(document, is_schema=True))
@@ -169,7 +169,7 @@ def _remove_nulls(document: dict[str, Any]) -> None:
             schema = parameter["schema"]
             kinds = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
             if len(kinds) == 1:
-                parameter["schema"] = kinds[0] | {key: told for key, told in schema.items() if key != "anyOf"}
+                parameter["schema"] = kinds[0] | {key: entry for key, entry in schema.items() if key != "anyOf"}
             elif kinds:
                 schema["anyOf"] = kinds
 
@@ -193,11 +193,11 @@ def _declare(document: dict[str, Any], declared: Declared) -> None:
     examples: dict[str, Any] = {}
     for path, method, operation in operations(document):
         own = {status: answer for status, answer in operation["responses"].items() if status != "422"}
-        told = {}
+        entry = {}
         for status, codes in declared.get(f"{method.upper()} {path}", {}).items():
             for code in codes:
                 examples[code] = _example(known[int(status), code])
-            told[status] = {
+            entry[status] = {
                 "description": f"{PROBLEMS[int(status)]}: {', '.join(f'`{code}`' for code in codes)}",
                 "content": {
                     MEDIA_TYPE: {
@@ -206,7 +206,7 @@ def _declare(document: dict[str, Any], declared: Declared) -> None:
                     }
                 },
             }
-        operation["responses"] = dict(sorted((told | own).items()))
+        operation["responses"] = dict(sorted((entry | own).items()))
     document["components"]["examples"] = dict(sorted(examples.items()))
 
 
@@ -266,7 +266,7 @@ def _add_examples(document: dict[str, Any]) -> None:
     find: Callable[[Mapping[str, Any]], Any] = lambda schema: example_of(document, schema)  # noqa: E731 - the document's own
     for _, _, operation in operations(document):
         answers = [answer for status, answer in operation["responses"].items() if status.startswith("2")]
-        for told in (operation.get("requestBody"), *answers):
-            media = (told or {}).get("content", {}).get(_JSON)
+        for entry in (operation.get("requestBody"), *answers):
+            media = (entry or {}).get("content", {}).get(_JSON)
             if media and media.get("schema") and not {"example", "examples"} & set(media):
                 media["example"] = find(media["schema"])

@@ -141,8 +141,8 @@ def page_of(cursor: CursorOf[K], *, oldest_first: bool = False, dated: bool = Tr
     A list whose cursor holds a time also takes `from` and `to`, unless that time is not what a reader means
     (`dated=False`). The newest come first by default.
     """
-    told = Query(alias="cursor", description="`next_cursor` da página anterior; não se monta outro")
-    kind = Annotated[Annotated[str, WithJsonSchema(cursor.schema)] | None, told]
+    query = Query(alias="cursor", description="`next_cursor` da página anterior; não se monta outro")
+    kind = Annotated[Annotated[str, WithJsonSchema(cursor.schema)] | None, query]
 
     # Coroutines, since FastAPI runs plain functions in a thread.
     async def asked(limit: _Limit = DEFAULT_LIMIT, text: kind = None) -> PageRequest[K]:

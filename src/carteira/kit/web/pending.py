@@ -149,7 +149,7 @@ async def about_of(tx: Tx, desk: Desk, row: PendingOperation) -> list[AboutOut]:
     return [AboutOut(id=user_id, name=names.get(user_id)) for user_id in row.gaining_users[:_NAMED]]
 
 
-async def _whole(tx: Tx, desk: Desk, row: PendingOperation, about: list[AboutOut] | None = None) -> bytes:
+async def _as_json(tx: Tx, desk: Desk, row: PendingOperation, about: list[AboutOut] | None = None) -> bytes:
     """Write an operation as JSON; its order and outcome may be megabytes and are JSON already."""
     (shown,) = await shown_of(tx, desk, [row])
     whole = shown.model_dump(mode="json") | {
@@ -171,7 +171,7 @@ async def get_pending(operation_id: OperationId, tx: ReadTxDep, who: Who, desk: 
     row = await desk.find(tx, who, operation_id)
     await audit.record_looks(tx, "pending_operation_read", row.gaining_users, pending_id=str(row.id))
     about = await about_of(tx, desk, row) if desk.may_decide(who, row) else None
-    return Response(await _whole(tx, desk, row, about), media_type="application/json")
+    return Response(await _as_json(tx, desk, row, about), media_type="application/json")
 
 
 @router.post(
@@ -187,7 +187,7 @@ async def approve(operation_id: OperationId, tx: TxDep, who: Who, desk: DeskDep)
 
     Quem a pediu, e quem ganha com ela, não a aprova. Se ela já não pode ser feita, responde 409 `pending_failed`.
     """
-    return await _whole(tx, desk, await desk.approve(tx, who, operation_id))
+    return await _as_json(tx, desk, await desk.approve(tx, who, operation_id))
 
 
 @router.post(
@@ -200,4 +200,4 @@ async def approve(operation_id: OperationId, tx: TxDep, who: Who, desk: DeskDep)
 @idempotent()
 async def refuse(operation_id: OperationId, tx: TxDep, who: Who, desk: DeskDep, body: RefusalIn | None = None) -> bytes:
     """Recusa a operação, com o motivo; quem a pediu também pode desistir dela. Nada se move."""
-    return await _whole(tx, desk, await desk.refuse(tx, who, operation_id, body.reason if body else None))
+    return await _as_json(tx, desk, await desk.refuse(tx, who, operation_id, body.reason if body else None))

@@ -390,20 +390,20 @@ def install(app: FastAPI, answer: Answer = as_json, declared: Declared | None = 
     """
     contract = declared or {}
 
-    def tell(request: Request, problem: Problem) -> Response:
+    def respond(request: Request, problem: Problem) -> Response:
         _compare(request, problem, contract)
         return answer(request, problem)
 
     async def on_expected(request: Request, error: Exception) -> Response:
-        return tell(request, problem_of(error))
+        return respond(request, problem_of(error))
 
     async def on_http_exception(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        return tell(request, from_http_exception(error))
+        return respond(request, from_http_exception(error))
 
     async def on_validation_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        return tell(request, from_validation_error(error))
+        return respond(request, from_validation_error(error))
 
     for kind in EXPECTED:
         app.add_exception_handler(kind, on_expected)

@@ -82,10 +82,10 @@ class _Index:
         scope[_ROUTE] = None
         path: str = scope["path"].removeprefix(scope.get("root_path", ""))
         for route in self._index.get(first_segment(path), ()):
-            match, told = route.matches(scope)
+            match, child_scope = route.matches(scope)
             if match == Match.FULL:
                 scope["router"] = self._router
-                scope.update(told)
+                scope.update(child_scope)
                 scope[_ROUTE] = route
                 return route
         return None

@@ -63,8 +63,8 @@ def describe(error: Mapping[str, Any]) -> dict[str, str]:
         message = error["msg"]
     else:
         said = error.get("ctx") or {}
-        told = _Blank(said, choices=_either(said.get("expected")), schemes=_either(said.get("expected_schemes")))
-        message = _MESSAGES.get(kind, "Valor inválido.").format_map(told)
+        context = _Blank(said, choices=_either(said.get("expected")), schemes=_either(said.get("expected_schemes")))
+        message = _MESSAGES.get(kind, "Valor inválido.").format_map(context)
     return {"field": "body" if kind.startswith("json_") else ".".join(location), "message": message}
 
 

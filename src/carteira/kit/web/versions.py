@@ -61,11 +61,11 @@ class Versions:
         if version is None:
             await UnknownVersion().response()(scope, receive, send)
             return
-        told = (_HEADER, version.isoformat().encode())
+        header = (_HEADER, version.isoformat().encode())
 
         async def name_version(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], told]
+                message["headers"] = [*message["headers"], header]
             await send(message)
 
         scope[_VERSION] = version

@@ -84,7 +84,7 @@ class Memory:
         """Return an account's cached state."""
         return self._wallets.get(payer)
 
-    def keep(self, batch: "Batch[Any, Any]") -> None:
+    def remember(self, batch: "Batch[Any, Any]") -> None:
         """Cache a batch's accounts, and drop the oldest ones beyond the limit."""
         wallets = self._wallets
         for payer, account in batch.accounts.items():
@@ -157,7 +157,7 @@ class Batch(ABC, Generic[RequestT, DecisionT]):
         """Return an earlier decision as the answer to a repeated request."""
         return earlier
 
-    def overtaken(self, sqlstate: str | None) -> Exception | None:
+    def conflict_from(self, sqlstate: str | None) -> Exception | None:
         """Return the error of a write that was refused with the module's own SQLSTATE."""
         del sqlstate
         return None
@@ -241,7 +241,7 @@ class Batch(ABC, Generic[RequestT, DecisionT]):
         try:
             await service.write(tx, self.book, actor=self.actor, follow=follow, records=records)
         except PostgresError as error:
-            meaning = self.overtaken(sqlstate_of(error))
+            meaning = self.conflict_from(sqlstate_of(error))
             if meaning is None:
                 raise
             raise meaning from error

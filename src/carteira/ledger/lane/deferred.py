@@ -20,15 +20,15 @@ PATIENCE_SECONDS: Final = 5.0
 TRIED_AT_ONCE: Final = 32
 """Accounts that are retried together."""
 
-Got_contra = TypeVar("Got_contra", contravariant=True)
-Wanted_co = TypeVar("Wanted_co", bound=LaneRequest, covariant=True)
+DecisionT_contra = TypeVar("DecisionT_contra", contravariant=True)
+RequestT_co = TypeVar("RequestT_co", bound=LaneRequest, covariant=True)
 
 
-class Waiting(Protocol[Wanted_co, Got_contra]):
+class Waiting(Protocol[RequestT_co, DecisionT_contra]):
     """A request that waits for its decision, since an instant of `time.perf_counter`."""
 
     @property
-    def request(self) -> Wanted_co:
+    def request(self) -> RequestT_co:
         """The request."""
         ...
 
@@ -42,7 +42,7 @@ class Waiting(Protocol[Wanted_co, Got_contra]):
         """Its span; None if it is not traced."""
         ...
 
-    def done(self, outcome: Got_contra | Exception) -> None:
+    def done(self, outcome: DecisionT_contra | Exception) -> None:
         """Receive the outcome; called exactly once, in the event loop."""
         ...
 
@@ -71,7 +71,7 @@ class DeferredRequests(Generic[RequestT, DecisionT]):
         self._count += 1
         self._gauge.inc()
 
-    def take_turn(self) -> list[Waiting[RequestT, DecisionT]]:
+    def next_batch(self) -> list[Waiting[RequestT, DecisionT]]:
         """Return the requests of the accounts that were tried longest ago."""
         turn: list[Waiting[RequestT, DecisionT]] = []
         for _ in range(min(TRIED_AT_ONCE, len(self._by_account))):

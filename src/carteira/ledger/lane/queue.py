@@ -37,11 +37,11 @@ class Queue(Generic[RequestT, DecisionT]):
     deferred and retried with later batches, which lock only free accounts.
     """
 
-    def __init__(self, writer: Writer[RequestT, DecisionT], *, held_up: Gauge) -> None:
+    def __init__(self, writer: Writer[RequestT, DecisionT], *, deferred_gauge: Gauge) -> None:
         """Make a queue over a writer; the gauge shows how many requests are deferred."""
         self._writer = writer
         self._waiting: deque[Waiting[RequestT, DecisionT]] = deque()
-        self._deferred = DeferredRequests[RequestT, DecisionT](held_up)
+        self._deferred = DeferredRequests[RequestT, DecisionT](deferred_gauge)
         self._arrived = asyncio.Event()
         self._all_here = asyncio.Event()
         self._together = 1.0
@@ -115,7 +115,7 @@ class Queue(Generic[RequestT, DecisionT]):
         come = [self._waiting.popleft() for _ in range(min(self.admission.most_at_once, len(self._waiting)))]
         if not self._deferred:
             return come
-        batch = self._deferred.take_turn()
+        batch = self._deferred.next_batch()
         for waiting in come:
             if self._deferred.holds(waiting.request.account):
                 self._deferred.add(waiting, self._began)
@@ -135,7 +135,7 @@ class Queue(Generic[RequestT, DecisionT]):
             with tracing.together("batch", causes, attributes={"batch.size": len(batch)}):
                 decisions = await self._attempt([waiting.request for waiting in batch], wary=wary)
         except CommitInDoubt as doubt:
-            self._leave_in_doubt(batch, doubt)
+            self._resolve_later(batch, doubt)
         except DatabaseDown as error:
             for waiting in batch:
                 waiting.done(error)
@@ -154,13 +154,13 @@ class Queue(Generic[RequestT, DecisionT]):
                 return await self._writer.attempt(requests, "remembered", seconds=WRITE_SECONDS)
         return await self._writer.attempt(requests, "free", seconds=WRITE_SECONDS)
 
-    def _leave_in_doubt(self, batch: Sequence[Waiting[RequestT, DecisionT]], doubt: CommitInDoubt) -> None:
+    def _resolve_later(self, batch: Sequence[Waiting[RequestT, DecisionT]], doubt: CommitInDoubt) -> None:
         """Resolve a batch's unknown commit in the background, so that later requests do not wait for it."""
-        task = asyncio.create_task(self._find_out(batch, doubt), name="commit in doubt")
+        task = asyncio.create_task(self._resolve(batch, doubt), name="commit in doubt")
         self._in_doubt.add(task)
         task.add_done_callback(self._in_doubt.discard)
 
-    async def _find_out(self, batch: Sequence[Waiting[RequestT, DecisionT]], doubt: CommitInDoubt) -> None:
+    async def _resolve(self, batch: Sequence[Waiting[RequestT, DecisionT]], doubt: CommitInDoubt) -> None:
         try:
             decisions = await self._writer.settle(doubt)
         except Exception as error:  # noqa: BLE001 - it is the requests' own answer
@@ -180,7 +180,7 @@ class Queue(Generic[RequestT, DecisionT]):
             with tracing.together("batch", causes, attributes={"batch.size": 1}):
                 (decision,) = await self._writer.attempt([waiting.request], "free", seconds=WRITE_SECONDS)
         except CommitInDoubt as doubt:
-            self._leave_in_doubt([waiting], doubt)
+            self._resolve_later([waiting], doubt)
         except AccountLocked:  # another transaction is taking its key
             self._answer(waiting, None)
         except Exception as error:  # noqa: BLE001 - it is the request's own answer

@@ -47,7 +47,7 @@ class Writer(ABC, Generic[RequestT, DecisionT]):
     def forget(self) -> None:
         """Drop the module's own cached data, if any: the next batch reads them again."""
 
-    async def happened(self, batch: Batch[RequestT, DecisionT]) -> bool:
+    async def was_committed(self, batch: Batch[RequestT, DecisionT]) -> bool:
         """Determine whether an unconfirmed batch was committed.
 
         By default it stays unknown: the caller gets that error, and repeats the request under the same key.
@@ -78,7 +78,7 @@ class Writer(ABC, Generic[RequestT, DecisionT]):
         Raises:
             DatabaseDown: it was not committed, or that could not be determined.
         """
-        if not await self.happened(doubt.batch):
+        if not await self.was_committed(doubt.batch):
             raise DatabaseDown from doubt
         return doubt.batch.decisions
 
@@ -106,7 +106,7 @@ class Writer(ABC, Generic[RequestT, DecisionT]):
             except CommitUnknown as error:
                 raise CommitInDoubt(batch) from error
             except TimeoutError as error:
-                self.database.give_up_lean()
+                self.database.drop_idle_lean()
                 raise CommitInDoubt(batch) from error
             except LockNotAvailableError as error:
                 if mode != "compared" or conflicts >= MAX_CONFLICTS:
@@ -130,4 +130,4 @@ class Writer(ABC, Generic[RequestT, DecisionT]):
             async with self.database.lean_statements() as tx:
                 await batch.run(tx, mode, memory=self._memory, look_up=False)
         if mode in {"free", "remembered"}:
-            self._memory.keep(batch)
+            self._memory.remember(batch)

@@ -95,7 +95,7 @@ async def show_role(role_id: int, page: SignedPage) -> Response:
     """Show a role's claims, to be changed."""
 
     async def read(tx: Tx) -> tuple[identity.desk.WholeRoleView, list[identity.desk.ClaimView]]:
-        return await identity.desk.whole(tx, role_id), await identity.desk.list_claims(tx, limit=_MOST)
+        return await identity.desk.role_with_claims(tx, role_id), await identity.desk.list_claims(tx, limit=_MOST)
 
     role, known = await page.read(read)
     has = {claim.id for claim in role.claims}
@@ -139,7 +139,10 @@ async def change(role_id: int, page: SignedPage) -> Response:
     wanted = {int(text) for text in sent if isinstance(text, str) and text.isascii() and text.isdigit()}
 
     async def read(tx: Tx) -> Confirmation:
-        role, known = await identity.desk.whole(tx, role_id), await identity.desk.list_claims(tx, limit=_MOST)
+        role, known = (
+            await identity.desk.role_with_claims(tx, role_id),
+            await identity.desk.list_claims(tx, limit=_MOST),
+        )
         return _changing(role, known, wanted)
 
     act = await page.read(read)

@@ -100,10 +100,12 @@ def _steps(text: object) -> object:
         try:
             centavos = read_reais(above.strip(), least=0)
         except InvalidAmount as error:
-            raise PydanticCustomError("invalid_tier", "{line}: {told}", {"line": line, "told": str(error)}) from error
+            raise PydanticCustomError(
+                "invalid_tier", "{line}: {reason}", {"line": line, "reason": str(error)}
+            ) from error
         if not (digits.isascii() and digits.isdigit()):
-            told = "escreva o percentual inteiro depois do ponto e vírgula"
-            raise PydanticCustomError("invalid_tier", "{line}: {told}", {"line": line, "told": told})
+            fault = "escreva o percentual inteiro depois do ponto e vírgula"
+            raise PydanticCustomError("invalid_tier", "{line}: {reason}", {"line": line, "reason": fault})
         found.append({"above": centavos, "percentage": int(digits)})
     return found
 

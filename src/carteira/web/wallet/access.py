@@ -92,10 +92,10 @@ async def begin_second_factor(page: SignedPage) -> Response:
     """Show the authenticator's enrolment."""
     page.who.require_recent_sign_in()
     try:
-        told = await _set_up(page, anew=True)
+        values = await _set_up(page, anew=True)
     except REFUSALS as error:
         return page.again(_ON, EMPTY, error, up=_HERE, enrolment=None)
-    return page.show(_ON, **told)
+    return page.show(_ON, **values)
 
 
 @router.post("/app/acesso/duas-etapas/ligar")

@@ -63,8 +63,8 @@ def kinds_of(mccs: Iterable[str]) -> list[str]:
     """Return the names of kinds of shops; unnamed ones are summed up, by the code that a card machine shows."""
     codes = list(mccs)
     unnamed = [mcc for mcc in codes if mcc not in _KINDS]
-    told = [f"Lojas que a maquininha informa como {', '.join(unnamed)}"] if unnamed else []
-    return [_KINDS[mcc] for mcc in codes if mcc in _KINDS] + told
+    named = [f"Lojas que a maquininha informa como {', '.join(unnamed)}"] if unnamed else []
+    return [_KINDS[mcc] for mcc in codes if mcc in _KINDS] + named
 
 
 def shops_named(accepted: Iterable[benefits.AcceptedWhere], words: str) -> list[FoundShop]:

@@ -79,10 +79,10 @@ async def _held(page: WebPage) -> tuple[list[ledger.LedgerAccountView], list[ben
 @router.get("/app/beneficios")
 async def show_benefits(page: SignedPage, shop: Annotated[str, Query(alias="lugar", max_length=80)] = "") -> Response:
     """Show the pockets, where they pay, and the last declined purchases."""
-    return page.show(_PAGE, **await _shown(page, " ".join(shop.replace("\0", "").split())))
+    return page.show(_PAGE, **await _page_data(page, " ".join(shop.replace("\0", "").split())))
 
 
-async def _shown(page: WebPage, shop: str = "") -> dict[str, Any]:
+async def _page_data(page: WebPage, shop: str = "") -> dict[str, Any]:
     """Return the page's data, read concurrently."""
     own, (held, waiting) = await asyncio.gather(_own(page), _held(page))
     categories = {account.kind.removeprefix(BENEFITS) for account in held if account.kind.startswith(BENEFITS)}
@@ -130,13 +130,13 @@ async def ask_code(page: SignedPage) -> Response:
     """Queue a code to the contact that the employer recorded for an account."""
     form = await page.form(ClaimForm)
     if form.value is None:
-        return page.show(_PAGE, status=422, form=form, **await _shown(page))
+        return page.show(_PAGE, status=422, form=form, **await _page_data(page))
     try:
         await benefits.ask_claim(page.identity, page.user_id, form.value.account)
     except benefits.AlreadyClaimed as error:
         return page.go(_HOME, error.detail)
     except REFUSALS as error:
-        return page.again(_PAGE, form, error, **await _shown(page))
+        return page.again(_PAGE, form, error, **await _page_data(page))
     return page.show(_CODE, account=form.value.account, up=_HOME)
 
 
@@ -163,11 +163,11 @@ async def claim_by_cpf(page: SignedPage) -> Response:
     """Claim an account that waits for one's proven CPF."""
     form = await page.form(ClaimForm)
     if form.value is None:
-        return page.show(_PAGE, status=422, form=form, **await _shown(page))
+        return page.show(_PAGE, status=422, form=form, **await _page_data(page))
     try:
         await benefits.confirm_claim(page.identity, page.user_id, page.client.address, form.value.account, None)
     except benefits.AlreadyClaimed as error:
         return page.go(_HOME, error.detail)
     except REFUSALS as error:
-        return page.again(_PAGE, form, error, **await _shown(page))
+        return page.again(_PAGE, form, error, **await _page_data(page))
     return page.go(_HOME, _MINE)

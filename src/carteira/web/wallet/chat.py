@@ -54,7 +54,7 @@ def _assistant(page: WebPage) -> assistant.Assistant:
     return assistant.ASSISTANT.of(page.request.app)
 
 
-async def _where_it_stands(page: WebPage, *, said: str = "", failed: str = "") -> Response:
+async def _show_state(page: WebPage, *, said: str = "", failed: str = "") -> Response:
     """Show what the conversation waits for, and the error of the last message."""
     async with page.database.transaction() as tx:
         reply = await _assistant(page).resume(tx, page.who)
@@ -68,7 +68,7 @@ def _turn(page: WebPage, reply: object, said: str, failed: str = "") -> Response
 @router.get(_HOME, dependencies=_HERE)
 async def show_chat(page: SignedPage) -> Response:
     """Continue the conversation."""
-    return await _where_it_stands(page)
+    return await _show_state(page)
 
 
 @router.post(_HOME, dependencies=_HERE)
@@ -77,13 +77,13 @@ async def say(page: SignedPage) -> Response:
     form = await page.form(ChatForm)
     if form.value is None:
         typed = str((await page.request.form()).get("message", ""))
-        return await _where_it_stands(page, failed=_TOO_LONG if len(typed) > _LONGEST else "")
-    return await _said(page, form.value)
+        return await _show_state(page, failed=_TOO_LONG if len(typed) > _LONGEST else "")
+    return await _answer(page, form.value)
 
 
-async def _said(page: WebPage, form: ChatForm, *, shown: str = "", key: str | None = None) -> Response:
+async def _answer(page: WebPage, form: ChatForm, *, shown: str = "", key: str | None = None) -> Response:
     assistant = _assistant(page)
-    await assistant.brain.ready(page.database)
+    await assistant.model_cache.ready(page.database)
     outcome = await page.once(
         lambda tx: assistant.chat(tx, page.who, form.message, form.file_id, standing=form.standing),
         payload={"message": form.message, "file_id": form.file_id and str(form.file_id)},
@@ -104,7 +104,7 @@ async def send_file(document_id: UUID, page: SignedPage) -> Response:
     async with documents.kept(vault, file), page.database.transaction() as tx:
         await documents.read(tx, page.user_id, document_id)
     if file is None:
-        return await _where_it_stands(page, failed=_wrong(received))
+        return await _show_state(page, failed=_wrong(received))
 
     async def work(tx: Tx) -> documents.DocumentView:
         return await documents.replace_file(tx, vault.ring, page.user_id, file)
@@ -114,11 +114,11 @@ async def send_file(document_id: UUID, page: SignedPage) -> Response:
             payload = {"document": str(document_id), "file": file.file_name, "size": file.size}
             outcome = await page.once(work, payload=payload, money=False, key=received.key)
     except REFUSALS as error:
-        return await _where_it_stands(page, failed=problem_of(error).detail)
+        return await _show_state(page, failed=problem_of(error).detail)
     if outcome.again:
         await vault.storage.discard(file.version_id)
     sent = ChatForm(message=_SENT, file_id=document_id)
-    return await _said(page, sent, shown=file.file_name, key=f"{received.key}:{_SENT}")
+    return await _answer(page, sent, shown=file.file_name, key=f"{received.key}:{_SENT}")
 
 
 def _wrong(received: Received[ChatFileForm]) -> str:

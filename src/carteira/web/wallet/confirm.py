@@ -64,18 +64,18 @@ async def confirm(page: SignedPage) -> Response:
     """Verify the factor, and return to the page that asked for it."""
     form = await page.form(ConfirmForm)
     ways = _ways(page)
-    told = {"next_page": page.next_page(form.text("para")), "again": form.text("repetir"), **ways}
+    values = {"next_page": page.next_page(form.text("para")), "again": form.text("repetir"), **ways}
     given = None if form.value is None else form.value.code if ways["by"] == "code" else form.value.password
     if form.value is None or given is None:
-        return page.show(_CONFIRM, status=422, form=form.at(ways["by"] or "password", "Preencha este campo."), **told)
+        return page.show(_CONFIRM, status=422, form=form.at(ways["by"] or "password", "Preencha este campo."), **values)
     try:
         if ways["by"] == "code":
             await identity.confirm_by_code(page.identity, page.who, given)
         else:
             await identity.confirm_by_password(page.identity, page.who, given)
     except REFUSALS as error:
-        return page.again(_CONFIRM, form, error, **told)
-    return page.go(told["next_page"], _AGAIN if told["again"] else "")
+        return page.again(_CONFIRM, form, error, **values)
+    return page.go(values["next_page"], _AGAIN if values["again"] else "")
 
 
 @router.post("/app/confirmar/chave/opcoes")

@@ -104,14 +104,14 @@ async def show_looks(
             tx, page.user_id, page.identity.ids_of, limit=_SHOWN + 1, before=before, since=since
         )
         person = await identity.person(tx, page.user_id)
-    looks = [_seen(page, access) for access in found[:_SHOWN]]
+    looks = [_look_row(page, access) for access in found[:_SHOWN]]
     older = looks[-1].access.id if len(found) > _SHOWN else None
     return page.show(
         _LOOKS, block="main", looks=looks, period=period, before=before, older=older, cpf_state=person.cpf_state
     )
 
 
-def _seen(page: WebPage, access: identity.DataAccessView) -> SeenLook:
+def _look_row(page: WebPage, access: identity.DataAccessView) -> SeenLook:
     who, role = _NOT_PEOPLE.get(access.actor_kind or "command", ("Alguém que já não está aqui", ""))
     if access.actor_kind in {"person", "client"} and access.actor_name:
         who, role = access.actor_name, access.actor_role or role
@@ -136,7 +136,7 @@ async def answer_consent(purpose: identity.Purpose, page: SignedPage) -> Respons
         return page.go("/app/dados/consentimentos")
     granted = form.value.granted == "sim"
     async with page.database.transaction() as tx:
-        await identity.give_consent(tx, page.user_id, purpose, granted=granted)
+        await identity.record_consent(tx, page.user_id, purpose, granted=granted)
     return page.go("/app/dados/consentimentos", "Consentimento dado." if granted else "Consentimento retirado.")
 
 
@@ -173,7 +173,7 @@ class LeftBalance:
     held: int
 
 
-async def _left(page: WebPage) -> list[LeftBalance]:
+async def _remaining(page: WebPage) -> list[LeftBalance]:
     async with page.database.transaction() as tx:
         accounts = await ledger.accounts_of_owner(tx, page.user_id)
     return [
@@ -192,7 +192,7 @@ async def _person(page: WebPage) -> identity.PersonView:
 async def show_close(page: SignedPage) -> Response:
     """Show what closing the account means, and what prevents it."""
     page.who.require_step_up()
-    left, person = await asyncio.gather(_left(page), _person(page))
+    left, person = await asyncio.gather(_remaining(page), _person(page))
     return page.show(_CLOSE, up=_UP, left=left, email=person.email)
 
 
@@ -201,15 +201,15 @@ async def close(page: SignedPage) -> Response:
     """Erase the person in every module, and sign them out."""
     page.who.require_step_up()
     form = await page.form(CloseForm)
-    left, person = await asyncio.gather(_left(page), _person(page))
-    told: dict[str, Any] = {"up": _UP, "left": left, "email": person.email}
+    left, person = await asyncio.gather(_remaining(page), _person(page))
+    context: dict[str, Any] = {"up": _UP, "left": left, "email": person.email}
     if form.value is None or form.value.email.strip().lower() != person.email.lower():
-        return page.show(_CLOSE, status=422, form=form.at("email", "Escreva o e-mail da sua conta."), **told)
+        return page.show(_CLOSE, status=422, form=form.at("email", "Escreva o e-mail da sua conta."), **context)
     try:
         async with page.database.transaction() as tx:
             await identity.erase_user(tx, page.identity, page.who, page.user_id)
     except REFUSALS as error:
-        return page.again(_CLOSE, form, error, **told)
+        return page.again(_CLOSE, form, error, **context)
     response = page.go("/app/entrar", "Conta encerrada. Seus dados foram apagados.")
     page.browser.sign_out(response)
     return response

@@ -11,7 +11,7 @@ async def cookie_for(tx: Tx, page: WebPage, tokens: identity.Tokens, *, keep: bo
     """Make a session's cookie and end the session that the browser had before."""
     if page.browser.session:
         await identity.sign_browser_out(tx, page.identity.access, page.browser.session)
-    return await identity.give_cookie(tx, tokens.session_id, keep=keep)
+    return await identity.issue_cookie(tx, tokens.session_id, keep=keep)
 
 
 async def signed_in(page: WebPage, tokens: identity.Tokens, *, keep: bool, next_page: str) -> Response:

@@ -62,13 +62,13 @@ async def sign_in(page: OpenPage) -> Response:
     try:
         answer = await identity.sign_in(page.identity, asked.username, asked.password, page.client)
     except REFUSALS as error:
-        return page.again(_FORM, form, _said(error), next_page=asked.next, left="")
+        return page.again(_FORM, form, _in_page_words(error), next_page=asked.next, left="")
     if isinstance(answer, identity.Challenge):
         return page.show(_CODE, mfa_token=answer.mfa_token, keep=asked.keep, next_page=asked.next)
     return await signed_in(page, answer, keep=bool(asked.keep), next_page=asked.next)
 
 
-def _said(error: Exception) -> Exception:
+def _in_page_words(error: Exception) -> Exception:
     """Return in the page's words why a sign-in failed; the next step is beside it."""
     if isinstance(error, identity.WrongCredentials):
         return InvalidInput(_WRONG)

@@ -100,13 +100,13 @@ async def come_back(  # noqa: PLR0913, PLR0917 - what a provider sends back
     except REFUSALS as refusal:
         response: Response = page.again("wallet/sign_in.html", Reading(), refusal, next_page=wanted, left="")
     else:
-        response = await _go_on(page, answer, wanted)
+        response = await _finish(page, answer, wanted)
     identity.SOCIAL_COOKIE.delete(response, https=https)
     identity.SOCIAL_PAGE_COOKIE.delete(response, https=https)
     return response
 
 
-async def _go_on(
+async def _finish(
     page: WebPage, answer: identity.Tokens | identity.Challenge | identity.SocialOffer, wanted: str
 ) -> Response:
     if isinstance(answer, identity.Challenge):
@@ -142,9 +142,9 @@ async def sign_up(page: OpenPage) -> Response:
     if form.value is None:
         return page.show(_SIGN_UP, status=422, form=form, registration_token=token, held=None)
     asked = form.value
-    told = identity.SocialSignUp(asked.cpf, asked.birth_date, asked.phone, asked.full_name, asked.email)
+    additions = identity.SocialSignUp(asked.cpf, asked.birth_date, asked.phone, asked.full_name, asked.email)
     try:
-        tokens = await identity.register_social(page.identity, asked.registration_token, told, page.client)
+        tokens = await identity.register_social(page.identity, asked.registration_token, additions, page.client)
     except REFUSALS as error:
         return page.again(_SIGN_UP, form, error, registration_token=token, held=None)
     return await signed_in(page, tokens, keep=False, next_page="/app")
@@ -177,4 +177,4 @@ async def link(page: OpenPage) -> Response:
         answer = await identity.verify_social_link(page.identity, token, form.value.code, page.client)
     except REFUSALS as error:
         return page.again(_LINK_CODE, form, error, registration_token=token)
-    return await _go_on(page, answer, "/app")
+    return await _finish(page, answer, "/app")

@@ -149,7 +149,7 @@ async def recharge(card_id: UUID, page: SignedPage) -> Response:
         return await _show(page, card_id, form.at("amount", "Escolha um valor ou digite quanto quer recarregar."))
     amount = int(chosen)
     if form.value.how == "pix" or not page.renderer.config.free_recharges:
-        return await _have_it_paid(page, card, amount, form)
+        return await _begin_payment(page, card, amount, form)
     outcome = await page.once(
         lambda tx: transit.recharge(tx, page.user_id, card.card_number, amount, actor=page.who.actor),
         payload={"card": str(card_id), "amount": amount},
@@ -159,7 +159,7 @@ async def recharge(card_id: UUID, page: SignedPage) -> Response:
     return page.go(_at(card), outcome.said("Recarga feita. O saldo já mudou."))
 
 
-async def _have_it_paid(page: WebPage, card: transit.Card, amount: int, form: Reading[RechargeForm]) -> Response:
+async def _begin_payment(page: WebPage, card: transit.Card, amount: int, form: Reading[RechargeForm]) -> Response:
     """Redirect to the Pix payment of a recharge."""
     if not page.renderer.config.pix:
         return await _show(page, card.id, form.failed(transit.PaymentRequired()))

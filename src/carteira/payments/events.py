@@ -42,10 +42,10 @@ async def not_credited(tx: Tx, row: ReceivedPayment) -> None:
 
 async def return_settled(tx: Tx, row: PaymentReturn, payment: ReceivedPayment) -> None:
     """Emit a return's outcome, success or failure, without an operator's own words."""
-    told = await _payment(tx, payment) | {"return_id": str(row.id), "amount": row.amount}
+    payload = await _payment(tx, payment) | {"return_id": str(row.id), "amount": row.amount}
     if row.state == "returned":
-        told["reason"] = row.reason if why(row.reason) else None
-    await outbox.emit(tx, "payments.returned" if row.state == "returned" else "payments.return_failed", told)
+        payload["reason"] = row.reason if why(row.reason) else None
+    await outbox.emit(tx, "payments.returned" if row.state == "returned" else "payments.return_failed", payload)
 
 
 async def _payment(tx: Tx, row: ReceivedPayment) -> dict[str, Any]:

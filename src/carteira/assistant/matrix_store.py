@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class MatrixStore:
     """A folder of matrices, named by the digests of their inputs. It may be deleted at any time."""
 
     folder: Path
@@ -35,7 +35,7 @@ class Kept:
         if known is not None:
             return known
         try:
-            with self._alone():
+            with self._locked():
                 known = _read(path)  # another process may have stored it meanwhile
                 if known is None:
                     known = learn()
@@ -48,7 +48,7 @@ class Kept:
         return known if known is not None else learn()
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _locked(self) -> Iterator[None]:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with (self.folder / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # the lock ends with the file or the process
