@@ -47,11 +47,11 @@ def test_other_texts_come_under_a_higher_version() -> None:
 
 
 async def test_the_package_is_imported_once_however_many_ask(app: RunningApp) -> None:
-    async def look() -> int:
+    async def read_version() -> int:
         async with app.database.transaction() as tx:
             return await knowledge.current_version(tx)
 
-    assert len(set(await asyncio.gather(*(look() for _ in range(5))))) == 1
+    assert len(set(await asyncio.gather(*(read_version() for _ in range(5))))) == 1
     async with app.database.transaction() as tx:
         count = await tx.scalar(text("SELECT count(*) FROM chatbot_topics WHERE from_package"))
         versions = await tx.scalar(text("SELECT count(*) FROM chatbot_topic_versions WHERE author_id IS NULL"))

@@ -92,7 +92,7 @@ def signed_in(server: Server, person: dict[str, str]) -> dict[str, str]:
     return {"Authorization": f"Bearer {answer.json()['access_token']}"}
 
 
-def refuse_what_differs(second: dict[str, object], other_redis: str, first: dict[str, object]) -> None:
+def check_refusals(second: dict[str, object], other_redis: str, first: dict[str, object]) -> None:
     """Start the second machine with one difference after another from the first; each start must fail."""
     code, said = run(home_of(second), second, "serve")
     assert code == 1
@@ -139,7 +139,7 @@ def test_two_machines_serve_as_one_and_no_third_thing_does(machines: list[dict[s
 
     with running_server(home_of(first), workers=1, **first) as one, running_worker(home_of(first), **first) as worker:
         wait_until(lambda: works(worker), "the first worker", 60)
-        refuse_what_differs(second, other_redis, first)
+        check_refusals(second, other_redis, first)
         with (
             running_server(home_of(second), workers=1, **second) as two,
             running_worker(home_of(second), **second) as also,

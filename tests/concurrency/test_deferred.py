@@ -170,7 +170,7 @@ async def test_who_was_set_aside_has_a_turn_among_those_that_wait_in_line(
     monkeypatch.setattr(deferred, "PATIENCE_SECONDS", 15.0)
     account, over = await open_account(books, CASH=1_000), asyncio.Event()
 
-    async def take_turns() -> None:
+    async def lock_in_turns() -> None:
         while not over.is_set():
             async with locked(books, account):
                 await asyncio.sleep(0.015)  # the work of their batches
@@ -181,7 +181,7 @@ async def test_who_was_set_aside_has_a_turn_among_those_that_wait_in_line(
             while not queue._deferred:  # noqa: SLF001, ASYNC110 - nothing tells
                 await asyncio.sleep(0.005)
             for _ in range(4):
-                others.create_task(take_turns())
+                others.create_task(lock_in_turns())
         try:
             assert await codes(asked) == ["00"]
         finally:

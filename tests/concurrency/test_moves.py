@@ -68,18 +68,18 @@ async def balance(books: Database, who: Rider) -> int:
         return await queries.balance(tx, who.id, who.card)
 
 
-def left(answer: MoveAnswer) -> int:
+def new_balance_of(answer: MoveAnswer) -> int:
     told: int = json.loads(answer.body)["new_balance"]
     return told
 
 
 async def test_the_balance_told_is_the_one_behind_the_move_whoever_moved_before(books: Database) -> None:
     who, one, other = await rider(books, 1_000), CardMoves(books), CardMoves(books)
-    assert left((await ask(one, move(who, "debit", 100)))[0]) == 900
-    assert left((await ask(other, move(who, "debit", 50)))[0]) == 850
-    assert left((await ask(one, move(who, "recharge", 10)))[0]) == 860, "it remembers 900"
+    assert new_balance_of((await ask(one, move(who, "debit", 100)))[0]) == 900
+    assert new_balance_of((await ask(other, move(who, "debit", 50)))[0]) == 850
+    assert new_balance_of((await ask(one, move(who, "recharge", 10)))[0]) == 860, "it remembers 900"
     first, second = await ask(other, move(who, "debit", 860), move(who, "debit", 1))
-    assert (left(first), second.status) == (0, 400)
+    assert (new_balance_of(first), second.status) == (0, 400)
     assert await balance(books, who) == 0
 
 
@@ -89,7 +89,7 @@ async def test_two_processes_at_one_card_take_what_is_there_and_no_more(books: D
     async with queues[0].running(), queues[1].running():
         answers = await asyncio.gather(*(queues[n % 2].decide(move(who, "debit", 10)) for n in range(200)))
     assert sorted(answer.status for answer in answers) == [200] * 100 + [400] * 100
-    assert sorted(left(answer) for answer in answers if answer.status == 200) == list(range(0, 1_000, 10))
+    assert sorted(new_balance_of(answer) for answer in answers if answer.status == 200) == list(range(0, 1_000, 10))
     assert await balance(books, who) == 0
 
 

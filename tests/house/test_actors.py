@@ -157,8 +157,8 @@ async def payments_move(town: Town) -> None:
     }
     await accepted(me, f"/transport-cards/{number}/debit", {"amount": 800})
     await town.posted()
-    town.stand_in.take_back(unplaced, 7)
-    town.stand_in.take_back(e2eid, 895)
+    town.stand_in.return_by_bank(unplaced, 7)
+    town.stand_in.return_by_bank(e2eid, 895)
     await run_round(wallet.database, payments)
     taker = Actor("job", "payments.taken_back")
     assert await town.posted() == {

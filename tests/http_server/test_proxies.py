@@ -93,7 +93,7 @@ class Proxied:
                 answer += piece
             return answer
 
-    def give_up(self, sent: bytes) -> None:
+    def send_and_close(self, sent: bytes) -> None:
         """Send bytes, and close the connection."""
         with socket.create_connection(("127.0.0.1", self.port), 20, source_address=(CLIENT, 0)) as raw:
             raw.sendall(sent)
@@ -298,7 +298,7 @@ def test_a_proxy_and_the_server_agree_where_a_request_ends(proxied: Proxied) -> 
         asked(b"/health", method=b"GET")[:-4],
         asked(b"/auth/login", b"Content-Length: 9"),
     ):
-        proxied.give_up(half)
+        proxied.send_and_close(half)
     for name, (sent, right) in games(proxied.prefix.encode()).items():
         answer = proxied.send(sent)
         assert answer[9:12].decode() in right.split(), (name, answer[:200])

@@ -67,7 +67,7 @@ async def confirm_email(app: RunningApp, endpoints: Endpoints, address: str) -> 
     assert (await act(app, "confirm", token)).status_code == 200
 
 
-async def codes_go_to(app: RunningApp, endpoints: Endpoints, name: str, *addresses: str) -> list[str]:
+async def addresses_of_codes(app: RunningApp, endpoints: Endpoints, name: str, *addresses: str) -> list[str]:
     """Request a code and return the addresses that received a new message."""
     await app.work_off()
     before = {address: len(mail_to(endpoints.maildir, address)) for address in addresses}
@@ -139,13 +139,15 @@ async def test_a_changed_email_recovers_once_confirmed_and_the_wait_is_over(
         waiting = (await tx.scalars(text("SELECT args::text FROM procrastinate_jobs"))).all()
     assert not any(person.email in args or new in args for args in waiting), "the queue holds nothing personal"
     await app.work_off()
-    assert await codes_go_to(app, endpoints, new, new, person.email) == [person.email]
+    assert await addresses_of_codes(app, endpoints, new, new, person.email) == [person.email]
     await confirm_email(app, endpoints, new)
     assert (await states_of(app, person))["email", new] == "confirmed"
-    assert await codes_go_to(app, endpoints, person.email, new, person.email) == [person.email], "the wait goes on"
+    assert await addresses_of_codes(app, endpoints, person.email, new, person.email) == [person.email], (
+        "the wait goes on"
+    )
     clock.advance(WAIT + timedelta(seconds=1))
-    assert await codes_go_to(app, endpoints, person.email, new, person.email) == [], "no longer anybody's login"
-    assert await codes_go_to(app, endpoints, new, new, person.email) == [new]
+    assert await addresses_of_codes(app, endpoints, person.email, new, person.email) == [], "no longer anybody's login"
+    assert await addresses_of_codes(app, endpoints, new, new, person.email) == [new]
     assert ("email", person.email) not in await contacts_of(app, person)
 
 
@@ -153,7 +155,7 @@ async def test_an_unconfirmed_email_never_recovers(app: RunningApp, endpoints: E
     new = new_person()["email"]
     await change(person, email=new)
     clock.advance(WAIT * 10)
-    assert await codes_go_to(app, endpoints, new, new, person.email) == [person.email]
+    assert await addresses_of_codes(app, endpoints, new, new, person.email) == [person.email]
     assert (await states_of(app, person))["email", person.email] == "former"
 
 
@@ -176,7 +178,7 @@ async def test_not_me_undoes_the_change_and_ends_all_sessions(
         ("email", person.email): "registered",
         ("phone", "11987654321"): "registered",
     }
-    assert await codes_go_to(app, endpoints, person.email, new, person.email) == [person.email]
+    assert await addresses_of_codes(app, endpoints, person.email, new, person.email) == [person.email]
     again = await act(app, "undo", token, accept="text/html")
     assert (again.status_code, "não vale mais" in again.text) == (422, True)
 
@@ -234,7 +236,7 @@ async def test_going_back_to_the_former_one_needs_no_wait(
     await change(person, email=new_person()["email"])
     assert (await change(person, email=person.email)).status_code == 200
     assert (await states_of(app, person))["email", person.email] == "registered"
-    assert await codes_go_to(app, endpoints, person.email, person.email) == [person.email]
+    assert await addresses_of_codes(app, endpoints, person.email, person.email) == [person.email]
 
 
 async def test_a_first_phone_is_a_change_and_the_email_address_is_told(app: RunningApp, endpoints: Endpoints) -> None:
@@ -289,7 +291,7 @@ async def test_changes_at_once_leave_one_that_the_former_undoes(
 async def test_a_code_confirms_the_contact_point_that_it_was_sent_to(
     app: RunningApp, endpoints: Endpoints, person: Person
 ) -> None:
-    assert await codes_go_to(app, endpoints, person.email, person.email) == [person.email]
+    assert await addresses_of_codes(app, endpoints, person.email, person.email) == [person.email]
     code = re.search(r"\b\d{8}\b", body_of(mail_to(endpoints.maildir, person.email)[-1], "plain"))
     assert code
     new = new_person()["email"]
@@ -365,7 +367,7 @@ async def test_the_wait_is_a_setting(start_app: Callable[..., Awaitable[RunningA
     await change(person, email=new)
     await confirm_email(app, endpoints, new)
     clock.advance(timedelta(hours=1, seconds=1))
-    assert await codes_go_to(app, endpoints, new, new, person.email) == [new]
+    assert await addresses_of_codes(app, endpoints, new, new, person.email) == [new]
 
 
 @pytest.fixture

@@ -65,23 +65,23 @@ async def role_id(app: RunningApp, description: str) -> int:
     return next(int(item["id"]) for item in roles if item["description"] == description)
 
 
-async def give_role(app: RunningApp, person: Person, description: str) -> None:
+async def assign_role(app: RunningApp, person: Person, description: str) -> None:
     body = {"role_id": await role_id(app, description)}
     assert (await app.operator().call("PUT", f"/users/{person.id}/role", json=body)).status_code == 200
 
 
-async def let_write(app: RunningApp, maker: Person) -> None:
+async def grant_users_write(app: RunningApp, maker: Person) -> None:
     """Give a person a role that grants `users:write` and nothing else."""
     claims = (await app.operator().get("/claims", limit=100)).json()["items"]
     writes = next(item["id"] for item in claims if item["description"] == "users:write")
     added = await app.operator().post("/roles", {"description": f"cadastro {maker.id}", "claim_ids": [writes]})
-    await give_role(app, maker, added.json()["description"])
+    await assign_role(app, maker, added.json()["description"])
 
 
 async def test_who_holds_less_approves_no_reset_and_it_goes_on_waiting(app: RunningApp) -> None:
     person = await sign_in(await register(app))
     await enrol(person)
-    await give_role(app, person, "auditor")
+    await assign_role(app, person, "auditor")
     path = await proposed(person, app.operator())
     answer = await app.person("users:write").post(path)
     assert (answer.status_code, answer.json()["code"]) == (403, "claims_beyond_yours")
@@ -92,9 +92,9 @@ async def test_who_holds_less_approves_no_reset_and_it_goes_on_waiting(app: Runn
 async def test_of_who_came_to_hold_more_since_nothing_is_reset(app: RunningApp) -> None:
     person, maker = await sign_in(await register(app)), await sign_in(await register(app))
     await enrol(person)
-    await let_write(app, maker)
+    await grant_users_write(app, maker)
     path = await proposed(person, maker)
-    await give_role(app, person, "auditor")
+    await assign_role(app, person, "auditor")
     answer = await app.operator().post(path)
     assert (answer.status_code, answer.json()["reason"]["code"]) == (409, "claims_beyond_yours")
     assert (await person.get("/users/me")).status_code == 200, "their sessions continue"
@@ -103,9 +103,9 @@ async def test_of_who_came_to_hold_more_since_nothing_is_reset(app: RunningApp) 
 async def test_what_was_asked_for_by_who_lost_the_claim_is_not_done(app: RunningApp) -> None:
     person, maker = await sign_in(await register(app)), await sign_in(await register(app))
     await enrol(person)
-    await let_write(app, maker)
+    await grant_users_write(app, maker)
     path = await proposed(person, maker)
-    await give_role(app, maker, "cidadão")
+    await assign_role(app, maker, "cidadão")
     answer = await app.operator().post(path)
     assert (answer.status_code, answer.json()["reason"]["code"]) == (409, "maker_gone")
     assert (await person.get("/users/me")).status_code == 200

@@ -64,14 +64,14 @@ async def browser(app: RunningApp) -> AsyncIterator[httpx.AsyncClient]:
         yield browser
 
 
-async def leave(browser: httpx.AsyncClient, name: str = "google") -> str:
+async def start_sign_in(browser: httpx.AsyncClient, name: str = "google") -> str:
     answer = await browser.get(f"/auth/{name}/login")
     assert answer.status_code == 302, answer.text
     return str(answer.headers["location"])
 
 
 async def travel(browser: httpx.AsyncClient, provider: Provider, subject: str, name: str = "google") -> httpx.Response:
-    return await browser.get(provider.agree(await leave(browser, name), subject))
+    return await browser.get(provider.agree(await start_sign_in(browser, name), subject))
 
 
 def somebody(provider: Provider, **claims: object) -> tuple[str, str]:
@@ -129,10 +129,10 @@ async def test_what_the_provider_is_asked(provider: Provider, browser: httpx.Asy
 async def test_pkce_and_nonce_are_checked(provider: Provider, browser: httpx.AsyncClient) -> None:
     subject, _ = somebody(provider)
     for name in ("google", "meta"):
-        back = provider.agree(await leave(browser, name), subject, code_challenge="A" * 43)
+        back = provider.agree(await start_sign_in(browser, name), subject, code_challenge="A" * 43)
         answer = await browser.get(back)
         assert (answer.status_code, answer.json()["code"]) == (401, "social_refused")
-    answer = await browser.get(provider.agree(await leave(browser), subject, nonce="de-outra-viagem"))
+    answer = await browser.get(provider.agree(await start_sign_in(browser), subject, nonce="de-outra-viagem"))
     assert (answer.status_code, answer.json()["code"]) == (401, "social_refused")
 
 
@@ -142,8 +142,8 @@ async def test_another_persons_code_does_not_pass(
     """An attacker's code in a victim's flow fails, because its PKCE challenge is another."""
     theirs, _ = somebody(provider)
     async with app.at(random_address()) as attacker:
-        stolen = parse_qs(urlsplit(provider.agree(await leave(attacker), theirs)).query)["code"][0]
-    own = parse_qs(urlsplit(await leave(browser)).query)["state"][0]
+        stolen = parse_qs(urlsplit(provider.agree(await start_sign_in(attacker), theirs)).query)["code"][0]
+    own = parse_qs(urlsplit(await start_sign_in(browser)).query)["state"][0]
     answer = await browser.get("/auth/google/callback", params={"state": own, "code": stolen})
     assert (answer.status_code, answer.json()["code"]) == (401, "social_refused")
 
@@ -153,11 +153,11 @@ async def test_a_state_is_of_one_browser_one_provider_and_one_use(
 ) -> None:
     over = (401, "social_attempt_over")
     subject, _ = somebody(provider)
-    back = provider.agree(await leave(browser), subject)
+    back = provider.agree(await start_sign_in(browser), subject)
     async with app.at(random_address()) as stranger:
         answer = await stranger.get(back)
         assert (answer.status_code, answer.json()["code"]) == over
-        await leave(stranger)
+        await start_sign_in(stranger)
         answer = await stranger.get(back)
         assert (answer.status_code, answer.json()["code"]) == over, "a cookie of another flow does not help"
     answer = await browser.get(back.replace("/google/", "/meta/"))
@@ -167,7 +167,7 @@ async def test_a_state_is_of_one_browser_one_provider_and_one_use(
     assert "carteira_social" not in browser.cookies
     answer = await browser.get(back, headers={"Cookie": f"carteira_social={cookie}"})
     assert (answer.status_code, answer.json()["code"]) == over
-    back = provider.agree(await leave(browser), subject)
+    back = provider.agree(await start_sign_in(browser), subject)
     clock.advance(timedelta(minutes=10, seconds=1))
     assert (await browser.get(back)).json()["code"] == "social_attempt_over"
 
@@ -180,7 +180,7 @@ async def test_the_cookie_is_kept_from_scripts_and_other_sites(browser: httpx.As
 
 
 async def test_who_says_no_there_is_not_signed_in(provider: Provider, browser: httpx.AsyncClient) -> None:
-    state = parse_qs(urlsplit(await leave(browser)).query)["state"][0]
+    state = parse_qs(urlsplit(await start_sign_in(browser)).query)["state"][0]
     answer = await browser.get("/auth/google/callback", params={"state": state, "error": "access_denied"})
     assert (answer.status_code, answer.json()["code"]) == (401, "social_refused")
     assert provider.process.poll() is None
@@ -193,7 +193,7 @@ async def test_rubbish_is_refused(browser: httpx.AsyncClient) -> None:
     assert (await browser.get("/auth/orkut/login")).status_code == 422
     answer = await browser.post("/auth/social/register", json=sign_up("x"))
     assert (answer.status_code, answer.json()["code"]) == (401, "registration_over")
-    state = parse_qs(urlsplit(await leave(browser)).query)["state"][0]
+    state = parse_qs(urlsplit(await start_sign_in(browser)).query)["state"][0]
     answer = await browser.get("/auth/google/callback", params={"state": state, "code": "inventado"})
     assert (answer.status_code, answer.json()["code"]) == (401, "social_refused")
 
@@ -210,7 +210,7 @@ async def test_a_provider_that_is_down_is_503(start_app: Callable[..., Awaitable
     with running_provider() as provider:
         app = await start_app(**pointing_at(provider.url))
         subject, _ = somebody(provider)
-        back = provider.agree(await leave(app.client, name), subject)
+        back = provider.agree(await start_sign_in(app.client, name), subject)
         provider.process.terminate()
         provider.process.wait()
         answer = await app.client.get(back)

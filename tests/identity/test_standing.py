@@ -55,7 +55,7 @@ async def away(app: RunningApp, url: str = NOWHERE) -> AsyncIterator[None]:
         await nowhere.close()
 
 
-async def look(app: RunningApp, person: Person) -> int:
+async def status_of(app: RunningApp, person: Person) -> int:
     return (await app.client.get("/users/me", headers=person.headers)).status_code
 
 
@@ -73,14 +73,14 @@ def served_stale() -> float:
 async def test_a_known_session_goes_on_and_one_line_says_when_it_begins_and_ends(
     app: RunningApp, person: Person
 ) -> None:
-    assert await look(app, person) == 200
+    assert await status_of(app, person) == 200
     before = served_stale()
     with capture_logs() as lines:
         for _ in range(2):
             async with away(app):
-                assert [await look(app, person) for _ in range(3)] == [200] * 3
+                assert [await status_of(app, person) for _ in range(3)] == [200] * 3
             access_of(app)._database_away_until = 0.0  # noqa: SLF001 - no test waits
-            assert [await look(app, person) for _ in range(2)] == [200] * 2
+            assert [await status_of(app, person) for _ in range(2)] == [200] * 2
     assert served_stale() - before == 6
     told = [line["event"] for line in lines if line["event"].startswith("database ")]
     assert told == ["database unavailable, cached standings used", "database available, standings read again"] * 2
@@ -116,33 +116,33 @@ async def test_what_changed_before_the_outage_is_not_served_in_it(
     here, there = await start_app(), await start_app()
     person = await sign_in(await register(here))
     for app in (here, there):
-        assert await look(app, person) == 200
+        assert await status_of(app, person) == 200
     await change(here, person)
     for app in (here, there):
         async with away(app):
-            assert await look(app, person) == 503
+            assert await status_of(app, person) == 503
 
 
 async def test_another_persons_change_does_not_matter(app: RunningApp, person: Person) -> None:
     other = await sign_in(await register(app))
-    assert (await look(app, person), await look(app, other)) == (200, 200)
+    assert (await status_of(app, person), await status_of(app, other)) == (200, 200)
     await end_sessions(app, other)
     async with away(app):
-        assert (await look(app, person), await look(app, other)) == (200, 503)
+        assert (await status_of(app, person), await status_of(app, other)) == (200, 503)
 
 
 async def test_without_redis_nothing_goes_on(app: RunningApp, person: Person) -> None:
-    assert await look(app, person) == 200
+    assert await status_of(app, person) == 200
     access_of(app)._redis = nowhere()  # noqa: SLF001 - one Valkey of many tests is not stopped
     async with away(app):
-        assert await look(app, person) == 503
+        assert await status_of(app, person) == 503
 
 
 async def test_a_redis_that_was_started_again_may_have_forgotten_a_mark(app: RunningApp, person: Person) -> None:
-    assert await look(app, person) == 200
+    assert await status_of(app, person) == 200
     remembered(app, run="another run")
     async with away(app):
-        assert await look(app, person) == 503
+        assert await status_of(app, person) == 503
 
 
 async def test_a_redis_that_does_not_say_which_run_it_is_serves_the_cache_only(
@@ -153,29 +153,29 @@ async def test_a_redis_that_does_not_say_which_run_it_is_serves_the_cache_only(
     url = f"redis://no-info:any@{redis_url.rpartition('@')[2]}"
     async with Redis.from_url(url) as discreet:
         access_of(app)._redis = patient(discreet)  # noqa: SLF001 - this app's only
-        assert await look(app, person) == 200
+        assert await status_of(app, person) == 200
         async with away(app):
-            assert await look(app, person) == 503
+            assert await status_of(app, person) == 503
             monkeypatch.setattr(standing, "CACHE_SECONDS", 60.0)
-            assert await look(app, person) == 200
+            assert await status_of(app, person) == 200
     await redis.acl_deluser("no-info")
 
 
 async def test_what_is_known_is_good_for_the_time_set(start_app: Start) -> None:
     app, never = await start_app(session_outage_seconds=100), await start_app(session_outage_seconds=0)
     person = await sign_in(await register(app))
-    assert (await look(app, person), await look(never, person)) == (200, 200)
+    assert (await status_of(app, person), await status_of(never, person)) == (200, 200)
     async with away(app), away(never):
-        assert await look(never, person) == 503
+        assert await status_of(never, person) == 503
         remembered(app, read_at=time.monotonic() - 90)
-        assert await look(app, person) == 200
+        assert await status_of(app, person) == 200
         remembered(app, read_at=time.monotonic() - 100)
-        assert await look(app, person) == 503
+        assert await status_of(app, person) == 503
 
 
 async def test_a_session_that_was_never_seen_is_not_let_in(app: RunningApp, person: Person) -> None:
     async with away(app):
-        assert await look(app, person) == 503
+        assert await status_of(app, person) == 503
 
 
 async def test_marks_count_as_they_were_before_the_read(start_app: Start) -> None:
@@ -192,24 +192,24 @@ async def test_marks_count_as_they_were_before_the_read(start_app: Start) -> Non
             await end_sessions(here, person)
 
     its._database = Interrupted(NOWHERE)  # noqa: SLF001 - away at the second statement
-    assert await look(there, person) == 200, "it was read before the change"
+    assert await status_of(there, person) == 200, "it was read before the change"
     its._database = database  # noqa: SLF001 - and back
     async with away(there):
-        assert await look(there, person) == 503
-    assert await look(there, person) == 401
+        assert await status_of(there, person) == 503
+    assert await status_of(there, person) == 401
 
 
 async def test_a_change_that_redis_missed_is_told_before_anything_else_is_asked(start_app: Start) -> None:
     here, there = await start_app(), await start_app()
     person, other = [await sign_in(await register(here)) for _ in range(2)]
-    assert (await look(there, person), await look(here, other)) == (200, 200)
+    assert (await status_of(there, person), await status_of(here, other)) == (200, 200)
     its = access_of(here)
     redis, its._redis = its._redis, nowhere()  # noqa: SLF001 - away for one of the servers only
     await end_sessions(here, person)
     its._redis = redis  # noqa: SLF001 - and back, without a wait
-    assert await look(here, other) == 200
+    assert await status_of(here, other) == 200
     async with away(there):
-        assert await look(there, person) == 503
+        assert await status_of(there, person) == 503
 
 
 async def test_a_mark_outlives_what_is_remembered_and_never_has_a_value_again(app: RunningApp, person: Person) -> None:
@@ -232,16 +232,16 @@ async def test_who_hangs_is_waited_for_once_and_shortly(start_app: Start, monkey
     monkeypatch.setattr(standing, "_AWAY_SECONDS", 60.0)
     came = []
 
-    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def stay_silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         came.append(writer)
         await reader.read()
         writer.close()
 
-    assert await look(app, person) == 200
-    hanging = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
+    assert await status_of(app, person) == 200
+    hanging = await asyncio.start_server(stay_silent, "127.0.0.1", 0)
     port = hanging.sockets[0].getsockname()[1]
     async with hanging, away(app, f"postgresql://carteira@127.0.0.1:{port}/carteira"):
-        assert [await look(app, person) for _ in range(5)] == [200] * 5
+        assert [await status_of(app, person) for _ in range(5)] == [200] * 5
     assert len(came) == 1
 
 
@@ -251,9 +251,9 @@ async def test_the_one_read_longest_ago_makes_room(
     monkeypatch.setattr(standing, "_CACHE_SIZE", 2)
     second, third = [await sign_in(await register(app)) for _ in range(2)]
     for someone in (person, second, person, third):
-        assert await look(app, someone) == 200
+        assert await status_of(app, someone) == 200
     async with away(app):
-        assert [await look(app, someone) for someone in (person, second, third)] == [200, 503, 200]
+        assert [await status_of(app, someone) for someone in (person, second, third)] == [200, 503, 200]
 
 
 async def test_everybody_is_signed_out_at_once_in_every_process(

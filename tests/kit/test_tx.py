@@ -102,11 +102,11 @@ async def test_a_connection_that_is_cut_is_database_down_and_the_next_one_works(
 
 
 async def test_connections_that_were_cut_while_idle_are_not_noticed(database: Database) -> None:
-    async def hold_one() -> int:
+    async def hold_connection() -> int:
         async with database.transaction() as tx:
             return await tx.scalar(text("SELECT pg_backend_pid()")) or 0
 
-    idle = set(await asyncio.gather(*(hold_one() for _ in range(5))))
+    idle = set(await asyncio.gather(*(hold_connection() for _ in range(5))))
     async with database.transaction() as tx:
         cut = "SELECT pg_terminate_backend(pid) FROM unnest(CAST(:pids AS int[])) pid WHERE pid <> pg_backend_pid()"
         await tx.execute(text(cut), {"pids": list(idle)})
@@ -158,13 +158,13 @@ async def test_a_lean_connection_that_was_ended_between_two_statements_is_not_us
     """PostgreSQL's last message, read at the wrong moment, leaves the driver in the middle of an operation."""
     first = await _backend(database)
 
-    async def meet_it() -> None:
+    async def cause_error() -> None:
         async with database.lean_transaction() as connection:
             await connection.fetch("SELECT 1")
             raise asyncpg.InternalClientError("cannot switch to state 12; another operation (2) is in progress")
 
     with pytest.raises(CommitUnknown):
-        await meet_it()
+        await cause_error()
     assert await _backend(database) != first
 
 

@@ -115,7 +115,7 @@ async def test_passes_while_money_moves_read_every_entry(own: Database, wallet: 
             await ledger.post(tx, gift, actor=TESTER)
     spending = True
 
-    async def keep_spending(one: UUID) -> int:
+    async def spend_repeatedly(one: UUID) -> int:
         count = 0
         while spending:
             await spend(own, one, 1)
@@ -136,7 +136,7 @@ async def test_passes_while_money_moves_read_every_entry(own: Database, wallet: 
 
     async with asyncio.TaskGroup() as group:
         proving = group.create_task(prove())
-        spenders = [group.create_task(keep_spending(one)) for one in (*wallets[:3], wallet)]
+        spenders = [group.create_task(spend_repeatedly(one)) for one in (*wallets[:3], wallet)]
     await pass_horizon(own)
     last = await recent(own)
     assert proving.result() + last.entries >= sum(one.result() for one in spenders) + 3 + len(wallets)

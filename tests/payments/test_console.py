@@ -14,7 +14,7 @@ from tests.support.pages import PlainBrowser, Shown
 CHARGES, RECEIVED, DAYS = "/console/cobrancas", "/console/recebidos", "/console/conferencia"
 
 
-async def give_back(desk: PlainBrowser, e2eid: str, **typed: str) -> Shown:
+async def return_payment(desk: PlainBrowser, e2eid: str, **typed: str) -> Shown:
     action = f"{RECEIVED}/{e2eid}/devolver"
     return await desk.send(await desk.get(action), action, None, **typed)
 
@@ -25,7 +25,7 @@ async def test_a_charge_is_followed_from_being_asked_for_to_what_went_back(walle
     e2eid, again = wallet.stand_in.pay(txid(charge)), wallet.stand_in.pay(txid(charge))
     await wallet.poll()
     async with desk_of(wallet.app, "atendente") as desk:
-        sent = await give_back(desk, e2eid, amount="5,00", reason="engano no valor")
+        sent = await return_payment(desk, e2eid, amount="5,00", reason="engano no valor")
         assert "R$ 5,00 a caminho de quem pagou." in (await desk.follow(sent)).text
         await wallet.poll()
         shown = await desk.get(f"{CHARGES}/{charge['id']}")
@@ -111,11 +111,11 @@ async def test_what_was_spent_is_not_returned_and_much_waits_for_a_second_person
     e2eid = wallet.stand_in.pay(txid(charge))
     await wallet.poll()
     async with desk_of(wallet.app, "atendente") as desk:
-        waits = await desk.follow(await give_back(desk, e2eid, reason="tudo"))
+        waits = await desk.follow(await return_payment(desk, e2eid, reason="tudo"))
         assert "Pedido: espera outra pessoa." in waits.text
         assert await wallet.balance(me) == 6_000
         await me.post(f"/transport-cards/{await wallet.card(me)}/debit", {"amount": 5_500})
-        refused = await give_back(desk, e2eid, amount="6,00", reason="já gasto")
+        refused = await return_payment(desk, e2eid, amount="6,00", reason="já gasto")
         assert refused.status == 409
         assert "gast" in refused.text
 

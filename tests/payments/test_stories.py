@@ -216,7 +216,7 @@ async def test_the_providers_call_is_heard_by_mutual_tls_alone(wallet: Wallet) -
                 assert (await teller.post(f"{url}/any/pix", content=body)).status_code == 422
             assert (await teller.get(f"{url}/pix")).status_code == 405
         wallet.stand_in.pay(txid(charge))
-        await _until_told(wallet)
+        await _until_notified(wallet)
         await wallet.app.work_off()
         assert await wallet.state(me, charge) == "paid"
         assert await wallet.balance(me) == 2_000
@@ -254,7 +254,7 @@ async def test_what_is_forged_is_looked_for_and_not_found(wallet: Wallet) -> Non
         charge = await wallet.charge(me)
         wallet.stand_in.behave(tells="forged")
         e2eid = wallet.stand_in.pay(txid(charge))
-        await _until_told(wallet, calls=1)
+        await _until_notified(wallet, calls=1)
         await wallet.app.work_off()
         await wallet.poll()
     operator = wallet.app.person("payments:read")
@@ -264,7 +264,7 @@ async def test_what_is_forged_is_looked_for_and_not_found(wallet: Wallet) -> Non
     assert await wallet.balance(me) == 2_000
 
 
-async def _until_told(wallet: Wallet, calls: int = 2) -> None:
+async def _until_notified(wallet: Wallet, calls: int = 2) -> None:
     """Wait until so many of the provider's calls have left a job."""
     query = text("SELECT count(*) FROM procrastinate_jobs WHERE task_name = 'payments:look' AND status = 'todo'")
     async with asyncio.timeout(20):

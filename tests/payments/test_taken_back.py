@@ -58,7 +58,7 @@ async def paid(wallet: Wallet, me: Person, amount: int = 2_000) -> str:
     return e2eid
 
 
-async def lost(wallet: Wallet) -> int:
+async def loss(wallet: Wallet) -> int:
     async with wallet.app.database.transaction() as tx:
         return -(await ledger.account(tx, accounts.LOST)).balance
 
@@ -67,8 +67,8 @@ async def lost(wallet: Wallet) -> int:
 async def test_it_is_found_and_booked_once(wallet: Wallet, find: Any) -> None:  # noqa: ANN401 - one of the above
     me = wallet.app.person()
     e2eid = await paid(wallet, me)
-    wallet.stand_in.take_back(e2eid, 1_500, tell=False)
-    before = await lost(wallet)
+    wallet.stand_in.return_by_bank(e2eid, 1_500, tell=False)
+    before = await loss(wallet)
     await find(wallet, e2eid)
     assert await wallet.balance(me) == 500
     for again in (by_call, by_list):
@@ -84,7 +84,7 @@ async def test_it_is_found_and_booked_once(wallet: Wallet, find: Any) -> None:  
         "lost": 0,
     }
     assert await wallet.balance(me) == 500
-    assert await lost(wallet) == before
+    assert await loss(wallet) == before
     notices = (await me.get("/inbox")).json()["items"]
     (notice,) = [one for one in notices if one["topic"] == "payments.returned"]
     assert notice["title"] == "R$ 15,00 de um Pix seu foram devolvidos"
@@ -95,11 +95,11 @@ async def test_what_was_spent_by_then_is_a_loss(wallet: Wallet) -> None:
     me, operator = wallet.app.person(), wallet.app.person("payments:return")
     e2eid = await paid(wallet, me)
     await me.post(f"/transport-cards/{await wallet.card(me)}/debit", {"amount": 1_700})
-    before = await lost(wallet)
-    wallet.stand_in.take_back(e2eid, 2_000, nature="MED_OPERACIONAL", tell=False)
+    before = await loss(wallet)
+    wallet.stand_in.return_by_bank(e2eid, 2_000, nature="MED_OPERACIONAL", tell=False)
     await wallet.poll()
     assert await wallet.balance(me) == 0
-    assert await lost(wallet) == before + 1_700
+    assert await loss(wallet) == before + 1_700
     (back,) = (await wallet.received(e2eid))["returns"]
     assert (back["amount"], back["lost"]) == (2_000, 1_700)
     answer = await operator.post(f"/payments/received/{e2eid}/returns", {"reason": "de novo"})
@@ -119,7 +119,7 @@ async def test_what_waits_to_be_returned_is_taken_first(wallet: Wallet) -> None:
     e2eid = wallet.stand_in.pay(txid(charge), amount=999, tell=False)
     await wallet.poll()
     assert (await wallet.received(e2eid))["unplaced"] == 999
-    wallet.stand_in.take_back(e2eid, 900, tell=False)
+    wallet.stand_in.return_by_bank(e2eid, 900, tell=False)
     await wallet.poll()
     found = await wallet.received(e2eid)
     assert (found["unplaced"], found["given_back"]) == (99, 900)
@@ -130,7 +130,7 @@ async def test_a_bank_that_is_quicker_than_a_return_of_ours_wins_and_nothing_goe
     e2eid = await paid(wallet, me)
     answer = await operator.post(f"/payments/received/{e2eid}/returns", {"reason": "engano"})
     assert answer.status_code == 201, answer.text
-    wallet.stand_in.take_back(e2eid, 2_000, tell=False)
+    wallet.stand_in.return_by_bank(e2eid, 2_000, tell=False)
     await by_call(wallet, e2eid)
     await wallet.poll()
     await wallet.app.work_off()
@@ -150,7 +150,7 @@ async def test_a_pre_funded_employers_deposit_is_told_and_taken_back(wallet: Wal
     charge = (await hr.post("/payments/charges", order)).json()
     e2eid = wallet.stand_in.pay(UUID(charge["id"]).hex, tell=False)
     await wallet.poll()
-    wallet.stand_in.take_back(e2eid, 5_000, tell=False)
+    wallet.stand_in.return_by_bank(e2eid, 5_000, tell=False)
     await wallet.poll()
     topics = [one["topic"] for one in (await hr.get("/inbox")).json()["items"]]
     assert topics == ["payments.returned"]
@@ -163,7 +163,7 @@ async def test_a_payment_that_comes_with_its_return_is_both(wallet: Wallet) -> N
     me = wallet.app.person()
     charge = await wallet.charge(me)
     e2eid = wallet.stand_in.pay(txid(charge), tell=False)
-    wallet.stand_in.take_back(e2eid, 700, tell=False)
+    wallet.stand_in.return_by_bank(e2eid, 700, tell=False)
     clock.set(clock.now() + timedelta(seconds=30))
     await wallet.poll()
     assert await wallet.balance(me) == 1_300

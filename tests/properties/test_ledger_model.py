@@ -183,7 +183,7 @@ class Run:
         assert isinstance(now, datetime)
         self.seen.append((now, dict(self.balances)))
 
-    async def look_back(self) -> None:
+    async def check_history(self) -> None:
         """Compare every statement and past balance, and run the ledger's own proof."""
         async with self.database.transaction() as tx:
             for wallet in self.wallets:
@@ -221,4 +221,4 @@ async def test_the_ledger_agrees_with_the_model(
     for name, *arguments in sequence:
         await getattr(run, name)(*arguments)
         await run.compare()
-    await run.look_back()
+    await run.check_history()

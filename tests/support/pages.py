@@ -41,9 +41,9 @@ class _Reader(HTMLParser):
             self._form = SentForm(found.get("action", ""), found.get("method", "get"))
             self.forms.append(self._form)
         if self._form is not None and "name" in found:
-            self._take(tag, found)
+            self._read_control(tag, found)
 
-    def _take(self, tag: str, found: dict[str, str]) -> None:
+    def _read_control(self, tag: str, found: dict[str, str]) -> None:
         assert self._form is not None
         if tag == "button":
             self._form.buttons.append((found["name"], found.get("value", "")))

@@ -70,7 +70,7 @@ class StandIn:
         e2eid: str = self._request("POST", "/sandbox/payments", json=given).json()["endToEndId"]
         return e2eid
 
-    def take_back(self, e2eid: str, amount: int, **how: object) -> None:
+    def return_by_bank(self, e2eid: str, amount: int, **how: object) -> None:
         """Make the payer's bank return a part of a payment by itself."""
         self._request("POST", "/sandbox/returns", json={"e2eid": e2eid, "amount": amount, **how})
 

@@ -46,7 +46,7 @@ async def send(
     return Shown(await browser.client.post(path, content=(body + "--x--\r\n").encode(), headers=headers))
 
 
-async def kept(browser: PlainBrowser, file: tuple[str, bytes, str] | None = PDF, **typed: str) -> Shown:
+async def store(browser: PlainBrowser, file: tuple[str, bytes, str] | None = PDF, **typed: str) -> Shown:
     return await browser.follow(await send(browser, NEW, file, **(CNH | typed)))
 
 
@@ -58,13 +58,13 @@ async def count(app: RunningApp) -> tuple[int, int]:
     """Return how many documents and files there are."""
     query = text("SELECT (SELECT count(*) FROM documents), (SELECT count(*) FROM document_versions)")
     async with app.database.transaction() as tx:
-        kept, with_files = (await tx.execute(query)).one()
-    return kept, with_files
+        store, with_files = (await tx.execute(query)).one()
+    return store, with_files
 
 
 async def test_a_document_is_kept_listed_and_downloaded(browser: PlainBrowser) -> None:
     assert "Nenhum documento ainda" in (await browser.open("/app/documentos")).text
-    page = await kept(browser, expires_on="2031-05-17")
+    page = await store(browser, expires_on="2031-05-17")
     assert "Documento guardado." in page.text
     assert "62472927637" in page.text
     assert "17/05/2031" in page.text
@@ -81,7 +81,7 @@ async def test_a_document_is_kept_listed_and_downloaded(browser: PlainBrowser) -
 
 
 async def test_without_a_file_it_waits_for_one_and_is_shown_to_nobody(browser: PlainBrowser) -> None:
-    page = await kept(browser, None)
+    page = await store(browser, None)
     assert "Falta o arquivo" in page.text
     at = f"/app/documentos/{id_on(page)}"
     refused = await browser.follow(await browser.get(f"{at}/mostrar"))
@@ -128,11 +128,11 @@ async def test_who_sends_too_many_files_at_once_loses_nothing_typed(
     assert page.status == 422
     assert "Você já está enviando outros arquivos." in page.text
     assert page.form(NEW).fields["document_number"] == CNH["document_number"]
-    assert "Documento guardado." in (await kept(browser)).text
+    assert "Documento guardado." in (await store(browser)).text
 
 
 async def test_a_name_of_a_file_stays_text(browser: PlainBrowser) -> None:
-    page = await kept(browser, ("nome " + HOSTILE.replace("/", ""), files.pdf(), ""))
+    page = await store(browser, ("nome " + HOSTILE.replace("/", ""), files.pdf(), ""))
     assert "<script>alert" not in page.answer.text
     assert "alert(1)" in page.text
 
@@ -162,7 +162,7 @@ async def test_no_file_is_read_before_the_token(app: RunningApp, browser: PlainB
 
 
 async def test_data_is_changed_and_a_document_deleted(browser: PlainBrowser) -> None:
-    page = await kept(browser)
+    page = await store(browser)
     at = f"/app/documentos/{id_on(page)}"
     form = await browser.open(f"{at}/mudar")
     assert form.form(f"{at}/mudar").fields["document_number"] == "62472927637"
@@ -182,7 +182,7 @@ async def test_data_is_changed_and_a_document_deleted(browser: PlainBrowser) -> 
 
 
 async def test_a_proof_is_read_by_anyone_for_ten_minutes(app: RunningApp, browser: PlainBrowser) -> None:
-    page = await kept(browser, expires_on="2031-05-17")
+    page = await store(browser, expires_on="2031-05-17")
     at = f"/app/documentos/{id_on(page)}"
     shown = await browser.open(f"{at}/mostrar")
     assert "Declarado pelo titular, não conferido" in shown.text
@@ -208,7 +208,7 @@ async def test_a_proof_is_read_by_anyone_for_ten_minutes(app: RunningApp, browse
 
 
 async def test_what_an_operator_decided_is_told(app: RunningApp, browser: PlainBrowser) -> None:
-    page = await kept(browser)
+    page = await store(browser)
     document_id = id_on(page)
     operator = app.person("documents:review")
     seen = (await operator.get(f"/documents/reviews/{document_id}")).json()["updated_at"]
@@ -227,7 +227,7 @@ async def test_what_an_operator_decided_is_told(app: RunningApp, browser: PlainB
 
 
 async def test_another_persons_document_is_not_there(app: RunningApp, browser: PlainBrowser) -> None:
-    theirs = id_on(await kept(browser))
+    theirs = id_on(await store(browser))
     stranger = PlainBrowser(app)
     await stranger.sign_in(await register(app))
     before = await count(app)
