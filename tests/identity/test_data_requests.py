@@ -6,6 +6,7 @@ from sqlalchemy import text
 
 from carteira.identity.data_requests import service
 from tests.support.app import RunningApp
+from tests.support.machines import new_acting
 from tests.support.people import Person, register, sign_in
 
 OWN, ALL = "/users/me/data-requests", "/users/data-requests"
@@ -53,6 +54,18 @@ async def test_nobody_answers_their_own_and_who_only_reads_answers_none(app: Run
     assert (own.status_code, own.json()["code"]) == (403, "own_data_request")
     assert (await operator.post(f"{ALL}/{uuid4()}/answer", body)).status_code == 404
     assert (await operator.post(f"/users/{uuid4()}/data-requests", ASKED)).status_code == 404
+
+
+async def test_nobody_answers_their_own_through_a_client_of_theirs(app: RunningApp) -> None:
+    writer = await register(app)
+    request = await asked(writer)
+    body = {"outcome": "fulfilled", "answer": "Feito."}
+    maker = Person(app.client, writer.id, app.bearer("*", user_id=writer.id), writer.cpf)
+    machine = await new_acting(maker, "users:read", "users:write")
+    own = await machine.post(f"{ALL}/{request}/answer", body)
+    assert (own.status_code, own.json()["code"]) == (403, "own_data_request")
+    others = await new_acting(app.operator(), "users:read", "users:write")
+    assert (await others.post(f"{ALL}/{request}/answer", body)).status_code == 200
 
 
 async def test_few_are_open_at_once(app: RunningApp) -> None:

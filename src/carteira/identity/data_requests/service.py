@@ -12,6 +12,7 @@ from uuid import UUID
 
 from sqlalchemy import Select, func, select
 
+from carteira.identity.clients.service import is_own
 from carteira.identity.errors import (
     DataRequestAnswered,
     DataRequestNotFound,
@@ -166,12 +167,12 @@ async def answer(tx: Tx, who: Principal, request_id: UUID, outcome: Outcome, tex
     Raises:
         DataRequestNotFound: there is none.
         DataRequestAnswered: it was answered before.
-        OwnDataRequest: it is the operator's own.
+        OwnDataRequest: it is the operator's own, or of a person who can act as the client that answers.
     """
     row = await locked(tx, DataRequest, request_id)
     if row is None:
         raise DataRequestNotFound
-    if row.user_id == who.id:
+    if await is_own(tx, who, row.user_id):
         raise OwnDataRequest
     if row.answered_at is not None:
         raise DataRequestAnswered
