@@ -65,6 +65,15 @@ async def test_purchases_that_changed_are_not_approved_and_the_others_are(app: R
         assert f"{dear['code']} mudou depois de mostrada e não foi decidida: agora são R$ 700,00" in late.text
         assert (await clerk.read(f"/purchases/{dear['id']}"))["status"] == "Em validação"
 
+        other = await seller.buy(10_000, new_month())
+        fresh = await browser.get(PURCHASES)
+        marks = [mark_of(fresh, one["id"]) for one in (dear, other)]
+        asked = await post(browser, fresh, approve, REJECT, id=marks)
+        await change(dear, 60_000)
+        await change(other, 60_000)
+        none = await browser.follow(await post(browser, asked, approve, id=marks))
+        assert none.text.count(f"{dear['code']} mudou depois de mostrada") == 1, "told once of each"
+
 
 async def test_a_role_that_somebody_else_changed_is_not_overwritten(app: RunningApp) -> None:
     maker = app.operator()

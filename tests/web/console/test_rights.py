@@ -92,10 +92,15 @@ async def test_a_disputed_cpf_stays_and_the_second_decision_is_told_so(app: Runn
         assert holder.cpf not in listed.answer.text
         assert "Dona Primeira" not in (await joana.get(f"{DISPUTES}?como=govbr")).text
         hers, his = await joana.get(f"{here}/manter"), await ivo.get(f"{here}/retirar")
+        assert "não se abre de novo" in hers.text
         assert "o CPF fica com quem está" in (await joana.follow(await joana.send(hers, f"{here}/manter"))).text
         late = await ivo.send(his, f"{here}/retirar")
         assert (late.status, "Isto mudou depois de ser mostrado" in late.text) == (409, True)
         assert "Ficou onde estava" in (await ivo.get(f"{DISPUTES}?situacao=decididos")).text
+        again = {"cpf": holder.cpf, "paper": "rg"}
+        refused = await app.person("identity:prove").post(f"/users/{claimant.id}/cpf-proof", again)
+        assert refused.json()["code"] == "cpf_disputed"
+        assert "Dona Primeira" not in (await ivo.get(DISPUTES)).text, "decided once"
     looks = (await (await sign_in(claimant)).get("/users/me/accesses", limit=100)).json()["items"]
     assert "cpf_disputes_listed" in {one["action"] for one in looks}
 

@@ -138,3 +138,11 @@ async def test_lists_of_one_thing_are_downloaded_too(app: RunningApp) -> None:
         employer = (await operator.get("/benefits/employers")).json()["items"][0]["id"]
         members = await browser.client.get(f"/console/empresas/{employer}/operadores.csv")
         assert rows_of(members)[0] == ["Nome", "O que é", "Desde"]
+
+
+async def test_a_month_that_no_calendar_has_is_an_error_at_its_filter(app: RunningApp) -> None:
+    async with desk_of(app, "aprovador") as browser:
+        for month in ("0000-01", "2026-13", "9999-12"):
+            page = await browser.get(f"/console/compras?mes={month}")
+            assert (page.status, "Escreva o mês como 2026-11." in page.text) == (422, True), month
+        assert (await browser.get("/console/compras?mes=2026-11")).status == 200

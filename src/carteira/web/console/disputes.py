@@ -121,7 +121,8 @@ def _keeping(row: identity.desk.CpfDisputeView) -> Confirmation:
     return Confirmation(
         title=f"O CPF fica com {row.holder}?",
         says=(f"O caso é encerrado, e {row.claimant} continua sem este CPF.",),
-        way_back="Se a outra pessoa comprovar de novo por gov.br ou com um operador, abre-se outro caso.",
+        way_back="Um caso decidido não se abre de novo, nem por outra comprovação da segunda pessoa. Para mudar "
+        "depois: retire pela API a comprovação de quem tem o CPF, e comprove o da outra pessoa.",
         button="Fica com quem está",
         path=f"{HOME}/{row.id}/manter",
         back=f"{HOME}/{row.id}",

@@ -38,7 +38,7 @@ _TONES: dict[str, tuple[Any, str]] = {
     PENDING: ("warn", "clock"),
 }
 _STATES = tuple((text, text) for text in resellers.desk.STATUS.values() if text != PENDING)
-_MONTH = r"[0-9]{4}-(0[1-9]|1[0-2])"
+_MONTH = r"(19|2[0-9])[0-9]{2}-(0[1-9]|1[0-2])"
 _MESSAGE = 700
 """The longest message of an act on several."""
 
@@ -217,7 +217,7 @@ async def _ask(
     rows, others = await _found(page, marked)
     if not rows:
         audit.nothing_done()
-        return page.go(HOME, _short([form.message, *others]))
+        return page.go(HOME, form.message or _short(others))
     act = _asking(rows, () if form.message else others, approves=approves)
     return ask_again(page, act, form) if form.errors or form.message else ask(page, act)
 
