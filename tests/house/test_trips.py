@@ -1,5 +1,6 @@
 """How many trips each route makes to PostgreSQL and Redis: a read makes one to each; more needs a reason."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -27,6 +28,9 @@ ASKS = 4
 
 The first call prepares statements, and standings are read again at times: the fewest trips count.
 """
+
+AT_ONCE = 50
+"""Debits of one card at once."""
 
 
 @dataclass(frozen=True)
@@ -211,7 +215,7 @@ async def fewest(ask: Callable[[], Awaitable[httpx.Response]], name: str, usual:
     """Call a route until its trips are as few as allowed, a few times at most; return None if access is refused."""
     most, best = EXCEPTIONS.get(name, usual), None
     for _ in range(ASKS):
-        with counted() as trips:
+        with counted(by_all=usual is MONEY) as trips:
             answer = await ask()
         if not answer.is_success:
             return None
@@ -269,6 +273,16 @@ async def test_money_travels_twice(stage: Stage) -> None:
         assert trips is not None, f"{move.route} was refused"
         faults.append(wrong(move.route, trips, MONEY))
     assert not list(filter(None, faults)), "\n".join(filter(None, faults))
+
+
+async def test_debits_at_once_travel_together(stage: Stage) -> None:
+    debit = next(move for move in MONEY_MOVES if move.route.endswith("/debit"))
+    assert (await debit.ask(stage.maria, stage.things)).is_success, "statements are prepared"
+    with counted(by_all=True) as trips:
+        answers = await asyncio.gather(*(debit.ask(stage.maria, stage.things) for _ in range(AT_ONCE)))
+    assert all(answer.is_success for answer in answers)
+    assert 0 < len(trips.postgres) < AT_ONCE
+    assert len(trips.redis) <= AT_ONCE
 
 
 def test_the_exceptions_are_routes_that_there_are_and_say_why() -> None:

@@ -27,6 +27,8 @@ class Trips:
 
 
 _counted: ContextVar[Trips | None] = ContextVar("counted_trips", default=None)
+_of_all: list[Trips] = []
+"""What the whole process sends is counted here, within `counted(by_all=True)`."""
 
 
 class _Protocol:
@@ -37,7 +39,7 @@ class _Protocol:
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the wrapped client has
         found = getattr(self._protocol, name)
-        trips = _counted.get()
+        trips = _present()
         if trips is None or name not in _SENDS:
             return found
 
@@ -60,7 +62,7 @@ def count_trips(monkeypatch: pytest.MonkeyPatch) -> None:
 
     async def counting_send(self: AbstractConnection, command: Any, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - as Redis'
         told = str(command[:1] if isinstance(command, list) else command)[:100]
-        if (trips := _counted.get()) and CHANNEL not in told:
+        if (trips := _present()) and CHANNEL not in told:
             trips.redis.append(told)
         await send(self, command, *arguments, **options)
 
@@ -68,12 +70,22 @@ def count_trips(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(AbstractConnection, "send_packed_command", counting_send)
 
 
+def _present() -> Trips | None:
+    return _of_all[-1] if _of_all else _counted.get()
+
+
 @contextmanager
-def counted() -> Iterator[Trips]:
-    """Count what is sent within the block, also by tasks that it starts."""
+def counted(*, by_all: bool = False) -> Iterator[Trips]:
+    """Count what is sent within the block, also by tasks that it starts.
+
+    With `by_all` what all tasks send counts: a queue's writer is older than the requests that it decides.
+    """
     trips = Trips()
     token = _counted.set(trips)
+    if by_all:
+        _of_all.append(trips)
     try:
         yield trips
     finally:
+        _of_all.clear()
         _counted.reset(token)
