@@ -112,11 +112,24 @@ async def test_a_disputed_cpf_moves_once_its_holders_proof_is_withdrawn(app: Run
         asked = await browser.get(f"{here}/retirar")
         gone = await browser.follow(await browser.send(asked, f"{here}/retirar"))
         assert "Agora comprove o CPF de Dona Certa." in gone.text
+        assert "o CPF passa para a conta de quem o comprovar agora" in gone.text
         prove = f"/console/pessoas/{claimant.id}/comprovar-cpf"
         assert prove in gone.links
         done = await browser.send(await browser.get(prove), prove, None, cpf=holder.cpf, paper="rg")
         assert done.status == 303, done.text
         assert "Passou ao segundo" in (await browser.get(here)).text
+
+
+async def test_who_was_erased_is_told_as_such_in_their_case(app: RunningApp) -> None:
+    holder, claimant = await register(app, full_name="Dona Restante"), await register(app)
+    here = await dispute(app, holder, claimant)
+    gone = await (await sign_in(claimant)).call("DELETE", f"/users/{claimant.id}")
+    assert gone.status_code == 204, gone.text
+    async with desk_of(app, "atendente") as browser:
+        assert "conta apagada" in (await browser.get(here)).text
+        asked = await browser.get(f"{here}/manter")
+        assert "conta apagada continua sem este CPF" in asked.text
+        assert (await browser.send(asked, f"{here}/manter")).status == 303
 
 
 async def test_who_is_in_a_case_does_not_decide_it(app: RunningApp) -> None:

@@ -21,6 +21,8 @@ from carteira.kit.web.pagination import Page, PageRequest
 
 _Holder, _Claimant = aliased(User), aliased(User)
 _LOOK = "cpf_disputes_listed"
+_ERASED = "conta apagada"
+"""Stands for the name of an erased person, whose case stays until it is decided."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +67,9 @@ def _view(
     return CpfDisputeView(
         case.id,
         case.holder_id,
-        holder or "",
+        holder or _ERASED,
         case.claimant_id,
-        claimant or "",
+        claimant or _ERASED,
         mask_cpf(cpf) if cpf else "",
         proven is not None,
         case.proven_by,

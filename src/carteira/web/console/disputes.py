@@ -32,6 +32,8 @@ HOME = "/console/cpfs-em-disputa"
 CLAIM = "identity:prove"
 ALL = "todos"
 _LOOK = "cpf_disputes_listed"
+_HELD = "Veja os dois, com documento com foto. Enquanto a comprovação vale, o CPF não muda de conta."
+_WITHDRAWN = "A comprovação foi retirada: o CPF passa para a conta de quem o comprovar agora."
 _PROVEN_BY = {"govbr": "gov.br", "operator": "por um operador"}
 
 
@@ -109,7 +111,7 @@ async def show_dispute(dispute_id: UUID, page: SignedPage) -> Response:
         ("Desde", moment(row.created_at)),
         ("Decidido", moment(row.closed_at) if row.closed_at else ""),
     )
-    note = "Veja os dois, com documento com foto. Enquanto o caso está aberto, o CPF não muda de conta."
+    note = "" if row.outcome is not None else _HELD if row.is_proven else _WITHDRAWN
     return show_detail(page, Detail("CPF em disputa", (HOME, "CPFs em disputa"), facts, steps, _state(row), note))
 
 
