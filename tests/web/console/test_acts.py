@@ -1,10 +1,13 @@
 """What operators do on the console: concurrent acts, a confirmation before each, no personal data in addresses."""
 
+from typing import get_args
 from uuid import uuid4
 
 from sqlalchemy import text
 
+from carteira.assistant.tickets import open_ticket
 from carteira.benefits import invitations
+from carteira.benefits.desk import BlockReason
 from carteira.benefits.models import FIRST_EMPLOYER
 from tests.support import files
 from tests.support.app import RunningApp
@@ -415,3 +418,38 @@ async def test_marked_accounts_are_invited_and_each_says_what_became_of_it(app: 
     async with desk_of(app, "auditor") as browser:
         page = await browser.get("/console/contas")
         assert act not in {form.action for form in page.forms}, "who only reads has nothing to mark"
+
+
+async def test_of_two_who_answer_a_ticket_the_second_is_told_who_did_and_its_person_is_told(app: RunningApp) -> None:
+    person, hostile = await register(app), "<b>Perdi</b> o cartão"
+    async with app.database.transaction() as tx:
+        ticket = await open_ticket(tx, person.id, hostile)
+    path = f"/console/atendimentos/{ticket.id}/responder"
+    async with (
+        desk_of(app, "atendente", full_name="Joana Prates") as joana,
+        desk_of(app, "atendente", full_name="Ivo Sampaio") as ivo,
+    ):
+        hers, his = await joana.get(path), await ivo.get(path)
+        assert hostile in hers.text
+        assert hostile not in hers.answer.text
+        assert (await joana.send(hers, path)).status == 422
+        done = await joana.follow(await joana.send(hers, path, None, answer="Bloqueie em “Transporte”."))
+        assert f"Atendimento {ticket.number} respondido." in done.text
+        late = await ivo.send(his, path, None, answer="Já vai.")
+        assert (late.status, "Joana Prates já respondeu." in late.text) == (422, True)
+    notices = (await (await sign_in(person)).get("/inbox", limit=100)).json()["items"]
+    assert "O atendimento respondeu à sua pergunta" in {one["title"] for one in notices}
+
+
+async def test_an_account_is_blocked_for_a_reason_and_used_again(app: RunningApp) -> None:
+    account = await open_benefit_account(app.operator(), FOOD=10_000)
+    here = f"/console/contas/{account}"
+    async with desk_of(app, "RH") as browser:
+        asked = await browser.get(f"{here}/bloquear")
+        assert (await browser.send(asked, f"{here}/bloquear")).status == 422, "without a reason"
+        reason = next(value for value in get_args(BlockReason) if value in asked.answer.text)
+        gone = await browser.follow(await browser.send(asked, f"{here}/bloquear", None, reason=reason))
+        assert "Conta bloqueada." in gone.text
+        assert f"{here}/reativar" in gone.links
+        back = await browser.get(f"{here}/reativar")
+        assert f"{here}/bloquear" in (await browser.follow(await browser.send(back, f"{here}/reativar"))).links
