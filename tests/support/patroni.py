@@ -221,10 +221,11 @@ class Trio:
         followers = [one for one in told if one.get("replication_state") == "streaming" and one["state"] == "running"]
         if (len(leaders), len(followers)) != (1, 2) or len({one.get("timeline") for one in told}) != 1:
             return False
+        names = {machine.name for machine in self.machines.values()}  # backups replicate too
         following = sorted(
             one["sync_state"]
             for one in leaders[0].get("replication", ())
-            if one["state"] == "streaming" and one["application_name"] != "pg_receivewal"
+            if one["state"] == "streaming" and one["application_name"] in names
         )
         return (
             following == ["async", "sync"]
