@@ -208,6 +208,7 @@ async def stage(app: RunningApp) -> Stage:
     merchant = (await operator.get("/benefits/merchants")).json()[0]["name"]
     told = {"client_id": client.json()["id"], "webhook_id": made.json()["id"], "name": merchant}
     told["version"] = (await operator.get("/credit/models")).json()[0]["version"]
+    told["valid_from"] = (await operator.get("/cashback/tiers")).json()[0]["valid_from"]
     return Stage(maria, operator, things | told)
 
 
