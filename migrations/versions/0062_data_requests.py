@@ -2,7 +2,7 @@
 
 A new table.
 
-Former release: it knows no requests; a person whom it erases while both serve keeps theirs, which no list shows.
+Former release: it knows no requests; those of a person whom it erases while both serve are deleted at night.
 """
 
 import sqlalchemy as sa

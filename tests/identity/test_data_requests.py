@@ -86,3 +86,25 @@ async def test_requests_are_exported_and_deleted_with_the_person(app: RunningApp
     async with app.database.transaction() as tx:
         left = await tx.scalar(text("SELECT count(*) FROM data_requests WHERE user_id = :id"), {"id": person.id})
     assert left == 0
+
+
+async def test_requests_that_an_erasure_left_behind_are_deleted(app: RunningApp) -> None:
+    person, other = await sign_in(await register(app)), await sign_in(await register(app))
+    await asked(person)
+    kept = await asked(other)
+    async with app.database.transaction() as tx:  # as a server of the former release erases
+        await tx.execute(
+            text(
+                "UPDATE users SET erased_at = now(), full_name = NULL, email = NULL, cpf = NULL, phone = NULL,"
+                " password_hash = NULL, birth_date = NULL WHERE id = :id"
+            ),
+            {"id": person.id},
+        )
+    async with app.database.transaction() as tx:
+        assert await service.forget_erased(tx) >= 1
+    async with app.database.transaction() as tx:
+        left = await tx.scalars(
+            text("SELECT id::text FROM data_requests WHERE user_id IN (:erased, :other)"),
+            {"erased": person.id, "other": other.id},
+        )
+        assert list(left) == [kept]

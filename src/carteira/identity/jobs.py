@@ -12,6 +12,7 @@ from carteira.identity.config import IdentityConfig
 from carteira.identity.contacts import links
 from carteira.identity.contacts import service as contacts
 from carteira.identity.contacts.points import Kind
+from carteira.identity.data_requests import service as data_requests
 from carteira.identity.errors import UserNotFound
 from carteira.identity.invitations import service as invitations
 from carteira.identity.passkeys import service as passkeys
@@ -215,6 +216,7 @@ def _add_upkeep(blueprint: Blueprint, config: IdentityConfig) -> None:
             passkeys.forget_old,
             social.forget_old,
             clients.forget_old,
+            data_requests.forget_erased,
         )
         for forget in forgets:
             await work_off(database, forget)

@@ -22,6 +22,7 @@ from carteira.identity.errors import (
 )
 from carteira.identity.models import DataRequest, User
 from carteira.kit.db.keyset import keyset
+from carteira.kit.db.pieces import delete_piece
 from carteira.kit.db.session import Tx, locked
 from carteira.kit.security import audit
 from carteira.kit.values.clock import clock
@@ -205,3 +206,11 @@ async def export_person(tx: Tx, user_id: UUID) -> Sequence[dict[str, Any]]:
         }
         for row in rows
     ]
+
+
+async def forget_erased(tx: Tx) -> int:
+    """Delete some requests of erased people, and return how many. A job calls it.
+
+    An erasure deletes them itself, except by a server of a release that knows no requests.
+    """
+    return await delete_piece(tx, DataRequest, DataRequest.user_id == User.id, User.erased_at.is_not(None))
