@@ -20,6 +20,7 @@ from tests.support.client import client_of
 from tests.support.source import ROOT, SOURCE
 
 TEMPLATES = sorted((SOURCE / "web" / "templates").rglob("*.html"))
+SCREENS = [one for one in TEMPLATES if '{% extends "console.html" %}' in one.read_text()]
 FILE = {"file": ("rg.pdf", b"%PDF-1.7", "application/pdf")}
 LINK = "link.html"
 """Its form goes to a route of the API, under the secret of a message's link."""
@@ -55,6 +56,11 @@ def is_public(route: RouteContext) -> bool:
 
 def address_of(route: RouteContext) -> str:
     return re.sub(r"\{[^}]+\}", str(uuid4()), route.path or "")
+
+
+@pytest.mark.parametrize("screen", SCREENS, ids=lambda screen: screen.name)
+def test_a_screen_of_the_console_has_a_heading_besides_its_panel(screen: Path) -> None:
+    assert "<h1" in screen.read_text().split("{% block panel %}")[0]
 
 
 def test_no_page_is_in_the_contract(application: Application) -> None:
