@@ -32,7 +32,7 @@ def worker(tmp_path: Path, endpoints: Endpoints, new_database: NewDatabase) -> I
 
 def test_a_worker_says_how_it_is_and_stops_cleanly(worker: Worker) -> None:
     bearer = {"authorization": "Bearer a-token-of-prometheus"}
-    wait_until(lambda: "worker_seen_timestamp" in worker.text("/metrics", **bearer), "the worker's first round")
+    wait_until(lambda: "carteira_follower_lag_rows{" in worker.text("/metrics", **bearer), "the worker's first round")
 
     health, ready = worker.get("/health"), worker.get("/health/ready")
     assert health is not None

@@ -38,8 +38,11 @@ from tests.support.resellers import standing_in
 from tests.support.server import Server, running_server
 
 EXAMPLES = 3
-TAKEN = 0.9
-"""The least share of requests made to fit the schemas that the product has to accept."""
+REFUSED, REFUSED_BY_CHANCE = 0.1, 5
+"""The largest share of requests made to fit the schemas that the product may refuse, and how many more.
+
+A process of a parallel run may test few operations.
+"""
 AUTHORIZER = "/transactions/authorizer"
 SOME = "01a21c5a-0000-7000-8000-000000000000"
 UNLIKE = {"/resellers", "/benefits/merchants/{name}", "/benefits/scheduled-credits"}
@@ -104,7 +107,8 @@ def taken() -> Iterator[Taken]:
     """Count the outcomes of data that fits the schemas; nearly all requests of this process must be accepted."""
     counted = Taken()
     yield counted
-    assert counted.share > TAKEN, counted.rules.most_common(10)
+    most = REFUSED * (counted.taken + counted.refused) + REFUSED_BY_CHANCE
+    assert counted.refused < most, counted.rules.most_common(10)
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.label)
