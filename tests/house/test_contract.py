@@ -38,7 +38,7 @@ from tests.support.resellers import standing_in
 from tests.support.server import Server, running_server
 
 EXAMPLES = 3
-REFUSED, REFUSED_BY_CHANCE = 0.1, 5
+REFUSED, REFUSED_BY_CHANCE = 0.1, 2
 """The largest share of requests made to fit the schemas that the product may refuse, and how many more.
 
 A process of a parallel run may test few operations.
