@@ -129,7 +129,7 @@ def modules_of(settings: Settings) -> list[Module]:
         "credit": lambda: credit.module(
             credit_config(settings), proven_cpf=identity.proven_cpf, sources=credit_sources()
         ),
-        # After the modules that it speaks to: what they open, it finds open.
+        # After the modules that it calls, so that their connections are open before its own.
         "assistant": lambda: assistant.module(
             modules=settings.modules,
             free_recharges=settings.recharges_are_free,
@@ -163,7 +163,7 @@ def _daily_export(settings: Settings) -> identity.DailyExport:
 
 
 def identity_config(settings: Settings) -> identity.IdentityConfig:
-    """Choose what identity needs of the settings."""
+    """Return identity's part of the settings."""
     return identity.IdentityConfig(
         home=settings.carteira_home,
         signing_key=access_key_file(settings),
@@ -191,7 +191,7 @@ def identity_config(settings: Settings) -> identity.IdentityConfig:
 
 
 def erasure_journal(settings: Settings) -> Callable[[], identity.ErasureJournal] | None:
-    """Return how the journal of erasures is opened, if there is one."""
+    """Return the function that opens the journal of erasures; None: there is none."""
     if settings.erasure_journal_url is None or settings.backup_recipients is None:
         return None
     open_store = objects.opener(settings.erasure_journal_url, aws_endpoint_url=settings.aws_endpoint_url)
@@ -200,7 +200,7 @@ def erasure_journal(settings: Settings) -> Callable[[], identity.ErasureJournal]
 
 
 def backup_config(settings: Settings) -> BackupConfig:
-    """Return what backups are made of."""
+    """Return the settings of backups."""
     return BackupConfig(settings, credit_config(settings) if "credit" in settings.modules else None)
 
 
@@ -218,7 +218,7 @@ def _webhooks(settings: Settings, bindings: Sequence[Bindings]) -> webhooks.Webh
 
 
 def mailer_of(settings: Settings) -> Mailer:
-    """Return what sends e-mails."""
+    """Return the sender of e-mails."""
     url = settings.smtp_url.get_secret_value() if settings.smtp_url else None
     return Mailer(url, settings.mail_from, settings.mail_domains)
 
@@ -261,7 +261,7 @@ def _govbr(settings: Settings) -> identity.GovBrConfig | None:
 
 
 def web_config(settings: Settings) -> web.WebConfig:
-    """Choose what the pages need of the settings."""
+    """Return the pages' part of the settings."""
     config = identity_config(settings)
     providers = {"govbr": config.govbr, "google": config.google, "meta": config.meta}
     return web.WebConfig(
@@ -279,7 +279,7 @@ def web_config(settings: Settings) -> web.WebConfig:
 
 
 def access_key_file(settings: Settings) -> Path:
-    """Return where the key that signs people's tokens lies; `tokens.rotate` takes it."""
+    """Return the path of the key that signs people's tokens, as `tokens.rotate` takes it."""
     return settings.access_token_key_file or access_key_path(settings.carteira_home)
 
 
@@ -294,7 +294,7 @@ def _cashback_service(settings: Settings) -> resellers.ServiceConfig:
 
 
 def payments_of(settings: Settings) -> payments.Payments:
-    """Make what payments works with; the command line asks the provider by the same."""
+    """Return payments' settings and purposes, for the server and for the command line."""
     return payments.Payments(_payments_config(settings), purposes(settings.modules))
 
 
@@ -343,7 +343,7 @@ def _pix_listener(settings: Settings) -> payments.ListenerConfig | None:
 
 
 def credit_config(settings: Settings) -> credit.CreditConfig:
-    """Return what credit is told; the command line makes its stores of the same."""
+    """Return credit's settings, for the server and for the command line."""
     return credit.CreditConfig(
         key_file=settings.credit_key_file or settings.carteira_home / "keys" / "credit.json",
         kms_key_id=settings.credit_kms_key_id,
@@ -362,12 +362,12 @@ def access_key(settings: Settings) -> OKPKey:
 
 
 def access_key_path(home: Path) -> Path:
-    """Return where the development key lies."""
+    """Return the path of the development key."""
     return home / "keys" / "access-token.pem"
 
 
 def _set_state(api: FastAPI, settings: Settings, modules: list[Module]) -> None:
-    """Put on the application what its routes read before anything is opened."""
+    """Set the application's values that exist before the lifespan."""
     SETTINGS.set(api, settings)
     MODULES.set(api, settings.modules)
     PUBLIC_URL.set(api, settings.public_url)
@@ -381,7 +381,7 @@ def _set_state(api: FastAPI, settings: Settings, modules: list[Module]) -> None:
 
 
 def _lifespan(settings: Settings, modules: list[Module]) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
-    """Return what opens the server's connections, and closes them again."""
+    """Return the lifespan, which opens the server's connections and closes them again."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -428,7 +428,7 @@ def create_app(settings: Settings) -> Application:
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,
-        # The framework's own would tell paths and queries, which have ids in them; `kit.ops.tracing` is ours.
+        # The framework's own would report paths and queries, which hold ids; `kit.ops.tracing` replaces it.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
         openapi_tags=[{"name": name, "description": about} for name, about in TAGS.items()],
         servers=[{"url": identity_config(settings).link_base, "description": "Este servidor"}],
@@ -458,7 +458,7 @@ def create_app(settings: Settings) -> Application:
 
 
 def bounds_of(settings: Settings) -> Bounds:
-    """Return the bounds of a connection, a server's as the worker's."""
+    """Return the bounds of a connection to a server or to the worker."""
     return Bounds(
         head_seconds=settings.head_timeout_seconds,
         keep_alive_seconds=settings.keep_alive_seconds,
@@ -475,12 +475,12 @@ def blueprints_of(modules: list[Module]) -> dict[str, Blueprint]:
 
 
 def observers_of(modules: list[Module]) -> list[Callable[[Tx], Awaitable[None]]]:
-    """Return what the worker looks at every few seconds: the kit's own and the modules'."""
+    """Return the functions that set metrics every few seconds in the worker: the kit's own and the modules'."""
     return [approvals_jobs.observe, partitions.observe, *(module.observe for module in modules if module.observe)]
 
 
 def declared_problems() -> problems.Declared:
-    """Return the problems that each operation may answer, as `make reference` read them off the code."""
+    """Return the problems that each operation may answer, from the file that `make reference` derives from the code."""
     told: problems.Declared = orjson.loads((files("carteira") / "problems.json").read_bytes())
     return told
 

@@ -25,7 +25,7 @@ from carteira.modules import RIGHTS
 LOOK_SECONDS = 5.0
 REFUSED_SECONDS = 1.0
 OLDEST_MAJOR, NEWEST_MAJOR = 17, 18
-"""The versions of PostgreSQL that the product is tried on."""
+"""The versions of PostgreSQL that the product is tested with."""
 UNREACHABLE = "o PostgreSQL não responde"
 NOT_MIGRATED = "o banco de dados não está em dia: execute `carteira migrate`"
 TOO_NEW = "o banco de dados é de uma versão mais nova da Carteira ({revision}): atualize este servidor"
@@ -51,9 +51,9 @@ log = structlog.get_logger(__name__)
 
 
 class DatabaseWatch:
-    """Looks at a process's database, and closes its gate while nobody is to be served from it.
+    """Checks a process's database, and closes its gate while the database must not be served from.
 
-    `may_own` says that the role may be the owner of the tables.
+    With `may_own` the role may be the owner of the tables.
     """
 
     def __init__(self, database: Database, *, may_own: bool) -> None:
@@ -65,10 +65,10 @@ class DatabaseWatch:
         self._turn = asyncio.Lock()
 
     async def check(self) -> None:
-        """Look once, and open or close the gate.
+        """Check once, and open or close the gate.
 
         Raises:
-            NotReady: it is closed, or nobody answers.
+            NotReady: it is closed, or PostgreSQL does not answer.
         """
         async with self._turn:
             await self._check_now()
@@ -79,9 +79,9 @@ class DatabaseWatch:
         except DRIVER_ERRORS as error:
             self._drop()
             reason = _text_of(error)
-            if reason == UNREACHABLE and self._is_session:  # it was well, and is away for now
+            if reason == UNREACHABLE and self._is_session:  # it was usable, and is unreachable for now
                 raise NotReady(reason) from error
-        except BaseException:  # cancelled, with a statement under way
+        except BaseException:  # cancelled during a statement
             self._drop()
             raise
         self._log_change(reason)
@@ -89,7 +89,7 @@ class DatabaseWatch:
             raise NotReady(reason)
 
     async def ready(self) -> object:
-        """Look, ask as requests do, and return True, or what there is to say of a database that is well.
+        """Check the database and the requests' pool; return True, or a note about a database that is usable.
 
         Raises:
             NotReady: it is not.
@@ -99,7 +99,7 @@ class DatabaseWatch:
         return self._note or True
 
     async def keep_checking(self) -> None:
-        """Look again and again until cancelled."""
+        """Check every few seconds until cancelled."""
         while True:
             try:
                 await self.check()
@@ -109,7 +109,7 @@ class DatabaseWatch:
                 await asyncio.sleep(LOOK_SECONDS)
 
     def close(self) -> None:
-        """Close the connection that it looks by."""
+        """Close the connection of the checks."""
         self._drop()
 
     async def _fault(self) -> str | None:
@@ -146,7 +146,7 @@ class DatabaseWatch:
 
 @asynccontextmanager
 async def watched(database: Database, *, may_own: bool) -> AsyncIterator[DatabaseWatch]:
-    """Look at a database before anybody is served from it, and for as long as the block lasts."""
+    """Check a database before it is served from, and for as long as the block lasts."""
     watch = DatabaseWatch(database, may_own=may_own)
     with suppress(NotReady):
         await watch.check()
@@ -160,9 +160,9 @@ async def watched(database: Database, *, may_own: bool) -> AsyncIterator[Databas
 
 
 async def refused_for(url: str, *, may_own: bool) -> str | None:
-    """Return why nobody is to be served from a database, whatever is done to it meanwhile; None while none answers.
+    """Return why a database must never be served from; None if there is no reason, or it does not answer.
 
-    What a migration mends is no reason: servers wait for it.
+    A missing migration is no reason: servers wait for it.
     """
     address = DatabaseAddress.parse(url)
     try:
@@ -180,12 +180,12 @@ async def refused_for(url: str, *, may_own: bool) -> str | None:
 
 
 def too_old(major: int) -> str | None:
-    """Return why nobody is served from a PostgreSQL of a version; None if people are."""
+    """Return why a version of PostgreSQL must not be served from; None: it may."""
     return TOO_OLD.format(version=major, oldest=OLDEST_MAJOR) if major < OLDEST_MAJOR else None
 
 
 async def _revision(connection: Any) -> tuple[str | None, str | None]:  # noqa: ANN401 - asyncpg has no types
-    """Return the revision that the database is at, and the least that it serves; None if none is said."""
+    """Return the database's revision, and its comment about the releases that it still serves; None where missing."""
     if not await connection.fetchval("SELECT to_regclass('public.alembic_version') IS NOT NULL"):
         return None, None
     row = await connection.fetchrow("""

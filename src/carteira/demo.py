@@ -1,4 +1,4 @@
-"""Demo data for a first start: a person with what they own, and one for each role that ships. Development only."""
+"""Demo data for a first start: a person with accounts and cards, and one for each shipped role. Development only."""
 
 import importlib
 from collections.abc import Collection
@@ -37,23 +37,23 @@ _FROM = {
     "transit": "transit.top_up",
     "resellers": "resellers.cashback_spent",
 }
-"""The operator's account that what a module keeps for a person came from, or goes to."""
+"""The operator's account that a demo person's money in a module came from and returns to."""
 
 REMOVE = "execute carteira seed --remove, ou parta de um banco de dados novo"
 
 
 async def found(tx: Tx) -> int:
-    """Return how many demo people there are, whose password everybody knows."""
+    """Count the demo people, whose password is public."""
     return len(await identity.live_among(tx, [one.id for one in PEOPLE]))
 
 
 async def remove(database: Database, runtime: identity.Runtime) -> int:
-    """Erase the demo people in every module, once what they have has gone back where it came from; return how many.
+    """Return the demo people's money, and erase them in every module; return how many there were.
 
-    What they did stays in the ledger and the audit, under ids that are nobody's.
+    Their acts stay in the ledger and the audit, under pseudonyms.
 
     Raises:
-        MoneyRemains: something of theirs is held.
+        MoneyRemains: an amount of theirs is held.
     """
     actor = Actor("command", "seed --remove")
     async with database.transaction() as tx:
@@ -70,7 +70,7 @@ async def remove(database: Database, runtime: identity.Runtime) -> int:
 
 
 async def seed(url: str, modules: Collection[str]) -> None:
-    """Add the demo data of the modules that are on; what is there already stays as it is, however old."""
+    """Add the demo data of the modules that are on; existing data are unchanged."""
     async with open_database(url) as database, database.transaction() as tx:
         password_hash = await identity.prepare_password(PASSWORD)
         for one in PEOPLE:

@@ -28,7 +28,7 @@ ADMINISTRATOR = DemoPerson("Ana Pereira", "admin@exemplo.com.br", "11144477735",
 
 
 class Demo(NamedTuple):
-    """A demo person: what the first start calls them, who they are, and their role."""
+    """A demo person: their title at the first start, their data, and their role."""
 
     title: str
     id: UUID
@@ -56,13 +56,14 @@ PEOPLE = (
     _staff(8, "auditora", "Gilda Souza", "76382945307", "auditor"),
     _staff(9, "revendedora", "Helena Dias", "87493056200", "cidadão"),
 )
-"""A person, two administrators, so that one can approve what the other proposes, one of each role that ships, and a
-reseller."""
+"""A person; two administrators, so that one can approve the other's operations; one person of each shipped role; and a
+reseller.
+"""
 RESELLER_ID = PEOPLE[-1].id
 
 
 def credentials(modules: Collection[str]) -> list[str]:
-    """Return in Portuguese who can sign in, and what is theirs."""
+    """Return lines in Portuguese: who can sign in, and their demo data."""
     lines = [f"{one.title:<14} {format_cpf(one.person.cpf)} ou {one.person.email}, senha {PASSWORD}" for one in PEOPLE]
     return lines + [entry.demo_line for entry in with_demo(modules)]
 

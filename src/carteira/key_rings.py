@@ -1,4 +1,4 @@
-"""The rings of keys of an installation: where each lies, how it is made, and what its file is wrong by."""
+"""The key rings of an installation: where each is, how it is made, and the faults of its file."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ class RingLook:
     since: datetime
     former: int
     waiting: str | None
-    """A key that opens and does not seal, or verifies and does not sign, until the next rotation."""
+    """A key that opens but does not seal, or verifies but does not sign, until the next rotation."""
 
 
 @dataclass(frozen=True)
 class Ring:
-    """A ring of keys: its name, the setting that names its file, and the module that must be on for it to matter."""
+    """A key ring: its name, the setting of its file, and the module that uses it (None: always used)."""
 
     name: str
     setting: str
@@ -34,12 +34,12 @@ class Ring:
     make: Callable[[Path], bool]
     """Makes the file unless it is there; returns whether it did."""
     prepare: Callable[[Path], str]
-    """Adds a key that waits, and returns its id; raises `KeyWaits`, and as `look`."""
+    """Adds a waiting key and returns its id; raises `KeyWaits`, and as `look`."""
     look: Callable[[Path], RingLook]
     """Reads the file; raises `OSError` or `ValueError`."""
 
     def path(self, settings: Settings) -> Path:
-        """Return where its file is; without a setting, in the home folder."""
+        """Return the path of its file; without a setting, in the home folder."""
         named: Path | None = getattr(settings, self.setting.lower())
         return named or settings.carteira_home / "keys" / self.file_name
 
@@ -94,12 +94,12 @@ RINGS: Mapping[str, Ring] = {
 
 
 def rings_on(settings: Settings) -> list[Ring]:
-    """Return the rings that the modules which are on need."""
+    """Return the rings that are in use."""
     return [ring for ring in RINGS.values() if ring.module is None or ring.module in settings.modules]
 
 
 def fault_of(path: Path, look: Callable[[Path], object]) -> str | None:
-    """Return what is wrong with a key file and what to do, in Portuguese; None if nothing is."""
+    """Return the fault of a key file with advice, in Portuguese; None: there is none."""
     try:
         look(path)
         exposed = others_may(path)
@@ -117,7 +117,7 @@ def fault_of(path: Path, look: Callable[[Path], object]) -> str | None:
 
 
 def faults(settings: Settings) -> Iterator[str]:
-    """Name the key files that a server outside of development does not start with."""
+    """Yield the faults of key files with which a server outside of development does not start."""
     for ring in rings_on(settings):
         fault = fault_of(ring.path(settings), ring.look)
         if fault is not None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 LAYERS = ("foundation", "services", "products", "dialogue", "pages", "notices")
-"""From the bottom up: a module imports from layers below its own, and from `kit`, which is below them all."""
+"""The layers from the bottom up. A module imports only from layers below its own, and from `kit` below all of them."""
 
 KIT_TABLES = (
     "carteira.kit.db.positions",
@@ -42,16 +42,13 @@ class ModuleEntry:
     """One module of the product.
 
     Attributes:
-        name: Its package under `carteira`, its namespace of jobs and, of its routes, the tag.
-        layer: One of `LAYERS`.
-        optional: Whether `CARTEIRA_MODULES` turns it on and off.
-        tables: The files that own its tables, from the package down.
-        paths: The prefixes that its routes, and no other module's, stand under.
-        demo: The function of its door that adds its demo data for a person: `seed(tx, user_id)`; none if empty.
-        demo_line: What the first start says of that data, in Portuguese.
-        emits: The topics that it puts into the outbox, each with the keys of its payload.
-        follows: The topics of the outbox that it acts on.
-        rights: The tables on which the service's role has less than `SELECT`, `INSERT`, `UPDATE` and `DELETE`.
+        name: Its package under `carteira`, the namespace of its jobs, and the tag of its routes. layer: One of
+        `LAYERS`. optional: Whether `CARTEIRA_MODULES` turns it on and off. tables: The files that own its tables, from
+        the package down. paths: The path prefixes of its routes; no other module uses them. demo: The function of its
+        door that adds a person's demo data (`seed(tx, user_id)`); empty: none. demo_line: The line about that data at
+        the first start, in Portuguese. emits: The topics that it puts into the outbox, each with the keys of its
+        payload. follows: The topics of the outbox that it follows. rights: The tables on which the service's role has
+        less than `SELECT`, `INSERT`, `UPDATE` and `DELETE`.
     """
 
     name: str
@@ -67,7 +64,7 @@ class ModuleEntry:
 
     @property
     def door(self) -> str:
-        """The dotted name by which others come in."""
+        """The dotted name that others import."""
         return f"carteira.{self.name}"
 
     @property
@@ -149,7 +146,7 @@ REGISTRY = (
         paths=("/benefits", "/transactions"),
         demo="seed",
         rights={
-            "benefits_decisions": ("SELECT", "INSERT", "DELETE"),  # declined ones go after years
+            "benefits_decisions": ("SELECT", "INSERT", "DELETE"),  # declined ones are deleted after years
             "benefits_references": APPENDED,
             "benefits_reversals": APPENDED,
         },
@@ -287,4 +284,4 @@ REGISTRY = (
 OPTIONAL_MODULES = tuple(sorted(entry.name for entry in REGISTRY if entry.optional))
 TABLE_OWNERS = (*KIT_TABLES, *(owner for entry in REGISTRY for owner in entry.table_owners))
 RIGHTS = dict(KIT_RIGHTS, **{table: rights for entry in REGISTRY for table, rights in entry.rights.items()})
-"""The rights of the service's role on tables that it may change only in part; on all others it has every right."""
+"""The rights of the service's role on tables on which it has less than all four; on the others it has all."""

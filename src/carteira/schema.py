@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 SERVES = "serves servers since "
 SERVES_SINCE = "0046"
-"""The last revision of the oldest release whose servers go on after this one's migrations, while they are replaced. A
-migration that takes away what they need raises it; the database keeps it as a comment on `alembic_version`."""
+"""The last revision of the oldest release whose servers still work after this release's migrations, while they are
+replaced. A migration that removes something that they need raises it. It is stored as a comment on `alembic_version`.
+"""
 
 
 def load_models() -> None:
@@ -62,12 +63,12 @@ class Fit(Enum):
     CURRENT = "current"
     OLD = "old"
     NEWER = "newer"
-    """A later release migrated it, and left what this one needs."""
+    """A later release migrated it, and kept everything that this release needs."""
     TOO_NEW = "too new"
 
 
 def fit_of(revision: str | None, said: str | None) -> Fit:
-    """Return how a database fits: by its revision, and by what the release that migrated it said of whom it serves."""
+    """Return how a database fits this release: by its revision, and by the comment of the release that migrated it."""
     known = _revisions()
     if revision is None or revision in known[:-1]:
         return Fit.OLD
@@ -83,13 +84,13 @@ def head() -> str:
 
 
 def is_known(revision: str) -> bool:
-    """Return whether to ask Alembic for a revision: one of this release, or a relative one (`head`, `+1`)."""
+    """Return whether Alembic may know a revision: one of this release, or a relative one (`head`, `+1`)."""
     return not revision.isdecimal() or revision in _revisions()
 
 
 @cache
 def _revisions() -> list[str]:
-    """Return the revisions in their order, by the names of their files: the history itself takes long to load."""
+    """Return the revisions in order, from the names of their files, since loading the history takes long."""
     return sorted(path.name[:4] for path in (_folder() / "versions").glob("[0-9]*.py"))
 
 
@@ -106,13 +107,11 @@ def migrate(url: str, revision: str = "head") -> None:
 
 
 def make_role(url: str, service_url: str) -> bool:
-    """Make the role of the service's address with its password, or give it that password, as the owner of the tables.
-
-    Return whether it was made.
+    """Create the role of the service's address, or set its password, as the owner; return whether it was created.
 
     Raises:
         KeyError: the service's address has no password.
-        psycopg.errors.InsufficientPrivilege: the owner may not.
+        psycopg.errors.InsufficientPrivilege: the owner may not do so.
     """
     service = DatabaseAddress.parse(service_url)
     with psycopg.connect(DatabaseAddress.parse(url).conninfo, autocommit=True) as connection:
@@ -120,7 +119,7 @@ def make_role(url: str, service_url: str) -> bool:
 
 
 def grant(url: str, role: str) -> int:
-    """Return the service's role its rights, as the owner of the tables; return how many tables changed.
+    """Grant the service's role its rights, as the owner of the tables; return how many tables changed.
 
     Raises:
         RoleMissing: there is no such role.

@@ -1,8 +1,8 @@
-"""Compares what the machines of an installation must share: keys, secrets, Redis and the documents' storage.
+"""Compares the values that all machines of an installation must share: keys, secrets, Redis, documents' storage.
 
-Each serving process puts marks of what it uses into the `application_name` of its connections to PostgreSQL: six
-hexadecimal digits of a hash of each key and place. So a starting process, and `carteira doctor`, sees what others use
-at that moment, whatever Redis and disk they have. Nothing else about keys is disclosed.
+Each serving process writes marks into the `application_name` of its connections to PostgreSQL: six hexadecimal digits
+of a hash of each key and place in use. A starting process and `carteira doctor` compare them with their own. This works
+even if the processes share neither Redis nor a disk, and discloses nothing else about keys.
 """
 
 import re
@@ -42,9 +42,9 @@ class Shared:
     """The secrets and places that a machine uses.
 
     Attributes:
-        marks: By name, of what it uses itself: the active key, the secret that signs, the place.
-        known: By name, the marks that others may have: keys that wait or were retired are among them.
-        redis_up_seconds: For how long its Redis runs; what was said of it before may have been of its former run.
+        marks: The marks of the values in use, by name: the active key, the secret that signs, the place. known: The
+        marks that others may have, by name; waiting and retired keys are included. redis_up_seconds: How long its Redis
+        has been running; older marks may be of a former run.
     """
 
     marks: Mapping[str, str]
@@ -58,7 +58,7 @@ class Shared:
 
 @dataclass(frozen=True)
 class Other:
-    """A process that serves: where it asks PostgreSQL from, its marks, and for how long it is connected."""
+    """Another serving process: the address that it connects to PostgreSQL from, its marks, and the connection's age."""
 
     address: str
     marks: Mapping[str, str]
@@ -66,13 +66,13 @@ class Other:
 
 
 async def here(settings: Settings) -> Shared:
-    """Look at what this machine uses; what cannot be read has no mark, and others tell of it."""
+    """Return this machine's values; an unreadable one has no mark here."""
     known: dict[str, list[str]] = {}
     for ring in rings_on(settings):
         path = ring.path(settings)
         try:
             known[ring.name] = [_mark(key) for key in _keys(ring.name, path)]
-        except (OSError, ValueError):  # `carteira keys check` says what is wrong with it
+        except (OSError, ValueError):  # `carteira keys check` reports the fault
             continue
     known["jwt"] = [_mark(secret) for secret in settings.jwt_secrets]
     if "documents" in settings.modules and (place := _place(settings)) is not None:
@@ -90,7 +90,7 @@ def _mark(what: str) -> str:
 
 
 def _keys(name: str, path: Path) -> list[str]:
-    """Name the keys of a ring's file, the one in use first. Raises as the ring's `look`."""
+    """Return the ids of the keys in a ring's file, the active one first. Raises as the ring's `look`."""
     if name == "tokens":
         beside = [*tokens.waiting_keys(path), *tokens.retired_keys(path)]
         return [str(tokens.load_key(file).kid) for file in (path, *beside)]
@@ -104,7 +104,7 @@ def _keys(name: str, path: Path) -> list[str]:
 
 
 def _place(settings: Settings) -> str | None:
-    """Name where documents lie; a folder by its disk and this start of the machine, so that no other's is the same."""
+    """Return a name for the documents' storage; a folder's is unique by its disk and this boot of the machine."""
     url = settings.documents_url or (settings.carteira_home / "documents").as_uri()
     if not url.startswith("file:"):
         return f"{settings.aws_endpoint_url or ''} {url.rstrip('/')}"
@@ -112,15 +112,16 @@ def _place(settings: Settings) -> str | None:
     try:
         found = folder.stat()
         boot = _BOOT.read_text()
-    except OSError:  # it is made in a moment, or the system tells no start of its own
+    except OSError:  # the folder is not created yet, or the system has no boot id
         return None
     return f"{boot} {found.st_dev} {found.st_ino}"
 
 
 async def _redis(url: str) -> tuple[list[str], float]:
-    """Return what names Redis's data, which a replica shares, and for how long it runs.
+    """Return the ids of Redis's data, which its replicas share, and its uptime in seconds.
 
-    Data have two histories at most, and others after as many failovers: by Sentinel they are given a name of their own.
+    Redis keeps the ids of two histories at most, so that two failovers would change both. With Sentinel the data
+    therefore get an id of our own.
     """
     client = redis.connect(url)
     try:
@@ -138,7 +139,7 @@ async def _redis(url: str) -> tuple[list[str], float]:
 
 
 async def others(database: Database) -> list[Other]:
-    """Return the processes that serve from the same database now. Raises as `Database.transaction`."""
+    """Return the processes that serve from the same database at present. Raises as `Database.transaction`."""
     async with database.transaction() as tx:
         rows = await fetch(tx, _OTHERS)
     found = []
@@ -151,7 +152,7 @@ async def others(database: Database) -> list[Other]:
 
 
 def differing(settings: Settings, mine: Shared, found: list[Other]) -> Iterator[str]:
-    """Name in Portuguese what others use that this machine does not know, each once."""
+    """Yield a Portuguese sentence for each value that others use and this machine does not know."""
     for name in _NAMES:
         known = mine.known.get(name)
         strangers = {
@@ -164,7 +165,7 @@ def differing(settings: Settings, mine: Shared, found: list[Other]) -> Iterator[
 
 
 def _counts(name: str, mine: Shared, other: Other) -> bool:
-    """Return whether what was said of Redis was said while ours ran as it does now."""
+    """Return whether another's mark counts; a mark of Redis that is older than this run of Redis does not."""
     return name != "redis" or other.seconds < mine.redis_up_seconds
 
 

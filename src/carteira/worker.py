@@ -35,7 +35,7 @@ from carteira.kit.outbound.wakes import Listener, publisher
 from carteira.settings import Settings
 
 HELD_UP_SECONDS = 0.25
-"""Between two looks at rows that wait for an older transaction to end: nobody tells of that."""
+"""The time between two checks while rows wait for an older transaction to end: its end wakes nobody."""
 HEARING_SECONDS = 5.0
 """The time between two checks while writers wake the worker."""
 DEAF_SECONDS = 0.5
@@ -43,7 +43,7 @@ DEAF_SECONDS = 0.5
 DOWN_SECONDS = 2.0
 ROUND_SECONDS = 10.0
 SEEN_SECONDS = 30.0
-"""A worker that has not done a round for so long is not ready."""
+"""The age of the last round from which the worker is not ready."""
 
 logger = structlog.get_logger("carteira.worker")
 
@@ -51,7 +51,7 @@ logger = structlog.get_logger("carteira.worker")
 async def run(settings: Settings) -> None:
     """Work until SIGTERM or SIGINT; a job under way is finished first.
 
-    PostgreSQL being down does not end the worker: it waits and goes on.
+    While PostgreSQL is down the worker waits, and continues afterwards.
 
     Raises:
         OSError: the address of its state is taken.
@@ -104,10 +104,7 @@ async def run(settings: Settings) -> None:
 
 
 async def _wake_and_be_woken(stack: AsyncExitStack, url: str, database: Database, following: "_Following") -> Redis:
-    """Wake the followers in every worker of what is written here, and let ours be woken, until the stack is left.
-
-    Return the process's client.
-    """
+    """Send and receive wakes of followers over Redis until the stack is left; return the process's client."""
     client = redis.connect(url)
     stack.push_async_callback(client.aclose)
     stack.push_async_callback(database.wakes.close)
@@ -137,7 +134,7 @@ class _Rounds:
         self._done_at = time.monotonic()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Go round until told to stop; a round that fails is followed by the next."""
+        """Do rounds until asked to stop; a failed round does not prevent the next."""
         while not stop.is_set():
             try:
                 await self._go_round()
@@ -153,7 +150,7 @@ class _Rounds:
             queue = await jobs.queue_state(tx)
             for observe in self._observers:
                 await observe(tx)
-        # Here and not where they follow, so that a failure is reported too.
+        # Here and not where followers run, so that the lag of a failing one is reported too.
         for name, lag in (await self._backlog.lags(self._database.reads)).items():
             metrics.follower_lag.labels(name).set(lag.rows)
             metrics.follower_oldest.labels(name).set(lag.oldest_seconds)
@@ -164,14 +161,14 @@ class _Rounds:
         self._done_at = time.monotonic()
 
     async def are_done(self, _app: FastAPI) -> bool:
-        """Return whether the last round is not long ago."""
+        """Return whether the last round was recent."""
         return time.monotonic() - self._done_at < SEEN_SECONDS
 
 
 async def _work_off(
     settings: Settings, blueprints: Mapping[str, Blueprint], database: Database, stop: asyncio.Event
 ) -> None:
-    """Run the queue's worker; begin again when the database comes back, or may be used again."""
+    """Run the queue's worker; restart it when the database is reachable and usable again."""
     while not stop.is_set():
         if database.gate.reason is not None:
             await _pause(stop, DOWN_SECONDS)
@@ -185,13 +182,13 @@ async def _work_off(
         try:
             async with app.open_async():
                 await _run_queue(app, stop, {"database": database, "settings": settings})
-        except Exception as error:  # noqa: BLE001 - the queue begins again whatever it was
+        except Exception as error:  # noqa: BLE001 - any failure restarts the queue
             logger.warning("job queue interrupted", error=type(error).__name__)
             await _pause(stop, DOWN_SECONDS)
 
 
 async def _run_queue(app: App, stop: asyncio.Event, context: dict[str, Any]) -> None:
-    """Run jobs, and take up those of workers that died, until told to stop or until one of the two fails."""
+    """Run jobs, and queue those of dead workers again, until asked to stop or until one of the two fails."""
     settings: Settings = context["settings"]
     places = {jobs.DEFAULT: 4, jobs.CALLS: settings.webhook_calls}
     work = [
@@ -224,22 +221,23 @@ async def _run_queue(app: App, stop: asyncio.Event, context: dict[str, Any]) -> 
 
 
 async def _rescue(app: App, stop: asyncio.Event) -> None:
-    """Take up, until told to stop, the jobs of workers that died."""
+    """Queue the jobs of dead workers again, until asked to stop."""
     while not stop.is_set():
         await jobs.rescue(app)
         await _pause(stop, jobs.HEARTBEAT_SECONDS)
 
 
 async def _notice_refusal(database: Database, stop: asyncio.Event) -> None:
-    """Go on until told to stop, or until the database is one that nobody is to work on: jobs would fail for good."""
+    """Wait until asked to stop, or until the database must not be used, since jobs would fail for good."""
     while not stop.is_set() and database.gate.reason is None:
         await _pause(stop, DOWN_SECONDS)
 
 
 class _Following:
-    """Runs the followers: one query for all returns which have something to read.
+    """Runs the followers; one query returns those that have something to read.
 
-    It runs when a writer wakes the worker, at the earliest `LEAST_SECONDS` after the last one, and now and then.
+    The query runs when a writer wakes the worker, but `LEAST_SECONDS` after the last one at the earliest, and
+    periodically.
     """
 
     def __init__(self, database: Database, followers: Sequence[Follower]) -> None:
@@ -250,11 +248,11 @@ class _Following:
         self._ready = {follower.name: asyncio.Event() for follower in followers}
 
     def wake(self) -> None:
-        """Look soon."""
+        """Query soon."""
         self._woken.set()
 
     async def look(self, stop: asyncio.Event) -> None:
-        """Look again and again until told to stop."""
+        """Query until asked to stop."""
         while not stop.is_set():
             self._woken.clear()
             seconds = DOWN_SECONDS
@@ -271,7 +269,7 @@ class _Following:
             await _pause(stop, seconds, self._woken)
 
     async def follow(self, follower: Follower, stop: asyncio.Event) -> None:
-        """Read a follower's table until told to stop; a batch that fails is tried again, and nothing is skipped."""
+        """Read a follower's table until asked to stop; a failed batch is retried, never skipped."""
         ready = self._ready[follower.name]
         while not stop.is_set():
             ready.clear()
@@ -286,7 +284,7 @@ class _Following:
                 await _pause(stop, DOWN_SECONDS)
 
     async def _read(self, follower: Follower) -> bool:
-        """Let a follower handle a batch; return whether there may be more."""
+        """Pass a batch to a follower; return whether there may be more."""
         async with self._database.transaction() as tx:
             handled = await outbox.follow(tx, follower)
         metrics.follower_rows.labels(follower.name).inc(handled)
@@ -294,7 +292,7 @@ class _Following:
 
 
 async def _pause(stop: asyncio.Event, seconds: float | None, woken: asyncio.Event | None = None) -> None:
-    """Wait a while, or less if told to stop or woken."""
+    """Wait, at most so many seconds, until asked to stop or woken."""
     waits = [asyncio.create_task(event.wait()) for event in (stop, woken) if event is not None]
     try:
         await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
@@ -305,7 +303,7 @@ async def _pause(stop: asyncio.Event, seconds: float | None, woken: asyncio.Even
 
 
 def main() -> None:
-    """Start the worker from the environment; with `DEBUG`, again whenever the code changes, as the server does."""
+    """Start the worker from the environment; with `DEBUG`, restart it whenever the code changes, as the server does."""
     settings = Settings()
     if not settings.debug:
         _work([])
@@ -316,7 +314,7 @@ def main() -> None:
     ChangeReload(config, target=_work, sockets=[]).run()
 
 
-def _work(sockets: object) -> None:  # noqa: ARG001 - uvicorn hands them to what it starts again
+def _work(sockets: object) -> None:  # noqa: ARG001 - uvicorn passes them to its target
     settings = Settings()
     log.configure(level=settings.log_level, form=settings.log_format)
     uvloop.run(run(settings))

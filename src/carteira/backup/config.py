@@ -30,7 +30,7 @@ class BackupConfig:
         """The place of the backups.
 
         Raises:
-            BackupFailed: it is not said.
+            BackupFailed: the settings do not name it.
         """
         return self.opened or self._open(self.settings.backup_url, "BACKUP_URL")()
 

@@ -21,7 +21,7 @@ def to_list(names: Mapping[str, int]) -> bytes:
 
 
 def from_list(content: bytes) -> dict[str, int]:
-    """Read that file."""
+    """Parse that file."""
     names: dict[str, int] = orjson.loads(gzip.decompress(content))
     return names
 

@@ -1,4 +1,4 @@
-"""The key files of an installation in one file, encrypted to the same public key; never in the place of the backups."""
+"""Packs the key files of an installation into one encrypted file, which is never stored in the place of the backups."""
 
 import io
 import tarfile

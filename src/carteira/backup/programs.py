@@ -23,12 +23,12 @@ class Programs:
     folder: Path | None = None
 
     def find(self, name: str) -> str:
-        """Return the path of a program: in the configured folder, among the local servers' programs, or in `PATH`.
+        """Return the path of a program, from the configured folder, the local servers' programs, or `PATH`.
 
         The local servers' programs are built without TLS.
 
         Raises:
-            BackupFailed: it is nowhere.
+            BackupFailed: it was not found.
         """
         places = [self.folder] if self.folder else [*_embedded(with_tls=self.address.demands_tls), None]
         for place in places:
@@ -90,7 +90,7 @@ class Programs:
                 write(pipe.write)
                 pipe.close()
             except BrokenPipeError:
-                running.wait()  # it reports itself why it ended
+                running.wait()  # its own message has the reason
             except BaseException:
                 running.kill()
                 running.wait()

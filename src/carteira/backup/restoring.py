@@ -73,8 +73,8 @@ def _log(found: list[str], partial: set[str], histories: list[str], there: dict[
 def _continued(names: set[str], segment_bytes: int) -> list[str]:
     """Return the segments that the newest timeline continues, in order.
 
-    A leader that died may have sent more than its successor had: what lies past the next timeline's first segment is
-    in nobody's books.
+    A dead leader may have sent more than its successor had: segments past the next timeline's first one are in no
+    history.
     """
     kept: list[str] = []
     last: int | None = None
@@ -172,7 +172,7 @@ def decrypted_into(
             try:
                 key.decrypt_stream(PieceReader(store, part.pieces, tell), pipe.write)
             except BrokenPipeError:
-                return  # `take` failed, and gives the reason
+                return  # `take` failed; its error has the reason
             except BaseException as error:  # noqa: BLE001 - raised where it is awaited
                 failures.append(error)
 
@@ -183,8 +183,8 @@ def decrypted_into(
         with os.fdopen(reading, "rb") as stream:
             take(stream)
             while stream.read(1 << 20):
-                pass  # what follows an archive's end
-    except Exception as error:  # noqa: BLE001 - what stopped the other end tells more
+                pass  # bytes after an archive's end
+    except Exception as error:  # noqa: BLE001 - the other end's error says more
         taking = error
     thread.join()
     for failure in (*failures, taking):

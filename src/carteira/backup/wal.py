@@ -1,4 +1,4 @@
-"""PostgreSQL's log, received as it is written and copied into the place: a disaster loses only what is not there yet.
+"""PostgreSQL's log, received as it is written and copied into the place; a disaster loses only later records.
 
 `pg_receivewal` receives it through a replication slot, which one worker at a time holds and in which PostgreSQL keeps
 what has not been received. Each complete segment is copied into the place in the next round; the current one is copied
@@ -38,7 +38,7 @@ AGAIN_SECONDS = 5.0
 BUSY_SECONDS = 10.0
 """The seconds between two checks whether the worker that receives the log is gone."""
 UNHELD_SECONDS = 30.0
-"""How long the leader may not have our receiver: it has just started, or another PostgreSQL leads."""
+"""How long the leader may lack our receiver: it has just started, or another PostgreSQL leads now."""
 _SEGMENT = re.compile(r"[0-9A-F]{24}(\.partial)?|[0-9A-F]{8}\.history")
 _GONE = "has already been removed"
 
@@ -78,7 +78,7 @@ class Archiver:
         self._config = config
         self._database = database
         self._copied: dict[str, tuple[int, int]] = {}
-        """The files that the place has as they are here, by size and time of change."""
+        """The size and time of change of each file that was copied into the place."""
         self._documents_since: datetime | None = None
         self._system_id = ""
         self._held_at = 0.0
@@ -120,7 +120,7 @@ class Archiver:
         program = self._config.programs.find("pg_receivewal")
         receiving = await asyncio.create_subprocess_exec(
             *(program, f"--directory={folder}", f"--slot={SLOT}", "--synchronous", "--no-loop", "--no-password"),
-            "--status-interval=1",  # as often as it checks whether it should end
+            "--status-interval=1",  # at the interval at which it checks whether to end
             f"--dbname={self._config.address.patience}",
             env=self._config.programs.environment(),
             stdin=asyncio.subprocess.DEVNULL,
@@ -146,7 +146,9 @@ class Archiver:
             raise BackupFailed(f"pg_receivewal: {text[-500:]}")
 
     async def _begin(self, folder: Path, cluster: Cluster) -> None:
-        """Make the receiver begin after the newest segment in the place that the leader has, too, whoever copied it."""
+        """Let the receiver begin after the newest segment in the place that is of the leader's history, whoever copied
+        it.
+        """
         await self._copy_log(folder)
         for path in await asyncio.to_thread(lambda: [*folder.iterdir()]):
             path.unlink()
@@ -156,7 +158,7 @@ class Archiver:
         if whole and not self._has_gap:
             newest = folder / max(whole)
             with newest.open("wb") as file:
-                os.truncate(file.fileno(), cluster.segment_bytes)  # it looks at the name and the size
+                os.truncate(file.fileno(), cluster.segment_bytes)  # it checks the name and the size
             self._copied[newest.name] = _state(newest)
 
     async def _turns(self, stop: asyncio.Event, receiving: asyncio.subprocess.Process | None) -> None:
@@ -174,11 +176,10 @@ class Archiver:
     async def _is_held(self) -> bool:
         """Return whether the leader sends its log to our receiver.
 
-        A receiver may be connected to a machine that stands still, or was the leader: nothing comes, and nothing ends.
+        A receiver may be connected to a paused machine, or to the former leader; then it gets nothing and does not end.
 
         Raises:
-            BackupFailed: it has not for a while.
-            psycopg.Error: nobody leads.
+            BackupFailed: it has not for a while. psycopg.Error: there is no leader.
         """
         if await asyncio.to_thread(_holds_slot, self._config):
             self._held_at = time.monotonic()
@@ -192,7 +193,7 @@ class Archiver:
         paths = await asyncio.to_thread(_segments_in, folder)
         whole = [path for path in paths if path.suffix == ""]
         for path in paths:
-            with suppress(FileNotFoundError):  # it became complete meanwhile, and is copied as such in the next round
+            with suppress(FileNotFoundError):  # it became complete meanwhile; the next round copies it
                 await self._copy(path)
             if path in whole:
                 await self._config.place.remove([place.log_name(self._system_id, f"{path.name}{PARTIAL}")])
@@ -245,7 +246,7 @@ def _holds_slot(config: BackupConfig) -> bool:
 
 
 def _see_to_slot(config: BackupConfig, has_gap: bool) -> Cluster:  # noqa: FBT001 - for a thread
-    """Make the slot unless it is there; return what leads.
+    """Create the slot unless it exists; return the leader's cluster.
 
     After a gap the slot is created again: a receiver that asked for a deleted segment may have moved it back.
 
@@ -274,7 +275,7 @@ def _see_to_slot(config: BackupConfig, has_gap: bool) -> Cluster:  # noqa: FBT00
     with psycopg.connect(config.address.conninfo, autocommit=True, replication="true") as connection:
         identified = connection.execute("IDENTIFY_SYSTEM").fetchone()
         assert identified is not None
-        timeline, history = int(identified[1]), b""  # whose texts are bytes: nothing is known of their encoding
+        timeline, history = int(identified[1]), b""  # its texts are bytes of unknown encoding
         if timeline > 1:
             told = connection.execute(f"TIMELINE_HISTORY {timeline}".encode()).fetchone()
             assert told is not None
@@ -283,7 +284,7 @@ def _see_to_slot(config: BackupConfig, has_gap: bool) -> Cluster:  # noqa: FBT00
 
 
 def forks_in(history: str) -> dict[int, int]:
-    """Read where each former timeline ended out of a history file: a line each, `<timeline> <place> <reason>`."""
+    """Return where each former timeline ended, from a history file with lines `<timeline> <place> <reason>`."""
     forks = {}
     for line in history.splitlines():
         if line.strip() and not line.startswith("#"):
@@ -299,10 +300,10 @@ def _state(path: Path) -> tuple[int, int]:
 
 
 async def _pause(stop: asyncio.Event, seconds: float, receiving: asyncio.subprocess.Process | None = None) -> None:
-    """Wait a while, or less if asked to stop or if the receiver ends."""
+    """Wait, at most so many seconds, until asked to stop or until the receiver ends."""
     waits = [asyncio.create_task(stop.wait())]
     if receiving is not None:
-        waits.append(asyncio.create_task(receiving.wait()))  # type: ignore[arg-type] # whose result nobody needs
+        waits.append(asyncio.create_task(receiving.wait()))  # type: ignore[arg-type] # its result is not used
     try:
         await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
     finally:

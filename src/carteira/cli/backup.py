@@ -139,7 +139,7 @@ def prune_old() -> None:
 
 
 def config_here() -> "BackupConfig":
-    """Choose what backups need of the settings."""
+    """Return the settings of backups."""
     from carteira.app import backup_config
 
     return backup_config(settings_here())
@@ -147,7 +147,7 @@ def config_here() -> "BackupConfig":
 
 @contextmanager
 def bars() -> Iterator[Callable[[str], progress.Progress]]:
-    """Show a bar for each reported step."""
+    """Return the function that shows a bar for each step."""
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     with Progress(*columns, console=err, transient=True) as shown:
 

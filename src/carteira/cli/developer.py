@@ -1,4 +1,4 @@
-"""`carteira token` and `openapi`: what a developer asks for."""
+"""`carteira token` and `openapi`: commands for developers."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""`carteira doctor`: looks at everything that an installation needs, and says what to do."""
+"""`carteira doctor`: checks everything that an installation needs, and gives advice."""
 
 from typing import Annotated
 
@@ -47,7 +47,7 @@ def doctor(
         from carteira.doctor.examination import examine
         from carteira.kit.ops import log
 
-        log.configure(level="error", form=settings.log_format)  # what is logged is what is found
+        log.configure(level="error", form=settings.log_format)  # errors are findings, not log lines
         here = settings
         found += run_quietly("Examinando", lambda: examine(here, errors.sentence_of))
     print_findings(found, as_json=as_json)

@@ -21,7 +21,7 @@ KeyOption = Annotated[Path, typer.Option("--identity", help="Arquivo da chave pr
 
 
 class Intents(StrEnum):
-    """How to handle erasures that may not have been committed."""
+    """The handling of erasures that may not have been committed."""
 
     ASK = "ask"
     APPLY = "apply"

@@ -48,7 +48,7 @@ OWNER = "MIGRATION_DATABASE_URL"
 BACKUP = "BACKUP_DATABASE_URL"
 EVERYWHERE = {"0.0.0.0", "::"}  # noqa: S104 - only compared
 PIX_PAGES = "CARTEIRA_PIX_PAGES_PORT"
-"""In the environment of a start: where the stand-in payment provider shows its payers' page."""
+"""The environment variable with the address of the stand-in payment provider's page."""
 
 SIGN_IN = "curl -s {address}/auth/login -d username={cpf} -d password={password}"
 CURL = """curl -s {address}/transactions/authorizer \\
@@ -359,7 +359,7 @@ def _pix_process(home: Path, env: Mapping[str, str]) -> AppProcess:
 
 
 def _announce(settings: Settings, out: Console, pix_pages: str | None) -> None:
-    """Wait until the server answers, then print its address and what to try."""
+    """Wait until the server answers, then print its address and commands to try."""
     from carteira.cli import tokens
 
     address, late = settings.own_address, time.monotonic() + READY_SECONDS
@@ -400,7 +400,7 @@ def network_address(host: str) -> str | None:
         return None
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            probe.connect(("192.0.2.1", 9))  # nothing is sent: the system only chooses a way out
+            probe.connect(("192.0.2.1", 9))  # nothing is sent: the system only chooses the network interface
         except OSError:
             return None  # this machine is in no network
         seen: str = probe.getsockname()[0]

@@ -86,7 +86,7 @@ async def _reconcile(url: str, *, whole: bool) -> "Reconciliation":
 async def _verify(
     url: str, *, whole: bool, expected: "Head | None", tell: Callable[[int], None]
 ) -> "ChainVerification":
-    """Verify the hash chain in one snapshot, and store the result; tell the number of entries verified so far."""
+    """Verify the hash chain in one snapshot, store the result, and report the number of verified entries."""
     from carteira import ledger
     from carteira.kit.db.engine import open_database
 

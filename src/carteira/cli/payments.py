@@ -81,7 +81,7 @@ async def _database(settings: "Settings") -> "AsyncIterator[Database]":
 
 
 def _asked(title: str, settings: "Settings", ask: "Callable[[Payments], Awaitable[T]]") -> T:
-    """Ask the provider; leave with 1 where there is none, or it does not answer as it should."""
+    """Call the provider; exit with 1 if none is configured, or its answer is missing or wrong."""
     from carteira import payments as module
     from carteira.app import payments_of
 

@@ -33,8 +33,8 @@ _NAMES = (
 def load() -> None:
     """Import what serving, working and migrating need.
 
-    Metrics that several processes share have a file for each process, which they make as they are imported: here in a
-    folder that goes at once. A forked process makes its own, in the folder that its environment names.
+    Shared metrics make a file per process when they are imported: here in a folder that is removed at once. A forked
+    process makes its own files, in the folder that its environment names.
     """
     with tempfile.TemporaryDirectory(prefix="carteira-import-", ignore_cleanup_errors=True) as folder:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder

@@ -31,7 +31,7 @@ app = typer.Typer(no_args_is_help=True, help="Restauração de um backup, só em
 
 
 class CopyForm(StrEnum):
-    """Which copy of PostgreSQL to restore."""
+    """The copy of PostgreSQL to restore."""
 
     PHYSICAL = "physical"
     LOGICAL = "logical"

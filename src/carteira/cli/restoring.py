@@ -62,7 +62,7 @@ def restore_home(  # noqa: PLR0913 - what, out of what, to where
     logical: bool,
     tell: Tell,
 ) -> None:
-    """Restore PostgreSQL into a home folder with passwords of its own; the servers are stopped before and after.
+    """Restore PostgreSQL into a home folder with passwords of its own; its servers are stopped before and after.
 
     Raises:
         BackupFailed: the folder is somebody's home, or PostgreSQL does not recover.
@@ -92,14 +92,14 @@ def restore_home(  # noqa: PLR0913 - what, out of what, to where
             )
             _configure(data, until)
             laid.write_text(manifest.id)
-        if (data / LOG_FOLDER).exists():  # it goes last, once all of it is replayed
+        if (data / LOG_FOLDER).exists():  # it is removed last, once all of it is replayed
             _recover(home, server, manifest)
     finally:
         home.release()
 
 
 def _configure(data: Path, until: datetime | None) -> None:
-    """Give a data folder a home's configuration: the former one is another machine's, or lies outside of the data."""
+    """Write a home's configuration into a data folder: the former one is another machine's, or outside of the folder."""
     for name, text in _CONFIGURATION.items():
         (data / name).write_text(text, encoding="utf-8")
     restoring.say_how(data, until)
@@ -116,7 +116,7 @@ def _require_version(manifest: Manifest, server: PostgresServer) -> None:
 
 
 def _recover(home: Home, server: PostgresServer, manifest: Manifest) -> None:
-    """Replay the log behind a socket that only we reach, then give the home's passwords and names."""
+    """Replay the log behind a socket that only we reach, then set the home's passwords and names."""
     place = server.placement
     place.own(place.data)
     folder = Path(tempfile.mkdtemp(prefix="carteira-restore-"))
@@ -153,7 +153,7 @@ def _recover(home: Home, server: PostgresServer, manifest: Manifest) -> None:
 
 
 def _floors(programs: Path, data: Path) -> dict[str, str]:
-    """Return the settings that a recovery wants as high as the backed up server had them."""
+    """Return the settings that a recovery requires at least as high as on the server that was backed up."""
     told = subprocess.run(  # noqa: S603 - argv is ours
         [str(programs / "pg_controldata"), str(data)],
         capture_output=True,
@@ -239,13 +239,13 @@ def running_home(settings: Settings, folder: Path) -> Iterator[Settings]:
                 "redis_url": SecretStr(ends.redis_url),
                 "aws_endpoint_url": ends.aws_endpoint_url,
                 "documents_url": (folder / "documents").as_uri(),
-                "erasure_journal_url": None,  # logged elsewhere, and of no use here
+                "erasure_journal_url": None,  # they are logged elsewhere
             }
         )
 
 
 def remove_home(folder: Path) -> None:
-    """Remove a home, wherever PostgreSQL's data of it lie."""
+    """Remove a home, including PostgreSQL's data elsewhere."""
     data = Home(folder).recall("postgres_data")
     if data is not None:
         shutil.rmtree(Path(data).parent, ignore_errors=True)
@@ -253,5 +253,5 @@ def remove_home(folder: Path) -> None:
 
 
 def is_home(folder: Path) -> bool:
-    """Return whether a folder has something in it that is not keys."""
+    """Return whether a folder contains anything but keys."""
     return folder.exists() and any(path.name not in {"keys", "lock"} for path in folder.iterdir())

@@ -38,10 +38,11 @@ def serve() -> None:
     launcher.check_home(settings.carteira_home)
     with ExitStack() as stack:
         if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-            # Before anything that has metrics is imported, which would keep them to itself.
+            # Before any module with metrics is imported, since its metrics would not be shared.
             folder = tempfile.TemporaryDirectory(prefix="carteira-metrics-", ignore_cleanup_errors=True)
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = stack.enter_context(folder)
-            # The server raises again what ended it; by default that would end us before the folder is gone.
+            # The server raises the signal that ended it again; by default that would end this process before the folder
+            # is removed.
             signal.signal(signal.SIGTERM, lambda *_: sys.exit())
         refuse_database(settings)
         _refuse_faults(settings)

@@ -42,7 +42,7 @@ def settings_here() -> Settings:
 
 
 def written(name: str) -> str | None:
-    """Return what stands under a name in the environment, or else in `.env`, if that can be read."""
+    """Return a name's value in the environment, or else in `.env`, if that can be read."""
     try:
         return os.environ.get(name) or dotenv_values(".env").get(name)
     except ValueError:  # another encoding than UTF-8
@@ -89,7 +89,7 @@ def unread_lines() -> list[int]:
 
 
 def names_set_twice() -> list[tuple[str, int]]:
-    """Return the names that `.env` gives different values, each with the line that holds."""
+    """Return the names with several different values in `.env`, each with the line that takes effect."""
     values: dict[str, set[str | None]] = {}
     lines: dict[str, int] = {}
     for one in _bindings():
@@ -100,7 +100,7 @@ def names_set_twice() -> list[tuple[str, int]]:
 
 
 def _bindings() -> list[Binding]:
-    """Return what stands in `.env`; nothing if it cannot be read, which reading the settings tells of."""
+    """Return the lines of `.env`; none if it cannot be read, which reading the settings reports."""
     try:
         return list(parse_stream(StringIO(Path(DOT_ENV).read_text(encoding="utf-8"))))
     except (OSError, UnicodeDecodeError):
@@ -108,17 +108,17 @@ def _bindings() -> list[Binding]:
 
 
 def misspelt_names() -> list[tuple[str, str]]:
-    """Return the names in the environment and in `.env` that look like a setting and are none, each with that one."""
+    """Return the unknown names in the environment and `.env` that resemble a setting, each with that setting."""
     known = {name.upper() for name in Settings.model_fields}
     try:
         names = {**dotenv_values(".env"), **os.environ}
-    except ValueError:  # another encoding than UTF-8, which reading the settings tells of
+    except ValueError:  # another encoding than UTF-8, which reading the settings reports
         names = {**os.environ}
     return sorted(production.misspelt([*names, *secret_files.names()], known).items())
 
 
 def where_to_set(fault: str) -> str:
-    """Return where the setting stands that a fault begins with the name of, or may be set."""
+    """Return where to correct the setting whose name a fault begins with, or where it may be set."""
     path = Path(".env").absolute()
     name = fault.partition(" ")[0].rstrip(":")
     if name.lower() not in Settings.model_fields:

@@ -65,7 +65,7 @@ def _type_in_portuguese(display: Callable[[object], str | None], ctx: object) ->
 
 
 def _name_panels() -> None:
-    from typer import rich_utils  # takes longer to import than most commands to run
+    from typer import rich_utils  # its import takes longer than most commands
 
     rich_utils.ARGUMENTS_PANEL_TITLE = "Argumentos"
     rich_utils.OPTIONS_PANEL_TITLE = "Opções"
@@ -75,7 +75,7 @@ def _name_panels() -> None:
 
 
 def is_help(error: Exception) -> bool:
-    """Return whether an error is that a group of commands, named alone, has shown its help."""
+    """Return whether a group of commands was named alone, so that its help was shown."""
     return type(error).__name__ == "NoArgsIsHelpError"
 
 
@@ -102,7 +102,7 @@ def sentence_of(error: Any) -> str:  # noqa: ANN401 - their classes are private 
 
 
 def _choices(error: Any) -> str:  # noqa: ANN401 - their classes are private to typer
-    """Return what may be said instead; empty where that is anything."""
+    """Return the allowed values for the message; empty if any value is allowed."""
     missing: str | None = error.param.get_missing_message(ctx=error.ctx)
     if not missing:
         return ""

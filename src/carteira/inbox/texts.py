@@ -120,7 +120,7 @@ EVENTS: Mapping[str, Callable[[Mapping[str, Any]], Wording]] = {
     "transit.recharged": _recharged,
     "transit.reversed": _reversed,
 }
-"""By topic of an event whose payload names its person (`user_id`)."""
+"""The texts by the topic of an event whose payload names its person (`user_id`)."""
 
 
 def _provider(title: str) -> Callable[[Mapping[str, Any]], Wording]:
@@ -190,7 +190,7 @@ ACTS: Mapping[str, Callable[[Mapping[str, Any]], Wording]] = {
         _ACCESS,
     ),
 }
-"""By action of the audit that concerns the person's account."""
+"""The texts by an action of the audit that concerns the person's account."""
 
 CREDITS: Mapping[str, str] = {
     "benefits.credit": "Crédito do benefício: {}",
@@ -198,7 +198,7 @@ CREDITS: Mapping[str, str] = {
     "benefits.reversal": "Estorno: {} voltaram para o seu benefício",
     "benefits.purchase.reversal": "Estorno: {} voltaram para o seu benefício",
 }
-"""By kind of the ledger entry that credits the person's benefits; `{}` is the amount."""
+"""The texts by the kind of a ledger entry that credits the person's benefits; `{}` is the amount."""
 
 
 def of_credit(kind: str, entry_id: str, amount: int, pocket: str) -> Wording:

@@ -9,7 +9,7 @@ from carteira.kit.db.outbox import Event
 
 
 def credit_sources() -> list[credit.EventSource]:
-    """Name what feeds base C: approved purchases and what is given back of them, and what moves on transport cards."""
+    """Return the sources of base C: approved purchases, their returns, and movements of transport cards."""
 
     def purchase(row: RowMapping) -> credit.SubjectEvent:
         movement = credit.Movement(
@@ -58,4 +58,4 @@ def credit_sources() -> list[credit.EventSource]:
 
 
 CARD_MOVEMENTS = {"transit.recharged": 1, "transit.debited": -1, "transit.ride_paid": -1, "transit.reversed": 1}
-"""Whether a card gains or loses the amount that an event tells; an operator's reversal says it by the sign."""
+"""The sign of an event's amount for the card; a reversal's amount has its own sign."""

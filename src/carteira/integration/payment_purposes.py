@@ -10,7 +10,7 @@ from carteira.payments import BENEFIT_FUNDING, TRANSPORT_RECHARGE, PlacedMoney, 
 
 
 def purposes(modules: frozenset[str]) -> dict[str, Purpose]:
-    """Return what is paid for, of the modules that are on."""
+    """Return the purposes of the modules that are on."""
     found = []
     if "transit" in modules:
         found.append(_TRANSPORT)
@@ -20,17 +20,17 @@ def purposes(modules: frozenset[str]) -> dict[str, Purpose]:
 
 
 async def aim_at_card(tx: Tx, who: Principal, target: str | None) -> UUID:
-    """Find the card that its holder recharges, by its number."""
+    """Return the id of the caller's card to recharge, by its number."""
     return await transit.card_to_recharge(tx, who.user_id, target or "")
 
 
 async def recharge(tx: Tx, money: PlacedMoney, act: Act) -> UUID:
-    """Put what was paid on a card."""
+    """Credit a payment to a card."""
     return await transit.recharge_paid(tx, money.target_id, money.amount, source=money.account, act=act)
 
 
 async def return_recharge(tx: Tx, money: PlacedMoney, act: Act) -> UUID:
-    """Take what was paid off a card again."""
+    """Debit a returned payment from a card."""
     return await transit.return_recharge(tx, money.target_id, money.amount, target=money.account, act=act)
 
 
@@ -39,18 +39,18 @@ async def _holder(tx: Tx, card_id: UUID) -> Gains:
 
 
 async def aim_at_fund(tx: Tx, who: Principal, target: str | None) -> UUID:
-    """Find the employer whose fund somebody may pay into (`benefits:fund`)."""
+    """Return the id of the employer whose fund the caller may pay into (`benefits:fund`)."""
     who.require("benefits:fund")
     return await benefits.fund_to_pay_into(tx, who, UUID(target) if target else None)
 
 
 async def fund(tx: Tx, money: PlacedMoney, act: Act) -> UUID:
-    """Put what was paid into a fund."""
+    """Credit a payment to a fund."""
     return await benefits.pay_in(tx, money.target_id, money.amount, source=money.account, act=act)
 
 
 async def return_deposit(tx: Tx, money: PlacedMoney, act: Act) -> UUID:
-    """Take what was paid out of a fund again."""
+    """Debit a returned payment from a fund."""
     return await benefits.pay_out(tx, money.target_id, money.amount, target=money.account, act=act)
 
 

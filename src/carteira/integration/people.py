@@ -16,9 +16,9 @@ async def name_of(tx: Tx, user_id: UUID) -> str | None:
 
 
 async def cpf_of(tx: Tx, user_id: UUID) -> str | None:
-    """Return the CPF that a person goes by, proven or not; None if there is none, or they were erased.
+    """Return a person's CPF, proven or only declared; None if there is none, or they were erased.
 
-    It is for what keeps somebody out. What lets somebody in goes by `identity.proven_cpf`.
+    Use it only to refuse access; `identity.proven_cpf` is the one that may give access.
     """
     try:
         return (await identity.person(tx, user_id)).cpf
@@ -27,5 +27,5 @@ async def cpf_of(tx: Tx, user_id: UUID) -> str | None:
 
 
 async def names_of(tx: Tx, ids: Iterable[UUID]) -> Mapping[UUID, str]:
-    """Return the full names of people, and the names of clients, by id, without those who were erased."""
+    """Return the full names of people and the names of clients, by id; erased people are left out."""
     return await identity.names(tx, ids)

@@ -10,7 +10,7 @@ from carteira.kit.db.outbox import Event
 
 
 def webhook_sources(modules: Collection[str]) -> list[webhooks.MessageSource]:
-    """Name what is followed while these modules are on."""
+    """Return the sources of the modules that are on."""
     sources = [webhooks.MessageSource("events", Event.__table__, _event)]
     if "benefits" in modules:
         sources += [
