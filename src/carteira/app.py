@@ -49,7 +49,7 @@ from carteira.kit.module import Module
 from carteira.kit.ops import garbage, log, metrics, tracing
 from carteira.kit.outbound import objects, redis
 from carteira.kit.outbound.mail import Mailer
-from carteira.kit.outbound.sentry import telling_of_errors
+from carteira.kit.outbound.sentry import reporting_errors
 from carteira.kit.outbound.sms import Sms, sms_of
 from carteira.kit.outbound.targets import Targets
 from carteira.kit.outbound.wakes import publisher
@@ -387,7 +387,7 @@ def _lifespan(settings: Settings, modules: list[Module]) -> Callable[[FastAPI], 
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(tracing.running(settings.tracing(settings.environment)))
-            await stack.enter_async_context(telling_of_errors(settings.sentry(), settings.environment))
+            await stack.enter_async_context(reporting_errors(settings.sentry(), settings.environment))
             mark = str(await sharing.here(settings))
             database = Database(
                 settings.database(), pool_size=settings.database_pool_size, mark=mark, replica=settings.replica()

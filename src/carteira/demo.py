@@ -48,7 +48,7 @@ async def found(tx: Tx) -> int:
 
 
 async def remove(database: Database, runtime: identity.Runtime) -> int:
-    """Return the demo people's money, and erase them in every module; return how many there were.
+    """Move the demo people's money back to its source, and erase them in every module; return how many there were.
 
     Their acts stay in the ledger and the audit, under pseudonyms.
 

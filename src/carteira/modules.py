@@ -42,13 +42,16 @@ class ModuleEntry:
     """One module of the product.
 
     Attributes:
-        name: Its package under `carteira`, the namespace of its jobs, and the tag of its routes. layer: One of
-        `LAYERS`. optional: Whether `CARTEIRA_MODULES` turns it on and off. tables: The files that own its tables, from
-        the package down. paths: The path prefixes of its routes; no other module uses them. demo: The function of its
-        door that adds a person's demo data (`seed(tx, user_id)`); empty: none. demo_line: The line about that data at
-        the first start, in Portuguese. emits: The topics that it puts into the outbox, each with the keys of its
-        payload. follows: The topics of the outbox that it follows. rights: The tables on which the service's role has
-        less than `SELECT`, `INSERT`, `UPDATE` and `DELETE`.
+        name: Its package under `carteira`, the namespace of its jobs, and the tag of its routes.
+        layer: One of `LAYERS`.
+        optional: Whether `CARTEIRA_MODULES` turns it on and off.
+        tables: The files that own its tables, from the package down.
+        paths: The path prefixes of its routes; no other module uses them.
+        demo: The function of its door that adds a person's demo data (`seed(tx, user_id)`); empty: none.
+        demo_line: The line about that data at the first start, in Portuguese.
+        emits: The topics that it puts into the outbox, each with the keys of its payload.
+        follows: The topics of the outbox that it follows.
+        rights: The tables on which the service's role has less than `SELECT`, `INSERT`, `UPDATE` and `DELETE`.
     """
 
     name: str

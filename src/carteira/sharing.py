@@ -42,9 +42,9 @@ class Shared:
     """The secrets and places that a machine uses.
 
     Attributes:
-        marks: The marks of the values in use, by name: the active key, the secret that signs, the place. known: The
-        marks that others may have, by name; waiting and retired keys are included. redis_up_seconds: How long its Redis
-        has been running; older marks may be of a former run.
+        marks: The marks of the values in use, by name: the active key, the secret that signs, the place.
+        known: The marks that others may have, by name; waiting and retired keys are included.
+        redis_up_seconds: How long its Redis has been running; older marks may be of a former run.
     """
 
     marks: Mapping[str, str]

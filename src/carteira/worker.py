@@ -30,7 +30,7 @@ from carteira.kit.db.wakes import LEAST_SECONDS
 from carteira.kit.module import Workplace
 from carteira.kit.ops import garbage, log, metrics, tracing
 from carteira.kit.outbound import redis
-from carteira.kit.outbound.sentry import telling_of_errors
+from carteira.kit.outbound.sentry import reporting_errors
 from carteira.kit.outbound.wakes import Listener, publisher
 from carteira.settings import Settings
 
@@ -67,7 +67,7 @@ async def run(settings: Settings) -> None:
         loop.add_signal_handler(number, stop.set)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(tracing.running(settings.tracing(settings.environment)))
-        await stack.enter_async_context(telling_of_errors(settings.sentry(), settings.environment))
+        await stack.enter_async_context(reporting_errors(settings.sentry(), settings.environment))
         stack.push_async_callback(database.close)
         watch = await stack.enter_async_context(watched(database, may_own=settings.may_own_tables))
         followers = [follower for module in modules for follower in module.followers]

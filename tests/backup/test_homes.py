@@ -41,7 +41,7 @@ async def test_a_home_waits_for_no_replica_and_lets_its_own_in(tmp_path: Path) -
 
     def restore() -> object:
         arguments = (config, manifest, key, home, log)
-        restore_home(*arguments, until=None, logical=False, tell=making.report_nothing)
+        restore_home(*arguments, until=None, logical=False, progress_of=making.report_nothing)
         with running_home(settings, home) as there:
             assert there.database_url is not None
             with psycopg.connect(there.database_url.get_secret_value()) as connection:

@@ -20,7 +20,7 @@ from carteira.kit.outbound.sentry import (
     MOST_COUNTED,
     MOST_EQUAL_A_MINUTE,
     ReportLimit,
-    telling_of_errors,
+    reporting_errors,
 )
 from carteira.settings import Settings
 from tests.kit.test_log import SECRETS, leaks, logging_as
@@ -56,7 +56,7 @@ def caused_by(error: BaseException) -> BaseException:
 
 
 def known(error: BaseException) -> str:
-    return errors.happened(error, said="failed", logger="test")
+    return errors.report(error, message="failed", logger="test")
 
 
 def not_reported() -> float:
@@ -79,9 +79,9 @@ def test_an_error_is_known_again_by_its_kind_and_where_it_came_through() -> None
 
 
 def test_what_is_logged_as_an_error_is_told_once_and_warnings_are_not() -> None:
-    told: list[ErrorEvent] = []
+    events: list[ErrorEvent] = []
     before = REGISTRY.get_sample_value("carteira_errors_total", {"kind": "LookupError"}) or 0
-    with logging_as("json") as output, errors.telling(told.append):
+    with logging_as("json") as output, errors.listening(events.append):
         structlog.contextvars.bind_contextvars(request_id="abc")
         logger, library = structlog.get_logger("carteira.test"), logging.getLogger("library")
         for say in (logger, library):
@@ -93,13 +93,13 @@ def test_what_is_logged_as_an_error_is_told_once_and_warnings_are_not() -> None:
                 say.warning("tried again", exc_info=True)
         logger.error("no exception")
         logger.error("none now", exc_info=True)  # noqa: LOG014 - nothing is being handled
-    assert [(event.said, event.logger) for event in told] == [
+    assert [(event.message, event.logger) for event in events] == [
         ("failed", "carteira.test"), ("failed", "carteira.test"), ("library", "library"), ("library", "library"),
     ]  # fmt: skip
-    assert {event.fingerprint for event in told} == {known(caught(fail))}
-    assert {event.request_id for event in told} == {"abc"}
+    assert {event.fingerprint for event in events} == {known(caught(fail))}
+    assert {event.request_id for event in events} == {"abc"}
     lines = [json.loads(line) for line in output.getvalue().splitlines()]
-    assert [line.get("fingerprint") for line in lines].count(told[0].fingerprint) == 4
+    assert [line.get("fingerprint") for line in lines].count(events[0].fingerprint) == 4
     assert leaks(output.getvalue()) == []
     assert REGISTRY.get_sample_value("carteira_errors_total", {"kind": "LookupError"}) == before + 5
 
@@ -107,7 +107,7 @@ def test_what_is_logged_as_an_error_is_told_once_and_warnings_are_not() -> None:
 async def test_sentry_is_told_of_what_happened_where_and_in_which_trace_and_of_no_values() -> None:
     with receiving_errors() as sentry, receiving() as receiver, logging_as("json"):
         config = TracingConfig(f"{receiver.http_url}/v1/traces", resource={"service.name": "t"})
-        async with telling_of_errors(sentry.dsn, "staging"), tracing.running(config):
+        async with reporting_errors(sentry.dsn, "staging"), tracing.running(config):
             with tracing.root("request", "server"):
                 structlog.get_logger("carteira.test").error(
                     "it failed", exc_info=caused_by(caught(fail)), request_id="abc", secret=SECRETS[3]
@@ -133,7 +133,7 @@ async def test_of_a_storm_some_errors_are_reported_a_minute_and_the_rest_is_coun
     clock = [0.0]
     before = not_reported()
     with receiving_errors() as sentry:
-        async with telling_of_errors(sentry.dsn, "staging", ReportLimit(lambda: clock[0])):
+        async with reporting_errors(sentry.dsn, "staging", ReportLimit(lambda: clock[0])):
             for _ in range(1_000):
                 known(caught(fail))
             known(caught(fail, 0))
@@ -142,12 +142,12 @@ async def test_of_a_storm_some_errors_are_reported_a_minute_and_the_rest_is_coun
             for number in range(200):
                 known(caught(fail))
                 known(type(f"Error{number}", (Exception,), {})())
-    told = [
+    reported = [
         (event["exception"]["values"][-1]["type"], event.get("contexts", {}).get("equal_errors"))
         for event in sentry.events
     ]
-    first, second = told[: MOST_EQUAL_A_MINUTE + 1], told[MOST_EQUAL_A_MINUTE + 1 :]
-    assert first == [("LookupError", None)] * MOST_EQUAL_A_MINUTE + [("ValueError", None)], "another error is told of"
+    first, second = reported[: MOST_EQUAL_A_MINUTE + 1], reported[MOST_EQUAL_A_MINUTE + 1 :]
+    assert first == [("LookupError", None)] * MOST_EQUAL_A_MINUTE + [("ValueError", None)], "another error is reported"
     assert second[0] == ("LookupError", {"not_reported": 1_000 - MOST_EQUAL_A_MINUTE})
     assert second[1:4] == [("Error0", None), ("LookupError", None), ("Error1", None)]
     assert len(second) == len({kind for kind, _ in second}) + MOST_EQUAL_A_MINUTE - 1 == MOST_A_MINUTE
@@ -166,9 +166,9 @@ def test_what_is_counted_of_left_out_errors_has_an_end() -> None:
 
 
 async def test_without_an_address_nobody_is_told_and_one_that_is_down_holds_nobody_up() -> None:
-    async with telling_of_errors(None, "development"):
+    async with reporting_errors(None, "development"):
         known(caught(fail))
-    async with telling_of_errors("http://key@127.0.0.1:9/7", "development"):
+    async with reporting_errors("http://key@127.0.0.1:9/7", "development"):
         known(caught(fail))
 
 
@@ -177,7 +177,7 @@ async def test_a_server_of_errors_that_answers_badly_costs_neither_time_nor_memo
     badly: Callable[[Rude, socket.socket], None],
 ) -> None:
     with rude.answering(badly) as server:
-        async with asyncio.timeout(20), telling_of_errors(f"http://key@127.0.0.1:{server.port}/7", "development"):
+        async with asyncio.timeout(20), reporting_errors(f"http://key@127.0.0.1:{server.port}/7", "development"):
             for _ in range(500):
                 known(caught(fail))
             await asyncio.to_thread(wait_until, lambda: server.asked > 0, "the server is asked")

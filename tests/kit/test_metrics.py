@@ -6,7 +6,7 @@ import random
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from carteira.kit.ops.metrics import TELL_SECONDS, Level, Tally, buckets_of, seconds_within
+from carteira.kit.ops.metrics import REPORT_SECONDS, Level, Tally, buckets_of, seconds_within
 from tests.support.waiting import until
 
 BUCKETS = (0.001, 0.01, 0.1)
@@ -36,7 +36,7 @@ async def test_a_tally_says_what_single_observations_say() -> None:
         histogram.observe(seconds)
         tally.add(labels, seconds)
         if number % 70 == 0:
-            await asyncio.sleep(TELL_SECONDS * 2)
+            await asyncio.sleep(REPORT_SECONDS * 2)
     assert text_of(later) != text_of(at_once), "not due yet"
     await until(lambda: text_of(later) == text_of(at_once), "the tally is told")
     total = later.get_sample_value("answer_seconds_sum")
@@ -53,7 +53,7 @@ def test_a_tally_outlives_its_event_loop() -> None:
         await asyncio.sleep(pause)
 
     asyncio.run(add(0))  # its timer ends with it
-    asyncio.run(add(TELL_SECONDS * 2))
+    asyncio.run(add(REPORT_SECONDS * 2))
     assert registry.get_sample_value("answers_total", {"code": "00", "reason": "approved"}) == 2
 
 

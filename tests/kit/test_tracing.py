@@ -277,8 +277,8 @@ async def test_the_standards_limits_are_kept_to(receiver: Receiver, monkeypatch:
     async with tracing.running(at(receiver)):
         with tracing.together("span", others, attributes={"a": "long enough", "b": 12345, "c": "x"}) as span:
             assert span is not None
-            span.happened("first", {"a": "long enough"})
-            span.happened("second", {})
+            span.add_event("first", {"a": "long enough"})
+            span.add_event("second", {})
     seen = named(receiver, "span")
     assert (seen.attributes, len(seen.links), seen.events) == ({"a": "long", "b": "12345"}, 1, ('{"a": "long"}',))
 

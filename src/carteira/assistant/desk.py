@@ -140,7 +140,7 @@ async def versions(tx: Tx, slug: str) -> list[TopicVersionOut]:
 
 @dataclass(frozen=True, slots=True)
 class TriedOut:
-    """How a question would be understood: its kind, the answer or act, and the nearest topics."""
+    """The result of a try-out: the question's kind, the answer or act, and the nearest topics."""
 
     kind: str
     title: str

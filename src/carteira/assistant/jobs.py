@@ -16,7 +16,7 @@ def blueprint(assistant: Assistant, *, question_days_kept: int) -> Blueprint:
     @jobs.periodic(cron="*/10 * * * *")
     @jobs.task(name="forget_stale", queueing_lock="assistant.forget_stale", pass_context=True)
     async def forget_stale(context: JobContext, timestamp: int) -> None:
-        """Forget conversations that stopped in the middle, in short transactions."""
+        """Drop conversations that stopped in the middle, in short transactions."""
         await work_off(context.additional_context["database"], assistant.forget_stale)
 
     @jobs.periodic(cron="23 4 * * *")

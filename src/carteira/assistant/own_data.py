@@ -1,7 +1,7 @@
 """Recognises questions about one's own things by their words: my card's balance, my documents, a decline.
 
-Similarity finds most of them. These patterns match those that name the thing and its owner in an order or with words
-that no phrase has. Pure, no I/O.
+Similarity finds most of them. These patterns match the others: questions that name the thing and its owner in an order,
+or with words, that no phrase has. Pure, no I/O.
 """
 
 import re

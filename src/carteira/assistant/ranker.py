@@ -28,7 +28,7 @@ OUTSIDE = "outside"
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """How the similarities are fused. Chosen on the tuning set of the evaluation (`make bench-assistant`)."""
+    """The weights of the similarities, chosen on the tuning set of the evaluation (`make bench-assistant`)."""
 
     vector: float
     characters: float
@@ -220,7 +220,7 @@ def _add_product(kernel: Matrix, rows: Matrix) -> None:
 class Ranker:
     """Ranks the topics of some phrases. Immutable.
 
-    Making one takes five seconds of a processor, two with a stored result.
+    Making one takes five seconds of processor time, two with a stored result.
     """
 
     phrases: Sequence[tuple[str, str]]

@@ -20,7 +20,7 @@ EFFECTS = frozenset({"recharge", "cancel_card", "block_card", "unblock_card", "s
 
 
 class Mood(Enum):
-    """How a message mentions an act."""
+    """The way in which a message mentions an act."""
 
     WANTED = "wanted"
     DENIED = "denied"
@@ -108,7 +108,7 @@ _TAKEN_BACK = re.compile(
     r"mais|agora|era|isso|nada|nao|ainda))*|desisti|desisto|esquece|deixa(?: (?:para la|quieto|assim|como \w+))?|"
     r"mudei de ideia|me arrependi)$"
 )
-"""A clause that only withdraws the one beside it."""
+"""A clause that only withdraws the adjacent one."""
 _POLITE = re.compile(
     r"\b(?:pode|poderia|podem|podia|consegue|tem como voces?|tem jeito de voces?|queria saber se (?:pode|tem como|"
     r"da)|ve se|"

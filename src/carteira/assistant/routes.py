@@ -22,7 +22,7 @@ from carteira.assistant.schemas import (
 from carteira.kit.security import audit
 from carteira.kit.web.access import Principal, Who, acts, claims, looks, reads
 from carteira.kit.web.idempotency import idempotent
-from carteira.kit.web.json_route import JsonRoute, tell_version, versioned
+from carteira.kit.web.json_route import JsonRoute, send_version, versioned
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
 from carteira.kit.web.preconditions import PreconditionDep
 from carteira.kit.web.problems import InvalidInput
@@ -77,7 +77,7 @@ async def list_topics(
 async def get_topic(request: Request, slug: Slug, tx: TxDep) -> TopicOut:
     """Mostra um assunto com as frases que o reconhecem."""
     found = await knowledge.topic(tx, slug)
-    tell_version(request, str(found.version))
+    send_version(request, str(found.version))
     return TopicOut.model_validate(found)
 
 

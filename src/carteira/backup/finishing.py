@@ -105,7 +105,7 @@ async def begin_base_c_again(database: Database) -> None:
         await outbox.begin_again(tx, REBUILT)
 
 
-async def catch_up(database: Database, followers: Sequence[Follower], tell: Callable[[int], None]) -> int:
+async def catch_up(database: Database, followers: Sequence[Follower], report: Callable[[int], None]) -> int:
     """Run each follower to its end; return the number of rows."""
     rows = 0
     for follower in followers:
@@ -113,7 +113,7 @@ async def catch_up(database: Database, followers: Sequence[Follower], tell: Call
             async with database.transaction() as tx:
                 handled = await outbox.follow(tx, follower)
             rows += handled
-            tell(rows)
+            report(rows)
             if not handled:
                 break
     return rows

@@ -26,7 +26,7 @@ LOCK = 0x63617274_6261636B
 UNFINISHED = "unfinished.json"
 RESUMED_WITHIN = timedelta(hours=24)
 BASE, DUMP, BASE_B = "base.tar", "dump", "base-b"
-Tell = Callable[[str], Progress]
+ProgressOf = Callable[[str], Progress]
 """Returns the callback for a step's progress, in bytes or items."""
 
 log = structlog.get_logger(__name__)
@@ -37,7 +37,7 @@ def report_nothing(_step: str) -> Progress:
     return no_progress
 
 
-async def make(config: BackupConfig, tell: Tell = report_nothing) -> Manifest:
+async def make(config: BackupConfig, progress_of: ProgressOf = report_nothing) -> Manifest:
     """Make a backup, or continue one that was interrupted within a day.
 
     Raises:
@@ -48,14 +48,14 @@ async def make(config: BackupConfig, tell: Tell = report_nothing) -> Manifest:
         manifest = await _begun(config, connection)
         for name, program, arguments in _streams(config):
             if name not in manifest.parts:
-                step = tell(name)
+                step = progress_of(name)
                 manifest.parts[name] = await asyncio.to_thread(
                     _stored, config, manifest.id, name, program, arguments, step, _size_of(connection)
                 )
                 if name == BASE:
                     manifest.last_wal = _segment_now(connection)
                 await _note(config, manifest)
-        await _copy_documents(config, manifest, tell("documents"))
+        await _copy_documents(config, manifest, progress_of("documents"))
         if config.credit is not None and BASE_B not in manifest.parts:
             manifest.base_b_at = clock.now().isoformat()
             manifest.parts[BASE_B] = await _stored_base_b(config, config.credit, manifest.id)
@@ -165,16 +165,16 @@ def _encrypted(config: BackupConfig, set_id: str, name: str, source: "Counted") 
 class Counted:
     """A reader that reports how much was read."""
 
-    def __init__(self, source: ByteReader | IO[bytes], tell: Callable[[int], None] | None = None) -> None:
+    def __init__(self, source: ByteReader | IO[bytes], report: Callable[[int], None] | None = None) -> None:
         self._source = source
-        self._tell = tell or (lambda _done: None)
+        self._report = report or (lambda _done: None)
         self.done = 0
 
     def read(self, size: int, /) -> bytes:
         """Return the next bytes."""
         content = self._source.read(size)
         self.done += len(content)
-        self._tell(self.done)
+        self._report(self.done)
         return content
 
 

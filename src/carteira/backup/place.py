@@ -212,10 +212,12 @@ class PieceWriter:
 class PieceReader:
     """Reads a stream from its pieces, and checks each one's hash before using it; for a thread, since it blocks."""
 
-    def __init__(self, store: ObjectStore, pieces: Sequence[Piece], tell: Callable[[int], None] | None = None) -> None:
+    def __init__(
+        self, store: ObjectStore, pieces: Sequence[Piece], report: Callable[[int], None] | None = None
+    ) -> None:
         self._store = store
         self._pieces = iter(pieces)
-        self._tell = tell or (lambda _size: None)
+        self._report = report or (lambda _size: None)
         self._left = memoryview(b"")
         """The unread rest of a piece; a view, since it is read in small parts."""
 
@@ -231,7 +233,7 @@ class PieceReader:
             if piece is None:
                 return b""
             self._left = memoryview(checked(self._store, piece))
-            self._tell(piece.size)
+            self._report(piece.size)
         content, self._left = bytes(self._left[:size]), self._left[size:]
         return content
 

@@ -162,7 +162,7 @@ def decrypted_into(
     failures: list[BaseException] = []
     done = 0
 
-    def tell(size: int) -> None:
+    def report(size: int) -> None:
         nonlocal done
         done += size
         progress(done, part.size)
@@ -170,7 +170,7 @@ def decrypted_into(
     def decrypt() -> None:
         with os.fdopen(writing, "wb") as pipe:
             try:
-                key.decrypt_stream(PieceReader(store, part.pieces, tell), pipe.write)
+                key.decrypt_stream(PieceReader(store, part.pieces, report), pipe.write)
             except BrokenPipeError:
                 return  # `take` failed; its error has the reason
             except BaseException as error:  # noqa: BLE001 - raised where it is awaited

@@ -146,9 +146,7 @@ class Archiver:
             raise BackupFailed(f"pg_receivewal: {text[-500:]}")
 
     async def _begin(self, folder: Path, cluster: Cluster) -> None:
-        """Let the receiver begin after the newest segment in the place that is of the leader's history, whoever copied
-        it.
-        """
+        """Let the receiver begin after the newest segment in the place that is of the leader's history."""
         await self._copy_log(folder)
         for path in await asyncio.to_thread(lambda: [*folder.iterdir()]):
             path.unlink()
@@ -179,7 +177,8 @@ class Archiver:
         A receiver may be connected to a paused machine, or to the former leader; then it gets nothing and does not end.
 
         Raises:
-            BackupFailed: it has not for a while. psycopg.Error: there is no leader.
+            BackupFailed: it has not for a while.
+            psycopg.Error: there is no leader.
         """
         if await asyncio.to_thread(_holds_slot, self._config):
             self._held_at = time.monotonic()

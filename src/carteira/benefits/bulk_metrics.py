@@ -29,7 +29,7 @@ schedules_failed = Gauge(
 
 @dataclass(frozen=True, slots=True)
 class BulkState:
-    """How late bulk work is: the oldest unfinished file, top-ups whose day has come, and those that moved nothing."""
+    """The lateness of bulk work: the oldest unfinished file, due top-ups, and top-ups that moved nothing."""
 
     oldest_file: datetime | None
     overdue: int
@@ -37,7 +37,7 @@ class BulkState:
 
     @property
     def file_seconds(self) -> float:
-        """For how long the oldest unfinished file has been there; 0: there is none."""
+        """The age of the oldest unfinished file in seconds; 0: there is none."""
         return 0 if self.oldest_file is None else max((clock.now() - self.oldest_file).total_seconds(), 0)
 
 

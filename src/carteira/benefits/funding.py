@@ -114,7 +114,7 @@ async def returnable_fund(tx: Tx, employer_id: UUID) -> int:
 
 
 async def fund_of(tx: Tx, who: Principal, employer_id: UUID) -> EmployerFundOut:
-    """Return the balance of an employer's fund; an employer that is no longer pre-funded may have a rest.
+    """Return the balance of an employer's fund; an employer that is no longer pre-funded may still have money.
 
     Raises:
         EmployerNotFound: there is none, or it is none of theirs.

@@ -195,7 +195,7 @@ async def _queue_opening(tx: Tx, import_id: UUID) -> None:
 
 
 async def requeue_unfinished(tx: Tx) -> None:
-    """Queue unfinished files again, whose job may have failed too often or died."""
+    """Queue unfinished files again, since their job may have failed too often or died."""
     unfinished = select(BenefitImport.id).where(BenefitImport.finished_at.is_(None)).order_by(BenefitImport.id)
     for import_id in (await tx.scalars(unfinished)).all():
         await _queue_opening(tx, import_id)

@@ -33,7 +33,7 @@ class OwnBenefit:
 
 @dataclass(frozen=True, slots=True)
 class AcceptedWhere:
-    """Where a category pays: at shops with these MCCs, and at listed names whatever their MCC."""
+    """The shops at which a category pays: those with these MCCs, and listed names whatever their MCC."""
 
     category: str
     mccs: list[str]

@@ -55,7 +55,7 @@ from carteira.kit.web.access import Principal, Who, acts, claims, looks, public,
 from carteira.kit.web.approvals import MAY_WAIT, DeskDep
 from carteira.kit.web.csv_bodies import csv_content, is_csv, media_type, read_csv_body, unfit
 from carteira.kit.web.idempotency import idempotent
-from carteira.kit.web.json_route import JsonRoute, polled, tell_version, versioned
+from carteira.kit.web.json_route import JsonRoute, polled, send_version, versioned
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
 from carteira.kit.web.preconditions import PreconditionDep
 from carteira.kit.web.problems import InvalidInput, UnsupportedMediaType
@@ -493,7 +493,7 @@ async def list_categories(tx: ReadTxDep) -> list[CategoryOut]:
 async def get_category(request: Request, category: Annotated[CategoryName, Path()], tx: ReadTxDep) -> CategoryOut:
     """Mostra uma categoria."""
     found = await catalog.get_category(tx, category)
-    tell_version(request, found.version)
+    send_version(request, found.version)
     return found
 
 
@@ -536,7 +536,7 @@ async def put_merchant(body: MerchantIn, tx: TxDep, seen: PreconditionDep) -> Me
 async def get_merchant(request: Request, name: str, tx: ReadTxDep) -> MerchantOut:
     """Mostra um estabelecimento."""
     found = await catalog.get_merchant(tx, name)
-    tell_version(request, found.version)
+    send_version(request, found.version)
     return found
 
 

@@ -9,7 +9,7 @@ from carteira.benefits import employers, funding
 from carteira.benefits.schemas import EmployerFundOut, EmployerIn, EmployerOut, EmployerPatch, MemberOut
 from carteira.identity import IdentityDep
 from carteira.kit.web.access import Principal, acts, claims, reads, step_up
-from carteira.kit.web.json_route import JsonRoute, polled, tell_version, versioned
+from carteira.kit.web.json_route import JsonRoute, polled, send_version, versioned
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
 from carteira.kit.web.preconditions import PreconditionDep
 from carteira.kit.web.transaction import ReadTxDep, TxDep
@@ -41,7 +41,7 @@ async def add_employer(body: EmployerIn, tx: TxDep, _who: Writer) -> EmployerOut
 async def get_employer(request: Request, employer_id: UUID, tx: ReadTxDep, who: Reader) -> EmployerOut:
     """Mostra uma empresa."""
     found = await employers.find(tx, who, employer_id)
-    tell_version(request, found.version)
+    send_version(request, found.version)
     return EmployerOut.model_validate(found)
 
 

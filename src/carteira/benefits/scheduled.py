@@ -2,8 +2,8 @@
 
 A job looks for due orders every ten minutes. Each is carried out in one transaction with its row, so that it happens
 once, however often the job runs, and even if the worker was away for days. It is not carried out if its maker may no
-longer ask for it, and only weighed lines are: a line that could not be credited at the request (there was no such
-account) is not credited later.
+longer ask for it. Only weighed lines are credited: a line that was wrong at the request (there was no such account) is
+not credited later.
 """
 
 from collections.abc import Awaitable, Callable
@@ -92,7 +92,7 @@ def _wrong_for_good(sent: BulkLines, weighed: topups.Weighed) -> dict[str, list[
     """Return the errors of lines by number: unreadable ones, and those that were not weighed."""
     wrong = {str(number): faults for number, faults in sent.wrong.items()}
     for result in weighed.results:
-        if result.status == "failed" and result.code != "invalid_input":  # which the run finds again
+        if result.status == "failed" and result.code != "invalid_input":  # the run finds the others again
             name = "category" if result.code == UnknownCategory.code else "account"
             wrong[str(result.line)] = [Wrong(sent.titles.get(name, name), result.detail or "", name)]
     return wrong
@@ -106,12 +106,12 @@ class _WeighedAct(Act):
 
     async def weigh(
         self,
-        tx: Tx,  # noqa: ARG002 - as any act
+        tx: Tx,  # noqa: ARG002 - the signature of `Act.weigh`
         *,
         amount: int | None,
         summary: str,  # noqa: ARG002 - the checker has read one
-        gains: Gains | FindGains,  # noqa: ARG002 - as when it was approved
-        scope: UUID | None = None,  # noqa: ARG002 - as then
+        gains: Gains | FindGains,  # noqa: ARG002 - they were compared at the approval
+        scope: UUID | None = None,  # noqa: ARG002 - it was checked at the approval
     ) -> None:
         """Compare the present amount with the weighed one."""
         if amount is None or amount > self.most:

@@ -71,8 +71,8 @@ def create(
     config = config_here()
 
     async def work() -> "Manifest":
-        with bars() as tell:
-            return await making.make(config, tell)
+        with bars() as progress_of:
+            return await making.make(config, progress_of)
 
     manifest = asyncio.run(work())
     out.print(f"Backup {manifest.id}: {size_text(manifest.size)}, e {_documents(manifest)}.", highlight=False)
@@ -115,8 +115,8 @@ def verify(
 
     async def work() -> "tuple[Manifest, list[str]]":
         manifest = await place.manifest_of(config.place, set_id)
-        with bars() as tell:
-            return manifest, await checking.check(config, manifest, key, tell("Conferindo"))
+        with bars() as progress_of:
+            return manifest, await checking.check(config, manifest, key, progress_of("Conferindo"))
 
     manifest, faults = asyncio.run(work())
     for fault in faults:
@@ -151,11 +151,11 @@ def bars() -> Iterator[Callable[[str], progress.Progress]]:
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     with Progress(*columns, console=err, transient=True) as shown:
 
-        def tell(step: str) -> progress.Progress:
+        def progress_of(step: str) -> progress.Progress:
             task = shown.add_task(_STEPS.get(step, step), total=None)
             return lambda done, total: shown.update(task, completed=done, total=total)
 
-        yield tell
+        yield progress_of
 
 
 def size_text(size: int) -> str:

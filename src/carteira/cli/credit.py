@@ -61,7 +61,7 @@ def generate(
     try:
         table = run_with_bar(
             "Criando pessoas sintéticas",
-            lambda tell: credit.generate_people(config, people=people, seed=seed, progress=tell),
+            lambda report: credit.generate_people(config, people=people, seed=seed, progress=report),
         )
     except (credit.NotInProduction, credit.MissingLibrary) as error:
         fail(str(error) or "pessoas sintéticas não existem em produção.")
@@ -83,12 +83,12 @@ def export_people(
     try:
         written = run_with_bar(
             "Exportando a base B",
-            lambda tell: credit.export_people(
+            lambda report: credit.export_people(
                 config,
                 folder,
                 segments=segments,
                 synthetic_people=synthetic,
-                progress=lambda done, total, _rows: tell(done, total),
+                progress=lambda done, total, _rows: report(done, total),
             ),
         )
     except (credit.ExportMismatch, credit.MissingLibrary, OSError) as error:

@@ -49,7 +49,7 @@ def apply(identity: KeyOption, intents: IntentsOption = Intents.ASK) -> None:
     """Apaga de novo, num banco restaurado, quem o diário diz que foi apagado, qualquer que seja o saldo de então."""
     settings = settings_here()
     database_of(settings)
-    tell(apply_to(settings, journal_of(settings), load_key(identity), intents))
+    print_result(apply_to(settings, journal_of(settings), load_key(identity), intents))
 
 
 def journal_of(settings: Settings) -> "ErasureJournal":
@@ -104,7 +104,7 @@ async def _erase_again(
         return await erase_again(DATABASE.of(api), identity.RUNTIME.of(api), journal, key, entries)
 
 
-def tell(done: "ErasedAgain") -> None:
+def print_result(done: "ErasedAgain") -> None:
     """Print the result of repeated erasures, and the balances left without an owner."""
     for left in done.money:
         out.print(

@@ -59,10 +59,10 @@ def verify(
     with Progress(*columns, console=err, transient=True) as progress:
         task = progress.add_task("Conferindo a cadeia", total=total or None)
 
-        def tell(done: int) -> None:
+        def report(done: int) -> None:
             progress.update(task, completed=done)
 
-        result = asyncio.run(_verify(url, whole=not since_last, expected=head, tell=tell))
+        result = asyncio.run(_verify(url, whole=not since_last, expected=head, report=report))
     head_now = f"{result.height}:{result.head.hex()}"
     since = f" depois do bloco {result.since}" if result.since else ""
     out.print(f"{result.height} blocos, {result.rows} lançamentos{since}, cabeça {head_now}", soft_wrap=True)
@@ -84,14 +84,14 @@ async def _reconcile(url: str, *, whole: bool) -> "Reconciliation":
 
 
 async def _verify(
-    url: str, *, whole: bool, expected: "Head | None", tell: Callable[[int], None]
+    url: str, *, whole: bool, expected: "Head | None", report: Callable[[int], None]
 ) -> "ChainVerification":
     """Verify the hash chain in one snapshot, store the result, and report the number of verified entries."""
     from carteira import ledger
     from carteira.kit.db.engine import open_database
 
     async with open_database(url) as database:
-        return await ledger.prove_chain(database, whole=whole, expected=expected, tell=tell)
+        return await ledger.prove_chain(database, whole=whole, expected=expected, report=report)
 
 
 async def _count_entries(url: str) -> int:

@@ -85,7 +85,7 @@ def home(  # noqa: PLR0913 - what, to where
         key_files.unpack(keys.read_bytes(), key, there)
     restored = _whole(settings, key, folder, replace(plan, again=again), intents)
     mark.unlink()
-    _tell(restored)
+    _print_result(restored)
 
 
 @app.command("postgresql")
@@ -108,7 +108,7 @@ def postgresql(  # noqa: PLR0913 - what, to where
     plan = _planned(settings, key, _Asked(set_id, until, CopyForm.PHYSICAL, keys, unsigned))
     _confirm([f"uma pasta de dados: {folder}"], plan, yes=yes)
     programs = Programs(DatabaseAddress.parse("postgresql://localhost/none"), settings.backup_programs)
-    with bars() as tell:
+    with bars() as progress_of:
         restoring.lay_down(
             plan.config,
             plan.manifest,
@@ -117,8 +117,8 @@ def postgresql(  # noqa: PLR0913 - what, to where
             plan.log,
             until=plan.until,
             programs=programs,
-            base_progress=tell("base.tar"),
-            log_progress=tell("log"),
+            base_progress=progress_of("base.tar"),
+            log_progress=progress_of("log"),
         )
     out.print(f"Suba o PostgreSQL {plan.manifest.postgresql.partition('.')[0]} em {folder}: ele se recupera e abre.")
     out.print("Depois: carteira migrate, e carteira restore stores.", highlight=False)
@@ -143,8 +143,10 @@ def dump(
     plan = _planned(settings, key, _Asked(set_id, None, CopyForm.LOGICAL, keys, unsigned))
     _confirm([f"um banco de dados: {address.place}"], plan, yes=yes)
     _require_empty(address.conninfo, address.place)
-    with bars() as tell:
-        restoring.load_dump(plan.config, plan.manifest, key, Programs(address, settings.backup_programs), tell("dump"))
+    with bars() as progress_of:
+        restoring.load_dump(
+            plan.config, plan.manifest, key, Programs(address, settings.backup_programs), progress_of("dump")
+        )
     out.print("Depois: carteira migrate, e carteira restore stores.", highlight=False)
 
 
@@ -164,9 +166,9 @@ def stores(  # noqa: PLR0913 - what, and how
     plan = _planned(settings, key, _Asked(set_id, None, CopyForm.PHYSICAL, None, unsigned))
     where = settings.documents_url or settings.carteira_home / "documents"
     _confirm([f"documentos: {where}", f"base B: tabela {settings.credit_table}"], plan, yes=yes)
-    with bars() as tell:
-        restored = _finish(settings, key, replace(plan, again=again), intents, tell)
-    _tell(restored)
+    with bars() as progress_of:
+        restored = _finish(settings, key, replace(plan, again=again), intents, progress_of)
+    _print_result(restored)
 
 
 def drill(
@@ -193,7 +195,7 @@ def drill(
         restored = _whole(settings.model_copy(update=paths), key, beside, plan, Intents.APPLY)
     finally:
         remove_home(beside)
-    _tell(restored)
+    _print_result(restored)
     minutes = (datetime.now().astimezone() - began).total_seconds() / 60
     size = plan.manifest.size + plan.manifest.objects_bytes
     took = f"{minutes:.1f} min".replace(".", ",")
@@ -285,20 +287,27 @@ def _whole(settings: Settings, key: "PrivateKey", folder: Path, plan: Plan, inte
     from carteira.cli.restoring import restore_home, running_home
     from carteira.embedded import EmbeddedError
 
-    with bars() as tell:
+    with bars() as progress_of:
         try:
             logical = plan.form is CopyForm.LOGICAL
             restore_home(
-                plan.config, plan.manifest, key, folder, plan.log, until=plan.until, logical=logical, tell=tell
+                plan.config,
+                plan.manifest,
+                key,
+                folder,
+                plan.log,
+                until=plan.until,
+                logical=logical,
+                progress_of=progress_of,
             )
             with running_home(settings, folder) as there:
-                return _finish(there, key, plan, intents, tell)
+                return _finish(there, key, plan, intents, progress_of)
         except EmbeddedError as error:
             fail(f"{error}.")
 
 
 def _finish(
-    settings: Settings, key: "PrivateKey", plan: Plan, intents: Intents, tell: Callable[[str], Progress]
+    settings: Settings, key: "PrivateKey", plan: Plan, intents: Intents, progress_of: Callable[[str], Progress]
 ) -> "Restored":
     """Restore what is not PostgreSQL, repeat erasures, rebuild base C, and verify everything."""
     from carteira.app import backup_config
@@ -306,9 +315,9 @@ def _finish(
 
     config = replace(backup_config(settings), opened=plan.config.place)
     restored = Restored()
-    asyncio.run(_bring_back(config, plan, key, restored, tell))
+    asyncio.run(_bring_back(config, plan, key, restored, progress_of))
     if plan.journal is not None:
-        erasures.tell(erasures.apply_to(settings, plan.journal, key, intents))
+        erasures.print_result(erasures.apply_to(settings, plan.journal, key, intents))
     else:
         err.print("[yellow]Atenção:[/] sem ERASURE_JOURNAL_URL, quem foi apagado depois do backup está de volta.")
     asyncio.run(_follow_and_prove(config, plan, restored))
@@ -316,13 +325,13 @@ def _finish(
 
 
 async def _bring_back(
-    config: "BackupConfig", plan: Plan, key: "PrivateKey", restored: "Restored", tell: Callable[[str], Progress]
+    config: "BackupConfig", plan: Plan, key: "PrivateKey", restored: "Restored", progress_of: Callable[[str], Progress]
 ) -> None:
     from carteira.backup import finishing
     from carteira.kit.db.engine import open_database
 
     async with open_database(config.settings.database()) as database:
-        await finishing.bring_back_documents(config, database, restored, tell("documents"))
+        await finishing.bring_back_documents(config, database, restored, progress_of("documents"))
     await finishing.bring_back_base_b(config, plan.manifest, key, restored, again=plan.again)
 
 
@@ -339,7 +348,7 @@ async def _follow_and_prove(config: "BackupConfig", plan: Plan, restored: "Resto
         await finishing.prove(config, database, plan.manifest, restored)
 
 
-def _tell(restored: "Restored") -> None:
+def _print_result(restored: "Restored") -> None:
     """Print what was restored; exit with 1 if something is wrong."""
     out.print(f"{restored.documents} segmentos de documentos, {restored.base_b} pessoas na base B.", highlight=False)
     out.print(f"{restored.events} eventos lidos pelos seguidores; nenhum espera.", highlight=False)

@@ -48,7 +48,7 @@ _CONFIGURATION = {
     "pg_hba.conf": "".join(f"host {database} all {HOST}/32 scram-sha-256\n" for database in ("all", "replication")),
     "pg_ident.conf": "",
 }
-Tell = Callable[[str], Progress]
+ProgressOf = Callable[[str], Progress]
 
 
 def restore_home(  # noqa: PLR0913 - what, out of what, to where
@@ -60,7 +60,7 @@ def restore_home(  # noqa: PLR0913 - what, out of what, to where
     *,
     until: datetime | None,
     logical: bool,
-    tell: Tell,
+    progress_of: ProgressOf,
 ) -> None:
     """Restore PostgreSQL into a home folder with passwords of its own; its servers are stopped before and after.
 
@@ -69,7 +69,7 @@ def restore_home(  # noqa: PLR0913 - what, out of what, to where
         BackupDamaged: as `restoring.lay_down`.
     """
     if logical:
-        _load_dump(config, manifest, key, folder, tell)
+        _load_dump(config, manifest, key, folder, progress_of)
         return
     home = Home(folder)
     home.acquire()
@@ -87,8 +87,8 @@ def restore_home(  # noqa: PLR0913 - what, out of what, to where
                 log,
                 until=until,
                 programs=programs,
-                base_progress=tell("base.tar"),
-                log_progress=tell("log"),
+                base_progress=progress_of("base.tar"),
+                log_progress=progress_of("log"),
             )
             _configure(data, until)
             laid.write_text(manifest.id)
@@ -99,7 +99,7 @@ def restore_home(  # noqa: PLR0913 - what, out of what, to where
 
 
 def _configure(data: Path, until: datetime | None) -> None:
-    """Write a home's configuration into a data folder: the former one is another machine's, or outside of the folder."""
+    """Write a home's configuration into a data folder, whose own was another machine's or lies outside of it."""
     for name, text in _CONFIGURATION.items():
         (data / name).write_text(text, encoding="utf-8")
     restoring.say_how(data, until)
@@ -208,7 +208,9 @@ def _settle(connection: psycopg.Connection, folder: Path, home: Home, manifest: 
         connection.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(database, sql.Identifier(DATABASE)))
 
 
-def _load_dump(config: BackupConfig, manifest: Manifest, key: PrivateKey, folder: Path, tell: Tell) -> None:
+def _load_dump(
+    config: BackupConfig, manifest: Manifest, key: PrivateKey, folder: Path, progress_of: ProgressOf
+) -> None:
     with EmbeddedServers(folder, redis=False, aws=False) as servers:
         address = DatabaseAddress.parse(servers.endpoints.superuser_url.rpartition("/")[0] + f"/{DATABASE}")
         with psycopg.connect(address.conninfo, autocommit=True) as connection:
@@ -216,7 +218,7 @@ def _load_dump(config: BackupConfig, manifest: Manifest, key: PrivateKey, folder
                 raise BackupFailed(f"{folder} não está vazia: uma restauração só vai para uma pasta vazia")
             if manifest.owner != OWNER:
                 connection.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(manifest.owner)))
-        restoring.load_dump(config, manifest, key, Programs(address), tell("dump"))
+        restoring.load_dump(config, manifest, key, Programs(address), progress_of("dump"))
         if manifest.owner != OWNER:
             with psycopg.connect(address.conninfo, autocommit=True) as connection:
                 connection.execute(

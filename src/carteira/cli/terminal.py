@@ -194,8 +194,8 @@ def run_with_bar(title: str, work: Callable[[Progress], Awaitable[T]]) -> T:
     """Run a coroutine behind a bar; it gets a callback for its progress: done and total."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
 
-    async def main(tell: Progress) -> T:
-        return await work(tell)
+    async def main(report: Progress) -> T:
+        return await work(report)
 
     with Bar(*columns, console=err, transient=True) as progress:
         task = progress.add_task(title, total=None)

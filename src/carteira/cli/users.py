@@ -32,7 +32,9 @@ def export_users(
     settings = settings_here()
     url = database_of(settings)
     try:
-        written = run_with_bar("Exportando as pessoas", lambda tell: _export(url, settings.replica(), path, form, tell))
+        written = run_with_bar(
+            "Exportando as pessoas", lambda report: _export(url, settings.replica(), path, form, report)
+        )
     except OSError as error:
         fail(f"{path} não pôde ser escrito: {system_message(error)}")
     out.print(f"{written} pessoas em {path}", highlight=False, soft_wrap=True)

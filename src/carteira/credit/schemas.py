@@ -103,7 +103,7 @@ class BaseAOut(BaseAIn):
 
 
 class Asset(Body):
-    """Something that a person owns."""
+    """A possession of a person."""
 
     kind: Literal["property", "vehicle", "investment", "savings", "company", "other"]
     description: LongText

@@ -182,7 +182,7 @@ class Stores:
             unavailable=sorted(unavailable),
         )
 
-    async def accesses_of(  # noqa: PLR0913 - what is asked for, and by whom
+    async def accesses_of(  # noqa: PLR0913 - the filters of a list, and its caller
         self,
         tx: Tx,
         cpf: str,

@@ -1,6 +1,6 @@
 """The checks of `carteira doctor`: functions that return findings with advice.
 
-They change nothing. A check that cannot be made is a finding, too.
+They change nothing. A check that cannot be made is a finding too.
 """
 
 from carteira.doctor.findings import Diagnosis, Level, worst

@@ -18,7 +18,7 @@ AREA = "backup"
 
 
 async def check(settings: Settings) -> AsyncIterator[Diagnosis]:
-    """Check what the settings say about backups. Raises what the places and PostgreSQL's programs raise."""
+    """Check the backups that the settings name. Raises as the places and PostgreSQL's programs do."""
     if settings.environment == "development" and settings.backup_url is None:
         return
     open_journal = erasure_journal(settings)

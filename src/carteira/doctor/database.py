@@ -70,8 +70,8 @@ async def check(settings: Settings, database: Database) -> AsyncIterator[Diagnos
 def _of_server(settings: Settings, facts: Mapping[str, object], asked_at: datetime) -> Iterator[Diagnosis]:
     yield of_version(str(facts["version"]), int(str(facts["version_num"])) // 10_000, is_tls=bool(facts["tls"]))
     if not facts["tls"] and not production.is_database_here(settings):
-        tell = fail if settings.environment != "development" and not settings.database_insecure else warn
-        yield tell(AREA, "a conexão a outra máquina não é cifrada", "use sslmode=verify-full em DATABASE_URL")
+        finding = fail if settings.environment != "development" and not settings.database_insecure else warn
+        yield finding(AREA, "a conexão a outra máquina não é cifrada", "use sslmode=verify-full em DATABASE_URL")
     if facts["encoding"] != "UTF8":
         yield fail(AREA, f"a codificação do banco é {facts['encoding']}", "crie o banco com ENCODING 'UTF8'")
     if facts["is_replica"]:
@@ -184,7 +184,7 @@ def check_as_owner(settings: Settings) -> list[Diagnosis]:
     """Check whether the role of `MIGRATION_DATABASE_URL` can migrate and grant; nothing where it is not set.
 
     Raises:
-        psycopg.Error: nobody answers, or lets us not in.
+        psycopg.Error: PostgreSQL does not answer, or refuses the connection.
     """
     if settings.migration_database_url is None:
         return []
@@ -225,7 +225,7 @@ async def _of_content(settings: Settings, tx: Tx) -> AsyncIterator[Diagnosis]:
         for row in await fetch(
             tx,
             "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') "
-            "AND NOT relispartition AND NOT has_table_privilege(oid, 'SELECT')",  # partitions are read by their table
+            "AND NOT relispartition AND NOT has_table_privilege(oid, 'SELECT')",  # partitions: through their table
         )
     ]
     if denied:

@@ -1,4 +1,4 @@
-"""The whole examination: every check with its duration, and none that ends the others."""
+"""The whole examination: every check with its duration; a failed check does not end the others."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -53,7 +53,7 @@ async def _taken(
     try:
         async with asyncio.timeout(SECONDS):
             return await take()
-    except Exception as error:  # noqa: BLE001 - a look that cannot be taken is a finding, whatever it failed by
+    except Exception as error:  # noqa: BLE001 - a check that cannot be made is a finding, whatever its error
         name = _ADDRESSES.get(area, "DATABASE_URL")
         url = getattr(settings, name.lower())
         sentence = explain(error, None if url is None else url.get_secret_value())

@@ -90,5 +90,5 @@ def _dot_env(settings: Settings) -> Iterator[Diagnosis]:
     if exposed is None:
         yield ok(AREA, f"{path}")
         return
-    tell = warn if settings.environment == "development" else fail
-    yield tell(AREA, f"{path}: guarda segredos e está aberto a outros usuários", f"execute chmod 600 {path}")
+    finding = warn if settings.environment == "development" else fail
+    yield finding(AREA, f"{path}: guarda segredos e está aberto a outros usuários", f"execute chmod 600 {path}")

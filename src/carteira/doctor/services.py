@@ -24,7 +24,7 @@ _PORTS = {"http": 80, "https": 443}
 
 
 async def check_redis(settings: Settings) -> AsyncIterator[Diagnosis]:
-    """Check whether Redis answers, stores what it is given, and has the same time. Raises as the client."""
+    """Check whether Redis answers and stores values, and compare its clock. Raises as the client."""
     url = settings.redis()
     if url is None:
         yield warn("redis", "REDIS_URL não está definida", "sem ele, limites e sessões valem por processo")
@@ -73,7 +73,7 @@ def _folder(settings: Settings, folder: Path) -> Diagnosis:
 
 
 def check_mail(settings: Settings) -> Iterator[Diagnosis]:
-    """Greet the mail server, with TLS and sign-in as for an e-mail, and send none.
+    """Connect to the mail server, with TLS and sign-in as for an e-mail, without sending one.
 
     Raises:
         OSError: it does not answer, or refuses (`smtplib.SMTPException` is one).

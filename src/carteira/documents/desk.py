@@ -64,7 +64,7 @@ async def file_link(tx: Tx, vault: Vault, who: Principal, document_id: UUID) -> 
 async def compare(
     tx: Tx, vault: Vault, who: Principal, document_id: UUID
 ) -> tuple[DocumentView, str | None, str, bool]:
-    """Return a document with its holder's name, a link to its file, and whether a browser can draw that on a page.
+    """Return a document with its holder's name, a link to its file, and whether browsers can show the file on a page.
 
     Raises:
         DocumentNotFound, OwnDocument, FileMissing.

@@ -22,7 +22,7 @@ _RETRY_SECONDS = 5
 
 @dataclass
 class Vault:
-    """Storage, master keys, the scanner, and the parts that proofs need. Nothing is opened before its first use."""
+    """The storage, the master keys, the scanner, and the parts that proofs need. Each is opened at its first use."""
 
     url: str
     key_file: Path

@@ -45,10 +45,10 @@ class BinaryMissing(EmbeddedError):
 
 
 class ServerFailed(EmbeddedError):
-    """A server did not start, or does not stop.
+    """A server did not start, or did not stop.
 
     Attributes:
-        log: The server's log file, where the reason stands.
+        log: The server's log file, which has the reason.
     """
 
     def __init__(self, title: str, reason: str, log: Path, tail: str = "") -> None:

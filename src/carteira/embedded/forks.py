@@ -1,8 +1,8 @@
 """Processes forked from one that has imported the application, so that several share one import.
 
 The owner has a `ForkServer`. The process that it started calls `fork_when_asked`, which returns in each forked process.
-Until then that process imports and does nothing else, so that it has no thread, event loop or connection to share. This
-needs a kernel that signals children of a dying process (Linux); elsewhere processes start plainly.
+Before that call the process only imports, so that it has no thread, event loop or connection to share. This needs a
+kernel that signals children of a dying process (Linux); elsewhere processes start plainly.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ class ForkServer:
     """The owner's end: it starts processes, and learns of their ends. For one thread.
 
     Args:
-        command: What starts the process that forks; a descriptor's number is added to it.
+        command: The command of the forking process; a descriptor's number is appended to it.
     """
 
     def __init__(self, command: Sequence[str]) -> None:
@@ -54,7 +54,7 @@ class ForkServer:
         """Fork a process with arguments and a complete environment; the first one waits for the import.
 
         Raises:
-            ForkServerGone: nothing can be forked any more.
+            ForkServerGone: the forking process has ended.
         """
         order = json.dumps({"arguments": list(arguments), "environment": dict(environment)})
         with contextlib.suppress(OSError):  # reading sets the status

@@ -14,7 +14,7 @@ from carteira.kit.ops.private_files import replace_private_file
 HOST = "127.0.0.1"
 
 _LOG_LIMIT_BYTES = 16 * 1024 * 1024
-# Below the range that Linux takes for outgoing connections, so that a remembered port is rarely found taken.
+# Below Linux's range for outgoing connections, so that a remembered port is rarely taken.
 _FIRST_PORT, _LAST_PORT = 15_000, 32_000
 
 
@@ -101,7 +101,7 @@ class Home:
 
 
 def port_is_free(port: int) -> bool:
-    """Whether a server could listen on this loopback port now."""
+    """Return whether a server could listen on this loopback port now."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -1,6 +1,6 @@
 """Runs one command as a child that dies with its parent; started as a file by ``process.spawn``, never imported.
 
-A small program of its own rather than a ``preexec_fn``, which is unsafe (and warned about) in a process with threads.
+It is a program of its own, since a ``preexec_fn`` is unsafe (and warned about) in a process with threads.
 Usage: ``python -I -S launch.py PARENT_PID DEATH_SIGNAL RUN_AS CWD LIFE COMMAND…``; LIFE is the end of a pipe whose
 other end closes as the parent dies, or empty where the kernel has a death signal (Linux).
 """
@@ -23,7 +23,7 @@ def _check(result: int, what: str) -> None:
 
 
 def _enter_user_namespace(libc: ctypes.CDLL) -> None:
-    """Run the program as uid 65534 in its own eyes, while it stays the owner of root's files."""
+    """Map this process to uid 65534 in a user namespace, in which it still owns root's files."""
     _check(libc.unshare(_CLONE_NEWUSER), "unshare")
     for name, text in (("setgroups", "deny"), ("uid_map", f"{_NOBODY} 0 1"), ("gid_map", f"{_NOBODY} 0 1")):
         Path(f"/proc/self/{name}").write_text(text, encoding="ascii")
@@ -38,7 +38,7 @@ def _become_nobody() -> None:
 def _watch_parent(life: int, death_signal: int) -> None:
     """Leave a process behind that signals the command when the parent has died, and ends with the command.
 
-    It is nobody's child, since some programs mistrust children that they did not start.
+    That process is not the command's child, since some programs do not expect children that they did not start.
     """
     command = os.getpid()
     ours, theirs = os.pipe()
@@ -59,7 +59,7 @@ def _watch_parent(life: int, death_signal: int) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Change identity, tie the command's life to its parent's, then become the command."""
+    """Change the user, bind the command's life to its parent's, then execute the command."""
     parent_pid, death_signal, run_as, cwd, life, *command = arguments
     libc = ctypes.CDLL(None, use_errno=True)
     if run_as == "namespace":

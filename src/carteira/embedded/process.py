@@ -20,8 +20,8 @@ POLL_SECONDS = 0.01
 _PROC = Path("/proc")
 _LAUNCHER = Path(__file__).with_name("launch.py")
 
-# The kernel ties a parent-death signal to the *thread* that forked. This one lives as long as the interpreter, so that
-# servers may be started from any thread.
+# The kernel sends a parent-death signal when the *thread* that forked ends. This thread lives as long as the
+# interpreter, so that servers may be started from any thread.
 _SPAWNER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="carteira-spawner")
 
 
@@ -39,12 +39,12 @@ def spawn(  # noqa: PLR0913 - a process has that many sides
 
     Args:
         argv: The command; its first element is an absolute path.
-        death_signal: What the kernel sends to the child when we are gone.
+        death_signal: The signal that the child gets when this process ends.
         run_as: ``namespace`` and ``nobody`` are for programs that refuse root; they need root.
         cwd: Its working folder, entered with its own rights.
-        env: Its whole environment; ours when None.
-        log: File to append its output to, readable by its owner only; our own output when None.
-        keep: Descriptors of ours that it gets, under the same numbers.
+        env: Its whole environment; None: this process's.
+        log: The file for its output, readable by its owner only; None: this process's output.
+        keep: This process's descriptors that it gets, under the same numbers.
     """
     life = None if has_death_signal() else _life()
     launcher = [sys.executable, "-I", "-S", str(_LAUNCHER), str(os.getpid()), str(int(death_signal)), run_as]
@@ -57,19 +57,19 @@ def spawn(  # noqa: PLR0913 - a process has that many sides
 
 
 def has_death_signal() -> bool:
-    """Whether the kernel signals children of a process that dies: Linux does."""
+    """Return whether the kernel signals the children of a dying process: Linux does."""
     return hasattr(ctypes.CDLL(None), "prctl")
 
 
 @cache
 def _life() -> int:
-    """A pipe's end for children; the other end is this process's alone, and closes when it ends."""
+    """The end of a pipe that children get; the other end belongs to this process only, and closes when it ends."""
     reading, _ = os.pipe()
     return reading
 
 
 def has_proc() -> bool:
-    """Whether the kernel shows processes under ``/proc``: Linux does."""
+    """Return whether the kernel shows processes under ``/proc``: Linux does."""
     return Path(_PROC, "self", "cmdline").exists()
 
 
@@ -98,7 +98,7 @@ def server_environment() -> dict[str, str]:
 
 
 def is_running_with(pid: int, argument: str) -> bool:
-    """Whether ``pid`` is alive (not a zombie) and has exactly this argument on its command line."""
+    """Return whether ``pid`` is alive (not a zombie) and has exactly this argument on its command line."""
     if not has_proc():
         return f" {argument} " in f" {_asked_of_ps(pid)} "
     try:
@@ -150,7 +150,7 @@ def end_leftover(pid: int, argument: str, steps: Sequence[tuple[signal.Signals, 
     Args:
         pid: As recorded by the former run.
         argument: Its data folder or configuration file, which stands on its command line.
-        steps: Signals from gentle to rude, each with the seconds to wait for its effect.
+        steps: The signals to send, the mildest first, each with the seconds to wait for its effect.
 
     Returns:
         Whether it is gone (or never was ours).

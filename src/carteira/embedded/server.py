@@ -51,7 +51,7 @@ class Server(ABC):
     name: ClassVar[str]
     title: ClassVar[str]
     stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
-    # How a process that does not stop is urged on: signal, seconds to wait for it.
+    # The signals that stop the process, each with the seconds to wait for its effect.
     stop_steps: ClassVar[Sequence[tuple[signal.Signals, float]]] = ((signal.SIGTERM, 10), (signal.SIGKILL, 5))
     start_timeout_seconds: ClassVar[float] = 60
 

@@ -55,7 +55,7 @@ class EmbeddedServers:
         aws: The same for DynamoDB and S3.
         mail: Whether to start SMTP too.
         on_ready: Called in the caller's thread for each server as soon as it answers.
-        postgres_settings: PostgreSQL settings that win over the defaults, by name.
+        postgres_settings: PostgreSQL settings that override the defaults, by name.
     """
 
     def __init__(  # noqa: PLR0913 - one flag per server
@@ -150,7 +150,7 @@ class EmbeddedServers:
             self._home.release()
 
     def abort_start(self) -> None:
-        """Make running starts and restarts fail soon, so that ``stop`` need not wait; safe in a signal handler."""
+        """Make starts and restarts that are under way fail soon, so that ``stop`` can run; safe in a signal handler."""
         for server in self._servers.values():
             server.abort_start()
 

@@ -36,11 +36,11 @@ class AppProcess:
     """A process of the application.
 
     Attributes:
-        name: How events call it.
+        name: Its name in events.
         argv: Its command; the first element is an absolute path.
-        env: Its whole environment; ours when None.
-        cwd: Its working folder; ours when None.
-        forked: The arguments with which a fork server starts it; never asked when None.
+        env: Its whole environment; None: this process's.
+        cwd: Its working folder; None: this process's.
+        forked: The arguments with which a fork server starts it; None: it is never forked.
     """
 
     name: str
@@ -57,7 +57,7 @@ class SupervisorEvent:
     Attributes:
         kind: What happened. ``failed`` is a server that could not be restarted yet; it will be tried again.
         name: The application process or server.
-        detail: In Portuguese, when there is more to say.
+        detail: Further details, in Portuguese.
     """
 
     kind: EventKind
@@ -66,7 +66,7 @@ class SupervisorEvent:
 
 
 class _Backoff:
-    """When to restart a process that keeps dying."""
+    """The waits before restarts of a process that keeps dying."""
 
     def __init__(self) -> None:
         self._seconds = _FIRST_BACKOFF_SECONDS
@@ -142,7 +142,7 @@ class Supervisor:
         apps: Started in this order, stopped in the opposite one.
         servers: Embedded servers, already started; watched, restarted, and stopped after the last application.
         grace_seconds: How long each application may take to stop before SIGKILL.
-        on_event: Told what happens, in the caller's thread.
+        on_event: Called with each event, in the caller's thread.
         forks: Starts the applications that can be forked, as long as it lives; the caller closes it.
     """
 

@@ -25,7 +25,7 @@ class ValkeyServer(Server):
 
     @property
     def url(self) -> str:
-        """Where clients connect, password included."""
+        """The address for clients; it contains the password."""
         return f"redis://:{self._home.password('redis')}@{HOST}:{self.port}/0"
 
     @property

@@ -96,7 +96,7 @@ class LaneProtocol(HttpToolsProtocol):
         self._head = bytearray()
         self._searched = 0
         self._parses_head = False
-        self._reading = False  # a body, or what the parser takes for one
+        self._reading = False  # a body, or bytes that the parser takes for one
         self._body_left: int | None = 0
         self._body_end = b""
         self._sent = self._delivered = self._delivered_before = 0
@@ -186,7 +186,7 @@ class LaneProtocol(HttpToolsProtocol):
         """Collect a head, and parse it once it is complete; return the bytes after it."""
         head = self._head
         if not head:
-            data = data.lstrip(b"\r\n")  # blank lines before a request are ignored, and win no time
+            data = data.lstrip(b"\r\n")  # blank lines before a request are ignored, and do not extend its time-out
             if not data:
                 return b""
             self._unset_keepalive_if_required()
@@ -238,7 +238,7 @@ class LaneProtocol(HttpToolsProtocol):
         """Begin a request.
 
         Raises:
-            ValueError: the parser sees one where none is; it then refuses what it was given.
+            ValueError: the parser sees a request where there is none; it then refuses the bytes.
         """
         if not self._parses_head:
             raise ValueError("a request within another")
@@ -260,7 +260,7 @@ class LaneProtocol(HttpToolsProtocol):
         self._body_end = b""
         self._sent = self._delivered = self._delivered_before = self._thrown_away = 0
         super().on_headers_complete()
-        self._answer = self.cycle.transport = _Answer(self.transport, self.loop)  # type: ignore[assignment] # all that it asks of one
+        self._answer = self.cycle.transport = _Answer(self.transport, self.loop)  # type: ignore[assignment] # all that it needs of one
         self._expect()
 
     def on_body(self, body: bytes) -> None:
@@ -324,7 +324,7 @@ class LaneProtocol(HttpToolsProtocol):
         self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
 
     def timeout_keep_alive_handler(self) -> None:
-        """Close an idle connection, unless its request is in the lane, or was not long ago."""
+        """Close an idle connection, unless the lane has its request, or had one recently."""
         idle = 0.0 if self._in_lane else self.loop.time() - self._answered_at
         if idle < self.timeout_keep_alive:
             self._await_idleness(self.timeout_keep_alive - idle)
@@ -360,7 +360,7 @@ class LaneProtocol(HttpToolsProtocol):
         return self.flow.read_paused or (cycle is not None and cycle.waiting_for_100_continue)
 
     def pause_writing(self) -> None:
-        """Give the client some time: it does not read what it is sent."""
+        """Start the client's time-out: it does not read what is sent."""
         super().pause_writing()
         self._stall()
 
@@ -418,7 +418,7 @@ class LaneProtocol(HttpToolsProtocol):
             self.transport.abort()
 
     def shutdown(self) -> None:
-        """Close now, or after the running answer; an endless one (`request.state.endless`) ends here."""
+        """Close now, or after the running answer; an endless answer (`request.state.endless`) is ended here."""
         if self._in_lane:
             self._stopping = True
             return

@@ -48,7 +48,7 @@ class TooManyConnections(Problem):
 
 
 class Refused(StrEnum):
-    """Why a connection is closed."""
+    """The reason for closing a connection."""
 
     HEAD_TOO_LARGE = "head_too_large"
     HEAD_TIMEOUT = "head_timeout"

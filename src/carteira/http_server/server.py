@@ -26,11 +26,11 @@ The loop accepts one connection from each listener a turn, and under load a turn
 HANGS_SECONDS = 10
 """A process that is silent for so many seconds is replaced: its import takes seconds on a busy machine.
 
-While the server waits for one, it does not stop.
+While the server waits for one, it cannot stop.
 """
 START_FAILED = 3
 OTHER_FILES = 1024
-"""The number of descriptors for other things than clients' connections."""
+"""The number of descriptors for purposes other than clients' connections."""
 PACKAGE = Path(__file__).parents[1]
 
 logger = structlog.get_logger(__name__)
@@ -76,7 +76,7 @@ def serve(settings: Settings) -> None:
                 sys.exit(START_FAILED)
 
 
-def application() -> Any:  # noqa: ANN401 - this shelf does not know the product, which names its application
+def application() -> Any:  # noqa: ANN401 - this package does not know the product's application
     """Import the product and make its application from the environment, in each process that serves it."""
     garbage.rest_while_starting()
     return importlib.import_module("carteira.app").from_environment()

@@ -371,7 +371,7 @@ class Consent(Base):
 
 
 class DataRequest(Base):
-    """What a person asks about their data (LGPD, art. 18), by themself or through an operator, and the answer."""
+    """A person's request about their data (LGPD, art. 18), made by themself or through an operator, and its answer."""
 
     __tablename__ = "data_requests"
     __table_args__ = (

@@ -112,16 +112,16 @@ async def verify(
     *,
     whole: bool,
     expected: Head | None = None,
-    tell: Callable[[int], None] = lambda _rows: None,
+    report: Callable[[int], None] = lambda _rows: None,
 ) -> ChainVerification:
     """Verify the hash chain and store the result; each finding is logged.
 
-    Without `whole`, only blocks since the last verification are read, if that one found nothing. Findings against
-    `expected` alone are not stored.
+    Without `whole`, only blocks since the last verification are read, if that one found nothing. A finding that only
+    differs from `expected` is not stored.
     """
     pass_ = await proofs.begin(database, LedgerCheck, "verify", whole=whole)
     since = pass_.base.head if pass_.base else None
-    result = await CHAIN.verify_and_log(database, expected=expected, since=since, tell=tell)
+    result = await CHAIN.verify_and_log(database, expected=expected, since=since, report=report)
     if expected is None or not result.findings:
         values = {"entries": result.rows, "height": result.height, "hash": result.head}
         await proofs.store_result(database, pass_, findings=len(result.findings), **values)

@@ -156,9 +156,9 @@ async def reconcile(tx: Tx, since: ReconciledPoint | None = None) -> Reconciliat
     centavos, and how many lines have a wrong running balance; or the row whose key, reversal or processor's id differs
     from the narrow table. There are none unless somebody bypassed the ledger.
 
-    With `since`, only what came behind that point is read, and of accounts their balances: each new entry adds up to
-    zero, the lines of each account that has new ones continue from the line before and end in its balance, system
-    accounts moved by their new postings, what is held is what holds say, and all balances add up to zero.
+    With `since`, only rows after that point and the accounts' balances are read. Each new entry must add up to zero.
+    The new lines of an account must continue from the line before and end in its balance. System accounts must have
+    moved by their new postings, held amounts must equal the holds, and all balances must add up to zero.
     """
     await tx.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
     await tx.execute(text("SET LOCAL statement_timeout = 0"))
@@ -258,8 +258,8 @@ _SYSTEM = text(f"""
     WHERE account.is_system
 """)  # noqa: S608 - a constant
 # The balance before an account's new lines: by instants, which the index has, in the last months and then in all. A
-# clock that was set back, or an entry on the border of a month, makes an account a suspect for nothing; then all of its
-# lines decide.
+# clock that was set back, or an entry on the border of a month, may report an account wrongly; then all of its lines
+# are read.
 _BEFORE = """
     SELECT earlier.balance_after FROM ledger_postings earlier
     WHERE earlier.account_id = touched.account_id AND earlier.posted_at <= touched.posted_at

@@ -78,7 +78,7 @@ class EntryOut(BaseModel):
 
 
 class ReversalIn(BaseModel):
-    """Why an entry is reversed."""
+    """The reason for reversing an entry."""
 
     model_config = ConfigDict(extra="forbid")
 

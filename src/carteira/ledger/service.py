@@ -432,7 +432,7 @@ _NEXT_PIECE = text("""
     SELECT (SELECT xid FROM place) AS first, count(*) AS entries, max(xid) AS last, (SELECT xid FROM horizon) AS horizon
     FROM piece
 """)
-"""The accounts are locked, so that two roll-ups take turns. New accounts without postings hold nothing up."""
+"""Locks the accounts, so that concurrent roll-ups are serialised. New accounts without postings delay nothing."""
 _IDS = text("""
     SELECT min(id::text COLLATE "C") AS least, max(id::text COLLATE "C") AS greatest
     FROM ledger_entries WHERE xid >= :first AND xid < :bound

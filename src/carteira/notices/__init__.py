@@ -2,10 +2,10 @@
 
 It depends on the modules, so that they need not depend on e-mail.
 
-It owns nothing. A follower of the outbox defers one job for each event with a notice, in the transaction that moves its
-place, so that each notice is sent once; the job reads the present state and sends nothing to erased people. Events
-older than `STALE` are skipped. Pending operations are reported to the people who may approve them, those of ten minutes
-in one e-mail.
+It owns nothing. A follower of the outbox defers one job for each event with a notice, in the transaction that stores
+its position, so that each notice is sent once; the job reads the present state and sends nothing to erased people.
+Events older than `STALE` are skipped. Pending operations are reported to the people who may approve them, those of ten
+minutes in one e-mail.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -49,7 +49,7 @@ TOPICS: dict[str, tuple[str, Write]] = {
 
 
 def module(mailer: Mailer, others: Sequence[Module]) -> Module:
-    """Hand the follower and its jobs to the composition root; the others' operations are those that may wait."""
+    """Hand the follower and its jobs to the composition root; `others` are the modules whose operations may wait."""
     blueprint = Blueprint()
     for task, write in TOPICS.values():
         _add_job(blueprint, mailer, task, write)

@@ -26,8 +26,9 @@ IDLE_SECONDS = 30
 MOST_AT_ONCE = 100
 MOST_HANDSHAKES = 50
 HANDSHAKE_SECONDS = 5.0
-"""Connections without a verified certificate may be anybody's: only a few at a time, and not for long. The rest wait in
-the kernel, since this process's files are needed by the worker."""
+"""The longest TLS handshake. Connections without a verified certificate may be anybody's, so only a few are accepted at
+a time; the rest wait in the kernel, since the worker needs this process's files.
+"""
 ACCEPT_AGAIN_SECONDS = 1.0
 TAKEN, MALFORMED, FORBIDDEN, _TOO_LARGE, _DOWN = 200, 422, 403, 413, 503
 
@@ -66,7 +67,7 @@ def application(database: Database, config: PaymentsConfig) -> Starlette:
             )
         except ClientDisconnect:
             return Response(status_code=MALFORMED)
-        except (DatabaseDown, OperationInProgress):  # the provider calls again, and the list holds it anyway
+        except (DatabaseDown, OperationInProgress):  # the provider calls again, and polling finds it too
             return Response(status_code=_DOWN)
 
     return Starlette(

@@ -1,4 +1,4 @@
-"""Why a payment was not credited or was returned, as the end of a Portuguese sentence."""
+"""Reasons why a payment was not credited or was returned, each as the end of a Portuguese sentence."""
 
 from collections.abc import Mapping
 

@@ -1,9 +1,9 @@
 """A stand-in for a payment provider, for development, staging and tests: `carteira sandbox pix`.
 
-Two listeners in one process. By mutual TLS: API Pix (`/oauth/token`, `/v2/cob`, `/v2/pix`, `/v2/webhook`). In the clear
-on this machine: a payer's page (`/`), where a code is pasted and paid, and `/sandbox/…`, which makes the provider slow,
-wrong or down, makes it lose, repeat, shuffle and forge webhooks, and receive payments without a charge. Its data are
-stored in a file, so that they survive a restart like a bank's books.
+Two listeners in one process. By mutual TLS: API Pix (`/oauth/token`, `/v2/cob`, `/v2/pix`, `/v2/webhook`). Without TLS,
+on this machine only: a payer's page (`/`), where a code is pasted and paid, and `/sandbox/…`, which makes the provider
+slow, wrong or down, lets it lose, repeat, reorder and forge webhooks, and lets it receive payments without a charge.
+Its data are stored in a file, so that they survive a restart like a bank's books.
 """
 
 import asyncio

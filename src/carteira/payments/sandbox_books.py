@@ -11,7 +11,7 @@ from typing import Any
 from carteira.payments.provider import reais
 
 _ISPB = "99999999"
-"""No institution's number."""
+"""A number that no institution has."""
 _LETTERS = string.ascii_letters + string.digits
 _SCHEMA = """
     CREATE TABLE IF NOT EXISTS charges (

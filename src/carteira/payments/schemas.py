@@ -54,7 +54,7 @@ class ChargeOut(BaseModel):
 
 
 class ListedChargeOut(ChargeOut):
-    """A charge of anybody's, as operators see it."""
+    """Any charge, as operators see it."""
 
     txid: str = Field(description="Como o provedor conhece a cobrança")
     maker_kind: Literal["person", "client", "processor", "job", "command"]

@@ -26,7 +26,7 @@ from carteira.payments.provider import Pix, PixReturn
 from carteira.payments.purposes import PlacedMoney
 
 TAKER = Actor("job", "payments.taken_back")
-TOLD_FOR = timedelta(days=3)
+REPORTED_FOR = timedelta(days=3)
 """For how long the metric includes a return."""
 
 log = structlog.get_logger(__name__)
@@ -52,7 +52,7 @@ def _is_new(e2eid: str, back: PixReturn, known: set[tuple[str, str]]) -> bool:
 
 async def observe(tx: Tx) -> None:
     """Set the metric of recent unrequested returns."""
-    since = clock.now() - TOLD_FOR
+    since = clock.now() - REPORTED_FOR
     lately = select(func.count()).where(PaymentReturn.nature.is_not(None), PaymentReturn.settled_at > since)
     metrics.taken_back.set(await tx.scalar(lately) or 0)
 

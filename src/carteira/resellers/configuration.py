@@ -44,7 +44,7 @@ async def share_rules(tx: Tx) -> None:
 
 
 async def _change_rules(tx: Tx, valid_from: date) -> None:
-    """Wait for closings under way, and refuse to change the rules of closed months.
+    """Wait for closings that are under way, and refuse to change the rules of closed months.
 
     Raises:
         MonthClosed: a month of the rules is closed.

@@ -248,7 +248,7 @@ async def own_sales(tx: Tx, who: Principal, month: date, asked: PageRequest[Purc
 
 
 async def own_purchase(tx: Tx, who: Principal, purchase_id: UUID) -> PurchaseWithCashbackOut:
-    """Return a purchase of a signed-in reseller's own, whatever else they may read.
+    """Return one of a signed-in reseller's own purchases, whatever else they may read.
 
     Raises:
         Forbidden, NotAReseller: as in `resellers.mine`.

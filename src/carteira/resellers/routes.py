@@ -15,7 +15,7 @@ from carteira.kit.web.approvals import MAY_WAIT, DeskDep
 from carteira.kit.web.client_address import client_address
 from carteira.kit.web.csv_bodies import csv_content, is_csv, read_csv_body
 from carteira.kit.web.idempotency import idempotent
-from carteira.kit.web.json_route import JsonRoute, polled, tell_version, versioned
+from carteira.kit.web.json_route import JsonRoute, polled, send_version, versioned
 from carteira.kit.web.pagination import Page, PageRequest, page_of
 from carteira.kit.web.preconditions import PreconditionDep
 from carteira.kit.web.problems import UnsupportedMediaType
@@ -150,7 +150,7 @@ async def list_purchases(
 async def get_purchase(request: Request, purchase_id: UUID, tx: ReadTxDep, who: Who) -> PurchaseWithCashbackOut:
     """Mostra uma compra com o seu cashback."""
     found = await queries.purchase(tx, who, purchase_id)
-    tell_version(request, found.version)
+    send_version(request, found.version)
     return found
 
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from carteira.kit.web.access import Principal, Who, acts, claims, looks, reads
 from carteira.kit.web.approvals import MAY_WAIT, DeskDep
 from carteira.kit.web.idempotency import idempotent
-from carteira.kit.web.json_route import JsonRoute, tell_version, versioned
+from carteira.kit.web.json_route import JsonRoute, send_version, versioned
 from carteira.kit.web.preconditions import PreconditionDep
 from carteira.kit.web.transaction import ReadTxDep, TxDep
 from carteira.resellers import configuration, operations
@@ -37,7 +37,7 @@ async def list_tiers(tx: ReadTxDep, _who: Who) -> list[TiersOut]:
 async def get_tiers(request: Request, valid_from: BusinessMonth, tx: ReadTxDep, _who: Who) -> TiersOut:
     """Mostra a tabela que começa em um mês."""
     found = await configuration.get_tiers(tx, valid_from)
-    tell_version(request, found.version)
+    send_version(request, found.version)
     return found
 
 

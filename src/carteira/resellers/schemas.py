@@ -162,7 +162,7 @@ class PurchaseOut(BaseModel):
 
     @property
     def version(self) -> str:
-        """What its approver sees of it: code, amount, day, spent cashback, and whose it is, however masked."""
+        """The version of what its approver sees: code, amount, day, spent cashback, and its reseller, masked or not."""
         digits = "".join(filter(str.isdecimal, self.cpf))
         shown = digits[3:9] if len(digits) > len("456789") else digits
         return version_of(self.code, self.amount, self.date, self.cashback_spent, shown)

@@ -298,7 +298,7 @@ async def approve(tx: Tx, purchase_id: UUID, act: Act, seen: Precondition = UNCO
         PurchaseNotFound: there is none.
         PurchaseDecided: it was approved or rejected before.
         RecordChanged: it is no longer what was seen.
-        OwnOperation: whoever approves it registered or changed it, or it is theirs, by user or by CPF.
+        OwnOperation: the approver registered or changed it, or is its reseller, by user or by CPF.
         MustWait, DailyCeilingReached: it is above what one operator approves alone, or in a day.
     """
     row = await _undecided(tx, purchase_id)

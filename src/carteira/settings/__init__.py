@@ -19,7 +19,7 @@ from carteira.settings.stores import StoreSettings
 from carteira.settings.tracing import TracingSettings
 from carteira.settings.webhooks import WebhookSettings
 
-_OWN_HOSTS = {"127.0.0.1", "localhost", "::1", "0.0.0.0", "::"}  # noqa: S104 - nothing listens there for being named
+_OWN_HOSTS = {"127.0.0.1", "localhost", "::1", "0.0.0.0", "::"}  # noqa: S104 - naming it opens no listener
 _MODULE_NAMES = ", ".join(f"`{name}`" for name in OPTIONAL_MODULES)
 
 Strategy = Literal["optimistic", "pessimistic", "queue"]
@@ -353,7 +353,7 @@ class Settings(BackupSettings, ExportSettings, PixSettings, StoreSettings, Traci
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
         dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - ours takes its place
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the files of `SECRETS_FOLDER` replace it
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Read the environment, then `.env`, then the files of `SECRETS_FOLDER`; the first that sets a value wins."""
         return init_settings, env_settings, dotenv_settings, secret_files.source(settings_cls)

@@ -23,7 +23,7 @@ COLUMNS: Final = (
 
 
 class ExportSettings(BaseSettings):
-    """When, where and with which columns the nightly export of users is written."""
+    """The time, the place and the columns of the nightly export of users."""
 
     users_export_days: int = Field(7, ge=0, le=3650, description="Daily exports of users that are kept; 0 makes none.")
     users_export_hour: int = Field(

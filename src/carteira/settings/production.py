@@ -113,7 +113,7 @@ def _is_signed_by_sandbox(file: Path) -> bool:
 
 
 def _reaching_people(settings: "Settings") -> Iterator[str]:
-    """Return what would reach real people from staging without being enabled there."""
+    """Return the senders with which staging would reach real people without being enabled to."""
     if settings.mail_only_to is None:
         yield "MAIL_ONLY_TO precisa ser definida em staging (os domínios que recebem e-mails)"
     if settings.sms_url is not None and settings.sms_only_to is None:
@@ -187,7 +187,7 @@ def _weak(settings: "Settings") -> Iterator[str]:
 
 
 def _in_clear(settings: "Settings") -> Iterator[str]:
-    """Return what would cross a network unencrypted; `…_INSECURE=true` permits it."""
+    """Return the connections that would cross a network unencrypted; `…_INSECURE=true` permits one."""
     for name in ("database_url", "migration_database_url", "database_read_url"):
         url = getattr(settings, name)
         database = None if url is None or settings.database_insecure else DatabaseAddress.parse(url.get_secret_value())

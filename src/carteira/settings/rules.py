@@ -23,10 +23,10 @@ _STARTTLS = ([("starttls", "true")], [("starttls", "false")])
 
 
 def whole_number(text: str, *, or_none: bool) -> str:
-    """Return a text that is a whole number; `100.000` is not one, whatever its writer meant.
+    """Return a text that is a whole number; `100.000` is ambiguous, and refused.
 
     Raises:
-        ValueError: it is something else.
+        ValueError: it is not a whole number.
     """
     if _WHOLE.fullmatch(text) or (or_none and text.strip() == "none"):
         return text.strip()
@@ -37,7 +37,7 @@ def address(text: str, schemes: Collection[str]) -> SplitResult:
     """Return the parts of an address with one of these schemes, a host, and a valid port.
 
     Raises:
-        ValueError: it has not.
+        ValueError: a part is missing or invalid.
     """
     said = " ou ".join(f"{scheme}://" for scheme in schemes)
     refused = ValueError(f"o endereço deve começar por {said}, com uma máquina e uma porta que existam")
@@ -54,10 +54,10 @@ def address(text: str, schemes: Collection[str]) -> SplitResult:
 
 
 def mail_server(text: str) -> str:
-    """Return a mail server's address; its one option has one spelling, since a misread one would send unencrypted.
+    """Return a mail server's address; its option has one spelling: a misspelt one would leave e-mails unencrypted.
 
     Raises:
-        ValueError: it is none, or has an option that nobody reads.
+        ValueError: it is invalid, or has an unknown option.
     """
     parts = address(text, MAIL)
     if parts.query and parse_qsl(parts.query, keep_blank_values=True) not in _STARTTLS:
@@ -88,7 +88,7 @@ def public_keys(text: str) -> str:
     """Return public keys of the age format, comma-separated.
 
     Raises:
-        ValueError: one is none.
+        ValueError: one is invalid.
     """
     Recipients.parse(text)
     return text
@@ -162,7 +162,7 @@ def networks(text: str) -> str:
     """Return the networks of trusted proxies, or `none`.
 
     Raises:
-        ValueError: one is none, or nothing is said.
+        ValueError: one is invalid, or the list is empty.
     """
     if not TrustedProxies.parse(text).networks and text.strip() != "none":
         raise ValueError("diga as redes, separadas por vírgula, ou none")

@@ -1,4 +1,4 @@
-"""Settings as files, one each: orchestrators pass secrets to a container so, and no environment shows them."""
+"""Settings as files, one each: the way in which orchestrators pass secrets to a container, without its environment."""
 
 import errno
 import os
@@ -7,14 +7,14 @@ from pathlib import Path
 from pydantic_settings import BaseSettings, SecretsSettingsSource
 
 FOLDER = "SECRETS_FOLDER"
-"""Names the folders; it is not a setting itself, since the settings are read from them."""
+"""The variable with the folders; it is no setting itself, since the settings are read from these folders."""
 
 
 def folders() -> list[Path]:
     """Return the folders of the files, which are separated by colons.
 
     Raises:
-        NotADirectoryError: one is not there.
+        NotADirectoryError: one does not exist.
     """
     named = [Path(name) for name in os.environ.get(FOLDER, "").split(os.pathsep) if name]
     for path in named:
@@ -27,7 +27,7 @@ def source(settings: type[BaseSettings]) -> SecretsSettingsSource:
     """Return the source of settings: each file has a setting's name, in any case, and its value.
 
     Raises:
-        NotADirectoryError: a folder that is named is none.
+        NotADirectoryError: one of the folders does not exist.
     """
     return SecretsSettingsSource(settings, secrets_dir=[*folders()])
 

@@ -8,7 +8,7 @@ from carteira.kit.outbound.redis_address import RedisAddress
 
 
 class StoreSettings(BaseSettings):
-    """Where PostgreSQL, its replicas and Redis are."""
+    """The addresses of PostgreSQL, its replica and Redis."""
 
     database_url: SecretStr | None = Field(
         None,

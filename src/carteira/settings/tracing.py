@@ -133,7 +133,7 @@ class TracingSettings(BaseSettings):
 
     def tracing(self, environment: str) -> "TracingConfig | None":
         """Return how this process traces; None if it does not."""
-        from carteira.kit.ops.tracing import TracingConfig  # noqa: PLC0415 - asyncpg comes with it; a supervisor is small
+        from carteira.kit.ops.tracing import TracingConfig  # noqa: PLC0415 - it imports asyncpg; a supervisor is small
 
         url = self._collector_url()
         if url is None:
@@ -148,7 +148,7 @@ class TracingSettings(BaseSettings):
             resource={
                 "service.version": __version__,
                 "deployment.environment.name": environment,
-                "deployment.environment": environment,  # its former name, which Elastic APM goes by
+                "deployment.environment": environment,  # its former name, which Elastic APM uses
                 **pairs(self.otel_resource_attributes),
                 "service.name": self.otel_service_name or self.elastic_service_name or "carteira",
             },
@@ -179,7 +179,7 @@ def pairs(text: str | None) -> dict[str, str]:
     """Return the pairs of `name=value,name=value`, percent-decoded.
 
     Raises:
-        ValueError: something else stands there.
+        ValueError: the text has another form.
     """
     found = {}
     for part in filter(None, (part.strip() for part in (text or "").split(","))):

@@ -1,7 +1,8 @@
 """Taps: rides that validators recorded, perhaps offline, accounted for exactly once (ADR 0010).
 
 A tap is a ride that has taken place. The part that the card's balance does not cover is owed, and paid from the next
-incoming money: balance and debt end up the same in whatever order, and however often, taps arrive.
+incoming money: balance and debt are the same in the end, whatever the order of the taps and however often they are
+sent.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """Taps with an impossible validator's clock, which an operator charges as of another instant or dismisses.
 
-A validator with a clock at 1970, or a day ahead, has still recorded a ride; its time decides whether the card was
-blocked by then, and so whether it pays.
+A validator with a clock at 1970, or a day ahead, has still recorded a ride. The ride's time decides whether the card
+was blocked then, and so whether it pays.
 """
 
 from collections.abc import Sequence

@@ -6,7 +6,7 @@ kinds of failure:
 
 - of one delivery (a status that is no 2xx): it is tried again by itself, later and later, with jitter, for a day;
 - of the endpoint (no name, no connection, no TLS, no answer to any, a refused network; 429 or 503): it is paused, and
-  tried by one delivery now and then, so that thousands that wait do not each wait for it.
+  from time to time one delivery tries it, so that thousands of waiting deliveries do not each wait for a time-out.
 """
 
 import asyncio
@@ -38,10 +38,11 @@ from carteira.webhooks.secrets import signatures, valid_secrets
 AT_ONCE = 16
 """Calls of one endpoint at a time."""
 RUN_SECONDS = 8.0
-"""A run ends after so long, and the next one follows after the other endpoints'; with one more call it ends within the
-time that a worker has to stop."""
+"""The longest run; the next one follows the runs of other endpoints. Even after one more call, a run ends within the
+time that a worker has to stop.
+"""
 LEASE = timedelta(seconds=60)
-"""Longer than a call takes; a dead run's deliveries are due again after it."""
+"""The length of a lease: longer than a call; a dead run's deliveries are due again after it."""
 BACKOFF_SECONDS = (5, 30, 120, 600, 1_800, 3_600, 7_200)
 """The waits after failed attempts of a delivery; the last one repeats until it is given up."""
 PAUSE_SECONDS = (5, 15, 60, 300)

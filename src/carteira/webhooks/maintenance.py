@@ -23,7 +23,7 @@ def _waits_at() -> ColumnElement[bool]:
 
 
 async def recover_stuck(tx: Tx) -> None:
-    """Queue a run wherever due deliveries have none: the last one's worker died, or lost it."""
+    """Queue a run for endpoints with due deliveries and no run, since its worker died or lost it."""
     now = clock.now()
     due = select(WebhookDelivery.endpoint_id).where(_waits_at(), WebhookDelivery.next_attempt_at <= now)
     for endpoint_id in await tx.scalars(select(WebhookEndpoint.id).where(due.exists()).order_by(WebhookEndpoint.id)):

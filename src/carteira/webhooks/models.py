@@ -38,7 +38,7 @@ class WebhookEndpoint(Base):
     failures: Mapped[int] = mapped_column(server_default="0")
     """How often in a row it was unreachable."""
     paused_until: Mapped[datetime | None] = mapped_column(INSTANT)
-    """While it is unreachable, one delivery tries it now and then."""
+    """While it is unreachable, one delivery tries it from time to time."""
     actor_kind: Mapped[ActorKind] = mapped_column(Text)
     actor_id: Mapped[str] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(INSTANT)

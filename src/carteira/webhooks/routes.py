@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Request, Response
 
 from carteira.kit.web.access import Principal, acts, claims, reads, step_up
-from carteira.kit.web.json_route import JsonRoute, tell_version, versioned
+from carteira.kit.web.json_route import JsonRoute, send_version, versioned
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
 from carteira.kit.web.preconditions import PreconditionDep
 from carteira.kit.web.transaction import ReadTxDep, TxDep
@@ -68,7 +68,7 @@ async def get_webhook(
 ) -> WebhookOut:
     """Mostra um webhook, sem o segredo."""
     found = await service.find(tx, keeping, who, webhook_id)
-    tell_version(request, found.version)
+    send_version(request, found.version)
     return found
 
 

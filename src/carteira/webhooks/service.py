@@ -358,7 +358,7 @@ async def replay_one(tx: Tx, keeping: Keeping, who: Principal, webhook_id: UUID,
     return MessageOut(message_id=message_id)
 
 
-async def replay_since(  # noqa: PLR0913 - what is to be told again, to whom
+async def replay_since(  # noqa: PLR0913 - the filters of a replay, and its caller
     tx: Tx, keeping: Keeping, who: Principal, webhook_id: UUID, *, since: datetime, state: str | None
 ) -> ReplayOut:
     """Replay an endpoint's events since an instant, the oldest first; waiting ones keep waiting.

@@ -29,9 +29,9 @@ async def cards_of(turn: Turn, *statuses: str) -> Sequence[transit.Card]:
 
 @dataclass(frozen=True, slots=True)
 class CardChoice:
-    """The choice of one of a person's cards; with a single one, nothing is asked.
+    """The choice of one of a person's cards; a single card is chosen without a question.
 
-    Its step is called `choose`. `then` goes on with the card, given all that could have been chosen.
+    Its step is called `choose`. `then` continues with the chosen card; it also gets all cards on offer.
     """
 
     statuses: Sequence[str]

@@ -24,7 +24,7 @@ from carteira.identity.clients.schemas import (
 from carteira.identity.runtime import IdentityDep
 from carteira.kit.web.access import Principal, acts, claims, public, reads, step_up
 from carteira.kit.web.client_address import client_address
-from carteira.kit.web.json_route import JsonRoute, tell_version, versioned
+from carteira.kit.web.json_route import JsonRoute, send_version, versioned
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
 from carteira.kit.web.preconditions import PreconditionDep
 from carteira.kit.web.public_address import public_address
@@ -128,7 +128,7 @@ async def get_clients(tx: ReadTxDep, asked: PageRequest[UUID] = page_of(BY_ID)) 
 async def get_client(request: Request, client_id: UUID, tx: ReadTxDep) -> ClientOut:
     """Mostra um cliente e as credenciais que valem."""
     found = await service.client(tx, client_id)
-    tell_version(request, found.version)
+    send_version(request, found.version)
     return ClientOut.model_validate(found)
 
 

@@ -1,4 +1,4 @@
-"""The administration of clients. Whoever grants a client claims or credentials holds those claims themselves."""
+"""The administration of clients. A person can only grant a client claims, or credentials to claims, that they hold."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass

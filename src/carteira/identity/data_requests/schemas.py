@@ -16,7 +16,7 @@ Words = Annotated[
 
 
 class DataRequestIn(Body):
-    """What a person asks for."""
+    """A person's request."""
 
     kind: Kind = Field(description="`copy`: cópia; `correction`: correção; `erasure`: exclusão; `other`: outro direito")
     message: Words

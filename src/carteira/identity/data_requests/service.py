@@ -1,7 +1,7 @@
 """The verbs of requests about a person's data: ask, ask for somebody, list, fulfil or refuse.
 
-A request says what a person wants; what fulfils it is done where it is done (a download by the person, another contact,
-an erasure), and the answer says so. The law gives fifteen days (LGPD, art. 19, II).
+A request states a person's wish. It is fulfilled by other acts (a download by the person, a change of contact, an
+erasure); the answer reports them. The law gives fifteen days (LGPD, art. 19, II).
 """
 
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ from carteira.kit.web.pagination import Page, PageRequest
 Kind = Literal["copy", "correction", "erasure", "other"]
 Outcome = Literal["fulfilled", "refused"]
 DAYS = 15
-"""Within how many days a request is answered (LGPD, art. 19, II)."""
+"""The days within which a request must be answered (LGPD, art. 19, II)."""
 MOST_OPEN = 5
 """Most open requests of one person."""
 _LOOK = "data_requests_listed"

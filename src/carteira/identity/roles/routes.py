@@ -8,7 +8,7 @@ from carteira.identity.roles import service as roles
 from carteira.identity.roles.schemas import ClaimIn, ClaimOut, ClaimPatch, RoleClaimsIn, RoleIn, RolePatch, WholeRoleOut
 from carteira.identity.runtime import IdentityDep
 from carteira.kit.web.access import Principal, acts, claims, reads, step_up
-from carteira.kit.web.json_route import JsonRoute, tell_version, versioned
+from carteira.kit.web.json_route import JsonRoute, send_version, versioned
 from carteira.kit.web.pagination import Page, PageRequest, page_of
 from carteira.kit.web.preconditions import PreconditionDep
 from carteira.kit.web.transaction import ReadTxDep, TxDep
@@ -34,7 +34,7 @@ async def get_roles(
 async def get_role(request: Request, role_id: RoleId, tx: ReadTxDep) -> WholeRoleOut:
     """Mostra um papel e as permissões que ele dá."""
     role = await roles.role_with_claims(tx, role_id)
-    tell_version(request, role.version)
+    send_version(request, role.version)
     return WholeRoleOut.model_validate(role)
 
 

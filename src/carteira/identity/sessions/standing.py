@@ -48,7 +48,7 @@ MARK_SECONDS = 1_260
 _CACHE_SIZE = 20_000
 _PATIENCE_SECONDS = 0.25
 _DATABASE_PATIENCE_SECONDS = 0.5
-"""How long to wait for PostgreSQL where the request could go on without it."""
+"""The longest wait for PostgreSQL where the request could be served without it."""
 _AWAY_SECONDS = 1.0
 _EVERYONE = "carteira:changed:everyone"
 _ALLOWED_BEFORE_CHANGE = ("PUT", "/users/me/password")
@@ -310,7 +310,7 @@ class SessionStandings:
         """
         tries = now >= self._database_away_until
         if tries:
-            if self._using_cache:  # one request now and then tries PostgreSQL; the others do not wait for it
+            if self._using_cache:  # one request at a time tries PostgreSQL; the others do not wait for it
                 self._database_away_until = now + _AWAY_SECONDS
             try:
                 async with asyncio.timeout(_DATABASE_PATIENCE_SECONDS):

@@ -41,7 +41,7 @@ from carteira.kit.values.clock import clock
 from carteira.kit.web.access import Principal, Who, acts, claims, looks, public, step_up
 from carteira.kit.web.approvals import Desk, DeskDep, WaitingOut
 from carteira.kit.web.idempotency import Answered
-from carteira.kit.web.json_route import JsonRoute, tell_version, versioned
+from carteira.kit.web.json_route import JsonRoute, send_version, versioned
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
 from carteira.kit.web.preconditions import PreconditionDep
 from carteira.kit.web.transaction import ReadsDep, ReadTxDep, TxDep
@@ -329,7 +329,7 @@ async def get_role(request: Request, user_id: UUID, tx: ReadTxDep, who: Who) -> 
     require_self_or(who, user_id, "users:read")
     role = await roles.role_of(tx, user_id)
     await audit.record_looks(tx, "role_read", [user_id])
-    tell_version(request, str(role.id))
+    send_version(request, str(role.id))
     return RoleOut.model_validate(role)
 
 

@@ -33,7 +33,9 @@ _IS_CLOSE = text("""
         AND (pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn()
              OR pg_last_xact_replay_timestamp() > clock_timestamp() - make_interval(secs => :most)))
 """)
-"""A replica that receives nothing cannot know how late it is; one that has replayed all that it received is not."""
+"""Whether the server is a leader, or a replica that receives the log and has replayed all of it, or is late by `most`
+seconds at most.
+"""
 _READS = Counter(
     "carteira_reads_behind", "Reads that may be some seconds old, by who answered them (replica, leader)", ["by"]
 )

@@ -42,7 +42,7 @@ _SERVER_SETTINGS = {
 }
 """Settings of every connection, unless `options` in the address override them; times in milliseconds."""
 _unasked: ContextVar[bool] = ContextVar("connection_unasked", default=False)
-"""Whether to take a connection from the pool without a ping: a read may be repeated."""
+"""Set while a connection may be taken from the pool without a ping, since a read may be repeated."""
 
 
 T = TypeVar("T")

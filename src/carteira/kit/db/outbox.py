@@ -88,7 +88,7 @@ class Follower:
     handle: Handler
     batch: int = 500
     wanted: Callable[[Tx], Awaitable[bool]] | None = None
-    """Whether there is a subscriber; while there is none, rows are skipped unread."""
+    """Returns whether there is a subscriber; while there is none, rows are skipped unread."""
 
 
 async def emit(tx: Tx, topic: str, *payloads: dict[str, Any]) -> None:
@@ -218,7 +218,7 @@ class Backlog:
         self._lags = Query(union_all(*map(_counted, followers))) if followers else None
 
     async def look(self, reads: Reads) -> tuple[list[Follower], bool]:
-        """Return the followers with something to read now, and whether more waits for an open transaction to end.
+        """Return the followers with something to read now, and whether more rows wait for an open transaction to end.
 
         Raises:
             DatabaseDown: PostgreSQL is unreachable.

@@ -1,9 +1,9 @@
-"""Statements that get no answer: a connection is ended if its server answers no other one either.
+"""Statements without an answer: their connection is ended if the server does not answer on a new one either.
 
 TCP notices a machine that is lost. It does not notice a server that is paused or waits for its disk, for the kernel
-still answers there, and no time-out of that server's ends the statement. So each statement and each commit that is not
-answered in time has the server asked over a new connection, again and again. A statement that only takes long is left
-alone.
+still answers there, and no time-out of that server's ends the statement. So while a statement or a commit has no answer
+in time, the server is asked again and again over a new connection. If it answers there, the statement only takes long,
+and is left alone.
 """
 
 import asyncio
@@ -19,14 +19,14 @@ from carteira.kit.db.address import DatabaseAddress
 from carteira.kit.db.connecting import answers
 
 SIGN_OF_LIFE_SECONDS = 8.0
-"""The longest wait for a server that hangs: another one may lead by now."""
+"""The longest wait for a hanging server: another one may be the leader by now."""
 _WATCH = "watch"
 
 log = structlog.get_logger(__name__)
 
 
 def watch(engine: AsyncEngine, address: DatabaseAddress) -> None:
-    """Have an engine's connections ended where their server is silent; statements on them fail as lost."""
+    """End an engine's connections whose server is silent; their statements fail as lost."""
     watching = _Watching(address)
     sync = engine.sync_engine
     event.listen(sync, "before_cursor_execute", lambda connection, *_: watching.begin(connection))
@@ -42,7 +42,7 @@ class _Watching:
         self._address = address
 
     def begin(self, connection: Connection) -> None:
-        """Watch a connection, on which something is about to be sent, until `_end`."""
+        """Watch a connection, before something is sent on it, until `_end`."""
         if connection.closed or connection.invalidated:
             return
         info = connection.info
@@ -65,7 +65,7 @@ class _Watching:
 
 
 def _end(info: MutableMapping[Any, Any]) -> None:
-    """Stop watching: what was sent is answered."""
+    """Stop watching: the answer has arrived."""
     watched = info.pop(_WATCH, None)
     if watched is not None:
         watched.cancel()

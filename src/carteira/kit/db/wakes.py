@@ -33,12 +33,12 @@ class Wakes:
 
     def __init__(self) -> None:
         self.publish: Callable[[], Awaitable[None]] | None = None
-        """Sends a wake; it must not raise."""
+        """The function that sends a wake; it must not raise."""
         self._is_due = False
         self._sending: asyncio.Task[None] | None = None
 
     def ring(self) -> None:
-        """Wake the followers; in a running event loop."""
+        """Wake the followers; it needs a running event loop."""
         self._is_due = True
         if self.publish is not None and (self._sending is None or self._sending.done()):
             # In a context of its own: it belongs to no request.

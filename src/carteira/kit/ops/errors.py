@@ -1,7 +1,7 @@
-"""Unexpected errors as events: with a fingerprint that groups equal ones, sent to listeners.
+"""Unexpected errors as events, sent to listeners, with a fingerprint that groups equal ones.
 
-Whatever is logged at level error with an exception becomes one (`kit.ops.log`). An error's own text is left out, since
-it may repeat personal data; the log has it, scrubbed.
+Each log line of level error with an exception makes one (`kit.ops.log`). The error's own text is left out, since it may
+repeat personal data; the log has it, scrubbed.
 """
 
 import hashlib
@@ -49,7 +49,7 @@ class ErrorEvent:
     """An unexpected error: what, where, and in which request and trace."""
 
     fingerprint: str
-    said: str
+    message: str
     """The log line's message, or the logger's name where a library logged it."""
     logger: str
     causes: tuple[Cause, ...]
@@ -62,7 +62,7 @@ _listeners: list[Listener] = []
 
 
 @contextmanager
-def telling(listener: Listener) -> Iterator[None]:
+def listening(listener: Listener) -> Iterator[None]:
     """Send errors to a listener for as long as the block lasts. It must not raise, wait or log an error."""
     _listeners.append(listener)
     try:
@@ -71,16 +71,20 @@ def telling(listener: Listener) -> Iterator[None]:
         _listeners.remove(listener)
 
 
-def happened(error: BaseException, *, said: str, logger: str, request_id: str | None = None) -> str:
+def report(error: BaseException, *, message: str, logger: str, request_id: str | None = None) -> str:
     """Send an error to all listeners, and return its fingerprint."""
     causes = tuple(_causes(error))
     known = fingerprint(causes)
     errors_total.labels(causes[0].kind).inc()
     span = tracing.current()
     if span is not None:
-        told = {"exception.type": causes[0].kind, "error.fingerprint": known, "exception.stacktrace": _places(causes)}
-        span.happened("exception", told)
-    event = ErrorEvent(known, said, logger, causes, request_id, tracing.ids())
+        attributes = {
+            "exception.type": causes[0].kind,
+            "error.fingerprint": known,
+            "exception.stacktrace": _places(causes),
+        }
+        span.add_event("exception", attributes)
+    event = ErrorEvent(known, message, logger, causes, request_id, tracing.ids())
     for listener in _listeners:
         listener(event)
     return known
@@ -89,7 +93,7 @@ def happened(error: BaseException, *, said: str, logger: str, request_id: str | 
 def fingerprint(causes: tuple[Cause, ...]) -> str:
     """Return the digest of an error: the classes of its chain and the functions of ours in its traceback.
 
-    Line numbers are left out, so that a release which moves lines makes no new error of an old one.
+    Line numbers are left out, so that an error keeps its fingerprint in a release that moves lines.
     """
     parts = [
         (cause.kind, [(frame.module, frame.function) for frame in cause.frames if frame.is_ours]) for cause in causes

@@ -10,7 +10,7 @@ _OBJECTS_BETWEEN_COLLECTIONS = 10_000
 
 
 def rest_while_starting() -> None:
-    """Collect nothing until `collect_from_now_on`."""
+    """Turn collection off until `collect_from_now_on`."""
     gc.disable()
 
 

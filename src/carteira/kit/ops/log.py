@@ -59,7 +59,7 @@ def _scrub_value(name: str, value: Any) -> Any:  # noqa: ANN401 - log values are
     if value is not None and _names_a_secret(name):
         return "[secret]"
     if isinstance(value, str):
-        return value if value.isalpha() else scrub(value)  # a word holds none of what is looked for
+        return value if value.isalpha() else scrub(value)  # a word without blanks or signs matches no pattern
     if isinstance(value, dict):
         return {key: _scrub_value(str(key), item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -86,17 +86,19 @@ def _trace_ids(_logger: object, _method: str, event: MutableMapping[str, Any]) -
     return event
 
 
-def _tell_of_error(_logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def _report_error(_logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Send an error that is logged with its exception to listeners, and add its fingerprint to the line."""
-    told = event.get("exc_info")
-    if not told or event.get("level", method) not in _ERRORS:
+    exc_info = event.get("exc_info")
+    if not exc_info or event.get("level", method) not in _ERRORS:
         return event
-    error = told if isinstance(told, BaseException) else told[1] if isinstance(told, tuple) else sys.exception()
+    if isinstance(exc_info, tuple):
+        exc_info = exc_info[1]
+    error = exc_info if isinstance(exc_info, BaseException) else sys.exception()
     if error is not None:
         logger = str(event.get("logger", "carteira"))
-        said = logger if "_record" in event else scrub(str(event.get("event", "")))
+        message = logger if "_record" in event else scrub(str(event.get("event", "")))
         request_id = event.get("request_id")
-        event["fingerprint"] = errors.happened(error, said=said, logger=logger, request_id=request_id)
+        event["fingerprint"] = errors.report(error, message=message, logger=logger, request_id=request_id)
     return event
 
 
@@ -132,7 +134,7 @@ def configure(*, level: str = "info", form: str = "json") -> None:
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _trace_ids,
-        _tell_of_error,
+        _report_error,
     ]
     written: list[structlog.types.Processor] = [
         structlog.processors.format_exc_info,

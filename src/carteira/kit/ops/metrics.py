@@ -57,21 +57,21 @@ job_oldest = Gauge(
 )
 jobs_failed = Gauge("carteira_jobs_failed", "Jobs that were given up and kept", multiprocess_mode="mostrecent")
 
-TELL_SECONDS = 0.01
+REPORT_SECONDS = 0.01
 
 
 _reported: list["Tally | Level | Sums"] = []
 _reporting: asyncio.AbstractEventLoop | None = None
-"""The event loop that will report; one that has ended does not."""
+"""The event loop of the scheduled report; the report of a loop that has ended never comes."""
 
 
 def _report_soon() -> None:
-    """Arrange a report, unless one is; in a running event loop."""
+    """Schedule a report unless one is scheduled; it needs a running event loop."""
     global _reporting  # noqa: PLW0603 - one report a process
     loop = asyncio.get_running_loop()
     if _reporting is not loop:
         _reporting = loop
-        loop.call_later(TELL_SECONDS, _report)
+        loop.call_later(REPORT_SECONDS, _report)
 
 
 def _report() -> None:
@@ -86,7 +86,7 @@ class Level:
 
     def __init__(self, gauge: Gauge) -> None:
         self._gauge = gauge
-        self._now = self._told = 0
+        self._now = self._reported = 0
         _reported.append(self)
 
     def up(self) -> None:
@@ -101,8 +101,8 @@ class Level:
 
     def report(self) -> None:
         """Report the number, if it has changed."""
-        if self._told != self._now:
-            self._told = self._now
+        if self._reported != self._now:
+            self._reported = self._now
             self._gauge.set(self._now)
 
 
@@ -146,7 +146,7 @@ class Tally:
         _reported.append(self)
 
     def add(self, labels: tuple[str, ...], seconds: float) -> None:
-        """Count one event and its seconds; in a running event loop."""
+        """Count one event and its seconds; it needs a running event loop."""
         _report_soon()
         self._events[labels] += 1
         shared = labels[: self._shared]

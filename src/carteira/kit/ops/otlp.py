@@ -25,7 +25,7 @@ _scrubbed = lru_cache(maxsize=1_024)(scrub)
 
 
 class _Service(Resource):
-    """The service's resource. The encoder asks for its hash once a span, which the SDK makes of JSON each time."""
+    """The service's resource, with a cheap hash: the encoder needs it for each span."""
 
     def __hash__(self) -> int:
         return id(self)
@@ -71,9 +71,10 @@ class OtlpSink:
         }
 
     def close(self) -> None:
-        """Send the waiting spans and end; leave a collector that does not answer by then to a thread that ends with us.
+        """Send the waiting spans and end, within `CLOSE_SECONDS`.
 
-        The SDK would wait 30 s for it, which is as long as a process has to end in Kubernetes.
+        The SDK would wait 30 s for a silent collector, which is all the time that Kubernetes gives a process to end. So
+        it waits in a daemon thread, which ends with the process.
         """
         ending = Thread(target=self._processor.shutdown, name="last traces", daemon=True)
         ending.start()
@@ -99,6 +100,6 @@ def _exporter(config: TracingConfig) -> SpanExporter:
         OTLPSpanExporter as OverHttp,
     )
 
-    from carteira.kit.ops.status_session import StatusSession  # noqa: PLC0415 - it imports requests, for traced processes alone
+    from carteira.kit.ops.status_session import StatusSession  # noqa: PLC0415 - it imports requests, which only traced processes need
 
     return OverHttp(endpoint=config.endpoint, headers=headers, session=StatusSession())

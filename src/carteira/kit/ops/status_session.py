@@ -1,6 +1,6 @@
-"""A session of `requests` that takes of each answer its status and headers alone.
+"""A session of `requests` that returns only the status and the headers of each answer.
 
-The collector's answers are not read any further; one that had no end would fill the memory of who sends traces.
+An answer's body is read up to `MOST_BYTES`; an endless one would otherwise fill this process's memory.
 """
 
 from io import BytesIO
@@ -9,7 +9,7 @@ from typing import Any
 from requests import Response, Session
 
 MOST_BYTES = 4_096
-"""Of an answer: one that is as short leaves its connection open for the next export."""
+"""Most bytes that are read of a body; the connection of a shorter one is used for the next export too."""
 
 
 class StatusSession(Session):

@@ -52,7 +52,7 @@ class TracingConfig:
 
 
 class SpanId(NamedTuple):
-    """Which span of which trace."""
+    """The ids of a span and of its trace."""
 
     trace: int
     span: int
@@ -72,7 +72,7 @@ class Sink(Protocol):
 
 
 class TraceSpan:
-    """A span of a sampled trace. Whoever began it ends it, once."""
+    """A span of a sampled trace; the code that began it ends it, once."""
 
     __slots__ = ("attributes", "ended_at", "events", "failed", "id", "kind", "links", "name", "parent", "started_at")
 
@@ -90,7 +90,7 @@ class TraceSpan:
         self.started_at = time.time_ns()
         self.ended_at = 0
 
-    def happened(self, name: str, attributes: Attributes) -> None:
+    def add_event(self, name: str, attributes: Attributes) -> None:
         """Add an event."""
         self.events.append((name, attributes, time.time_ns()))
 
@@ -113,7 +113,7 @@ _SPAN_BITS = (1 << 64) - 1
 _TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 _on: _On | None = None
 _bound = 0
-"""A trace is sampled if its id's `SAMPLED_BITS` are less: the one question that a trace which is not sampled costs."""
+"""A trace is sampled if the `SAMPLED_BITS` of its id are below this; an unsampled trace costs this comparison only."""
 _current: ContextVar["TraceSpan | None"] = ContextVar("span", default=None)
 _NOTHING: "AbstractContextManager[TraceSpan | None]" = nullcontext(None)
 
@@ -128,7 +128,7 @@ async def running(config: TracingConfig | None) -> AsyncIterator[None]:
     from carteira.kit.ops.otlp import OtlpSink  # noqa: PLC0415 - an extra, and slow to import
 
     before, sink = (_on, _bound), OtlpSink(config)
-    gc.freeze()  # what the import brought stays, too
+    gc.freeze()  # the imported objects stay, too
     _on, _bound = _On(sink, config.heeds_parent), int(config.ratio * (SAMPLED_BITS + 1))
     try:
         yield
@@ -166,9 +166,9 @@ def root(
 
 
 def begin(name: str, kind: Kind, trace_id: UUID | None = None, attributes: Attributes = NONE) -> "TraceSpan | None":
-    """Begin the root of a trace, if sampled; its caller ends it, and it is no current span.
+    """Begin the root of a trace, if sampled; the caller ends it, and it does not become the current span.
 
-    Where it is not, nothing else is done: 99 of 100 requests come by here.
+    An unsampled one costs almost nothing, since 99 of 100 requests are unsampled.
     """
     if not _bound:
         return None
@@ -226,7 +226,7 @@ def _draws(trace_id: int) -> bool:
 
 
 def _read(traceparent: str) -> tuple[SpanId, bool] | None:
-    """Read a `traceparent` (W3C Trace Context) and whether it is sampled; None if it is none."""
+    """Parse a `traceparent` (W3C Trace Context); return its span and whether it is sampled; None if it is invalid."""
     found = _TRACEPARENT.fullmatch(traceparent)
     if found is None:
         return None
@@ -235,7 +235,7 @@ def _read(traceparent: str) -> tuple[SpanId, bool] | None:
 
 
 def apart() -> Context:
-    """Return a copy of this context without its trace, for a task that goes on to serve others."""
+    """Return a copy of this context without its trace, for a task that then serves other requests."""
     context = copy_context()
     context.run(_current.set, None)
     return context

@@ -81,7 +81,7 @@ class BreakerMetrics:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether a call may pass, and if not, in how many seconds to try again."""
+    """The breaker's answer: whether a call may pass, and if not, in how many seconds to try again."""
 
     state: State
     retry_after_seconds: float = 0.0

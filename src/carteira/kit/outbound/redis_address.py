@@ -1,4 +1,4 @@
-"""The address of Redis: a server, or the master of a service that Sentinels watch; one reading of `REDIS_URL` for all.
+"""The address of Redis: a server, or the master of a service that Sentinels watch; the one parser of `REDIS_URL`.
 
 `redis+sentinel://user:password@s1:26379,s2:26379/0?service=carteira` names the Sentinels, which know the master. User,
 password, database and options are of Redis itself; `sentinel_username` and `sentinel_password` are of the Sentinels.
@@ -23,7 +23,7 @@ _UNVERIFIED = re.compile(r"(^|&)ssl_(cert_reqs=(?!required)|check_hostname=(?!tr
 
 
 class RedisAddressRefused(ValueError):
-    """The text is no address of Redis; the message is Portuguese, without secrets."""
+    """The text is not an address of Redis; the message is Portuguese, without secrets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class RedisAddress:
         scheme, _, rest = url.strip().partition("://")
         place = _UP_TO_THE_PATH.match(rest)
         assert place is not None, "it matches nothing, too"
-        # Python's own takes no list of machines with an IPv6 address in it.
+        # Python's own parser accepts no list of hosts that contains an IPv6 address.
         parts = urlsplit(f"{scheme}://{rest[place.end() :]}")
         by_sentinel = _SCHEMES.get(parts.scheme)
         if by_sentinel is None:

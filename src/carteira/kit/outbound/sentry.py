@@ -1,8 +1,8 @@
 """Sends errors to a server with Sentry's protocol; the library is an extra, imported only with a DSN.
 
 Its own instrumentation is off. Events are built here from names and places in the code and the ids of request and
-trace: no values, no local variables, no error texts. Building and sending one takes a millisecond, so that a process
-reports some errors a minute and counts the rest.
+trace, without values, local variables or error texts. Building and sending one takes a millisecond, so a process
+reports a limited number a minute and counts the rest.
 """
 
 import asyncio
@@ -22,11 +22,11 @@ from carteira.kit.ops.errors import Cause, ErrorEvent
 CLOSE_SECONDS = 2.0
 MINUTE = 60.0
 MOST_A_MINUTE = 60
-"""Reports of a process, whatever they are of."""
+"""Most reports of a process in a minute."""
 MOST_EQUAL_A_MINUTE = 5
-"""Reports of errors with one fingerprint."""
+"""Most reports of one fingerprint in a minute."""
 MOST_COUNTED = 1_000
-"""Fingerprints that are counted each: how deep a recursion failed is part of one, so that callers can make many."""
+"""Most fingerprints with a count of their own: a failed recursion's depth is part of one, so callers can cause many."""
 
 not_reported_total = Counter(
     "carteira_errors_not_reported",
@@ -37,8 +37,8 @@ not_reported_total = Counter(
 class ReportLimit:
     """Admits so many reports a minute, and counts the errors that are left out of them.
 
-    Any thread may ask it. A thread may come back while it asks: Python's garbage collector ends tasks whose errors
-    nobody saw, and these are logged wherever it happens to run.
+    Any thread may call it, even while it is in a call already: the garbage collector, which runs in any thread at any
+    time, logs the errors of tasks that nobody awaited.
     """
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
@@ -50,7 +50,7 @@ class ReportLimit:
         self._left_out: Count[str] = Count()
 
     def admit(self, fingerprint: str) -> int | None:
-        """Return how many equal errors were left out before this one; None: leave it out, too."""
+        """Return how many equal errors were left out since the last report; None: leave this one out too."""
         with self._lock:
             if self._now() >= self._ends_at:
                 self._ends_at = self._now() + MINUTE
@@ -66,14 +66,14 @@ class ReportLimit:
 
 
 @asynccontextmanager
-async def telling_of_errors(dsn: str | None, environment: str, limit: ReportLimit | None = None) -> AsyncIterator[None]:
+async def reporting_errors(dsn: str | None, environment: str, limit: ReportLimit | None = None) -> AsyncIterator[None]:
     """Send errors for as long as the block lasts; without a DSN, do nothing. A thread of the library sends them."""
     if dsn is None:
         yield
         return
     from sentry_sdk import Client  # noqa: PLC0415 - an extra, and slow to import
 
-    from carteira.kit.outbound.sentry_transport import StatusTransport  # noqa: PLC0415 - it imports the client, for reported errors alone
+    from carteira.kit.outbound.sentry_transport import StatusTransport  # noqa: PLC0415 - it imports the client, which only reports need
 
     client = Client(
         dsn,
@@ -89,22 +89,22 @@ async def telling_of_errors(dsn: str | None, environment: str, limit: ReportLimi
     )
     admitted = limit or ReportLimit()
     try:
-        with errors.telling(lambda event: _report(client, admitted, event)):
+        with errors.listening(lambda event: _report(client, admitted, event)):
             yield
     finally:
         await asyncio.to_thread(client.close, timeout=CLOSE_SECONDS)
 
 
-def _report(client: Any, limit: ReportLimit, event: ErrorEvent) -> None:  # noqa: ANN401 - the extra may be absent where types are checked
+def _report(client: Any, limit: ReportLimit, event: ErrorEvent) -> None:  # noqa: ANN401 - the extra's types may be absent
     left_out = limit.admit(event.fingerprint)
     if left_out is None:
         not_reported_total.inc()
     else:
-        client.capture_event(told(event, left_out))
+        client.capture_event(sentry_event(event, left_out))
 
 
-def told(event: ErrorEvent, left_out: int = 0) -> dict[str, Any]:
-    """Return an error as Sentry's protocol has it, with how many equal ones were not reported before it."""
+def sentry_event(event: ErrorEvent, left_out: int = 0) -> dict[str, Any]:
+    """Return an error in the form of Sentry's protocol, with the number of equal errors left out before it."""
     contexts: dict[str, dict[str, Any]] = {}
     if event.trace is not None:
         contexts["trace"] = {"trace_id": event.trace[0], "span_id": event.trace[1]}
@@ -114,7 +114,7 @@ def told(event: ErrorEvent, left_out: int = 0) -> dict[str, Any]:
         "level": "error",
         "logger": event.logger,
         "fingerprint": [event.fingerprint],
-        "message": event.said,
+        "message": event.message,
         "exception": {"values": [_exception(cause) for cause in reversed(event.causes)]},
         "tags": {"fingerprint": event.fingerprint, **({"request_id": event.request_id} if event.request_id else {})},
         "contexts": contexts,

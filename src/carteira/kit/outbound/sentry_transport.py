@@ -1,4 +1,4 @@
-"""How Sentry's library sends: of each answer it takes the status and headers alone, since one could have no end."""
+"""Sentry's transport, which reads only the status and headers of each answer, since a body could be endless."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +8,7 @@ from sentry_sdk.consts import EndpointType
 from sentry_sdk.transport import HttpTransport
 
 MOST_BYTES = 4_096
-"""Of an answer: one that is as short leaves its connection open for the next error."""
+"""Most bytes that are read of a body; the connection of a shorter one is used for the next error too."""
 
 
 class StatusTransport(HttpTransport):

@@ -40,8 +40,9 @@ ends it; unanswered names of one client would otherwise occupy all threads."""
 _HTTPS, _HTTP, _LAST_PORT = 443, 80, 65_535
 _DIGITS = 5
 _NOT_PUBLIC = tuple(map(ip_network, ("168.63.129.16/32", "192.0.0.0/24", "192.88.99.0/24", "64:ff9b:1::/48")))
-"""Networks that some Python versions count as public, though nobody serves from them: Azure's and Oracle's own, 6to4
-relays, and a network's own gateway to IPv4, in whose addresses only that network can find the IPv4 one (RFC 8215)."""
+"""Networks that some Python versions count as public, though no public server uses them: Azure's and Oracle's own, 6to4
+relays, and a network's own gateway to IPv4, whose addresses only that network can translate (RFC 8215).
+"""
 _TRANSLATED = (IPv6Network("64:ff9b::/96"), IPv6Network("::/96"))
 """IPv6 prefixes that contain an IPv4 address, which a gateway forwards to (RFC 6052, 4291)."""
 

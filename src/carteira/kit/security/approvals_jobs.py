@@ -31,15 +31,15 @@ async def expire_pending(context: JobContext, timestamp: int) -> None:  # noqa: 
     await work_off(context.additional_context["database"], approvals.expire)
 
 
-_told: set[str] = set()
+_seen_kinds: set[str] = set()
 
 
 async def observe(tx: Tx) -> None:
     """Set the metrics of pending operations; a kind without any is set to 0."""
     waiting = {kind: (count, oldest) for kind, count, oldest in await approvals.waiting(tx)}
     now = clock.now()
-    _told.update(waiting)
-    for kind in _told:
+    _seen_kinds.update(waiting)
+    for kind in _seen_kinds:
         count, oldest = waiting.get(kind, (0, now))
         pending_operations.labels(kind).set(count)
         pending_oldest_seconds.labels(kind).set((now - oldest).total_seconds())

@@ -64,8 +64,8 @@ async def is_due(database: Database) -> bool:
 async def verify(database: Database, *, whole: bool, expected: Head | None = None) -> ChainVerification:
     """Verify the chain and store the result; each finding is logged.
 
-    Without `whole`, only blocks since the last verification are read, if that one found nothing. Findings against
-    `expected` alone are not stored.
+    Without `whole`, only blocks since the last verification are read, if that one found nothing. A finding that only
+    differs from `expected` is not stored.
     """
     pass_ = await proofs.begin(database, AuditCheck, key=True, whole=whole)
     since = pass_.base.head if pass_.base else None

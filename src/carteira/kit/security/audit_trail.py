@@ -118,7 +118,7 @@ class AuditTrail:
             try:
                 content = await asyncio.to_thread(file.read_bytes)
             except FileNotFoundError:
-                continue  # another process was faster
+                continue  # another process has delivered it
             await self._insert(content)
             await asyncio.to_thread(file.unlink, missing_ok=True)
         if files:

@@ -197,12 +197,12 @@ class Chain:
         *,
         expected: Head | None = None,
         since: Head | None = None,
-        tell: Callable[[int], None] = lambda _rows: None,
+        report: Callable[[int], None] = lambda _rows: None,
     ) -> ChainVerification:
-        """Verify the chain, and log each finding; `tell` is called with the number of rows verified so far."""
+        """Verify the chain, and log each finding; `report` is called with the number of rows verified so far."""
         async with database.transaction() as tx:
             async for result in self.verify(tx, expected=expected, since=since):
-                tell(result.rows)
+                report(result.rows)
         for finding in result.findings:
             row = str(finding.row_id) if finding.row_id else None
             log.error("chain broken", chain=self.name, what=finding.what, row=row, height=finding.height)

@@ -34,7 +34,7 @@ def parse_email(text: str) -> str:
 
 
 def _strange(email: str) -> str:
-    """Return the message about a character that no address has, such as `＠` or `ç`."""
+    """Return the message about the first character that no address may have, such as `＠` or `ç`."""
     sign = next((sign for sign in email if not sign.isascii() and sign.isprintable()), None)
     if sign is None or unicodedata.category(sign) == "Cs":
         return ""

@@ -206,7 +206,7 @@ def confirms_late(request: Request, *, late: bool = True) -> None:
 
 
 async def confirm(request: Request) -> None:
-    """Check that the caller's cached rights are still valid; costs nothing where they were just read.
+    """Check that the caller's cached rights are still valid; rights that were just read need no check.
 
     Raises:
         Overtaken: they are not; no part of the answer may be sent.

@@ -1,7 +1,7 @@
 """Cookies that only this host sets and reads, kept from scripts and from other sites' posts.
 
-Where people reach the server over https the name begins with `__Host-`: browsers then take it from this host alone,
-over TLS and for every path, so that no neighbour under the same domain can plant one (RFC 6265bis, section 4.1.3.2).
+Where people reach the server over https the name begins with `__Host-`: browsers then accept it only from this host,
+over TLS and for every path, so that no other host of the same domain can set it (RFC 6265bis, section 4.1.3.2).
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ _PREFIX = "__Host-"
 
 @dataclass(frozen=True, slots=True)
 class HostCookie:
-    """A cookie by its plain name; `path` holds where there is no TLS, and `seconds` None until the browser closes."""
+    """A cookie, by its plain name; `path` applies without TLS only; without `seconds` it ends with the browser."""
 
     name: str
     path: str

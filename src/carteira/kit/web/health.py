@@ -35,7 +35,7 @@ class Health(BaseModel):
 
 
 class Readiness(BaseModel):
-    """Whether each dependency is ready."""
+    """The state of each dependency."""
 
     status: Literal["ready", "not_ready"]
     checks: Mapping[str, bool | str] = Field(

@@ -209,7 +209,7 @@ def _json(result: object, status: int) -> Response:
 
 @dataclass(frozen=True, slots=True)
 class Once:
-    """The outcome of work that is done at most once; `first_at` is set for a repetition: when it was first asked."""
+    """The outcome of work that is done at most once; `first_at` is set for a repetition: when it was first sent."""
 
     response: Response
     first_at: datetime | None
@@ -277,9 +277,9 @@ def idempotent(
     """Decorate a route whose work, under an `Idempotency-Key`, is done at most once per caller and key.
 
     The route takes `TxDep`, in which the key's record is written. `status` is what the route declares for success.
-    `payload` picks out of the route's arguments what a repetition must share with the first request beside method and
-    address: by default its `body`. What has been parsed from JSON or CSV may be a list. A route that returns bytes has
-    written its JSON itself. Records of routes that move no money (`money=False`) are deleted after some weeks.
+    `payload` selects the arguments of the route that a repetition must share with the first request, beside method and
+    address: by default its `body`. They may be a list, parsed from JSON or CSV. A route that returns bytes has written
+    its JSON itself. Records of routes that move no money (`money=False`) are deleted after some weeks.
     """
 
     def decorate(route: Callable[P, Awaitable[object]]) -> Callable[P, Awaitable[Response]]:

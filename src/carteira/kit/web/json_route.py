@@ -29,7 +29,7 @@ from carteira.kit.web import lean_route
 from carteira.kit.web.access import Acts, Looks, Marker, PlainReads
 from carteira.kit.web.preconditions import etag
 
-_MOST_TOLD = 20
+_MOST_REPORTED = 20
 """The most unknown names that are reported.
 
 A request line has room for twenty thousand, and each is compared with the known ones.
@@ -62,25 +62,25 @@ def any_query(why: str) -> DependsMarker:
 
 
 class Polled(Marker):
-    """Makes a route's answer carry its digest (`ETag`); a client that has it already gets 304 without a body."""
+    """Adds the digest of a route's answer to it (`ETag`); a client that has this answer gets 304 without a body."""
 
 
 def polled() -> DependsMarker:
-    """Declare that clients poll a read and mostly learn that nothing has changed."""
+    """Declare that clients poll a read, mostly without any change."""
     return DependsMarker(Polled())
 
 
 class Versioned(Marker):
-    """Makes a route's answer carry the version of its record (`ETag`), which a change names in `If-Match`."""
+    """Adds the version of a route's record to its answer (`ETag`), which a change names in `If-Match`."""
 
 
 def versioned() -> DependsMarker:
-    """Declare that a route tells the version of its record, by `tell_version`."""
+    """Declare that a route's answer carries the version of its record, by `send_version`."""
     return DependsMarker(Versioned())
 
 
-def tell_version(request: Request, version: str) -> None:
-    """Have the answer carry the version of its record."""
+def send_version(request: Request, version: str) -> None:
+    """Add the version of its record to the answer."""
     request.state.version = version
 
 
@@ -195,8 +195,8 @@ def _query_names(dependant: Dependant) -> Iterator[str]:
 
 def _require_one_meaning(request: Request, known: frozenset[str] | None) -> None:
     names = Counter(name for name, _ in request.query_params.multi_items())
-    repeated = [name for name, times in names.items() if times > 1][:_MOST_TOLD]
-    unknown = [] if known is None else [name for name in names if name not in known][:_MOST_TOLD]
+    repeated = [name for name, times in names.items() if times > 1][:_MOST_REPORTED]
+    unknown = [] if known is None else [name for name in names if name not in known][:_MOST_REPORTED]
     errors = [
         {"type": "invalid_repeated", "loc": ("query", name), "msg": "Este parâmetro aparece mais de uma vez."}
         for name in repeated

@@ -237,7 +237,7 @@ def _example(kind: type[Problem]) -> dict[str, Any]:
 
 
 def _declare_tags(document: dict[str, Any], app: FastAPI) -> None:
-    """Declare the `ETag` and 304 of polled routes, and the `ETag` of those that tell a version."""
+    """Declare the `ETag` and 304 of polled routes, and the `ETag` of versioned ones."""
     for context in iter_route_contexts(app.routes):
         route = context.original_route
         if isinstance(route, JsonRoute) and route.include_in_schema and route.is_polled:

@@ -20,7 +20,7 @@ _ETAG = re.compile(r'"([A-Za-z0-9-]{1,64})"')
 _IfMatch = Annotated[str, WithJsonSchema({"type": "string", "pattern": r'^(?:\*|"[A-Za-z0-9-]{1,64}")$'})]
 _IfNoneMatch = Annotated[str, WithJsonSchema({"type": "string", "pattern": r"^\*$"})]
 NEW: Final = "new"
-"""What a form says instead of a version if its record did not exist."""
+"""The value of a form's field in place of a version if its record did not exist."""
 
 
 class RecordChanged(Problem):
@@ -77,7 +77,7 @@ class Precondition:
 
         Raises:
             RecordChanged: it is another one.
-            PreconditionRequired: there is a record and the caller says nothing about it.
+            PreconditionRequired: there is a record, and the caller names no version.
         """
         self.hold(present)
         if present is not None and not self.is_named:
@@ -97,7 +97,7 @@ class Precondition:
 
 
 UNCONDITIONAL = Precondition()
-"""Says nothing of a version."""
+"""The precondition of a caller who names no version."""
 
 
 async def _read(

@@ -50,7 +50,7 @@ from carteira.kit.security.audit_trail import AuditDown
 from carteira.kit.security.rate_limits import LimitReached
 from carteira.kit.security.tokens import InvalidToken
 from carteira.kit.values.money import format_brl
-from carteira.kit.web.validation import MOST_TOLD, describe
+from carteira.kit.web.validation import MOST_REPORTED, describe
 
 MEDIA_TYPE = "application/problem+json"
 _TYPE_PREFIX = "urn:carteira:problem:"
@@ -354,7 +354,7 @@ def from_http_exception(error: HTTPException) -> Problem:
 
 def from_validation_error(error: RequestValidationError) -> InvalidInput:
     """Return the invalid fields and their rules in Portuguese; the rejected values are never repeated."""
-    return InvalidInput(errors=[describe(item) for item in error.errors()[:MOST_TOLD]])
+    return InvalidInput(errors=[describe(item) for item in error.errors()[:MOST_REPORTED]])
 
 
 Declared = Mapping[str, Mapping[str, Collection[str]]]

@@ -1,7 +1,7 @@
 """The public address of this server, which all its links begin with, and the path prefix that it is served under.
 
-`PUBLIC_URL` sets the address, since a request's `Host` is whatever the client sends; in development it may be left out,
-and the request's own address is used. `ROOT_PATH` sets the prefix, whether or not the proxy in front strips it.
+`PUBLIC_URL` sets the address, since a client can send any `Host`; in development the default is the request's own
+address. `ROOT_PATH` sets the prefix, whether or not the proxy in front strips it.
 """
 
 from fastapi import Request

@@ -23,20 +23,20 @@ class StateKey(Generic[T]):
         self._name = name
 
     def set(self, app: FastAPI, value: T) -> None:
-        """Put the value on the application, in place of an earlier one."""
+        """Set the application's value, in place of an earlier one."""
         setattr(app.state, self._name, value)
 
     def of(self, app: FastAPI) -> T:
         """Return the application's value.
 
         Raises:
-            AttributeError: nothing has set it.
+            AttributeError: it was not set.
         """
         value: T = getattr(app.state, self._name)
         return value
 
     def get(self, app: FastAPI) -> T | None:
-        """Return the application's value, or None where nothing has set it: a module that is off sets nothing."""
+        """Return the application's value; None if it was not set, as by a module that is off."""
         value: T | None = getattr(app.state, self._name, None)
         return value
 

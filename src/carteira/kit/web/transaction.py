@@ -1,4 +1,4 @@
-"""A request's transaction, opened at the edge and committed before the answer leaves; or its reads, without one."""
+"""A request's transaction, opened at the edge and committed before the answer is sent; or its reads without one."""
 
 from collections.abc import AsyncIterator
 from typing import Annotated

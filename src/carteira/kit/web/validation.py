@@ -48,7 +48,7 @@ _MESSAGES = {
     "timezone_aware": "Instante inválido: diga o fuso.",
     "value_error": "Valor inválido.",
 }
-MOST_TOLD = 100
+MOST_REPORTED = 100
 """Most errors of one request that are reported; thousands of sentences would help nobody."""
 _CUSTOM = ("invalid_", "weak_", "rule_")
 

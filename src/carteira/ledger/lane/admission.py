@@ -12,8 +12,9 @@ MAX_WRITE_SECONDS: Final = 0.02
 MIN_WAITING: Final = 256
 MAX_WAITING: Final = 4_096
 MAX_STAY_SECONDS: Final = 0.08
-"""Requests are admitted only if they can be answered in this time, but always up to `MIN_WAITING`: so few are no
-overload, even if the disk is slow for a moment."""
+"""Requests are admitted only if they can be answered in this time. Up to `MIN_WAITING` are always admitted, since so
+few are no overload, even if the disk is slow for a moment.
+"""
 FLOOD_STAY_SECONDS: Final = 0.03
 """`MAX_STAY_SECONDS` while shedding: an admitted request waits for the batch in flight and runs in the next."""
 FLOOD_SECONDS: Final = 5.0
@@ -64,7 +65,7 @@ class Admission:
         return False
 
     def measure(self, size: int, seconds: float) -> None:
-        """Update the pace, in requests per second, from a written batch; small batches are no measure of it."""
+        """Update the pace, in requests per second, from a written batch; small batches are ignored."""
         if size >= self.most_at_once // 2:
             pace = max(size, MAX_BATCH // 2) / max(seconds, 1e-6)
             self._adapt(self._pace + (pace - self._pace) * WEIGHT)

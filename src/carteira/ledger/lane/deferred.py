@@ -18,7 +18,7 @@ MAX_DEFERRED: Final = 1_024
 PATIENCE_SECONDS: Final = 5.0
 """How long a request waits for its account, like every lock wait."""
 TRIED_AT_ONCE: Final = 32
-"""Accounts that are retried together."""
+"""Most accounts that are retried together."""
 
 DecisionT_contra = TypeVar("DecisionT_contra", contravariant=True)
 RequestT_co = TypeVar("RequestT_co", bound=LaneRequest, covariant=True)

@@ -188,7 +188,7 @@ def _inviting(one: benefits.desk.ListedAccountOut) -> Confirmation:
 
 
 class BlockForm(FormBody):
-    """Why an account is blocked."""
+    """The reason for blocking an account."""
 
     reason: benefits.desk.BlockReason
 
@@ -271,7 +271,7 @@ async def invite(account: str, page: SignedPage) -> Response:
 
 
 class SeveralForm(FormBody):
-    """Whether an act on marked accounts was confirmed."""
+    """The confirmation of an act on marked accounts."""
 
     sure: Annotated[str, Field(alias="certo", max_length=3)] = ""
 
@@ -295,7 +295,7 @@ def _inviting_many(marked: Sequence[str]) -> Confirmation:
 
 @router.post(_INVITE, dependencies=[claims(READS, WRITES), acts("benefit_invited", each=True)])
 async def invite_marked(page: SignedPage) -> Response:
-    """Queue invitations of marked accounts after a confirmation; show of each what became of it."""
+    """Queue invitations of marked accounts after a confirmation; show the result of each."""
     marked = await marked_in(page, "id")
     form = await page.form(SeveralForm)
     if not marked:

@@ -22,7 +22,7 @@ _MAX_TOKEN = 256
     dependencies=[public("a third person scans it; the sealed token says that the holder wanted that")],
 )
 async def show_proof(token: Annotated[str, Path(max_length=_MAX_TOKEN)], page: OpenPage) -> Response:
-    """Show type, holder, validity and who stands behind it, and nothing more."""
+    """Show a document's type, holder, validity and assurance, and nothing more."""
     try:
         async with page.database.transaction() as tx:
             proof = await documents.check_proof(tx, vault_of(page.request), token)

@@ -1,4 +1,4 @@
-"""How I sign in, and where I am signed in: password, second factor, passkeys, linked accounts, devices."""
+"""My ways of signing in, and the devices that are signed in: password, second factor, passkeys, linked accounts."""
 
 from typing import Annotated, Any
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""Where each benefit pocket pays, in words: kinds of shops by MCC (ISO 18245), and shops by name."""
+"""The shops at which each benefit pocket pays, in words: kinds of shops by MCC (ISO 18245), and shops by name."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ _SHOWN = 20
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """Where a pocket pays: kinds of shops, and shops by name; `more` counts those that are not shown."""
+    """The shops at which a pocket pays: kinds of shops, and shops by name; `more` counts those that are not shown."""
 
     pocket: Pocket
     is_free: bool

@@ -31,7 +31,7 @@ _TITLES = {
 
 @dataclass(frozen=True, slots=True)
 class Why:
-    """Why a purchase was declined; amounts in centavos."""
+    """The reason for declining a purchase; amounts in centavos."""
 
     lead: str
     had: int | None

@@ -19,7 +19,7 @@ _SHOWN = 20
 
 
 class OwnRequestForm(FormBody):
-    """What I ask for."""
+    """My request."""
 
     kind: identity.desk.data_requests.Kind
     message: Annotated[Lines, Field(min_length=3, max_length=1_000)]

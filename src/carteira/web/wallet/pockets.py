@@ -10,7 +10,7 @@ CASHBACK = "resellers.cashback"
 
 @dataclass(frozen=True, slots=True)
 class Pocket:
-    """How a kind of money is shown."""
+    """The presentation of a kind of money."""
 
     key: str
     """Its name in addresses."""

@@ -130,7 +130,7 @@ async def show_consents(page: SignedPage) -> Response:
 
 @router.post("/app/dados/consentimentos/{purpose}")
 async def answer_consent(purpose: identity.Purpose, page: SignedPage) -> Response:
-    """Give or withdraw a consent."""
+    """Record that I give or withdraw a consent."""
     form = await page.form(ConsentForm)
     if form.value is None:
         return page.go("/app/dados/consentimentos")
