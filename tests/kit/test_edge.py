@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from carteira.kit.ops import metrics
 from carteira.kit.web.access import Principal, Who, claims, public, reads
 from carteira.kit.web.edge import Edge
 from carteira.kit.web.json_route import JsonRoute
@@ -112,6 +113,21 @@ async def test_a_request_id_is_taken_or_made(client: httpx.AsyncClient) -> None:
         assert UUID(made.headers["x-request-id"]).version == 7
     one, other = await client.get("/nowhere"), await client.get("/nowhere")
     assert one.headers["x-request-id"] != other.headers["x-request-id"]
+
+
+def counted() -> set[tuple[str, str]]:
+    samples = [sample for metric in metrics.requests_total.collect() for sample in metric.samples]
+    return {(sample.labels["method"], sample.labels["route"]) for sample in samples}
+
+
+async def test_what_callers_make_up_is_no_time_series(client: httpx.AsyncClient) -> None:
+    metrics.render()
+    before = counted()
+    for method in ("PURGE", "MKCOL", "X" * 40, "PATCH"):
+        for path in ("/large", "/things", f"/nowhere/{method}"):
+            assert (await client.request(method, path)).status_code in {404, 405}
+    metrics.render()
+    assert counted() - before <= {("_OTHER", "unmatched"), ("PATCH", "unmatched")}
 
 
 async def test_every_answer_is_hardened(client: httpx.AsyncClient) -> None:

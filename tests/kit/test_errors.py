@@ -184,6 +184,14 @@ async def test_a_server_of_errors_that_answers_badly_costs_neither_time_nor_memo
         assert server.sent < 16_000_000 * server.asked, "no more than sockets hold is taken of what has no end"
 
 
+async def test_a_redirect_takes_errors_nowhere() -> None:
+    with rude.answering(rude.redirecting) as server:
+        async with reporting_errors(f"http://key@127.0.0.1:{server.port}/7", "development"):
+            known(caught(fail))
+        assert server.asked
+    assert not [line for line in server.lines if "elsewhere" in line]
+
+
 @pytest.mark.parametrize("dsn", ["sentry", "https://sentry.example/7", "https://key@sentry.example", "ftp://key@x/7"])
 def test_an_address_that_is_none_is_refused(dsn: str) -> None:
     with pytest.raises(ValidationError, match="sentry_dsn"):

@@ -268,6 +268,16 @@ async def test_a_collector_that_answers_badly_costs_neither_time_nor_memory(
         assert collector.sent < 16_000_000 * collector.asked, "no more than sockets hold is taken of what has no end"
 
 
+async def test_a_redirect_takes_traces_nowhere(caplog: pytest.LogCaptureFixture) -> None:
+    with rude.answering(rude.redirecting) as collector:
+        async with tracing.running(TracingConfig(collector.url, resource={"service.name": "t"})):
+            with tracing.root("root", "server"):
+                pass
+        assert collector.asked
+    assert not [line for line in collector.lines if "elsewhere" in line]
+    assert "Exceeded 0 redirects" in caplog.text
+
+
 async def test_the_standards_limits_are_kept_to(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "4")
     monkeypatch.setenv("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "2")

@@ -1,4 +1,4 @@
-"""A server that answers HTTP badly: never, with garbage, drop by drop, or without an end."""
+"""A server that answers HTTP badly: never, with garbage, drop by drop, without an end, or by sending callers on."""
 
 import socket
 import threading
@@ -9,12 +9,16 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Rude:
-    """Where it listens, how many asked, and how many bytes of answers it could get rid of."""
+    """Where it listens, the first lines of who asked, and how many bytes of answers it could get rid of."""
 
     port: int = 0
-    asked: int = 0
+    lines: list[str] = field(default_factory=list)
     sent: int = 0
     ended: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def asked(self) -> int:
+        return len(self.lines)
 
     @property
     def url(self) -> str:
@@ -45,6 +49,11 @@ def endless(rude: Rude, client: socket.socket) -> None:
         rude.say(client, b"x" * 65_536)
 
 
+def redirecting(rude: Rude, client: socket.socket) -> None:
+    head = f"HTTP/1.1 307 Temporary Redirect\r\nLocation: {rude.url}/elsewhere\r\nContent-Length: 0\r\n\r\n"
+    rude.say(client, head.encode())
+
+
 @contextmanager
 def answering(badly: Callable[[Rude, socket.socket], None]) -> Iterator[Rude]:
     """Listen for as long as the block lasts."""
@@ -52,8 +61,7 @@ def answering(badly: Callable[[Rude, socket.socket], None]) -> Iterator[Rude]:
 
     def serve(client: socket.socket) -> None:
         with client, suppress(OSError):
-            client.recv(65_536)
-            rude.asked += 1
+            rude.lines.append(client.recv(65_536).partition(b"\r\n")[0].decode("latin-1"))
             badly(rude, client)
 
     def listen() -> None:

@@ -1,6 +1,7 @@
-"""A session of `requests` that returns only the status and the headers of each answer.
+"""A session of `requests` that returns only the status and the headers of each answer, and follows no redirect.
 
-An answer's body is read up to `MOST_BYTES`; an endless one would otherwise fill this process's memory.
+An answer's body is read up to `MOST_BYTES`; an endless one would otherwise fill this process's memory. A redirect would
+send traces, with their token, to another address; it fails as an error does.
 """
 
 from io import BytesIO
@@ -17,6 +18,7 @@ class StatusSession(Session):
 
     def __init__(self) -> None:
         super().__init__()
+        self.max_redirects = 0
         self.hooks["response"] = [_without_body]
 
 

@@ -20,6 +20,7 @@ from typing import Literal, NamedTuple, Protocol, TypeAlias
 from uuid import UUID
 
 from carteira.kit.values.ids import uuid7
+from carteira.kit.values.methods import OTHER_METHOD, known_method
 
 AnySpan: TypeAlias = "TraceSpan | None"
 """A span, or None where nothing is traced."""
@@ -107,7 +108,6 @@ class _On:
     heeds_parent: bool
 
 
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _SERVER_ERROR = 500
 _SPAN_BITS = (1 << 64) - 1
 _TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
@@ -296,9 +296,9 @@ def end(ended: TraceSpan, error: type[BaseException] | None = None) -> None:
 
 def of_http(served: TraceSpan, method: str, route: str, status: int) -> None:
     """Add a request's attributes to its span: its route's template, since a path holds ids and a query anything."""
-    is_known = method in _METHODS
-    served.name = f"{method if is_known else 'HTTP'} {route}"
-    served.attributes["http.request.method"] = method if is_known else "_OTHER"
+    method = known_method(method)
+    served.name = f"{'HTTP' if method == OTHER_METHOD else method} {route}"
+    served.attributes["http.request.method"] = method
     served.attributes["http.route"] = route
     served.attributes["http.response.status_code"] = status
     if status >= _SERVER_ERROR or not status:

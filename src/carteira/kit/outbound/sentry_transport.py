@@ -1,4 +1,7 @@
-"""Sentry's transport, which reads only the status and headers of each answer, since a body could be endless."""
+"""Sentry's transport, which reads only the status and headers of each answer, since a body could be endless.
+
+It follows no redirect, which would send errors, with their key, to another address.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,7 +25,7 @@ class StatusTransport(HttpTransport):
         headers: Mapping[str, str],
     ) -> urllib3.BaseHTTPResponse:
         url = self._auth.get_api_url(endpoint_type)
-        answer = self._pool.request(method, url, body=body, headers=headers, preload_content=False)
+        answer = self._pool.request(method, url, body=body, headers=headers, preload_content=False, redirect=False)
         answer.read(MOST_BYTES)
         answer.close()
         return urllib3.HTTPResponse(b"", answer.headers, answer.status)

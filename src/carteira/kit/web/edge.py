@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from carteira.kit.ops import metrics, tracing
 from carteira.kit.values.ids import uuid7
+from carteira.kit.values.methods import known_method
 from carteira.kit.web.client_address import TRACEPARENT
 from carteira.kit.web.problems import (
     Answer,
@@ -27,6 +28,8 @@ from carteira.kit.web.problems import (
 log = structlog.get_logger("carteira.http")
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+_METHOD_NOT_ALLOWED = 405
+_UNMATCHED = "unmatched"
 _SECURITY_HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -64,7 +67,12 @@ def _content_length(scope: Scope) -> int:
 def _route(scope: Scope) -> str:
     """Name the route by its template, so that ids never become metric labels."""
     route = scope.get("route")
-    return getattr(route, "path", None) or "unmatched"
+    return getattr(route, "path", None) or _UNMATCHED
+
+
+def _counted(method: str, route: str, status: int) -> tuple[str, str, str]:
+    """Return a request's labels: of methods that a route does not have, each would be a time series of its own."""
+    return known_method(method), _UNMATCHED if status == _METHOD_NOT_ALLOWED else route, str(status)
 
 
 class Edge:
@@ -135,7 +143,7 @@ class Edge:
             metrics.requests_under_way.down()
             seconds = time.perf_counter() - began if head_seconds is None else head_seconds
             route = _route(scope)
-            metrics.requests.add((scope["method"], route, str(status)), seconds)
+            metrics.requests.add(_counted(scope["method"], route, status), seconds)
             log.info("request", method=scope["method"], route=route, status=status, ms=round(seconds * 1000, 1))
             if span is not None:
                 tracing.of_http(span, scope["method"], route, status)
