@@ -66,6 +66,7 @@ def test_a_fresh_installation_is_well_and_stays_as_it_is(doctor: Doctor, tmp_pat
     found = doctor(code=1)
     failed = [one["text"].partition(" ")[0] for one in found if one["level"] == "fail"]
     assert failed == ["fsync", "full_page_writes"], "the tests' own server does not sync, to be fast"
+    assert not [text for text in of(found, "postgresql", "warn") if "log do servidor" in text]
     areas = {one["area"] for one in found}
     assert areas >= {"configuração", "máquina", "chaves", "postgresql", "relógio", "redis", "dynamodb", "e-mail"}
     assert any("migrações em dia" in text for text in of(found, "postgresql", "ok"))
@@ -139,6 +140,24 @@ def test_the_owner_of_the_tables_is_looked_at(doctor: Doctor, new_database: NewD
     found = doctor(code=1, **usual, migration_database_url="postgresql://ana@127.0.0.1:1/banco")
     assert "não foi possível falar com o PostgreSQL em 127.0.0.1:1/banco" in of(found, "migração", "fail")[0]
     assert advice(found, "não foi possível falar") == "está no ar? Confira MIGRATION_DATABASE_URL"
+
+
+def test_a_log_of_the_server_that_repeats_personal_data_is_named(
+    doctor: Doctor, new_database: NewDatabase, endpoints: Endpoints
+) -> None:
+    made = new_database("doctor_log")
+    talkative = {
+        "log_error_verbosity": "default",
+        "log_min_error_statement": "error",
+        "log_min_duration_statement": "1000",
+    }
+    with psycopg.connect(endpoints.superuser_url, autocommit=True) as connection:
+        for name, value in talkative.items():
+            database, setting = sql.Identifier(made.rpartition("/")[2]), sql.Identifier(name)
+            connection.execute(sql.SQL("ALTER DATABASE {} SET {} = {}").format(database, setting, sql.Literal(value)))
+    found = doctor(code=1, database_url=made, carteira_modules="none")
+    told = "defina log_min_error_statement=panic log_error_verbosity=terse log_parameter_max_length=0"
+    assert advice(found, "o log do servidor repete valores") == told
 
 
 @pytest.mark.parametrize(("major", "level"), [(16, "fail"), (17, "ok"), (18, "ok"), (19, "warn")])

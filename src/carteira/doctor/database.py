@@ -28,6 +28,13 @@ SELECT pg_postmaster_start_time(), oid FROM pg_database WHERE datname = current_
 _SECONDS_OFF, _SECONDS_WRONG = 2, 20
 _DURABLE = ("fsync", "full_page_writes", "synchronous_commit")
 _OTHERS_CONNECTIONS = 10
+DISCREET = {
+    "log_min_error_statement": ("panic", "fatal", "log"),
+    "log_error_verbosity": ("terse",),
+    "log_parameter_max_length": ("0",),
+    "log_parameter_max_length_on_error": ("0",),
+}
+"""Settings of the server's log, with the values that keep personal data out of it; the first of them is advised."""
 
 _FACTS = """
 SELECT current_setting('server_version') AS version,
@@ -37,6 +44,11 @@ SELECT current_setting('server_version') AS version,
        current_setting('fsync') AS fsync,
        current_setting('full_page_writes') AS full_page_writes,
        current_setting('synchronous_commit') AS synchronous_commit,
+       current_setting('log_min_error_statement') AS log_min_error_statement,
+       current_setting('log_error_verbosity') AS log_error_verbosity,
+       CASE WHEN current_setting('log_min_duration_statement') = '-1' AND current_setting('log_statement') = 'none'
+            THEN '0' ELSE current_setting('log_parameter_max_length') END AS log_parameter_max_length,
+       current_setting('log_parameter_max_length_on_error') AS log_parameter_max_length_on_error,
        pg_is_in_recovery() AS is_replica,
        (SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()) AS tls,
        (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) AS superuser,
@@ -79,6 +91,8 @@ def _of_server(settings: Settings, facts: Mapping[str, object], asked_at: dateti
     for name in _DURABLE:
         if facts[name] == "off":
             yield fail(AREA, f"{name} está desligado: um lançamento confirmado pode se perder", f"ligue {name}")
+    if told := " ".join(f"{name}={values[0]}" for name, values in DISCREET.items() if facts[name] not in values):
+        yield warn(AREA, "o log do servidor repete valores de comandos, com dados pessoais", f"defina {told}")
     if facts["superuser"] and settings.environment != "development":
         yield warn(AREA, "o usuário é superusuário", "use um usuário só da Carteira, sem esse direito")
     wanted = settings.workers * 2 * settings.database_pool_size + _OTHERS_CONNECTIONS
