@@ -72,6 +72,9 @@ def test_the_page_leads_to_a_purchase_an_upload_and_to_production(podman: Podman
     assert len(re.findall(r'"status":"ready"', told)) == 2
     assert "ENVIRONMENT=production" in told
     assert "/auth/invitation?token=" in told
+    assert re.search(r'"value":\[[\d.]+,"1"', told.partition("/auth/invitation?token=")[2]), (
+        "with the token of /metrics"
+    )
     assert podman("ps", "--quiet") == "", "what was started is stopped"
     traces_are_whole(receiver)
 

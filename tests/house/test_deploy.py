@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
+from carteira.doctor.database import DISCREET
 from carteira.settings import Settings
+from tests.support import cloudformation
 from tests.support.source import ROOT, SOURCE
 from tools.pin_images import NAMED, pinned
 
@@ -79,6 +81,26 @@ def test_production_has_nothing_whose_password_everybody_knows() -> None:
         *("api", "worker", "migration", "database", "valkey", "prometheus", "alertmanager", "grafana", "caddy"),
     }
     assert not [name for name, service in served.items() if "development" in str(service)]
+    assert not [name for name, service in served.items() if "memory" not in service["deploy"]["resources"]["limits"]]
+
+
+def test_production_tells_of_alerts_whom_a_file_of_its_own_names() -> None:
+    """compose.yaml's Alertmanager writes to the mail catcher, which production lacks."""
+    (bound,) = PRODUCTION["alertmanager"]["volumes"]
+    assert SERVICES["alertmanager"]["volumes"][0].endswith(f":{bound['target']}:ro")
+    assert bound["bind"] == {"create_host_path": False}, "a folder in the place of the file would start, and fail"
+    file = bound["source"].partition(":-./")[2].removesuffix("}")
+    assert file in (ROOT / ".gitignore").read_text().splitlines(), "it may hold secrets"
+
+
+def test_the_log_of_postgresql_holds_no_personal_data() -> None:
+    """What `carteira doctor` looks for; of slow statements, which AWS's alone logs, no parameters."""
+    given = dict(one.split("=") for one in SERVICES["database"]["command"] if "=" in one)
+    assert given == {name: DISCREET[name][0] for name in ("log_min_error_statement", "log_error_verbosity")}
+    assert "command" not in PRODUCTION["database"]
+    on_aws = cloudformation.read("data")["Resources"]["DatabaseParameters"]["Properties"]["Parameters"]
+    assert given.items() <= on_aws.items()
+    assert on_aws["log_parameter_max_length"] == DISCREET["log_parameter_max_length"][0]
 
 
 @pytest.mark.parametrize("services", [SERVICES, PRODUCTION], ids=["trial", "production"])
