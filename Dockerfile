@@ -73,6 +73,8 @@ LABEL org.opencontainers.image.title="Carteira" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 COPY deploy/docker/healthcheck.py deploy/docker/secret_files.py /opt/
+# A new volume gets its owner from what lies there in the image.
+RUN install -d -o 10001 -g 10001 -m 0700 /keys
 WORKDIR /data
 VOLUME /data
 USER 10001:10001

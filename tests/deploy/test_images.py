@@ -35,6 +35,13 @@ def test_production_weighs_little_and_says_what_it_is(podman: Podman) -> None:
     assert "Healthcheck" in str(image)
 
 
+def test_volumes_get_the_owner_of_who_runs(podman: Podman) -> None:
+    """Docker gives a new volume the owner of the folder in the image, and root where there is none; podman does not."""
+    how = ("--rm", "--network=none", "--entrypoint=stat", *GUARDED)
+    told = podman("run", *how, "localhost/carteira-server", "--format=%u %a %n", "/data", "/keys")
+    assert told.splitlines() == ["10001 700 /data", "10001 700 /keys"]
+
+
 def test_production_has_no_local_servers_and_nothing_that_installs(podman: Podman) -> None:
     script = "from importlib.metadata import distributions; print(*[one.name for one in distributions()])"
     how = ("--rm", "--network=none", "--entrypoint=python3", *GUARDED)

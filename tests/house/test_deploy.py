@@ -70,6 +70,12 @@ def test_a_container_may_no_more_than_it_needs(name: str) -> None:
     assert bool(outside) == (name == "caddy"), "people reach Caddy only"
 
 
+def test_volumes_lie_where_the_image_has_a_folder_of_who_runs() -> None:
+    made = re.findall(r"install -d -o 10001 -g 10001 -m 0700 (\S+)", (ROOT / "Dockerfile").read_text())
+    ours = [PRODUCTION[name] for name in ("api", "worker", "migration", "keys")] + [SERVICES["api"], SERVICES["aws"]]
+    assert {volume.split(":")[1] for service in ours for volume in service["volumes"]} == {*made}
+
+
 def test_production_has_nothing_whose_password_everybody_knows() -> None:
     """What is left of compose.yaml's services, whatever profiles are asked for, without compose.yaml's passwords."""
     served = {
