@@ -12,7 +12,7 @@ import structlog
 import uvicorn
 import uvloop
 from fastapi import FastAPI
-from procrastinate import App, Blueprint, PsycopgConnector
+from procrastinate import App, Blueprint
 from redis.asyncio import Redis
 from uvicorn.supervisors import ChangeReload
 
@@ -173,10 +173,7 @@ async def _work_off(
         if database.gate.reason is not None:
             await _pause(stop, DOWN_SECONDS)
             continue
-        connector = PsycopgConnector(
-            conninfo=database.address.conninfo, min_size=1, max_size=6, connection_class=jobs.RestingConnection
-        )
-        app = App(connector=connector)
+        app = App(connector=jobs.connector(database.address, most=6))
         for name, blueprint in blueprints.items():
             jobs.add_tasks(app, blueprint, namespace=name)
         try:

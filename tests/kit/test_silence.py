@@ -1,12 +1,16 @@
 """A server that stands still hangs nothing: what it does not answer fails, and another connection is taken then."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 
+import psycopg
 import pytest
+from procrastinate import PsycopgConnector
 from sqlalchemy import text
 
-from carteira.kit.db import silence
+from carteira.kit.db import jobs, silence
+from carteira.kit.db.address import DatabaseAddress
 from carteira.kit.db.engine import Database, open_database
 from carteira.kit.db.errors import DatabaseDown
 from tests.support.clusters import Cluster, cluster
@@ -82,3 +86,64 @@ async def test_a_statement_that_takes_long_is_left_alone(books: Database, monkey
     async with books.transaction() as tx:
         await tx.execute(text("SELECT pg_sleep(5)"))
     assert await backend(books) == before
+
+
+@pytest.fixture
+async def queue(server: Cluster, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[PsycopgConnector]:
+    """The way to the queue of jobs, with one connection."""
+    monkeypatch.setattr(silence, "SIGN_OF_LIFE_SECONDS", 0.3)
+    way = jobs.connector(DatabaseAddress.parse(server.url("carteira")), most=1)
+    await way.open_async()
+    yield way
+    await way.close_async()
+
+
+async def backend_of_queue(queue: PsycopgConnector) -> int:
+    return int((await queue.execute_query_one_async("SELECT pg_backend_pid() AS pid"))["pid"])
+
+
+async def test_a_statement_of_the_queue_fails_and_the_next_one_has_a_new_connection(
+    queue: PsycopgConnector, server: Cluster
+) -> None:
+    before = await backend_of_queue(queue)
+
+    async def ask() -> None:
+        async with queue.pool.connection() as connection:
+            with server.standing_still():
+                await connection.execute("SELECT 1")
+
+    with pytest.raises(psycopg.OperationalError, match="server closed the connection"):
+        await ask()
+    assert await backend_of_queue(queue) not in {0, before}
+
+
+async def test_a_statement_of_the_queue_that_takes_long_is_left_alone(
+    queue: PsycopgConnector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(silence, "SIGN_OF_LIFE_SECONDS", 2.0)
+    before = await backend_of_queue(queue)
+    await queue.execute_query_async("SELECT pg_sleep(5)")
+    assert await backend_of_queue(queue) == before
+
+
+async def test_who_listens_to_the_queue_is_left_alone(queue: PsycopgConnector, server: Cluster) -> None:
+    heard = asyncio.Event()
+
+    async def hear(*, channel: str, payload: str) -> None:
+        assert (channel, payload) == ("work", "new")
+        heard.set()
+
+    async def listeners() -> list[int]:
+        rows = await queue.execute_query_all_async("SELECT pid FROM pg_stat_activity WHERE query LIKE 'LISTEN %%'")
+        return [row["pid"] for row in rows]
+
+    listening = asyncio.create_task(queue.listen_notify(hear, ["work"]))
+    async with asyncio.timeout(30):
+        while not (before := await listeners()):
+            continue
+    await asyncio.to_thread(server.execute, "SELECT pg_sleep(2)")
+    assert await listeners() == before
+    await asyncio.to_thread(server.execute, "NOTIFY work, 'new'", database="carteira")
+    async with asyncio.timeout(30):
+        await heard.wait()
+    listening.cancel()

@@ -59,12 +59,17 @@ async def connect(address: DatabaseAddress, settings: Mapping[str, str], **argum
     return connection
 
 
-async def answers(address: DatabaseAddress, connection: Any, seconds: float) -> bool:  # noqa: ANN401 - as asyncpg's
-    """Return whether the server of a connection answers a new one in time."""
+def host_of(connection: Any) -> DatabaseHost:  # noqa: ANN401 - as asyncpg's
+    """Return where an open connection leads."""
+    return _host_of[connection]
+
+
+async def answers(address: DatabaseAddress, host: DatabaseHost, seconds: float) -> bool:
+    """Return whether a host answers a new connection in time."""
     other = None
     try:
         async with asyncio.timeout(seconds):
-            other = await _open(address, _host_of[connection], {"target_session_attrs": "any"})
+            other = await _open(address, host, {"target_session_attrs": "any"})
             await other.fetchrow(";")
     except asyncpg.PostgresError:
         return True  # it has no room, for instance

@@ -3,6 +3,9 @@
 A job runs at least once: if its worker dies it runs again. Every job must tolerate running twice, also concurrently.
 """
 
+import asyncio
+import os
+import socket
 import time
 from copy import deepcopy
 from dataclasses import dataclass
@@ -12,16 +15,19 @@ from uuid import UUID
 
 import orjson
 import structlog
-from procrastinate import App, Blueprint, JobContext
+from procrastinate import App, Blueprint, JobContext, PsycopgConnector
 from procrastinate.exceptions import ConnectorException, UniqueViolation
 from procrastinate.jobs import Job, Status
 from procrastinate.middleware import AsyncCallNext
 from procrastinate.worker import Worker
 from psycopg import AsyncConnection
 from psycopg.abc import PQGen
+from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 from sqlalchemy import TextClause, text
 
+from carteira.kit.db import silence
+from carteira.kit.db.address import DatabaseAddress, DatabaseHost
 from carteira.kit.db.session import Tx
 from carteira.kit.ops import metrics, tracing
 from carteira.kit.values.ids import uuid5
@@ -48,8 +54,13 @@ CALLS = "calls"
 """The queue of jobs that call other people's servers, so that slow calls do not delay other jobs."""
 
 
-class RestingConnection(AsyncConnection[TupleRow]):
-    """A connection that waits without polling; the library's own polls ten times a second."""
+class QueueConnection(AsyncConnection[TupleRow]):
+    """A connection that waits without polling, and ends if its server is silent (`kit.db.silence`).
+
+    The library's own polls ten times a second, and waits for a server that stands still for as long as it does.
+    """
+
+    address: DatabaseAddress
 
     async def wait(
         self,
@@ -58,7 +69,34 @@ class RestingConnection(AsyncConnection[TupleRow]):
         timeout: float | None = None,  # noqa: ASYNC109 - the library's signature
     ) -> Waited:
         """Wait until the generator has its answer from PostgreSQL."""
-        return await super().wait(gen, interval, timeout)
+        watch = asyncio.create_task(self._watch())
+        try:
+            return await super().wait(gen, interval, timeout)
+        finally:
+            watch.cancel()
+
+    async def _watch(self) -> None:
+        """End the connection if a statement is under way and the server silent; listening may take any time."""
+        await asyncio.sleep(silence.SIGN_OF_LIFE_SECONDS)
+        if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
+            await silence.until_silent(self.address, DatabaseHost(self.info.host, self.info.port))
+            with socket.socket(fileno=os.dup(self.pgconn.socket)) as way:  # libpq finds its own one at the end
+                way.shutdown(socket.SHUT_RDWR)
+
+
+def connector(address: DatabaseAddress, *, most: int) -> PsycopgConnector:
+    """Return an application's way to the queue, over `most` connections and those on which it listens."""
+
+    async def configure(connection: QueueConnection) -> None:
+        connection.address = address
+
+    return PsycopgConnector(
+        conninfo=address.conninfo,
+        min_size=1,
+        max_size=most,
+        connection_class=QueueConnection,
+        configure=configure,
+    )
 
 
 _DEFER = text("""

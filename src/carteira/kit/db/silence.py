@@ -15,8 +15,8 @@ from sqlalchemy import Connection, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from carteira.kit.db.address import DatabaseAddress
-from carteira.kit.db.connecting import answers
+from carteira.kit.db.address import DatabaseAddress, DatabaseHost
+from carteira.kit.db.connecting import answers, host_of
 
 SIGN_OF_LIFE_SECONDS = 8.0
 """The longest wait for a hanging server: another one may be the leader by now."""
@@ -56,12 +56,15 @@ class _Watching:
         info[_WATCH] = loop.call_later(SIGN_OF_LIFE_SECONDS, doubt)
 
     async def _watch(self, driver: Any) -> None:  # noqa: ANN401 - asyncpg has no types
-        while True:
-            if not await answers(self._address, driver, SIGN_OF_LIFE_SECONDS):
-                break
-            await asyncio.sleep(SIGN_OF_LIFE_SECONDS)
-        log.warning("database server silent, connection ended")
+        await until_silent(self._address, host_of(driver))
         driver.terminate()
+
+
+async def until_silent(address: DatabaseAddress, host: DatabaseHost) -> None:
+    """Ask a server for a sign of life again and again; return once it gives none."""
+    while await answers(address, host, SIGN_OF_LIFE_SECONDS):  # noqa: ASYNC110 - no event tells of silence
+        await asyncio.sleep(SIGN_OF_LIFE_SECONDS)
+    log.warning("database server silent, connection ended")
 
 
 def _end(info: MutableMapping[Any, Any]) -> None:
