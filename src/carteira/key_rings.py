@@ -38,6 +38,11 @@ class Ring:
     look: Callable[[Path], RingLook]
     """Reads the file; raises `OSError` or `ValueError`."""
 
+    @property
+    def stem(self) -> str:
+        """The usual name of its file without the suffix, which the names of files beside it begin with."""
+        return Path(self.file_name).stem
+
     def path(self, settings: Settings) -> Path:
         """Return the path of its file; without a setting, in the home folder."""
         named: Path | None = getattr(settings, self.setting.lower())

@@ -7,14 +7,15 @@ from pydantic import SecretStr, ValidationError
 from typer.testing import CliRunner
 
 from carteira.app import backup_config
-from carteira.backup import keys
+from carteira.backup import keys, signing
 from carteira.backup.errors import BackupDamaged, BackupFailed
 from carteira.backup.place import Manifest
 from carteira.cli.backup import app as backup
+from carteira.cli.restore import app as restore
 from carteira.doctor import backups
 from carteira.doctor.findings import Diagnosis
 from carteira.embedded import Endpoints
-from carteira.key_rings import rings_on
+from carteira.key_rings import RINGS, rings_on
 from carteira.kit.security.age import PrivateKey, Recipients
 from carteira.settings import Settings
 from tests.support.app import settings_for
@@ -41,7 +42,7 @@ def with_keys(home: Path) -> Settings:
 def test_key_files_travel_in_one_and_never_over_others(tmp_path: Path) -> None:
     key = PrivateKey.make()
     settings, there = with_keys(tmp_path / "home"), settings_for(tmp_path / "other")
-    (tmp_path / "home" / "keys" / "access-token-1.retired").write_text("retired")
+    (tmp_path / "home" / "keys" / "access-token-1.retired.pem").write_text("retired")
     content = keys.pack(settings, Recipients.parse(key.public))
     written = keys.unpack(content, key, there)
     assert {path.name: path.read_bytes() for path in written} == {
@@ -56,6 +57,31 @@ def test_key_files_travel_in_one_and_never_over_others(tmp_path: Path) -> None:
     (tmp_path / "home" / "keys" / "identity.key").unlink()
     with pytest.raises(BackupFailed, match="não existe"):
         keys.pack(settings, Recipients.parse(key.public))
+
+
+def test_key_files_of_other_names_travel_to_the_places_that_the_settings_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, secrets = PrivateKey.make(), tmp_path / "secrets"
+    (tmp_path / "backup.key").write_text(key.text())
+    named = {ring.setting.lower(): secrets / f"our-{ring.name}.key" for ring in RINGS.values()}
+    settings = settings_for(tmp_path / "home", **named)
+    for ring in rings_on(settings):
+        ring.make(ring.path(settings))
+    (secrets / "our-tokens-1.retired.pem").write_text("retired")
+    (tmp_path / "keys.age").write_bytes(content := keys.pack(settings, Recipients.parse(key.public)))
+    assert signing.ring_in(content, key, settings) == signing.ring_of(settings)
+
+    monkeypatch.setenv("CARTEIRA_HOME", str(tmp_path / "other"))
+    monkeypatch.setenv("ACCESS_TOKEN_KEY_FILE", str(tmp_path / "other" / "tokens.pem"))
+    arguments = ["keys", str(tmp_path / "keys.age"), f"--identity={tmp_path}/backup.key"]
+    assert CliRunner().invoke(restore, arguments).exit_code == 0
+    there, names = tmp_path / "other", ("identity.key", "documents.json", "credit.json")
+    for name in names:
+        assert (there / "keys" / name).read_bytes() == (secrets / f"our-{Path(name).stem}.key").read_bytes()
+    assert (there / "tokens.pem").read_bytes() == (secrets / "our-tokens.key").read_bytes()
+    assert (there / "tokens-1.retired.pem").read_text() == "retired"
+    assert "0 arquivo(s)" in CliRunner().invoke(restore, arguments).stdout
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import psycopg
 import pytest
 from sqlalchemy import text
 
@@ -18,7 +19,8 @@ from carteira.app import backup_config
 from carteira.backup import keys, making, place
 from carteira.backup.place import Manifest
 from carteira.backup.wal import Archiver
-from carteira.embedded import SERVICE, EmbeddedServers
+from carteira.embedded import SERVICE, EmbeddedServers, Endpoints
+from carteira.embedded.postgres import OWNER, SUPERUSER
 from carteira.kit.security.age import PrivateKey
 from carteira.schema import grant, migrate
 from carteira.settings import Settings
@@ -32,7 +34,7 @@ from tests.support.people import Person, register
 from tests.support.server import clean_environment, running_server
 from tests.support.waiting import until
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 ARCHIVED_EACH_SECONDS = 1
 
 
@@ -166,21 +168,39 @@ async def see_it_all(app: RunningApp, facts: Facts) -> None:
     await buy(app, facts.account, 1)
 
 
-def see_it_serve(disaster: Disaster, folder: Path, redis_url: str, account: str) -> None:
-    """Restore PostgreSQL for an operator's own server, start both, and buy; assert that the books balance."""
-    (folder / "server").mkdir(parents=True)
-    identity, packed = f"--identity={disaster.key}", f"--keys={disaster.keys}"
-    restored = disaster.run(folder / "server", "restore", "postgresql", str(folder / "data"), identity, packed, "--yes")
-    assert restored.returncode == 0, restored.stdout + restored.stderr
+def see_it_serve(disaster: Disaster, folder: Path, ends: Endpoints, account: str) -> None:
+    """Restore onto an operator's own servers, as `restore.md` says, and buy; assert that the books balance."""
+    home, identity = folder / "server", f"--identity={disaster.key}"
+    home.mkdir(parents=True)
+    redis = ends.redis_url.removesuffix("/0") + "/1"
+    stores = {"AWS_ENDPOINT_URL": ends.aws_endpoint_url, "CREDIT_TABLE": "by-hand", "REDIS_URL": redis}
+
+    def run(*arguments: str) -> str:
+        done = disaster.run(home, *arguments, environment=stores)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    keys = run("restore", "keys", str(disaster.keys), identity)
+    assert f"{home}/keys/identity.key" in keys
+    run("restore", "postgresql", str(folder / "data"), identity, "--yes")
     with started_by_hand(folder) as url:
-        settings = {"database_url": url, "redis_url": redis_url, "carteira_modules": "benefits"}
-        with running_server(folder / "server", workers=1, **settings) as server:  # it answers /health/ready
+        stores |= {"DATABASE_URL": url, "MIGRATION_DATABASE_URL": url.replace(SERVICE, OWNER)}
+        run("migrate")
+        assert "Tudo confere." in run("restore", "stores", identity, "--intents=leave", "--yes")
+        settings = {name.lower(): value for name, value in stores.items()}
+        with running_server(home, workers=1, **settings) as server:  # it answers /health/ready
             body = purchase(account, "1.00", FOOD)
             answer = httpx.post(server.url + AUTHORIZER, content=body, headers=processor_headers())
             assert answer.json() == {"code": "00"}
-        for check in ("reconcile", "verify"):
-            done = disaster.run(folder / "server", "ledger", check, environment={"DATABASE_URL": url})
-            assert done.returncode == 0, done.stdout + done.stderr
+        run("ledger", "reconcile")
+        run("ledger", "verify")
+
+        with psycopg.connect(url.replace(SERVICE, SUPERUSER), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE of_dump OWNER {OWNER}".encode())
+        stores |= {name: stores[name].removesuffix("carteira") + "of_dump" for name in stores if "DATABASE" in name}
+        run("restore", "dump", identity, "--yes")
+        run("migrate")
+        run("ledger", "reconcile")
 
 
 async def test_after_the_loss_of_every_store_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
@@ -219,8 +239,7 @@ async def test_after_the_loss_of_every_store_nothing_acknowledged_is_lost(tmp_pa
     with installation(other, disaster) as (servers, settings):
         async with running_app(settings) as app:
             await see_it_all(app, facts)
-        redis = servers.endpoints.redis_url
-        await asyncio.to_thread(see_it_serve, disaster, tmp_path / "by-hand", redis, facts.account)
+        await asyncio.to_thread(see_it_serve, disaster, tmp_path / "by-hand", servers.endpoints, facts.account)
         over = await asyncio.to_thread(disaster.run, other, *arguments)
         assert (over.returncode, "não está vazia" in over.stderr) == (1, True), over.stderr
 

@@ -1,5 +1,6 @@
 """Making backups: what one contains, how an interrupted one is resumed, and which faults are found in the place."""
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,11 +8,13 @@ import psycopg
 import pytest
 
 from carteira.app import backup_config
-from carteira.backup import checking, copying, keys, making, place, retention, signing
+from carteira.backup import checking, copying, keys, making, place, restoring, retention, signing
 from carteira.backup.errors import BackupDamaged, BackupFailed
 from carteira.backup.place import Manifest
+from carteira.backup.programs import Programs
 from carteira.embedded import Endpoints
 from carteira.key_rings import RINGS
+from carteira.kit.db.address import DatabaseAddress
 from carteira.kit.outbound.objects import ObjectsDown
 from carteira.kit.security.age import PrivateKey
 from carteira.kit.security.key_ring import KeyRing
@@ -56,6 +59,22 @@ async def test_a_backup_is_whole_and_the_next_copies_only_what_is_new(
     second = await made(settings)
     assert (second.objects, (first_copy / "0000").stat().st_mtime_ns) == (3, written_at)
     assert [one.id for one in await place.manifests(backup_config(settings).place)] == [first.id, second.id]
+
+
+@pytest.mark.usefixtures("app")
+async def test_a_dump_loads_into_an_empty_database_as_its_owner(
+    settings: Settings, endpoints: Endpoints, private_key: PrivateKey
+) -> None:
+    manifest = await made(settings)
+    with psycopg.connect(endpoints.superuser_url, autocommit=True) as connection:
+        connection.execute("DROP DATABASE IF EXISTS of_dump")
+        connection.execute("CREATE DATABASE of_dump OWNER carteira")
+    programs = Programs(DatabaseAddress.parse(on_server(endpoints.owner_url, "of_dump")))
+    await asyncio.to_thread(restoring.load_dump, backup_config(settings), manifest, private_key, programs)
+    with psycopg.connect(programs.address.conninfo) as connection:
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == (manifest.revision,)
+        found = connection.execute("SELECT extname FROM pg_extension WHERE extname <> 'plpgsql'").fetchall()
+        assert found == [(making.EXTENSION,)]
 
 
 async def test_what_was_interrupted_goes_on_where_it_was(app: RunningApp, settings: Settings, tmp_path: Path) -> None:

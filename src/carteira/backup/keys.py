@@ -7,12 +7,13 @@ from pathlib import Path
 from carteira.backup.errors import BackupDamaged, BackupFailed
 from carteira.key_rings import RINGS, Ring, rings_on
 from carteira.kit.ops.private_files import create_private_file
+from carteira.kit.security import tokens
 from carteira.kit.security.age import CannotOpen, PrivateKey, Recipients
 from carteira.settings import Settings
 
 
 def pack(settings: Settings, recipients: Recipients) -> bytes:
-    """Return all key files, including waiting and retired keys, encrypted.
+    """Return all key files, including waiting and retired keys, encrypted and under their usual names.
 
     Raises:
         BackupFailed: one is missing.
@@ -20,17 +21,28 @@ def pack(settings: Settings, recipients: Recipients) -> bytes:
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w") as archive:
         for ring in rings_on(settings):
-            files = _files_of(ring, settings)
-            if not files:
-                raise BackupFailed(f"{ring.path(settings)} não existe")
-            for path in files:
-                archive.add(path, f"{ring.name}/{path.name}", recursive=False)
+            path = ring.path(settings)
+            if not path.is_file():
+                raise BackupFailed(f"{path} não existe")
+            archive.add(path, f"{ring.name}/{ring.file_name}", recursive=False)
+            for beside in (*tokens.waiting_keys(path), *tokens.retired_keys(path)):
+                archive.add(beside, f"{ring.name}/{_renamed(beside.name, path.stem, ring.stem)}", recursive=False)
     return recipients.encrypt(content.getvalue())
 
 
-def _files_of(ring: Ring, settings: Settings) -> list[Path]:
-    path = ring.path(settings)
-    return sorted(found for found in path.parent.glob(f"{path.stem}*") if found.is_file())
+def _renamed(name: str, stem: str, other: str) -> str:
+    """Return the name of a waiting or retired key's file beside a ring's file with another name."""
+    return f"{other}-{name.removeprefix(f'{stem}-')}"
+
+
+def _target(ring: Ring, name: str, path: Path) -> Path:
+    """Return where a file of the archive belongs, if the ring's file is to be at a path.
+
+    Releases before this one kept the names that the files had.
+    """
+    if name in {ring.file_name, path.name}:
+        return path
+    return path.with_name(_renamed(name, ring.stem, path.stem) if name.startswith(f"{ring.stem}-") else name)
 
 
 def unpack(content: bytes, key: PrivateKey, settings: Settings) -> list[Path]:
@@ -51,8 +63,7 @@ def unpack(content: bytes, key: PrivateKey, settings: Settings) -> list[Path]:
     for name, clear_key in contents.items():
         ring, _, file = name.partition("/")
         if ring in RINGS and Path(file).name == file:
-            path = RINGS[ring].path(settings)
-            target = path.with_name(file) if file != RINGS[ring].file_name else path
+            target = _target(RINGS[ring], file, RINGS[ring].path(settings))
             if create_private_file(target, clear_key):
                 written.append(target)
             elif target.read_bytes() != clear_key:

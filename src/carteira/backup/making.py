@@ -26,6 +26,8 @@ LOCK = 0x63617274_6261636B
 UNFINISHED = "unfinished.json"
 RESUMED_WITHIN = timedelta(hours=24)
 BASE, DUMP, BASE_B = "base.tar", "dump", "base-b"
+EXTENSION = "pg_trgm"
+"""The extension that the tables use. Others, which the server has, may be missing elsewhere, or want a superuser."""
 ProgressOf = Callable[[str], Progress]
 """Returns the callback for a step's progress, in bytes or items."""
 
@@ -140,7 +142,7 @@ def _streams(config: BackupConfig) -> Iterator[tuple[str, str, tuple[str, ...]]]
     if config.is_physical:
         yield BASE, "pg_basebackup", ("--pgdata=-", "--format=tar", "--wal-method=fetch", "--checkpoint=fast", "-w")
     if config.is_logical:
-        yield DUMP, "pg_dump", ("--format=custom", "--compress=none", "--no-password")
+        yield DUMP, "pg_dump", ("--format=custom", "--compress=none", "--no-password", f"--extension={EXTENSION}")
 
 
 def _size_of(connection: psycopg.Connection) -> int:

@@ -88,6 +88,20 @@ def home(  # noqa: PLR0913 - what, to where
     _print_result(restored)
 
 
+@app.command("keys")
+def keys(
+    packed: Annotated[Path, typer.Argument(metavar="arquivo", help="Arquivo de `carteira backup keys`.")],
+    identity: KeyOption,
+) -> None:
+    """Traz as chaves para os lugares que as configurações dizem; nunca por cima de outras."""
+    from carteira.backup import keys as key_files
+
+    written = key_files.unpack(packed.read_bytes(), load_key(identity), settings_here())
+    for path in written:
+        out.print(f"{path}", highlight=False, soft_wrap=True, markup=False)
+    out.print(f"{len(written)} arquivo(s) de chaves.", highlight=False)
+
+
 @app.command("postgresql")
 def postgresql(  # noqa: PLR0913 - what, to where
     folder: Annotated[Path, typer.Argument(metavar="pasta", help="Pasta de dados vazia, para o seu PostgreSQL.")],
