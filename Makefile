@@ -1,6 +1,6 @@
 # The commands of Carteira. `make help` lists them; each does the set-up that it needs.
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev browser proxies clients deploy-tools image sbom up down logs monitoring secrets-edit pin-images test-deploy lock run run-debug screenshots test test-unit test-integration test-docs coverage test-postgresql-17 test-faults test-upgrade ha-tools test-ha check format postman reference migration seed reset psql letter trips bench bench-assistant bench-backup bench-chain bench-console bench-cpu bench-idle bench-migrations bench-overload bench-pages bench-routes bench-scale clean clean-data python
+.PHONY: help install install-dev browser proxies clients deploy-tools image sbom up down logs monitoring secrets-edit pin-images test-deploy lock run run-debug screenshots test test-unit test-integration test-docs coverage test-postgresql-17 test-faults test-upgrade ha-tools test-ha check format postman reference migration seed reset psql letter trips bench bench-assistant bench-backup bench-chain bench-console bench-cpu bench-idle bench-loss bench-migrations bench-overload bench-pages bench-routes bench-scale clean clean-data python
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3 python; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
@@ -167,8 +167,8 @@ coverage: install-dev browser proxies ## Run the tests and name the lines and br
 	  $(T) $(if $(K),-k "$(K)"); code=$$?; $(BIN)/python -m coverage combine -q; $(BIN)/python -m coverage html -q; \
 	  $(BIN)/python -m coverage report $(if $(T)$(K),--fail-under=0) && exit $$code
 
-test-upgrade: install-dev proxies ## Upgrade from the former release behind nginx and Caddy under load, and go back
-	@$(BIN)/python -m pytest -o faulthandler_timeout=1800 tests/upgrade
+test-upgrade: install-dev proxies ## Upgrade from the former release behind nginx and Caddy under load, and go back (K=caddy)
+	@$(BIN)/python -m pytest -o faulthandler_timeout=1800 tests/upgrade $(if $(K),-k "$(K)")
 
 # Where they cannot be had, the tests that need them are skipped and say so.
 ha-tools: install-dev ## Install etcd (as root, of Debian) and Patroni for the trial of high availability
@@ -298,6 +298,9 @@ bench-scale: install-dev ## Latencies with more and more accounts and postings (
 
 bench-migrations: install-dev ## For how long a migration holds up who writes, by the entries (ten million: two minutes, 6 GB)
 	@PYTHONPATH=src:. $(BIN)/python -m benchmarks.migrations $(ARGS)
+
+bench-loss: install-dev ## How many seconds of purchases the loss of everything but the backups takes (five minutes)
+	@PYTHONPATH=src:. $(BIN)/python -m benchmarks.loss $(ARGS)
 
 bench-backup: install-dev ## How long backups and restores take, and how large they are, by the entries (ARGS="--home FOLDER")
 	@PYTHONPATH=src:. $(BIN)/python -m benchmarks.backup $(ARGS)

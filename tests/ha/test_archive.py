@@ -1,6 +1,10 @@
-"""The log goes on across failovers: what was acknowledged comes back from the backup, at the end and at an instant."""
+"""The log goes on across failovers: what was acknowledged comes back from the backup, at the end and at an instant.
+
+Three empty machines begin again from what was restored.
+"""
 
 import asyncio
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,17 +16,20 @@ import pytest
 
 from carteira.app import backup_config
 from carteira.backup import making
+from carteira.backup.restoring import LOG_FOLDER
+from carteira.embedded import SERVICE
+from carteira.embedded.postgres import SUPERUSER
 from carteira.key_rings import rings_on
 from carteira.kit.db.engine import Database
 from carteira.kit.security.age import PrivateKey
 from carteira.kit.values.clock import clock
 from carteira.settings import Settings
 from tests.faults.test_authorizer import assert_whole, open_accounts
-from tests.ha.installation import Installation, Shoppers
+from tests.ha.installation import Installation, Shoppers, note
 from tests.support.app import settings_for
 from tests.support.by_hand import started_by_hand
 from tests.support.faults import Journal, assert_proven
-from tests.support.patroni import Machine, Trio
+from tests.support.patroni import Machine, Trio, running_trio
 from tests.support.server import clean_environment
 from tests.support.waiting import until
 from tests.support.worker import running_worker
@@ -103,13 +110,18 @@ async def buy(installation: Installation, accounts: list[str]) -> Shoppers:
     return shoppers
 
 
-async def fail_over(installation: Installation) -> Machine:
-    """Have the leader's machine die under load and another one lead; return the dead one."""
-    dead = await asyncio.to_thread(installation.trio.leader)
-    assert dead is not None
-    await asyncio.to_thread(dead.kill)
-    await installation.until_ready()
-    return dead
+async def buy_through_a_failover(installation: Installation, accounts: list[str]) -> tuple[Shoppers, Machine]:
+    """Buy while the leader's machine dies and another one comes to lead; return who bought, and the dead one."""
+    shoppers = Shoppers(installation, accounts)
+    async with shoppers.at_work():
+        await shoppers.more_approved()
+        dead = await asyncio.to_thread(installation.trio.leader)
+        assert dead is not None
+        await asyncio.to_thread(dead.kill)
+        await installation.until_ready()
+        await shoppers.more_approved()
+    assert not shoppers.journal.unanswered
+    return shoppers, dead
 
 
 async def until_copied(trio: Trio, settings: Settings) -> str:
@@ -150,22 +162,20 @@ async def see(url: str, accounts: list[str], bought: list[Shoppers]) -> None:
 
 
 @pytest.mark.usefixtures("archiving")
-async def test_what_was_acknowledged_before_and_after_failovers_is_restored(
+async def test_what_was_acknowledged_before_in_and_after_failovers_is_restored(
     installation: Installation, settings: Settings, tmp_path: Path
 ) -> None:
     trio, books = installation.trio, Database(installation.trio.service_url, pool_size=2)
     accounts = await open_accounts(books)
     manifest = await making.make(backup_config(settings))
-    shoppers = [await buy(installation, accounts)]
-    dead = await fail_over(installation)
-    shoppers.append(await buy(installation, accounts))
+    before, dead = await buy_through_a_failover(installation, accounts)
     instant = clock.now().replace(microsecond=0) + timedelta(seconds=1)
     await until(lambda: clock.now() > instant, "the second is over")
-    shoppers.append(await buy(installation, accounts))
+    shoppers = [before, await buy(installation, accounts)]
     await asyncio.to_thread(dead.start)
     await asyncio.to_thread(trio.wait_until_whole)
-    dead = await fail_over(installation)
-    shoppers.append(await buy(installation, accounts))
+    after, dead = await buy_through_a_failover(installation, accounts)
+    shoppers.append(after)
     await asyncio.to_thread(dead.start)
     await asyncio.to_thread(trio.wait_until_whole)
     last = await until_copied(trio, settings)
@@ -176,9 +186,19 @@ async def test_what_was_acknowledged_before_and_after_failovers_is_restored(
 
     await restored(settings, tmp_path / "instant", f"--until={instant:%Y-%m-%dT%H:%M:%S}")
     with started_by_hand(tmp_path / "instant", synchronous_standby_names="") as url:
-        await see(url, accounts, shoppers[:2])
+        await see(url, accounts, [before])
     await restored(settings, tmp_path / "end")
     with started_by_hand(tmp_path / "end", synchronous_standby_names="") as url:
         await see(url, accounts, shoppers)
+        with psycopg.connect(url.replace(SERVICE, SUPERUSER), autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM RESET restore_command")
+    await asyncio.to_thread(shutil.rmtree, tmp_path / "end" / "data" / LOG_FOLDER)
+    with running_trio(tmp_path / "again", tmp_path / "end" / "data") as again:
+        await see(again.service_url, accounts, shoppers)
     drill = await asyncio.to_thread(run, settings, "drill", f"--identity={tmp_path}/backup.key")
     assert "Tudo confere." in drill
+    note(
+        fault="two failovers, the restores from the archive, and three machines that begin again",
+        asked=sum(len(one.journal.requests) for one in shoppers),
+        approved=sum(len(one.approved_at) for one in shoppers),
+    )

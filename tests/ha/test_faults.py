@@ -4,7 +4,6 @@ A request with another answer moved nothing. A request without an answer is repe
 """
 
 import asyncio
-import json
 import os
 import signal
 import time
@@ -23,17 +22,15 @@ from carteira.kit.db.outbox import Backlog
 from carteira.kit.values.clock import clock
 from carteira.ledger import chain
 from tests.faults.test_authorizer import ACCOUNTS, START, assert_whole, in_the_books, open_accounts
-from tests.ha.installation import Installation, Shoppers
+from tests.ha.installation import Installation, Shoppers, note
 from tests.support.faults import ROUNDS, assert_proven
 from tests.support.patroni import Machine
-from tests.support.source import ROOT
 from tests.support.waiting import until
 
 PAUSE_SECONDS = int(os.environ.get("CARTEIRA_PAUSE_SECONDS", "10"))
 PATIENCE_SECONDS = 5.0
 ANSWER_SECONDS = 45.0
 """No answer takes longer: a commit in doubt is resolved, or given up, within 40 s."""
-REPORT = ROOT / "dist" / "high-availability.jsonl"
 
 Heal = Callable[[], Awaitable[None]]
 
@@ -221,7 +218,15 @@ async def test_nothing_acknowledged_is_lost_or_doubled(installation: Installatio
     await assert_proven(books)
     await assert_worked(books, len(installation.workers))
     await books.close()
-    report(fault, shoppers, seconds, asked)
+    note(
+        fault=fault.name,
+        rounds=len(seconds),
+        asked=asked,
+        approved=len(shoppers.approved_at),
+        seconds=[round(one, 1) for one in seconds],
+        slowest_answer=round(shoppers.slowest, 1),
+        refused=codes["07"],
+    )
     assert shoppers.slowest <= ANSWER_SECONDS, "an answer took too long"
     assert codes.keys() <= {"00", "07"}
     assert not fault.is_felt or codes["07"] > 0, "no client noticed the fault"
@@ -269,19 +274,3 @@ async def assert_worked(books: Database, workers: int) -> None:
         since = clock.now()
         while (await books.reads.fetch(alive, [since]))[0][0] < 2 * workers:
             continue
-
-
-def report(fault: Fault, shoppers: Shoppers, seconds: list[float], asked: int) -> None:
-    """Write the results down: docs/reference/reliability.md quotes them."""
-    line = {
-        "fault": fault.name,
-        "rounds": len(seconds),
-        "asked": asked,
-        "approved": len(shoppers.approved_at),
-        "seconds": [round(one, 1) for one in seconds],
-        "slowest_answer": round(shoppers.slowest, 1),
-        "refused": shoppers.codes()["07"],
-    }
-    REPORT.parent.mkdir(exist_ok=True)
-    with REPORT.open("a") as file:
-        file.write(json.dumps(line) + "\n")

@@ -285,8 +285,14 @@ def small_disk(folder: Path, mebibytes: int) -> Iterator[None]:
 
 
 @contextmanager
-def running_trio(folder: Path) -> Iterator[Trio]:
-    """Run the three machines until the end of the block, however it ends; then stop everything."""
+def running_trio(folder: Path, restored: Path | None = None) -> Iterator[Trio]:
+    """Run the three machines until the end of the block, however it ends; then stop everything.
+
+    Args:
+        folder: Where they lie.
+        restored: A data folder of another PostgreSQL, from which they begin; without it they begin empty.
+    """
+    folder.mkdir(exist_ok=True)
     ports = Ports()
     run_as: process.RunAs = "same"
     if os.geteuid() == 0:
@@ -301,7 +307,15 @@ def running_trio(folder: Path) -> Iterator[Trio]:
                     stack.enter_context(small_disk(machine.folder / name, mebibytes))
             stack.callback(machine.kill)
         for machine in machines.values():
-            machine.start()
+            machine.start_etcd()
+        first, *others = machines.values()
+        if restored is not None:
+            shutil.move(restored, first.data)
+        first.start_patroni()
+        wait_until(lambda: trio.leader() is first, "the first machine leads", START_SECONDS)
+        for machine in others:
+            machine.start_patroni()
         trio.wait_until_whole()
-        trio.provision()
+        if restored is None:
+            trio.provision()
         yield trio
