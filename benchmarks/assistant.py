@@ -1,4 +1,4 @@
-"""How well and how fast the assistant understands: `make bench-assistant` (`--tuning`: without the held-out set).
+"""Quality and speed of the assistant's understanding: `make bench-assistant` (`--tuning`: without the held-out set).
 
 The questions were written from the list of topics alone, by people who had not seen the knowledge base. What is chosen
 (weights, threshold, phrases) is chosen on the tuning set; the held-out set is written by somebody else, is only

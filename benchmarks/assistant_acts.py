@@ -1,4 +1,4 @@
-"""How well the assistant reads requests to act: the sets of acts, as a first message or as an answer.
+"""Quality of the assistant's reading of requests to act: the sets of acts, as a first message or as an answer.
 
 `tests/assistant/evaluation/README.md` says how the sets were written and what their lines mean.
 """

@@ -57,7 +57,7 @@ Lists = tuple[dict[str, float], dict[str, float], dict[str, float]]
 
 @dataclass(frozen=True)
 class Fusion:
-    """How the three lists become one score for each label."""
+    """A way to turn the three lists into one score for each label."""
 
     kind: Literal["rank", "score"]
     weights: tuple[float, float, float]

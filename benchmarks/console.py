@@ -114,8 +114,8 @@ async def _measure(url: str, *, explain: bool) -> Table:
                     query = desk._query(who, wanted, PageRequest(PAGE))  # noqa: SLF001 - its plan is the point
                     dialect = postgresql.dialect()  # type: ignore[no-untyped-call] # the library's own gap
                     written = str(query.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
-                    told = f"EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) {written}".replace(":", r"\:")
-                    plan = await tx.execute(text(told))
+                    explained = f"EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) {written}".replace(":", r"\:")
+                    plan = await tx.execute(text(explained))
                     Console().print(f"\n{name}\n" + "\n".join(str(line) for (line,) in plan), highlight=False)
     return table
 

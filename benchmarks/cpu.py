@@ -146,9 +146,9 @@ def _standing(  # noqa: PLR0917 - what a checkout's product is run with
     assert child.stdin is not None, "piped"
     assert child.stdout is not None, "piped"
     try:
-        told = json.loads(child.stdout.readline())
-        requests = purchases(told["url"], told["token"], accounts)
-        yield Stand(name, requests, told["url"], psutil.Process(told["server"]), psutil.Process(told["postgres"]))
+        facts = json.loads(child.stdout.readline())
+        requests = purchases(facts["url"], facts["token"], accounts)
+        yield Stand(name, requests, facts["url"], psutil.Process(facts["server"]), psutil.Process(facts["postgres"]))
     finally:
         child.stdin.close()
         child.wait(60)
@@ -163,13 +163,13 @@ def _stand(home: Path, accounts: int, workers: int) -> None:
         url = stack.enter_context(product(home, endpoints, strategy="queue", workers=workers))
         server = next(child for child in psutil.Process().children() if "serve" in child.cmdline())
         (pid_file,) = home.rglob("postmaster.pid")
-        told = {
+        facts = {
             "url": url,
             "token": tokens.processor(Settings(carteira_home=home), timedelta(hours=1)),
             "server": server.pid,
             "postgres": int(pid_file.read_text().split()[0]),
         }
-        sys.stdout.write(json.dumps(told) + "\n")
+        sys.stdout.write(json.dumps(facts) + "\n")
         sys.stdout.flush()
         sys.stdin.read()
 

@@ -1,4 +1,4 @@
-"""How much memory a server takes for many uploads at once.
+"""The memory that a server takes for many uploads at once.
 
 Starts the embedded servers and one server process (uvicorn), uploads `--files` PDFs of 10 MiB in parallel, watches the
 server's resident memory, downloads each file again and compares it. Ends with 1 when the peak is over `--limit-mib`.

@@ -59,7 +59,7 @@ _LEAST_MS, _MOST_MS = 1.0, 1_000_000.0
 
 
 class Size(NamedTuple):
-    """What was measured at a size: latencies (p50, p99) and a look in ms, checks in seconds by their names."""
+    """The measurements at a size: latencies (p50, p99) and a look in ms, checks in seconds by their names."""
 
     accounts: int
     postings: int

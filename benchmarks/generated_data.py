@@ -1,16 +1,16 @@
-"""How much of what a generator makes of `/openapi.json` the operations take: what schemas say and validation demands.
+"""The share of generated data that the operations of `/openapi.json` take: schemas beside validation's demands.
 
     python -m benchmarks.generated_data http://localhost:8000 "$(carteira token --claims '*')"
 
-Schemathesis makes bodies and queries that fit an operation's schema; what is answered 422 was refused for a rule that
-the schema does not tell, and the rules that refused most are printed beside it. What is refused for what there is, and
-not for how it is written, counts as taken. `1.0` is an integer by JSON Schema and by no strict reader of money: such
-are sent as `1`. For a development server whose data may be thrown away. Deletions are left out.
+Schemathesis makes bodies and queries that fit an operation's schema. An answer of 422 means a rule that the schema does
+not state; the rules that refused most are printed beside it. Data that are refused for the state of the server, and not
+for their form, count as taken. JSON Schema takes `1.0` for an integer, and a strict reader of money does not: such
+numbers are sent as `1`. Run it on a development server whose data may be lost. Deletions are left out.
 
-What no schema can say, and refuses half or more of an operation's data: tiers that grow (`PUT /cashback/tiers`); who
-asks, where a person who has signed in sends no body (`POST /resellers`) and names the client that another would be
-(`POST /webhooks`); and, less, a day within a year of today, a period that ends after it begins, headers and amounts
-that exclude each other.
+No schema can state these rules, which refuse half or more of an operation's data: tiers that grow (`PUT
+/cashback/tiers`); the caller, where a person who has signed in sends no body (`POST /resellers`) and names the client
+that the endpoint is for (`POST /webhooks`). These refuse less: a day within a year of today, a period that ends after
+it begins, headers and amounts that exclude each other.
 """
 
 import argparse
@@ -67,8 +67,8 @@ class Taken:
             self.taken += 1
             return
         self.refused += 1
-        told = [f"{one['field']}: {one['message']}" for one in problem.get("errors", ())]
-        self.rules.update(told or [f"{problem['code']}: {problem['detail']}"])
+        broken = [f"{one['field']}: {one['message']}" for one in problem.get("errors", ())]
+        self.rules.update(broken or [f"{problem['code']}: {problem['detail']}"])
 
 
 def measure(url: str, token: str, examples: int) -> dict[str, Taken]:

@@ -70,8 +70,8 @@ def bare(connection: psycopg.Connection, *tables: str) -> Iterator[None]:
             " WHERE indrelid = %s::regclass",
             (table,),
         ).fetchall()
-        for index, definition, constraint, told in rows:
-            back = f"ALTER TABLE {table} ADD CONSTRAINT {constraint} {told}" if constraint else definition
+        for index, definition, constraint, written in rows:
+            back = f"ALTER TABLE {table} ADD CONSTRAINT {constraint} {written}" if constraint else definition
             away = f"ALTER TABLE {table} DROP CONSTRAINT {constraint}" if constraint else f"DROP INDEX {index}"
             made.append((away, back))
     connection.execute("SET session_replication_role = replica")

@@ -90,7 +90,7 @@ async def test_from_the_file_of_hr_to_a_purchase_that_is_undone(app: RunningApp,
             asked = await app.client.post(f"{AUTHORIZER}/{path}", json={"id": "nsu-1"}, headers=processor_headers())
             assert asked.json() == {"code": code}
         await app.work_off()
-        told = {str(one.verified(hook.secret)["type"]): one.told["data"] for one in receiver.requests}
+        told = {str(one.verified(hook.secret)["type"]): one.content["data"] for one in receiver.requests}
     assert set(told) == {CLAIMED, DECIDED, RETURNED}
     assert told[RETURNED]["reference"] == told[DECIDED]["reference"] == "nsu-1"  # type: ignore[index] # JSON
 

@@ -1,1 +1,1 @@
-"""What developers run by `make`: migrations, a shell on the database, a fresh start, and generated pages."""
+"""Developers' commands behind `make`: migrations, a shell on the database, a fresh start, and generated pages."""

@@ -14,7 +14,7 @@ from carteira.embedded import EmbeddedServers
 
 
 def next_revision() -> str:
-    """Give the number after the last migration's."""
+    """Return the number after the last migration's."""
     head = ScriptDirectory.from_config(schema.alembic_config()).get_current_head()
     return f"{int(head or 0) + 1:04}"
 

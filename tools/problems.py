@@ -1,4 +1,4 @@
-"""Which problems each operation of the API may answer, read off the code: what its verbs raise and nobody catches.
+"""The problems that each operation of the API may answer, read off the code: what its verbs raise and nobody catches.
 
 From a route's function and dependencies, calls are followed through the package by the names of modules, by annotations
 of parameters and results, and by the fields of objects that modules make (an `Operation` and its verb). A problem that
@@ -83,7 +83,7 @@ HOOKS: Mapping[Any, tuple[Any, ...]] = {
     users._erase: _erasers(),  # noqa: SLF001 - it names what it calls by the modules
     social._profile: _methods(providers.Google, providers.GovBr, providers.Meta),  # noqa: SLF001 - it names what it calls
     forms.read_form: (*_methods(upload.Upload, scanner.Scanner, scanner.Scan), names.parse_file_name),
-    operators.Act.weigh: (operators.OperatorAct.weigh,),  # what an approved act raises is told as `pending_failed`
+    operators.Act.weigh: (operators.OperatorAct.weigh,),  # an approved act's error becomes `pending_failed`
     operators.Act.refuse_own: (operators.OperatorAct.refuse_own, operators.ApprovedAct.refuse_own),
     charges.store: (payment_purposes.aim_at_card, payment_purposes.aim_at_fund),
     payment_routes.return_payment: (returns.ask,),
@@ -99,7 +99,7 @@ LEAVES: Mapping[Any, Found] = {
 
 
 class Reach:
-    """What functions may raise, to a fixed point: functions that call each other are worked out together."""
+    """The exceptions that functions may raise, to a fixed point: mutually recursive ones together."""
 
     def __init__(self) -> None:
         self._known: dict[Any, Found] = {}
@@ -218,14 +218,14 @@ class _Body:
             after |= self.visit_all(handler.body)
         return raised | after
 
-    def _caught(self, told: ast.expr | None) -> tuple[type[BaseException], ...]:
-        parts = told.elts if isinstance(told, ast.Tuple) else [told] if told is not None else []
+    def _caught(self, caught: ast.expr | None) -> tuple[type[BaseException], ...]:
+        parts = caught.elts if isinstance(caught, ast.Tuple) else [caught] if caught is not None else []
         found = [thing for part in parts for thing in self._named(part)]
         flat = [one for thing in found for one in (thing if isinstance(thing, tuple) else (thing,))]
         return tuple(one for one in flat if isinstance(one, type) and issubclass(one, BaseException))
 
     def _named(self, node: ast.AST) -> list[Any]:
-        """Return what an expression names, as far as can be told."""
+        """Return the objects that an expression names, as far as they can be found."""
         if isinstance(node, ast.Name):
             if node.id in self._inner:
                 return [self._inner[node.id]]
@@ -253,22 +253,24 @@ class _Body:
                 return self._types[node.id]
             return [type(thing) for thing in self._named(node) if _is_ours(type(thing))]
         if isinstance(node, ast.Call):
-            told = self._kept_under(node.func)
+            classes = self._kept_under(node.func)
             for thing in self._named(node.func):
                 if isinstance(thing, type):
-                    told.append(thing)
+                    classes.append(thing)
                 else:
                     function = getattr(thing, "__func__", thing)
-                    told += _classes(_hints(function).get("return")) if isinstance(function, types.FunctionType) else []
-            return told
+                    classes += (
+                        _classes(_hints(function).get("return")) if isinstance(function, types.FunctionType) else []
+                    )
+            return classes
         if isinstance(node, ast.Attribute):
-            told = []
+            classes = []
             for kind in self.type_of(node.value):
-                told += _classes(_attribute_hints(kind).get(node.attr))
+                classes += _classes(_attribute_hints(kind).get(node.attr))
                 value = inspect.getattr_static(kind, node.attr, None)
                 if isinstance(value, property) and isinstance(value.fget, types.FunctionType):
-                    told += _classes(_hints(value.fget).get("return"))
-            return told
+                    classes += _classes(_hints(value.fget).get("return"))
+            return classes
         return []
 
     def _kept_under(self, node: ast.expr) -> list[type]:
@@ -302,7 +304,7 @@ _attributes: dict[type, dict[str, Any]] = {}
 
 
 def _attribute_hints(kind: type) -> Mapping[str, Any]:
-    """Give the types of an object's attributes; those that are being worked out are not there yet."""
+    """Return the types of an object's attributes, without those that are still being worked out."""
     if kind not in _attributes:
         found = _attributes[kind] = {}
         bases = [base for base in reversed(kind.__mro__) if _is_ours(base)]
@@ -312,13 +314,13 @@ def _attribute_hints(kind: type) -> Mapping[str, Any]:
             except (NameError, TypeError, AttributeError):
                 continue
         for base in bases:
-            for name, told in _assigned_in(base).items():
-                found.setdefault(name, told)
+            for name, hints in _assigned_in(base).items():
+                found.setdefault(name, hints)
     return _attributes[kind]
 
 
 def _assigned_in(kind: type) -> dict[str, Any]:
-    """Give the types of what a class's methods assign to `self`, as far as they can be told."""
+    """Return the types of the attributes that a class's methods assign to `self`, as far as they can be found."""
     found: dict[str, Any] = {}
     for method in vars(kind).values():
         tree = _tree_of(method) if isinstance(method, types.FunctionType) and _is_ours(method) else None
@@ -327,14 +329,14 @@ def _assigned_in(kind: type) -> dict[str, Any]:
         body = _Body(Reach(), method)
         for node in ast.walk(tree):
             if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Attribute):
-                told = body.type_of(node.value)
-                if told:
-                    found.setdefault(node.targets[0].attr, told)
+                hints = body.type_of(node.value)
+                if hints:
+                    found.setdefault(node.targets[0].attr, hints)
     return found
 
 
 def _classes(hint: Any) -> list[type]:  # noqa: ANN401 - an annotation
-    """Give the classes that a value of an annotation may be of: those of ours, in unions and lists too."""
+    """Return the classes that a value of an annotation may be of: those of ours, in unions and lists too."""
     if isinstance(hint, list):
         return hint
     if get_origin(hint) is Annotated:
@@ -380,14 +382,14 @@ def _reads_body(route: APIRoute) -> bool:
 
 
 def problems_of(kinds: Found) -> dict[str, list[str]]:
-    """Give the statuses and codes as which exceptions leave."""
-    told: dict[str, set[str]] = {}
+    """Return the statuses and codes that exceptions become in answers."""
+    by_status: dict[str, set[str]] = {}
     for kind in kinds:
         problem = kind if issubclass(kind, Problem) else type(problem_of(_blank(kind)))
         if problem.code in {Problem.code, Refusal.code}:
             continue  # what all problems, and all refusals, are
-        told.setdefault(str(problem.status), set()).add(problem.code)
-    return {status: sorted(codes) for status, codes in sorted(told.items())}
+        by_status.setdefault(str(problem.status), set()).add(problem.code)
+    return {status: sorted(codes) for status, codes in sorted(by_status.items())}
 
 
 def _blank(kind: Kind) -> Exception:
@@ -398,7 +400,7 @@ def _blank(kind: Kind) -> Exception:
 
 
 def by_operation() -> dict[str, dict[str, list[str]]]:
-    """Give the statuses and codes of each operation of the contract; lean endpoints answer no problems."""
+    """Return the statuses and codes of each operation of the contract; lean endpoints answer no problems."""
     settings = Settings.model_validate({})
     app = create_app(settings).api
     gates = tuple(prefix for module in modules_of(settings) for prefix in module.gates)
@@ -416,5 +418,5 @@ def by_operation() -> dict[str, dict[str, list[str]]]:
 
 
 def text() -> str:
-    """Give the file that the server reads."""
+    """Return the file that the server reads."""
     return json.dumps(by_operation(), indent=1, ensure_ascii=False) + "\n"

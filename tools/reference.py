@@ -62,7 +62,7 @@ def _demanded(dependant: Dependant) -> Iterator[str]:
 
 
 def _looked_at() -> Iterator[tuple[str, str]]:
-    """Give each claim that a verb looks at by itself, and the file."""
+    """Return each claim that a verb looks at by itself, and the file."""
     for path in sorted(SOURCE.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and node.args and _name(node.func) in {"may", "require", "require_self_or"}:
@@ -75,23 +75,23 @@ def _name(function: ast.expr) -> str:
     return str(getattr(function, "attr", None) or getattr(function, "id", ""))
 
 
-def _claim(told: ast.expr, path: Path) -> str | None:
-    """Give the claim that an argument names as text or as a constant of its file; None where it is a parameter."""
-    if isinstance(told, ast.Constant):
-        return str(told.value)
-    if isinstance(told, ast.Name) and told.id.isupper():
+def _claim(argument: ast.expr, path: Path) -> str | None:
+    """Return the claim that an argument names as text or as a constant of its file; None where it is a parameter."""
+    if isinstance(argument, ast.Constant):
+        return str(argument.value)
+    if isinstance(argument, ast.Name) and argument.id.isupper():
         module = path.relative_to(SOURCE.parent).with_suffix("").as_posix().replace("/", ".")
-        return str(getattr(importlib.import_module(module), told.id))
+        return str(getattr(importlib.import_module(module), argument.id))
     return None
 
 
 def _operations() -> list[Operation[Any]]:
-    """Give every kind of operation that may have to wait for a second person."""
+    """Return every kind of operation that may have to wait for a second person."""
     return [operation for module in modules_of(Settings.model_validate({})) for operation in module.operations]
 
 
 def asked_for() -> tuple[dict[str, set[str]], dict[str, set[str]]]:
-    """Give each claim that the code asks for: by route, and by file of the verbs that look at it."""
+    """Return each claim that the code requires: by route, and by file of the functions that check it."""
     routes: defaultdict[str, set[str]] = defaultdict(set)
     for route in iter_route_contexts(create_app(Settings.model_validate({})).api.routes):
         if not isinstance(route.original_route, APIRoute):
@@ -109,7 +109,7 @@ def asked_for() -> tuple[dict[str, set[str]], dict[str, set[str]]]:
 
 
 def claims() -> str:
-    """Write who may what: each claim, the roles that bring it, and the routes and verbs that ask for it."""
+    """Write each claim, the roles that have it, and the routes and functions that require it."""
     routes, verbs = asked_for()
     rows = [
         (
@@ -121,12 +121,12 @@ def claims() -> str:
         for claim in sorted({*routes, *verbs})
     ]
     return (
-        "# Claims\n\nA claim lets a person do what others may not. Roles bring some, an operator who holds one grants "
-        "it by itself; `*` stands for all of them and is a developer's token's only. A route that asks for a claim "
-        "answers 403 without it; a verb that looks at one shows or does less without it, or answers 403. The roles are "
-        "those that ship; an operator may change all of them but `cidadão`, which brings nothing, and "
-        "`administrador`.\n\n"
-        + table(("claim", "roles", "routes that ask for it", "files of the verbs that look at it"), rows)
+        "# Claims\n\nA claim allows a person certain operations. A person gets claims by roles, or one by one "
+        "from an operator who holds them; `*` stands for all claims, in developers' tokens only. A route that "
+        "requires a claim answers 403 without it; a function that checks a claim shows or does less without it, "
+        "or answers 403. The roles below are the shipped ones; an operator may change all of them except "
+        "`cidadão`, which has no claims, and `administrador`.\n\n"
+        + table(("claim", "roles", "routes that require it", "files of the functions that check it"), rows)
     )
 
 
@@ -138,12 +138,12 @@ def _problems(kind: type[Problem]) -> Iterator[type[Problem]]:
 
 
 def all_problems() -> list[type[Problem]]:
-    """Give every kind of problem."""
+    """Return every kind of problem."""
     return [Problem, *_problems(Problem)]
 
 
 def errors() -> str:
-    """Write every problem that a client may see."""
+    """Write every problem that a client may get."""
     rows = {
         (kind.status, kind.code, kind.title, kind.detail)
         for kind in all_problems()
@@ -151,9 +151,8 @@ def errors() -> str:
     }
     return (
         "# Errors\n\nEvery error is `application/problem+json` (RFC 9457) with a `code` that never changes and a "
-        "`detail` that may be shown to a person; its `type` is `urn:carteira:problem:` and the code. Where "
-        "an error knows more "
-        "than stands here, its `detail` says so.\n\n"
+        "`detail` that may be shown to a person; its `type` is `urn:carteira:problem:` and the code. An error's "
+        "`detail` may be more precise than the text in this table.\n\n"
         + table(
             ("status", "code", "title", "detail"),
             ((status, code(name), title, detail) for status, name, title, detail in sorted(rows)),
@@ -180,12 +179,12 @@ def events() -> str:
         for follower in module.followers
     ]
     return (
-        "# Events\n\nEvents are rows of the outbox (`events`), written in the transaction that makes them true and "
-        "read in commit order. Payloads hold ids, not personal data; who follows them is told each at least once.\n\n"
-        + table(("topic", "payload", "who emits it", "who acts on it"), sorted(rows))
-        + "\n\n## Followers\n\nAny table with `xid` and `id` is followed likewise. Followers read as soon as a process "
-        "that wrote wakes them, over Redis, 20 times a second at most; by themselves they look every 5 s, and every "
-        "half second while Redis is away ([ADR 0029](../adr/0029-wakes.md)).\n\n"
+        "# Events\n\nEvents are rows of the outbox (`events`), written in the transaction of the change and read "
+        "in commit order. Payloads hold ids, not personal data; each follower receives each event at least once.\n\n"
+        + table(("topic", "payload", "emitted by", "handled by"), sorted(rows))
+        + "\n\n## Followers\n\nA follower can read any table with `xid` and `id` in the same way. A process that "
+        "has written wakes followers over Redis, at most 20 times a second; without a wake they read every 5 "
+        "s, and every half second while Redis is unavailable ([ADR 0029](../adr/0029-wakes.md)).\n\n"
         + table(("follower", "table", "module"), sorted(followers))
     )
 
@@ -198,11 +197,11 @@ def _table_of(source: object) -> str:
 
 
 def metrics() -> str:
-    """Write what `/metrics` tells of the product."""
+    """Write the product's metrics at `/metrics`."""
     found = [one for one in METRICS._collector_to_names if isinstance(one, MetricWrapperBase)]  # noqa: SLF001 - no other list
     rows = sorted(
         (
-            code(one._name + ("_total" if one._type == "counter" else "")),  # noqa: SLF001 - the library tells no other way
+            code(one._name + ("_total" if one._type == "counter" else "")),  # noqa: SLF001 - the library has no other way
             one._type,  # noqa: SLF001 - a metric has no public description
             code(*one._labelnames),  # noqa: SLF001 - a metric has no public description
             one._documentation,  # noqa: SLF001 - a metric has no public description
@@ -211,7 +210,7 @@ def metrics() -> str:
         if one._name.startswith("carteira_")  # noqa: SLF001 - a metric has no public description
     )
     return "# Metrics\n\n`/metrics` answers in Prometheus' text format; `METRICS_TOKEN` closes it.\n\n" + table(
-        ("metric", "type", "labels", "what it tells"), rows
+        ("metric", "type", "labels", "meaning"), rows
     )
 
 
@@ -227,9 +226,7 @@ def _commands(command: Any, path: str) -> Iterator[tuple[str, Any]]:  # noqa: AN
 
 def commands() -> str:
     """Write the command line's tree with its help."""
-    parts = [
-        "# Commands\n\n`carteira` and what stands under it, as `--help` tells; what an operator reads is in Portuguese."
-    ]
+    parts = ["# Commands\n\nThe commands of `carteira`, with the texts of `--help`, which are in Portuguese."]
     for path, command in _commands(typer.main.get_command(command_line), "carteira"):
         parts.append(f"## `{path}`\n\n{(command.help or '').strip()}")
         rows = [
@@ -246,16 +243,16 @@ _RECORDS = {"record", "record_look", "record_looks", "record_look_at_everybody",
 
 
 def marked_actions() -> dict[str, tuple[str, set[str]]]:
-    """Give the actions that routes say they leave: what kind each is, and the routes."""
+    """Return the actions that routes declare, each with its kind and its routes."""
     found: dict[str, tuple[str, set[str]]] = {}
     for route in iter_route_contexts(create_app(Settings.model_validate({})).api.routes):
         if not isinstance(route.original_route, APIRoute):
             continue
         for kind in _kinds(route.dependant):
             for action in kind.actions if isinstance(kind, Acts) else (kind.action,):
-                told = found.setdefault(action, ("act" if isinstance(kind, Acts) else "look", set()))
-                told[1].update(f"{method} {route.path}" for method in route.methods or ())
-    found["webhook_told"] = ("look", set())  # no route's: a client's endpoint is told
+                marks = found.setdefault(action, ("act" if isinstance(kind, Acts) else "look", set()))
+                marks[1].update(f"{method} {route.path}" for method in route.methods or ())
+    found["webhook_told"] = ("look", set())  # no route's: a client's endpoint receives it
     return found
 
 
@@ -267,13 +264,15 @@ def _kinds(dependant: Dependant) -> Iterator[Acts | Looks]:
 
 
 def _recorded() -> dict[str, set[str]]:
-    """Give the actions that the code writes out where it records them, and the files."""
+    """Return the actions that the code records as literals, and the files."""
     found: defaultdict[str, set[str]] = defaultdict(set)
     for path in sorted(SOURCE.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and _name(node.func) in _RECORDS and len(node.args) > 1:
-                told = node.args[1]
-                texts = [told] if isinstance(told, ast.Constant) else [getattr(told, part, None) for part in _CHOICE]
+                action = node.args[1]
+                texts = (
+                    [action] if isinstance(action, ast.Constant) else [getattr(action, part, None) for part in _CHOICE]
+                )
                 for text in texts:
                     if isinstance(text, ast.Constant) and isinstance(text.value, str):
                         found[text.value].add(path.relative_to(SOURCE).as_posix())
@@ -284,7 +283,7 @@ _CHOICE = ("body", "orelse")
 
 
 def audit_actions() -> str:
-    """Write the actions of the audit: what routes leave by claim, and what else is recorded."""
+    """Write the actions of the audit: those of routes with a claim, and the other recorded ones."""
     marked, recorded = marked_actions(), _recorded()
     rows = [
         (
@@ -297,23 +296,24 @@ def audit_actions() -> str:
         for action in sorted({*marked, *recorded})
     ]
     return (
-        "# Actions of the audit\n\nWhat `GET /audit?action=` is asked for ([the audit](../explanation/audit.md)). An "
-        "act or a look is what a route leaves by claim; an event is what people do to their own account, what a job or "
-        "a command does, and what follows from an act. The last column is what `GET /users/me/accesses` tells the "
-        "person who was looked at.\n\n"
-        + table(("action", "kind", "routes that leave it by claim", "files that write it", "told as"), rows)
+        "# Actions of the audit\n\nThe values of `GET /audit?action=` ([the audit](../explanation/audit.md)). "
+        "Routes with a claim leave acts and looks; events come from people's changes of their own accounts, from "
+        "jobs and commands, and from the effects of acts. `GET /users/me/accesses` shows the last column to the "
+        "person whose data were read.\n\n"
+        + table(("action", "kind", "routes that leave it by claim", "files that write it", "shown as"), rows)
     )
 
 
 def webhook_events() -> str:
-    """Write what clients' webhooks are told of."""
+    """Write the events of clients' webhooks."""
     rows = [(code(kind.name), kind.about, code(kind.claim), code(*kind.data)) for kind in CATALOG.values()]
     return (
-        "# Events of webhooks\n\nWhat a client's endpoint may be told of, the claim that the client needs for it, and "
-        "what `data` holds: ids, centavos and states. [Webhooks](webhooks.md) says how it is told. The `benefits.…` of "
-        "an employer's accounts go to clients that are bound to that employer, and to those that are bound to none.\n\n"
-        + table(("type", "told when", "claim", "data"), rows)
-        + f"\n\n`{TEST}` is what a test call tells: `webhook_id`, and nothing that happened."
+        "# Events of webhooks\n\nThe events that a client's endpoint receives, the claim that the client needs, "
+        "and the fields of `data`: ids, centavos and states. [Webhooks](webhooks.md) describes the delivery. "
+        "`benefits.…` events of an employer's accounts go to clients of that employer, and to clients without an "
+        "employer.\n\n"
+        + table(("type", "sent when", "claim", "data"), rows)
+        + f"\n\n`{TEST}` is the event of a test call: its `data` is `webhook_id` only."
     )
 
 
@@ -329,7 +329,7 @@ PAGES = {
 
 
 def page(name: str) -> str:
-    """Give a page's whole text."""
+    """Return a page's whole text."""
     load_everything()
     title, _, rest = PAGES[name]().partition("\n")
     return f"{title}\n\n{GENERATED}\n{wrapped(rest)}\n"

@@ -17,21 +17,21 @@ TOOLS = ("pip", "setuptools", "pkg_resources", "_distutils_hack", "wheel", "dist
 
 
 def services(packages: Path) -> Iterator[Path]:
-    """Give the folders of other AWS services' shapes."""
+    """Return the folders of other AWS services' shapes."""
     for folder in (packages / "botocore" / "data").iterdir():
         if folder.is_dir() and folder.name not in SERVICES:
             yield folder
 
 
 def languages(packages: Path) -> Iterator[Path]:
-    """Give the dates and numbers of other languages."""
+    """Return the dates and numbers of other languages."""
     for file in (packages / "babel" / "locale-data").glob("*.dat"):
         if file.stem != "root" and file.stem.partition("_")[0] not in LANGUAGES:
             yield file
 
 
 def tests(packages: Path) -> Iterator[Path]:
-    """Give the libraries' own tests."""
+    """Return the libraries' own tests."""
     yield from (folder for folder in packages.glob("*/**/tests") if folder.is_dir())
 
 

@@ -42,7 +42,7 @@ def of_object(environment: Mapping[str, str], variable: str, form: re.Pattern[st
 
 
 def files_of(environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Give each file's path below the folder, and its content.
+    """Return each file's path below the folder, and its content.
 
     Raises:
         ValueError: an address names a variable that is not there, or an object is none.

@@ -481,8 +481,8 @@ def observers_of(modules: list[Module]) -> list[Callable[[Tx], Awaitable[None]]]
 
 def declared_problems() -> problems.Declared:
     """Return the problems that each operation may answer, from the file that `make reference` derives from the code."""
-    told: problems.Declared = orjson.loads((files("carteira") / "problems.json").read_bytes())
-    return told
+    declared: problems.Declared = orjson.loads((files("carteira") / "problems.json").read_bytes())
+    return declared
 
 
 def _desk(settings: Settings, modules: list[Module]) -> Desk:

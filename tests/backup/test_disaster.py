@@ -40,7 +40,7 @@ ARCHIVED_EACH_SECONDS = 1
 
 @dataclass
 class Disaster:
-    """What remains after it: everything but the stores."""
+    """The files that remain after a disaster, which takes the stores."""
 
     place: Path
     journal: Path
@@ -108,7 +108,7 @@ async def archiving(app: RunningApp) -> AsyncIterator[None]:
 
 @dataclass
 class Facts:
-    """What was acknowledged."""
+    """The facts that the server had acknowledged."""
 
     person: Person
     account: str

@@ -1,4 +1,4 @@
-"""What goes wrong while a backup is made, as an operator meets it: each time the next one is whole."""
+"""Failures while a backup is made: after each of them the next backup is whole."""
 
 import os
 import select
@@ -28,7 +28,7 @@ COMMAND_SECONDS = 110
 
 
 class Operator:
-    """Who types commands, with the settings of a worker that makes backups."""
+    """An operator who types commands, with the settings of a worker that makes backups."""
 
     def __init__(self, home: Path, **settings: object) -> None:
         self.home = home

@@ -63,11 +63,11 @@ async def employers(administrator: Person) -> tuple[str, str]:
     return a["id"], b["id"]
 
 
-Things = dict[str, str]
+PathIds = dict[str, str]
 
 
-async def things_of(app: RunningApp, administrator: Person, employer: str) -> Things:
-    """Return one of each thing that belongs to an employer, by the name of its path parameter."""
+async def make_one_of_each(app: RunningApp, administrator: Person, employer: str) -> PathIds:
+    """Make one object of each kind that belongs to an employer; return their ids by the names of path parameters."""
     reference = f"e-{uuid4()}"
     opened = {"account": reference, "cpf": new_cpf(), "employer_id": employer, "balances": {"CASH": 50_000}}
     assert (await made(await administrator.post("/benefits/accounts", opened)))["employer_id"] == employer
@@ -89,13 +89,13 @@ async def things_of(app: RunningApp, administrator: Person, employer: str) -> Th
 
 
 @pytest.fixture(scope="module")
-async def own(app: RunningApp, administrator: Person, employers: tuple[str, str]) -> Things:
-    return await things_of(app, administrator, employers[0])
+async def own(app: RunningApp, administrator: Person, employers: tuple[str, str]) -> PathIds:
+    return await make_one_of_each(app, administrator, employers[0])
 
 
 @pytest.fixture(scope="module")
-async def others(app: RunningApp, administrator: Person, employers: tuple[str, str]) -> Things:
-    return await things_of(app, administrator, employers[1])
+async def others(app: RunningApp, administrator: Person, employers: tuple[str, str]) -> PathIds:
+    return await make_one_of_each(app, administrator, employers[1])
 
 
 @pytest.fixture(scope="module")
@@ -144,14 +144,14 @@ PERSONS_OWN = {"/benefits/accounts/{account}/claim", "/benefits/accounts/{accoun
 """Routes for a person's own account: a client is refused, because it is none."""
 
 
-def at(path: str, things: Things) -> str:
+def at(path: str, things: PathIds) -> str:
     return re.sub(r"\{(\w+)\}", lambda found: things[found[1]], path)
 
 
 @pytest.mark.parametrize(("method", "path"), OF_AN_EMPLOYER, ids=str)
 @pytest.mark.parametrize("kind", ["erp", "approver"])
 async def test_nothing_of_another_employer_is_there(
-    bounds: dict[str, Person], others: Things, method: str, path: str, kind: str
+    bounds: dict[str, Person], others: PathIds, method: str, path: str, kind: str
 ) -> None:
     bound = bounds[kind]
     answer = await bound.call(method, at(path, others), json=BODIES.get(f"{method} {path}"))
@@ -173,7 +173,7 @@ async def test_nothing_of_another_employer_is_there(
     ],
 )
 @pytest.mark.parametrize("kind", ["erp", "approver"])
-async def test_what_is_their_employers_is_there(bounds: dict[str, Person], own: Things, path: str, kind: str) -> None:
+async def test_what_is_their_employers_is_there(bounds: dict[str, Person], own: PathIds, path: str, kind: str) -> None:
     bound = bounds[kind]
     answer = await bound.get(at(path, own))
     assert answer.status_code == 200, answer.text
@@ -181,7 +181,7 @@ async def test_what_is_their_employers_is_there(bounds: dict[str, Person], own: 
 
 @pytest.mark.parametrize("kind", ["erp", "approver"])
 async def test_lists_and_bodies_name_nothing_of_another_employer(
-    bounds: dict[str, Person], own: Things, others: Things, kind: str
+    bounds: dict[str, Person], own: PathIds, others: PathIds, kind: str
 ) -> None:
     bound = bounds[kind]
     transactions = (await made(await bound.get("/transactions", limit=100)))["items"]
@@ -201,7 +201,7 @@ async def test_lists_and_bodies_name_nothing_of_another_employer(
     assert opened["employer_id"] == own["employer_id"], "bound to its employer"
 
 
-async def test_pending_operations_are_their_employers(approver: Person, own: Things, others: Things) -> None:
+async def test_pending_operations_are_their_employers(approver: Person, own: PathIds, others: PathIds) -> None:
     listed = {item["id"] for item in (await made(await approver.get("/pending", limit=100)))["items"]}
     assert own["operation_id"] in listed
     assert others["operation_id"] not in listed
@@ -228,7 +228,7 @@ async def test_who_is_bound_holds_no_claims_but_those_of_their_employers_things(
 
 
 async def test_a_binding_holds_at_once_and_its_end_leaves_nothing(
-    administrator: Person, employers: tuple[str, str], own: Things, others: Things
+    administrator: Person, employers: tuple[str, str], own: PathIds, others: PathIds
 ) -> None:
     machine = await new_acting(administrator, "benefits:read", "benefits:write")
     first, second = (f"/benefits/accounts/{one['account']}" for one in (own, others))
@@ -355,7 +355,7 @@ async def test_an_account_that_names_no_employer_is_the_first_ones(app: RunningA
 
 
 async def test_a_machine_is_no_other_person_than_who_made_it(
-    app: RunningApp, administrator: Person, own: Things
+    app: RunningApp, administrator: Person, own: PathIds
 ) -> None:
     maker, another = app.operator(), app.operator()
     machine = await new_acting(maker, "benefits:read", "benefits:write")
@@ -377,7 +377,7 @@ async def test_a_machine_is_no_other_person_than_who_made_it(
 
 
 async def test_what_was_scheduled_for_no_account_is_its_makers_alone(
-    administrator: Person, bounds: dict[str, Person], others: Things
+    administrator: Person, bounds: dict[str, Person], others: PathIds
 ) -> None:
     day, erp = clock.today() + timedelta(days=3), bounds["erp"]
     path = "/benefits/scheduled-credits"

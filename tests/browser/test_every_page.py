@@ -152,7 +152,7 @@ def rows(who: str) -> list[str]:
 
 @dataclass
 class PageCheck:
-    """What is wrong with pages, by address."""
+    """A check of pages, which collects their faults by address."""
 
     page: Page
     origin: str

@@ -1,4 +1,4 @@
-"""What the tests of concurrency share: the queue over a module's own books."""
+"""Fixtures of the concurrency tests: the queue over a module's own books."""
 
 from collections.abc import AsyncIterator
 

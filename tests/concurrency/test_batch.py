@@ -1,4 +1,4 @@
-"""What a process remembers of accounts never decides wrongly, and each commit in doubt is resolved once."""
+"""A process's memory of accounts never decides wrongly, and each commit in doubt is resolved once."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -186,7 +186,7 @@ async def test_a_locked_card_holds_up_its_own_moves_only(books: Database) -> Non
 
 
 async def test_a_key_that_another_transaction_is_taking_holds_up_its_own_moves_only(books: Database) -> None:
-    """Whoever keeps a key of their own open on an ordinary route must not stop everybody's cards with it."""
+    """A caller that keeps its own key open on an ordinary route does not stop other people's cards."""
     held, free, key = await rider(books, 100), await rider(books, 100), f"open-{uuid4()}"
     queue = MoveQueue(CardMoves(books), deferred_gauge=deferred_gauge)
     taken = {"caller": str(held.id), "key": key}

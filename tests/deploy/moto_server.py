@@ -97,7 +97,7 @@ class Pretended:
         return True
 
     def get_cfn_attribute(self, name: str) -> str:
-        """Give a text that stands for the attribute."""
+        """Return a text that stands for the attribute."""
         return f"{self.physical_resource_id}.{name}"
 
     def is_created(self) -> bool:

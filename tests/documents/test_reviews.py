@@ -1,4 +1,4 @@
-"""What vouches for a document: its owner's statement, or an operator who saw it."""
+"""A document is vouched for by its owner's statement, or by an operator who saw it."""
 
 import asyncio
 from datetime import datetime, timedelta

@@ -32,7 +32,7 @@ def forks() -> Iterator[ForkServer]:
     server.close()
 
 
-def told(file: Path) -> dict[str, Any]:
+def read_report(file: Path) -> dict[str, Any]:
     wait_until(file.exists, "the process runs")
     words: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     return words
@@ -41,9 +41,9 @@ def told(file: Path) -> dict[str, Any]:
 def test_a_forked_process_has_its_own_session_environment_and_status(forks: ForkServer, tmp_path: Path) -> None:
     stays = forks.start(["stay", str(tmp_path / "stays")], {"NAME": "stays"})
     ends = forks.start(["7", str(tmp_path / "ends")], {"NAME": "ends"})
-    words = told(tmp_path / "stays")
+    words = read_report(tmp_path / "stays")
     assert words == {
-        "by": told(tmp_path / "ends")["by"],
+        "by": read_report(tmp_path / "ends")["by"],
         "pid": stays.pid,
         "group": stays.pid,
         "environment": {"NAME": "stays"},
@@ -59,8 +59,8 @@ def test_a_forked_process_has_its_own_session_environment_and_status(forks: Fork
 
 
 def test_a_fork_server_that_is_gone_takes_its_processes_along(forks: ForkServer, tmp_path: Path) -> None:
-    process = forks.start(["stay", str(tmp_path / "told")], os.environ)
-    os.kill(told(tmp_path / "told")["by"], signal.SIGKILL)
+    process = forks.start(["stay", str(tmp_path / "report")], os.environ)
+    os.kill(read_report(tmp_path / "report")["by"], signal.SIGKILL)
     assert process.wait(30) == -signal.SIGTERM
     with pytest.raises(ForkServerGone):
         forks.start(["0", str(tmp_path / "never")], os.environ)
@@ -77,7 +77,7 @@ def test_a_fork_server_that_cannot_import_says_so_and_forks_nothing(tmp_path: Pa
 
 def test_processes_end_as_their_owner_closes_the_fork_server(tmp_path: Path) -> None:
     server = ForkServer(FORKER)
-    process = server.start(["stay", str(tmp_path / "told")], os.environ)
-    by = told(tmp_path / "told")["by"]
+    process = server.start(["stay", str(tmp_path / "report")], os.environ)
+    by = read_report(tmp_path / "report")["by"]
     server.close()
     wait_until(lambda: not is_alive(process.pid) and not is_alive(by), "both ended")

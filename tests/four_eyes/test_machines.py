@@ -1,4 +1,4 @@
-"""Who made a client, or a credential of one, is no second person beside it, whichever of the two comes first."""
+"""The person who made a client or its credential does not count as a second person beside it, in either order."""
 
 from datetime import date
 from uuid import uuid4

@@ -1,4 +1,4 @@
-"""Where a typed CPF earns nothing, the checker of an operation for a CPF has a proven one: it might be theirs."""
+"""Where a typed CPF earns nothing, only a checker with a proven CPF approves operations for a CPF."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

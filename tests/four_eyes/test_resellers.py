@@ -218,7 +218,7 @@ async def test_a_correction_of_a_closed_month_above_the_limit_takes_two(world: W
 
 @pytest.mark.parametrize("amount", [LIMIT + 1, -LIMIT - 1])
 async def test_who_may_not_book_so_much_alone_may_not_undo_it_alone(world: World, amount: int) -> None:
-    """Whether the reseller gains or loses by it: what two agreed on is not one's to take away."""
+    """One person alone does not undo what two agreed on, whether the reseller gains or loses by it."""
     reseller, month = await new_reseller(world.app), new_month()
     for _ in range(2):
         bought = await reseller.buy(10 * LIMIT, month)

@@ -40,7 +40,7 @@ COMMAND_SECONDS = 200
 
 @pytest.fixture
 def settings(installation: Installation, tmp_path: Path) -> Settings:
-    """Give the settings of the worker that keeps backups; its home has the keys."""
+    """Return the settings of the worker that keeps backups; its home has the keys."""
     key = PrivateKey.make()
     (tmp_path / "backup.key").write_text(key.text())
     settings = settings_for(
@@ -62,14 +62,14 @@ def settings(installation: Installation, tmp_path: Path) -> Settings:
 @pytest.fixture
 def archiving(settings: Settings, installation: Installation) -> Iterator[None]:
     """Run a worker that copies the log until the end of the test."""
-    with running_worker(settings.carteira_home, **told(settings), worker_host="127.0.27.7"):
+    with running_worker(settings.carteira_home, **process_settings(settings), worker_host="127.0.27.7"):
         yield
     with psycopg.connect(installation.trio.url("postgres"), autocommit=True) as connection:
         connection.execute("SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE active_pid > 0")
 
 
-def told(settings: Settings) -> dict[str, object]:
-    """Return what a process of the installation is told by its environment."""
+def process_settings(settings: Settings) -> dict[str, object]:
+    """Return what a process of the installation is process_settings by its environment."""
     assert settings.database_url is not None
     assert settings.redis_url is not None
     assert settings.backup_database_url is not None
@@ -90,7 +90,7 @@ def run(settings: Settings, *arguments: str) -> str:
     """Run a command as an operator does."""
     done = subprocess.run(
         [sys.executable, "-m", "carteira", *arguments],
-        env=clean_environment(settings.carteira_home, **told(settings)),
+        env=clean_environment(settings.carteira_home, **process_settings(settings)),
         cwd=settings.carteira_home,
         capture_output=True,
         text=True,

@@ -39,7 +39,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(240 + (120 + PAUSE_SE
 
 @dataclass(frozen=True)
 class Fault:
-    """What happens, and for how long purchases may stand still because of it.
+    """A fault, and the longest time that purchases may stand still because of it.
 
     Attributes:
         strike: Makes it happen; returns what an operator does about it afterwards.

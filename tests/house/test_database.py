@@ -140,7 +140,7 @@ FORMER_POST = """
 def test_servers_of_the_release_before_go_on_writing(
     new_empty_database: Callable[[], str], revision: str, write: str, *, locked: bool
 ) -> None:
-    """What a server started before the upgrade does to the ledger still works after it, and is still checked."""
+    """A server started before the upgrade still writes to the ledger after it, and its writes are still checked."""
     url = new_empty_database()
     schema.migrate(url, revision)
     wallet, till = uuid7(), uuid7()
@@ -252,7 +252,7 @@ def test_a_key_that_is_being_posted_during_the_upgrade_is_filled_in_too(
 
 @pytest.mark.parametrize("revision", ["0040", "0044"])
 def test_a_migration_that_ended_half_way_is_run_again(new_empty_database: Callable[[], str], revision: str) -> None:
-    """When a part that is no transaction fails, the parts before it stay committed and the revision stays unset."""
+    """A part outside a transaction fails: the parts before it stay committed and the revision stays unset."""
     url = new_empty_database()
     schema.migrate(url, revision)
     with psycopg.connect(url, autocommit=True) as connection:

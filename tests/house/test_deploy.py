@@ -77,7 +77,7 @@ def test_volumes_lie_where_the_image_has_a_folder_of_who_runs() -> None:
 
 
 def test_production_has_nothing_whose_password_everybody_knows() -> None:
-    """What is left of compose.yaml's services, whatever profiles are asked for, without compose.yaml's passwords."""
+    """With any profile, production starts none of compose.yaml's services that have its passwords."""
     served = {
         name: service | PRODUCTION.get(name, {})
         for name, service in SERVICES.items()
@@ -100,7 +100,7 @@ def test_production_tells_of_alerts_whom_a_file_of_its_own_names() -> None:
 
 
 def test_the_log_of_postgresql_holds_no_personal_data() -> None:
-    """What `carteira doctor` looks for; of slow statements, which AWS's alone logs, no parameters."""
+    """The settings are the doctor's; AWS also logs slow statements, without their parameters."""
     given = dict(one.split("=") for one in SERVICES["database"]["command"] if "=" in one)
     assert given == {name: DISCREET[name][0] for name in ("log_min_error_statement", "log_error_verbosity")}
     assert "command" not in PRODUCTION["database"]

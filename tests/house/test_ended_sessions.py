@@ -14,7 +14,7 @@ from tests.support.databases import NewDatabase
 from tests.support.marks import meanwhile
 from tests.support.money_moves import MONEY_MOVES, MoneyMove
 from tests.support.people import register, sign_in
-from tests.support.things import Things, sign_in_demo, things_of
+from tests.support.things import PathIds, make_one_of_each, sign_in_demo
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +32,9 @@ async def apps(
 
 
 @pytest.fixture(scope="module")
-async def things(apps: tuple[RunningApp, RunningApp]) -> Things:
+async def things(apps: tuple[RunningApp, RunningApp]) -> PathIds:
     here, _ = apps
-    return await things_of(here, await sign_in_demo(here, demo.PEOPLE[0]))
+    return await make_one_of_each(here, await sign_in_demo(here, demo.PEOPLE[0]))
 
 
 async def entries(app: RunningApp) -> int:
@@ -44,7 +44,7 @@ async def entries(app: RunningApp) -> int:
 
 @pytest.mark.parametrize("move", MONEY_MOVES, ids=lambda move: move.route)
 async def test_who_is_not_there_any_more_moves_nothing(
-    apps: tuple[RunningApp, RunningApp], things: Things, move: MoneyMove
+    apps: tuple[RunningApp, RunningApp], things: PathIds, move: MoneyMove
 ) -> None:
     here, there = apps
     who = await sign_in_demo(here, demo.PEOPLE[1 if move.by_operator else 0])

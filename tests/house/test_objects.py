@@ -16,7 +16,7 @@ from tests.support.app import RunningApp, running_app, settings_for
 from tests.support.contract import openapi_document
 from tests.support.databases import NewDatabase
 from tests.support.people import Person
-from tests.support.things import Things, sign_in_demo, things_of
+from tests.support.things import PathIds, make_one_of_each, sign_in_demo
 
 PATHS = openapi_document()["paths"]
 NO_OBJECTS = {
@@ -65,12 +65,12 @@ async def app(
 
 
 @pytest.fixture(scope="module")
-async def things(app: RunningApp) -> Things:
-    """One of each thing that Maria owns, by the name of its path parameter."""
-    return await things_of(app, await sign_in_demo(app, demo.PEOPLE[0]))
+async def things(app: RunningApp) -> PathIds:
+    """The ids of one object of each kind that Maria owns, by the names of path parameters."""
+    return await make_one_of_each(app, await sign_in_demo(app, demo.PEOPLE[0]))
 
 
-async def _ask(who: Person, method: str, path: str, things: Things) -> httpx.Response:
+async def _ask(who: Person, method: str, path: str, things: PathIds) -> httpx.Response:
     of_nobody = ("import_id", "scheduled_id", "tap_id", "charge_id", "adjustment_id", "version", "request_id")
     named = dict.fromkeys(of_nobody, str(uuid4()))
     named |= {"e2eid": "E" * 32, "day": "2026-11-01"} | things
@@ -84,12 +84,12 @@ async def _ask(who: Person, method: str, path: str, things: Things) -> httpx.Res
 
 
 @pytest.mark.parametrize(("method", "path"), OPERATIONS, ids=str)
-async def test_a_stranger_opens_nothing(app: RunningApp, things: Things, method: str, path: str) -> None:
+async def test_a_stranger_opens_nothing(app: RunningApp, things: PathIds, method: str, path: str) -> None:
     answer = await _ask(app.person(), method, path, things)
     assert answer.status_code in {403, 404}, f"{answer.status_code} {answer.text}"
 
 
-async def test_what_was_asked_for_is_still_there(app: RunningApp, things: Things) -> None:
+async def test_what_was_asked_for_is_still_there(app: RunningApp, things: PathIds) -> None:
     maria = app.person(user_id=demo.PERSON_ID)
     for path in (
         "/benefits/accounts/{account}",

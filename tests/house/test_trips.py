@@ -1,4 +1,4 @@
-"""How many trips each route makes to PostgreSQL and Redis: a read makes one to each; more needs a reason."""
+"""The number of trips of each route to PostgreSQL and Redis: a read makes one to each; more needs a reason."""
 
 import asyncio
 import re
@@ -18,7 +18,7 @@ from tests.support.credit import PURPOSE, fill_bases
 from tests.support.databases import NewDatabase
 from tests.support.money_moves import MONEY_MOVES
 from tests.support.people import Person
-from tests.support.things import Things, sign_in_demo, things_of
+from tests.support.things import PathIds, make_one_of_each, sign_in_demo
 from tests.support.trips import Trips, count_trips, counted
 
 PATHS = openapi_document()["paths"]
@@ -35,7 +35,7 @@ AT_ONCE = 50
 
 @dataclass(frozen=True)
 class Most:
-    """How many trips a route makes where it makes more than one to each, and why."""
+    """The trips of a route that makes more than one to PostgreSQL or Redis, and the reason."""
 
     postgres: int
     redis: int
@@ -187,13 +187,13 @@ class Stage:
 
     maria: Person
     operator: Person
-    things: Things
+    things: PathIds
 
 
 @pytest.fixture(scope="module")
 async def stage(app: RunningApp) -> Stage:
     maria, operator = await sign_in_demo(app, demo.PEOPLE[0]), await sign_in_demo(app, demo.PEOPLE[1])
-    things = await things_of(app, maria)
+    things = await make_one_of_each(app, maria)
     operator.headers |= PURPOSE
     assert demo.PERSON.cpf is not None
     await fill_bases(operator, demo.PERSON.cpf)

@@ -235,7 +235,7 @@ LOGIN = b"username=529.982.247-25&password=Errada1errada"
 
 
 def games(prefix: bytes) -> dict[str, tuple[bytes, str]]:
-    """What is sent, and the statuses of a correct answer."""
+    """Return each attack's bytes, and the statuses of a correct answer."""
     login, health = prefix + b"/auth/login", prefix + b"/health"
     length = b"Content-Length: %d" % len(LOGIN)
     zero = b"0\r\n\r\n" + SMUGGLED

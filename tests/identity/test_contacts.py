@@ -186,7 +186,7 @@ async def test_not_me_undoes_the_change_and_ends_all_sessions(
 async def test_not_me_takes_away_what_a_thief_added_to_sign_in_by(
     app: RunningApp, endpoints: Endpoints, person: Person
 ) -> None:
-    """Whoever changed the address had a session and the password, and added passkeys before the change and after it."""
+    """The thief had a session and the password, and added passkeys before and after the change of address."""
     old, before, behind = Authenticator(), Authenticator(), Authenticator()
     await add_passkey(app, person, old)
     clock.advance(WAIT + timedelta(minutes=1))

@@ -74,7 +74,7 @@ async def travel(browser: httpx.AsyncClient, provider: Provider, subject: str, n
     return await browser.get(provider.agree(await start_sign_in(browser, name), subject))
 
 
-def somebody(provider: Provider, **claims: object) -> tuple[str, str]:
+def provider_account(provider: Provider, **claims: object) -> tuple[str, str]:
     """Create an account at the provider; return its subject and e-mail."""
     subject = uuid4().hex
     email = f"joana.{subject}@gmail.com"
@@ -90,7 +90,7 @@ def sign_up(token: str) -> dict[str, str]:
 async def test_an_unknown_person_signs_up_and_signs_in_again(
     provider: Provider, browser: httpx.AsyncClient, name: str
 ) -> None:
-    subject, email = somebody(provider)
+    subject, email = provider_account(provider)
     offered = await travel(browser, provider, subject, name)
     assert offered.status_code == 200, offered.text
     assert (offered.json()["full_name"], offered.json()["email"]) == ("Joana Prado", email)
@@ -114,7 +114,7 @@ async def test_an_unknown_person_signs_up_and_signs_in_again(
 
 
 async def test_what_the_provider_is_asked(provider: Provider, browser: httpx.AsyncClient) -> None:
-    subject, _ = somebody(provider)
+    subject, _ = provider_account(provider)
     assert (await travel(browser, provider, subject)).status_code == 200
     asked = next(item for item in reversed(provider.seen()) if item["path"] == "/oauth2/authorize")
     assert asked["redirect_uri"] == "http://carteira/auth/google/callback"
@@ -127,7 +127,7 @@ async def test_what_the_provider_is_asked(provider: Provider, browser: httpx.Asy
 
 
 async def test_pkce_and_nonce_are_checked(provider: Provider, browser: httpx.AsyncClient) -> None:
-    subject, _ = somebody(provider)
+    subject, _ = provider_account(provider)
     for name in ("google", "meta"):
         back = provider.agree(await start_sign_in(browser, name), subject, code_challenge="A" * 43)
         answer = await browser.get(back)
@@ -140,7 +140,7 @@ async def test_another_persons_code_does_not_pass(
     app: RunningApp, provider: Provider, browser: httpx.AsyncClient
 ) -> None:
     """An attacker's code in a victim's flow fails, because its PKCE challenge is another."""
-    theirs, _ = somebody(provider)
+    theirs, _ = provider_account(provider)
     async with app.at(random_address()) as attacker:
         stolen = parse_qs(urlsplit(provider.agree(await start_sign_in(attacker), theirs)).query)["code"][0]
     own = parse_qs(urlsplit(await start_sign_in(browser)).query)["state"][0]
@@ -152,7 +152,7 @@ async def test_a_state_is_of_one_browser_one_provider_and_one_use(
     app: RunningApp, provider: Provider, browser: httpx.AsyncClient
 ) -> None:
     over = (401, "social_attempt_over")
-    subject, _ = somebody(provider)
+    subject, _ = provider_account(provider)
     back = provider.agree(await start_sign_in(browser), subject)
     async with app.at(random_address()) as stranger:
         answer = await stranger.get(back)
@@ -209,7 +209,7 @@ async def test_a_provider_that_is_not_set_up_is_not_there(start_app: Callable[..
 async def test_a_provider_that_is_down_is_503(start_app: Callable[..., Awaitable[RunningApp]], name: str) -> None:
     with running_provider() as provider:
         app = await start_app(**pointing_at(provider.url))
-        subject, _ = somebody(provider)
+        subject, _ = provider_account(provider)
         back = provider.agree(await start_sign_in(app.client, name), subject)
         provider.process.terminate()
         provider.process.wait()
@@ -246,7 +246,7 @@ async def test_an_address_that_a_provider_asserts_links_nobody(
     app: RunningApp, provider: Provider, browser: httpx.AsyncClient, endpoints: Endpoints
 ) -> None:
     person = await register(app)
-    subject, _ = somebody(provider, email=person.email)
+    subject, _ = provider_account(provider, email=person.email)
     offered = (await travel(browser, provider, subject)).json()
     assert "access_token" not in offered
     body = sign_up(offered["registration_token"])
@@ -294,7 +294,7 @@ async def test_a_code_to_the_confirmed_address_links(
 ) -> None:
     person = await register(app)
     await confirm_email(app, person)
-    subject, _ = somebody(provider)
+    subject, _ = provider_account(provider)
     token = await offer(browser, provider, subject)
     code = await code_sent(app, endpoints, browser, token, person)
     assert (await verify(browser, token, "x" + code)).status_code == 401
@@ -311,7 +311,7 @@ async def test_a_code_takes_five_tries_and_ten_minutes(
 ) -> None:
     person = await register(app)
     await confirm_email(app, person)
-    subject, _ = somebody(provider)
+    subject, _ = provider_account(provider)
     token = await offer(browser, provider, subject)
     code = await code_sent(app, endpoints, browser, token, person)
     wrong = f"{(int(code) + 1) % 10**6:06}"
@@ -328,8 +328,8 @@ async def test_a_code_belongs_to_its_account_and_its_token(
 ) -> None:
     person = await register(app)
     await confirm_email(app, person)
-    token = await offer(browser, provider, somebody(provider)[0])
-    other = await offer(browser, provider, somebody(provider)[0])
+    token = await offer(browser, provider, provider_account(provider)[0])
+    other = await offer(browser, provider, provider_account(provider)[0])
     code = await code_sent(app, endpoints, browser, token, person)
     assert await ask_code(browser, other, email=new_person()["email"]) == 202
     assert (await verify(browser, other, code)).status_code == 401
@@ -338,7 +338,7 @@ async def test_a_code_belongs_to_its_account_and_its_token(
 
 async def test_asking_for_codes_is_limited(app: RunningApp, provider: Provider, browser: httpx.AsyncClient) -> None:
     person = await register(app)
-    token = await offer(browser, provider, somebody(provider)[0])
+    token = await offer(browser, provider, provider_account(provider)[0])
     asked = [await ask_code(browser, token, email=person.email) for _ in range(6)]
     assert asked == [202] * 5 + [429]
     nobody = new_person()["email"]
@@ -348,7 +348,7 @@ async def test_asking_for_codes_is_limited(app: RunningApp, provider: Provider, 
 async def test_a_signed_in_person_links_lists_and_unlinks(
     app: RunningApp, provider: Provider, browser: httpx.AsyncClient, person: Person
 ) -> None:
-    subject, _ = somebody(provider)
+    subject, _ = provider_account(provider)
     token = await offer(browser, provider, subject)
     link = {"registration_token": token}
     assert (await browser.post("/auth/social/link", json=link)).status_code == 401
@@ -371,7 +371,7 @@ async def test_a_signed_in_person_links_lists_and_unlinks(
 async def test_an_account_links_to_one_person(
     app: RunningApp, provider: Provider, browser: httpx.AsyncClient, person: Person
 ) -> None:
-    subject, _ = somebody(provider)
+    subject, _ = provider_account(provider)
     tokens = [await offer(browser, provider, subject) for _ in range(2)]
     other = await sign_in(await register(app))
     answers = await asyncio.gather(
@@ -386,7 +386,7 @@ async def test_an_account_links_to_one_person(
 async def test_linking_and_unlinking_want_a_recent_sign_in(
     app: RunningApp, provider: Provider, browser: httpx.AsyncClient, person: Person
 ) -> None:
-    tokens = [await offer(browser, provider, somebody(provider)[0]) for _ in range(2)]
+    tokens = [await offer(browser, provider, provider_account(provider)[0]) for _ in range(2)]
     link = {"registration_token": tokens[0]}
     assert (await browser.post("/auth/social/link", json=link, headers=person.headers)).status_code == 204
     account = (await browser.get("/auth/social", headers=person.headers)).json()["items"][0]["id"]
@@ -401,7 +401,7 @@ async def test_linking_and_unlinking_want_a_recent_sign_in(
 async def test_the_authenticator_is_asked_for_too(
     provider: Provider, browser: httpx.AsyncClient, person: Person
 ) -> None:
-    subject, _ = somebody(provider)
+    subject, _ = provider_account(provider)
     link = {"registration_token": await offer(browser, provider, subject)}
     assert (await browser.post("/auth/social/link", json=link, headers=person.headers)).status_code == 204
     secret = (await browser.post("/auth/totp", headers=person.headers)).json()["secret"]
@@ -419,7 +419,7 @@ async def test_the_authenticator_is_asked_for_too(
 
 
 async def test_erasure_unlinks(provider: Provider, browser: httpx.AsyncClient, person: Person) -> None:
-    subject, _ = somebody(provider)
+    subject, _ = provider_account(provider)
     link = {"registration_token": await offer(browser, provider, subject)}
     assert (await browser.post("/auth/social/link", json=link, headers=person.headers)).status_code == 204
     assert (await browser.delete(f"/users/{person.id}", headers=person.headers)).status_code == 204
@@ -429,7 +429,7 @@ async def test_erasure_unlinks(provider: Provider, browser: httpx.AsyncClient, p
 async def test_what_waits_is_sealed_and_forgotten(
     app: RunningApp, provider: Provider, browser: httpx.AsyncClient
 ) -> None:
-    subject, email = somebody(provider)
+    subject, email = provider_account(provider)
     token = await offer(browser, provider, subject)
     async with app.database.transaction() as tx:
         rows = (await tx.execute(text("SELECT profile, token_hash FROM social_registrations"))).all()

@@ -1,4 +1,4 @@
-"""What works without PostgreSQL: a known session, while Redis can tell that nothing has changed since."""
+"""A known session works without PostgreSQL, while Redis confirms that nothing has changed since."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""What is kept of an answer under an idempotency key: the numbers of money for good, everything else for a time."""
+"""Of an answer under an idempotency key, the amounts of money are kept for good and the rest for a time."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta

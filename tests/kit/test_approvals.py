@@ -40,7 +40,7 @@ HOURS = timedelta(hours=72)
 
 
 class Gift(BaseModel):
-    """What a test asks for: so many centavos, for somebody."""
+    """A test's request: an amount of centavos, for a person."""
 
     amount: int
     to: UUID | None = None

@@ -1,4 +1,4 @@
-"""Which proxies are trusted about a request's origin, and where links lead."""
+"""The proxies that are trusted about a request's origin, and the addresses of links."""
 
 from pathlib import Path
 

@@ -11,7 +11,7 @@ from carteira.kit.ops.cooperative import PIECE, dump_json, pieces
 
 
 class Item(BaseModel):
-    """What is written."""
+    """An item that is written."""
 
     id: object
     name: str | None = None

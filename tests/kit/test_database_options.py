@@ -119,7 +119,7 @@ async def by_program(url: str, question: str) -> str:
 
 
 async def by_migration(url: str, question: str) -> str:
-    """What `migrate` and `is_current` open."""
+    """Return a connection as `migrate` and `is_current` open it."""
     with psycopg.connect(DatabaseAddress.parse(url).conninfo) as connection:
         row = connection.execute(question.encode()).fetchone()
     assert row is not None

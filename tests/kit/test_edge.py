@@ -1,4 +1,4 @@
-"""What applies to every request: request ids, limits on size and time, errors that become problems, access."""
+"""Rules of every request: request ids, limits on size and time, errors that become problems, access."""
 
 import asyncio
 import json

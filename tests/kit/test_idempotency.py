@@ -24,7 +24,7 @@ INSERT = text("INSERT INTO once_done (note) VALUES (:note) RETURNING number")
 
 
 class Order(BaseModel):
-    """What a test asks the route to do."""
+    """A test's request to the route."""
 
     note: str
     end: str = "well"

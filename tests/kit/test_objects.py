@@ -1,4 +1,4 @@
-"""How errors of an object store are reported."""
+"""The reports of an object store's errors."""
 
 import errno
 import os

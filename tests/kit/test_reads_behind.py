@@ -76,12 +76,12 @@ async def test_who_has_none_asks_the_leader(leader: Cluster) -> None:
 
 
 async def test_the_doctor_knows_a_replica(leader: Cluster, follower: Cluster, tmp_path: Path) -> None:
-    async def told(url: str) -> list[str]:
+    async def levels(url: str) -> list[str]:
         settings = settings_for(tmp_path, database_url=leader.url("carteira"), database_read_url=url)
         return [finding.level async for finding in check_replica(settings)]
 
-    assert await told(follower.url("carteira")) == ["ok"]
-    assert await told(leader.url("carteira")) == ["warn"]
+    assert await levels(follower.url("carteira")) == ["ok"]
+    assert await levels(leader.url("carteira")) == ["warn"]
 
 
 async def test_a_replica_that_is_away_is_not_asked(books: Database, follower: Cluster) -> None:

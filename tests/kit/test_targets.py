@@ -1,4 +1,4 @@
-"""Which addresses may be called, in any spelling, and that a call goes to the address that was checked."""
+"""The addresses that may be called, in any spelling; a call goes to the address that was checked."""
 
 import asyncio
 from ipaddress import ip_address

@@ -1,4 +1,4 @@
-"""Whatever operators propose, approve, refuse or leave, in any order and over days, no day exceeds its ceiling."""
+"""Operators propose, approve, refuse and leave, in any order and over days: no day exceeds its ceiling."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping

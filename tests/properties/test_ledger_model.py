@@ -1,4 +1,4 @@
-"""Whatever is done to the ledger, in any order, it agrees with the simplest model."""
+"""After any operations in any order, the ledger agrees with the simplest model."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass

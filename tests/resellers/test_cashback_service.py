@@ -51,7 +51,7 @@ def metric(name: str, **labels: str) -> float:
 
 
 class Moved:
-    """How far metrics have moved since this object was made."""
+    """The change of metrics since this object was made."""
 
     def __init__(self, *metrics: tuple[str, dict[str, str]]) -> None:
         self.metrics = metrics

@@ -1,4 +1,4 @@
-"""What an unproven CPF earns with `UNPROVEN_CPF=refuse`: nothing from outside, and nothing is lost."""
+"""With `UNPROVEN_CPF=refuse` an unproven CPF earns nothing from outside, and nothing is lost."""
 
 from collections.abc import AsyncIterator
 from datetime import date

@@ -1,4 +1,4 @@
-"""What the browser tests share."""
+"""Helpers of the browser tests."""
 
 from typing import Any
 

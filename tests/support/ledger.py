@@ -1,4 +1,4 @@
-"""What the ledger's tests share: the operator's accounts of the tests, and money from there."""
+"""Helpers of the ledger's tests: the operator's accounts, and money from them."""
 
 from uuid import UUID, uuid4
 

@@ -7,7 +7,7 @@ from uuid import uuid4
 import httpx
 
 from tests.support.people import Person
-from tests.support.things import Things
+from tests.support.things import PathIds
 
 
 @dataclass(frozen=True)
@@ -16,9 +16,9 @@ class MoneyMove:
 
     route: str
     by_operator: bool
-    body: Callable[[Things], object]
+    body: Callable[[PathIds], object]
 
-    async def ask(self, who: Person, things: Things) -> httpx.Response:
+    async def ask(self, who: Person, things: PathIds) -> httpx.Response:
         """Call it once, under a key of its own."""
         method, path = self.route.split(" ")
         return await who.call(
@@ -26,11 +26,11 @@ class MoneyMove:
         )
 
 
-def _one(_things: Things) -> object:
+def _one(_things: PathIds) -> object:
     return {"amount": 1}
 
 
-def _tap(things: Things) -> object:
+def _tap(things: PathIds) -> object:
     tap = {"id": str(uuid4()), "card_number": things["card_number"], "amount": 1, "tapped_at": "2026-01-15T12:00:00Z"}
     return {"taps": [tap]}
 

@@ -1,4 +1,4 @@
-"""What tests of partitions share: months by their distance, and a table for which nobody made any."""
+"""Helpers of partition tests: months by their distance, and a table without partitions."""
 
 from datetime import UTC, datetime
 

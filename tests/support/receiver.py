@@ -22,14 +22,14 @@ class Received:
         return self.headers["webhook-id"]
 
     @property
-    def told(self) -> dict[str, object]:
-        content: dict[str, object] = orjson.loads(self.body)
-        return content
+    def content(self) -> dict[str, object]:
+        parsed: dict[str, object] = orjson.loads(self.body)
+        return parsed
 
     def verified(self, secret: str) -> dict[str, object]:
         """Verify the signature with the standard's own library, and return the payload."""
-        content: dict[str, object] = Webhook(secret).verify(self.body, dict(self.headers))
-        return content
+        parsed: dict[str, object] = Webhook(secret).verify(self.body, dict(self.headers))
+        return parsed
 
 
 @dataclass
@@ -43,7 +43,7 @@ class Receiver:
 
     def of(self, event: str) -> list[Received]:
         """Return what was received for one kind of event."""
-        return [one for one in self.requests if one.told["type"] == event]
+        return [one for one in self.requests if one.content["type"] == event]
 
     def forget(self) -> None:
         """Forget what was received."""

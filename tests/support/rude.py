@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Rude:
-    """Where it listens, the first lines of who asked, and how many bytes of answers it could get rid of."""
+    """Its port, the first lines of requests, and the number of bytes of answers that it could send."""
 
     port: int = 0
     lines: list[str] = field(default_factory=list)

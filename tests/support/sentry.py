@@ -16,7 +16,7 @@ _UNPACK = {"gzip": gzip.decompress, "br": brotli.decompress, None: bytes}
 
 
 class Sentry:
-    """What was received: events, and all bodies as they were sent."""
+    """The received events, and all bodies as they were sent."""
 
     def __init__(self) -> None:
         self.events: list[dict[str, Any]] = []

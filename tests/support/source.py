@@ -1,4 +1,4 @@
-"""Which files belong to the repository."""
+"""The files of the repository."""
 
 import ast
 import subprocess

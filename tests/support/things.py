@@ -1,4 +1,4 @@
-"""One of each thing that a person owns and that operators have, by the name of its path parameter."""
+"""The ids of one object of each kind that a person owns or operators have, by the names of path parameters."""
 
 import secrets
 from uuid import uuid4
@@ -13,7 +13,7 @@ from tests.support.app import RunningApp
 from tests.support.benefits import AUTHORIZER, processor_token, purchase
 from tests.support.people import Person
 
-Things = dict[str, str]
+PathIds = dict[str, str]
 
 
 async def _insert(app: RunningApp, statement: str, **values: object) -> str:
@@ -30,8 +30,8 @@ async def sign_in_demo(app: RunningApp, who: Demo) -> Person:
     return Person(app.client, who.id, {"authorization": f"Bearer {session['access_token']}"})
 
 
-async def things_of(app: RunningApp, maria: Person) -> Things:
-    """Make one of each thing that Maria, of the demo data, owns."""
+async def make_one_of_each(app: RunningApp, maria: Person) -> PathIds:
+    """Make one object of each kind that Maria, of the demo data, owns; return their ids."""
     operator = app.operator()
     processor = {"authorization": f"Bearer {processor_token(_secret(app))}"}
     await app.client.post(AUTHORIZER, content=purchase("123", "1.00"), headers=processor)

@@ -20,7 +20,7 @@ _SENDS = {"bind", "bind_execute", "bind_execute_many", "copy_in", "copy_out", "e
 
 @dataclass
 class Trips:
-    """What was sent, in order."""
+    """The statements and commands that were sent, in order."""
 
     postgres: list[str] = field(default_factory=list)
     redis: list[str] = field(default_factory=list)

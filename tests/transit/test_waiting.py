@@ -127,13 +127,13 @@ async def test_a_person_blocks_their_card_with_one_call_and_validators_learn_it(
     person, number = await card_with(app, 1000)
     bus = app.person("transit:validate")
     page = "/transit/denied-cards?limit=100"
-    before = await everything(bus, page)
+    before = await read_all(bus, page)
     assert number not in before
     assert (await person.post(f"/transport-cards/{number}/block")).status_code == 200
-    assert (await everything(bus, page))[number] == "card_blocked"
+    assert (await read_all(bus, page))[number] == "card_blocked"
 
 
-async def everything(bus: Person, path: str) -> dict[str, str]:
+async def read_all(bus: Person, path: str) -> dict[str, str]:
     """Read a list of denied cards to its end."""
     found: dict[str, str] = {}
     cursor: str | None = ""

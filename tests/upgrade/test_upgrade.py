@@ -266,7 +266,7 @@ def stop(process: "subprocess.Popen[bytes]") -> None:
     assert process.wait(STOP_SECONDS) == 0
 
 
-def asks_of(url: str) -> list[Callable[[httpx.Client], httpx.Response]]:
+def load_requests(url: str) -> list[Callable[[httpx.Client], httpx.Response]]:
     """Register a person and open an account; return the requests of the load."""
     person = new_person()
     with httpx.Client(base_url=url, timeout=30) as client:
@@ -322,7 +322,7 @@ def test_an_upgrade_and_the_way_back_fail_no_request(name: str, tmp_path: Path) 
         worker = former.work()
         proxy = stack.enter_context(proxied(name, tmp_path / "proxy", ports))
         open_account(proxy.url, tmp_path / "home")
-        with Load(proxy.url, asks_of(proxy.url)).running() as load:
+        with Load(proxy.url, load_requests(proxy.url)).running() as load:
             load.go_on()
             this.run("migrate")
             load.go_on()

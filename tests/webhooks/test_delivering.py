@@ -94,7 +94,7 @@ async def test_what_an_endpoint_asks_for_no_more_is_neither_told_nor_replayed(
     hook = await add_hook(await acting(operator.client, machine), receiver.url, OPENED, REGISTERED)
     await open_account(operator)
     await app.work_off()
-    assert [one.told["type"] for one in receiver.requests] == [OPENED]
+    assert [one.content["type"] for one in receiver.requests] == [OPENED]
     receiver.answer = lambda _request: "500 Internal Server Error"
     await open_account(operator)
     await app.work_off()
@@ -116,7 +116,7 @@ async def test_what_an_endpoint_asks_for_no_more_is_neither_told_nor_replayed(
     assert [one["last_error"] for one in await hook.deliveries(state="dead")] == ["not_subscribed"]
     assert (await keeper.post(f"{hook.path}/test")).status_code == 202
     await app.work_off()
-    assert [one.told["type"] for one in receiver.requests] == ["webhook.test"]
+    assert [one.content["type"] for one in receiver.requests] == ["webhook.test"]
 
 
 async def test_who_is_told_of_is_in_who_has_looked(app: RunningApp, operator: Person, receiver: Receiver) -> None:
@@ -281,7 +281,7 @@ async def test_two_secrets_are_valid_while_one_takes_the_place_of_the_other(
 async def test_a_name_that_leads_home_is_refused_and_each_try_asks_again(
     app: RunningApp, operator: Person, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When it is stored the name resolves to a public address; at the call to this machine, then to a receiver."""
+    """The name resolves to a public address when it is stored, to this machine at the call, then to a receiver."""
     leads_to = ["127.0.0.2"]
     asked: list[str] = []
 

@@ -5,15 +5,15 @@ from prometheus_client import Gauge
 kept = Gauge("carteira_backup_kept", "1 where backups are kept", multiprocess_mode="mostrecent")
 log_kept = Gauge("carteira_backup_log_kept", "1 where PostgreSQL's log is kept", multiprocess_mode="mostrecent")
 made_at = Gauge(
-    "carteira_backup_made_timestamp_seconds", "When the newest whole backup was made", multiprocess_mode="mostrecent"
+    "carteira_backup_made_timestamp_seconds", "Time of the newest whole backup", multiprocess_mode="mostrecent"
 )
 log_copied_at = Gauge(
     "carteira_backup_log_timestamp_seconds",
-    "When PostgreSQL's log was last copied to the place of the backups",
+    "Time of the last copy of PostgreSQL's log to the place of the backups",
     multiprocess_mode="mostrecent",
 )
 size = Gauge(
     "carteira_backup_bytes",
-    "Size of the newest whole backup, documents and log apart",
+    "Size of the newest whole backup, without documents and log",
     multiprocess_mode="mostrecent",
 )

@@ -104,8 +104,8 @@ class Manifest:
 
     def signed_content(self) -> bytes:
         """Return the signed content: everything but the signature, in a canonical order."""
-        told = {name: value for name, value in asdict(self).items() if name != "signature"}
-        return orjson.dumps(told, option=orjson.OPT_SORT_KEYS)
+        fields = {name: value for name, value in asdict(self).items() if name != "signature"}
+        return orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)
 
     @classmethod
     def from_json(cls, content: bytes) -> "Manifest":
@@ -115,14 +115,14 @@ class Manifest:
             BackupDamaged: it is none, or of a later release.
         """
         try:
-            told: dict[str, Any] = orjson.loads(content)
-            if told["format"] not in _FORMATS:
-                raise BackupDamaged(f"o backup {told['id']} é de uma versão mais nova da Carteira")
+            fields: dict[str, Any] = orjson.loads(content)
+            if fields["format"] not in _FORMATS:
+                raise BackupDamaged(f"o backup {fields['id']} é de uma versão mais nova da Carteira")
             parts = {
                 name: Part([Piece(**piece) for piece in part["pieces"]], part["clear_bytes"])
-                for name, part in told.pop("parts").items()
+                for name, part in fields.pop("parts").items()
             }
-            return cls(parts=parts, **told)
+            return cls(parts=parts, **fields)
         except (KeyError, TypeError, ValueError) as error:
             raise BackupDamaged("o manifesto de um backup não pode ser lido") from error
 

@@ -276,9 +276,9 @@ def _see_to_slot(config: BackupConfig, has_gap: bool) -> Cluster:  # noqa: FBT00
         assert identified is not None
         timeline, history = int(identified[1]), b""  # its texts are bytes of unknown encoding
         if timeline > 1:
-            told = connection.execute(f"TIMELINE_HISTORY {timeline}".encode()).fetchone()
-            assert told is not None
-            history = bytes(told[1])
+            answer = connection.execute(f"TIMELINE_HISTORY {timeline}".encode()).fetchone()
+            assert answer is not None
+            history = bytes(answer[1])
     return Cluster(str(row[0]), int(row[1]), timeline, forks_in(history.decode()))
 
 

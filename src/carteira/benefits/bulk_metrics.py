@@ -12,12 +12,12 @@ from carteira.kit.values.clock import clock
 
 import_oldest_seconds = Gauge(
     "carteira_benefits_import_oldest_seconds",
-    "For how long the oldest file of accounts is there that is not done; 0 if all are",
+    "Age of the oldest unfinished file of accounts; 0 if all are done",
     multiprocess_mode="mostrecent",
 )
 schedules_overdue = Gauge(
     "carteira_benefits_schedules_overdue",
-    "Scheduled top-ups whose day has come and that were not carried out",
+    "Scheduled top-ups that are due and were not carried out",
     multiprocess_mode="mostrecent",
 )
 schedules_failed = Gauge(

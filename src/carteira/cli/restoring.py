@@ -154,14 +154,14 @@ def _recover(home: Home, server: PostgresServer, manifest: Manifest) -> None:
 
 def _floors(programs: Path, data: Path) -> dict[str, str]:
     """Return the settings that a recovery requires at least as high as on the server that was backed up."""
-    told = subprocess.run(  # noqa: S603 - argv is ours
+    output = subprocess.run(  # noqa: S603 - argv is ours
         [str(programs / "pg_controldata"), str(data)],
         capture_output=True,
         text=True,
         check=True,
         env=process.server_environment(),
     ).stdout
-    lines = (line.partition(" setting:") for line in told.splitlines())
+    lines = (line.partition(" setting:") for line in output.splitlines())
     return {_CALLED.get(name, name): value.strip() for name, mark, value in lines if mark and name in _FLOORS}
 
 

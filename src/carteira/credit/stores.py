@@ -41,7 +41,7 @@ ProvenCpf = Callable[[Tx, UUID], Awaitable[str | None]]
 NOTE_SECONDS = 0.25
 """The seconds for recording a look-up in base C, which is not critical and never delays an answer."""
 
-unavailable_total = Counter("carteira_credit_unavailable", "Parts that a credit profile had to do without", ["base"])
+unavailable_total = Counter("carteira_credit_unavailable", "Parts that were missing from credit profiles", ["base"])
 log = structlog.get_logger(__name__)
 
 

@@ -91,8 +91,8 @@ def _of_server(settings: Settings, facts: Mapping[str, object], asked_at: dateti
     for name in _DURABLE:
         if facts[name] == "off":
             yield fail(AREA, f"{name} está desligado: um lançamento confirmado pode se perder", f"ligue {name}")
-    if told := " ".join(f"{name}={values[0]}" for name, values in DISCREET.items() if facts[name] not in values):
-        yield warn(AREA, "o log do servidor repete valores de comandos, com dados pessoais", f"defina {told}")
+    if missing := " ".join(f"{name}={values[0]}" for name, values in DISCREET.items() if facts[name] not in values):
+        yield warn(AREA, "o log do servidor repete valores de comandos, com dados pessoais", f"defina {missing}")
     if facts["superuser"] and settings.environment != "development":
         yield warn(AREA, "o usuário é superusuário", "use um usuário só da Carteira, sem esse direito")
     wanted = settings.workers * 2 * settings.database_pool_size + _OTHERS_CONNECTIONS

@@ -89,12 +89,12 @@ def _voter_digits(remainder: int, state: str) -> set[int]:
 def _voter(text: str) -> str:
     """Check a voter's number; some of São Paulo have thirteen digits, which sources add up from either end."""
     number = _digits(text, "O título de eleitor", _TWELVE, _THIRTEEN)
-    row, state, told = number[:-4], number[-4:-2], number[-2:]
+    row, state, check_digits = number[:-4], number[-4:-2], number[-2:]
     sums = {_remainder(row[:8], range(2, 10)), _remainder(row[-8:], range(2, 10))}
     sums.add(_remainder(row, range(2, 2 + len(row))))
     firsts = {digit for found in sums for digit in _voter_digits(found, state)}
-    seconds = _voter_digits(_remainder(state + told[0], range(7, 10)), state)
-    if not 1 <= int(state) <= _LAST_STATE or int(told[0]) not in firsts or int(told[1]) not in seconds:
+    seconds = _voter_digits(_remainder(state + check_digits[0], range(7, 10)), state)
+    if not 1 <= int(state) <= _LAST_STATE or int(check_digits[0]) not in firsts or int(check_digits[1]) not in seconds:
         raise InvalidNumber("Os números deste título não conferem entre si. Confira cada um.")
     return number
 

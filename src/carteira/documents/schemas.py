@@ -69,7 +69,7 @@ class DocumentIn(BaseModel):
     model_config = ConfigDict(
         extra="forbid",
         json_schema_extra=cases_of(
-            "document_type", {kind.value: {"document_number": told} for kind, told in NUMBERS.items()}
+            "document_type", {kind.value: {"document_number": shape} for kind, shape in NUMBERS.items()}
         )
         | {"examples": [{"document_type": "RG", "document_number": "12.345.678-9", "file_name": "rg.pdf"}]},
     )

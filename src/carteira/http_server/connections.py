@@ -14,7 +14,9 @@ MAX_HEAD_LINES = 100
 """The most lines of a head: the request line, and one for each header."""
 
 refused = prometheus_client.Counter(
-    "carteira_http_connections_refused", "Connections closed for what they sent, did not send, or took up", ["reason"]
+    "carteira_http_connections_refused",
+    "Connections closed for what they sent, for silence or by a limit",
+    ["reason"],
 )
 open_connections = prometheus_client.Gauge(
     "carteira_http_connections", "Connections that are open", multiprocess_mode="livesum"

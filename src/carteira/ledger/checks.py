@@ -25,19 +25,19 @@ Check = Literal["reconcile", "verify"]
 log = structlog.get_logger(__name__)
 checked_at = Gauge(
     "carteira_ledger_checked_timestamp_seconds",
-    "When the ledger was last proved, the whole or what was new: `reconcile` (balances), `verify` (hash chain)",
+    "Time of the ledger's last proof, whole or only of its new part: `reconcile` (balances), `verify` (hash chain)",
     ["check"],
     multiprocess_mode="mostrecent",
 )
 checked_whole_at = Gauge(
     "carteira_ledger_checked_whole_timestamp_seconds",
-    "When the whole ledger was last proved: `reconcile` (balances), `verify` (hash chain)",
+    "Time of the last proof of the whole ledger: `reconcile` (balances), `verify` (hash chain)",
     ["check"],
     multiprocess_mode="mostrecent",
 )
 findings = Gauge(
     "carteira_ledger_findings",
-    "What the last proof found to be wrong: differences, or entries that are not as they were sealed",
+    "Findings of the last proof: differences, or entries that differ from their seals",
     ["check"],
     multiprocess_mode="mostrecent",
 )
@@ -46,13 +46,13 @@ chain_height = Gauge(
 )
 system_balance = Gauge(
     "carteira_ledger_system_balance_centavos",
-    "Balance of an account of the operator's own, as of half a minute ago; what customers have is its opposite",
+    "Balance of an account of the operator, as of half a minute ago; customers' money has the opposite sign",
     ["kind"],
     multiprocess_mode="mostrecent",
 )
 chain_sealed_at = Gauge(
     "carteira_ledger_chain_sealed_timestamp_seconds",
-    "When the last block of the hash chain was sealed",
+    "Time of the last block of the hash chain",
     multiprocess_mode="mostrecent",
 )
 

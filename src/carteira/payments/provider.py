@@ -50,7 +50,7 @@ Read = Callable[[object], Found]
 log = structlog.get_logger(__name__)
 
 calls_total = Counter(
-    "carteira_payments_provider_calls", "Requests sent to the payment provider, by what came of them", ["outcome"]
+    "carteira_payments_provider_calls", "Requests sent to the payment provider, by outcome", ["outcome"]
 )
 call_seconds = Histogram(
     "carteira_payments_provider_call_seconds",
@@ -58,7 +58,7 @@ call_seconds = Histogram(
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
 unreadable_total = Counter(
-    "carteira_payments_unreadable", "Payments of the provider's list that are none of the contract's, passed over"
+    "carteira_payments_unreadable", "Payments of the provider's list that do not match the contract and were skipped"
 )
 breaker_metrics = BreakerMetrics("carteira_payments_provider", "the payment provider")
 

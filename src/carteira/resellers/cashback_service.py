@@ -43,9 +43,9 @@ _STATUS = re.compile(r"[1-5][0-9]{2}", re.ASCII)
 log = structlog.get_logger(__name__)
 
 answers_total = Counter(
-    "carteira_cashback_service_answers", "What callers were told: `ok`, `cached`, `held_back`, `down`", ["outcome"]
+    "carteira_cashback_service_answers", "Answers to callers: `ok`, `cached`, `held_back`, `down`", ["outcome"]
 )
-attempts_total = Counter("carteira_cashback_service_attempts", "Requests sent, by what came of them", ["outcome"])
+attempts_total = Counter("carteira_cashback_service_attempts", "Requests sent, by outcome", ["outcome"])
 breaker_metrics = BreakerMetrics("carteira_cashback_service", "the external cashback service")
 attempt_seconds = Histogram(
     "carteira_cashback_service_attempt_seconds",

@@ -9,7 +9,7 @@ given_back_total = Counter("carteira_resellers_cashback_given_back_centavos", "S
 months_closed_total = Counter("carteira_resellers_months_closed", "Months closed")
 credited_total = Counter("carteira_resellers_cashback_credited_centavos", "Cashback credited at closings")
 adjusted_total = Counter(
-    "carteira_resellers_cashback_adjusted_centavos", "Adjustments that closings took in", ["direction"]
+    "carteira_resellers_cashback_adjusted_centavos", "Adjustments included in closings", ["direction"]
 )
 overdue_months = Gauge(
     "carteira_resellers_overdue_months",

@@ -47,7 +47,8 @@ class Settings(BackupSettings, ExportSettings, PixSettings, StoreSettings, Traci
     environment: Literal["development", "staging", "production"] = Field(
         "development",
         description="`production` refuses development defaults (secrets, debug, demo data); `staging` refuses them "
-        "too, takes sandboxes of other people's services, and sends to nobody but whom it is told.",
+        "too, accepts sandboxes of external services, and sends only to the recipients of `MAIL_ONLY_TO` and "
+        "`SMS_ONLY_TO`.",
     )
     debug: bool = Field(False, description="Reload on change and logs at debug level; development only.")
     host: str = Field("127.0.0.1", description="Address that the server listens on.")
@@ -63,14 +64,14 @@ class Settings(BackupSettings, ExportSettings, PixSettings, StoreSettings, Traci
     carteira_modules: str = Field(
         "all",
         description=f"Modules to serve, comma-separated ({_MODULE_NAMES}), or `all` or `none`; identity, ledger and "
-        "kit always are.",
+        "kit are always served.",
     )
     aws_endpoint_url: str | None = Field(
         None, description="DynamoDB and S3 endpoint; empty: `carteira run` starts its own (in production: AWS itself)."
     )
     aws_region: str = Field("sa-east-1", pattern=r"^[a-z0-9-]{1,32}$", description="AWS region of DynamoDB and KMS.")
     credit_key_file: Path | None = Field(
-        None, description="JSON file with the keys of credit's base A and hashes; empty: made in the home folder."
+        None, description="JSON file with the keys of credit's base A and hashes; empty: created in the home folder."
     )
     credit_kms_key_id: str | None = Field(
         None, description="AWS KMS key (id, ARN or alias) that wraps base A's data keys; empty: the key file's."
@@ -80,17 +81,17 @@ class Settings(BackupSettings, ExportSettings, PixSettings, StoreSettings, Traci
     )
     jwt_secret: SecretStr = Field(
         SecretStr(DEVELOPMENT_JWT_SECRET),
-        description="HS256 secret of the card processor's tokens for the authorizer, 32 bytes or more; several, "
-        "comma-separated, while it is rotated: the first signs, each verifies.",
+        description="HS256 secret of the card processor's tokens for the authorizer, 32 bytes or more; during a "
+        "rotation several, comma-separated: the first signs, all of them verify.",
     )
     processor_token_seconds: int = Field(
         0,
         ge=0,
-        description="For how long a token of the card processor may be good, from its `iat` (without one, from when it "
-        "is seen) to its `exp`; 0: for any time.",
+        description="Longest validity of a card processor's token, from its `iat` (without one, from its first "
+        "use) to its `exp`; 0: no limit.",
     )
     access_token_key_file: Path | None = Field(
-        None, description="PEM file of the Ed25519 key that signs people's tokens; empty: made in the home folder."
+        None, description="PEM file of the Ed25519 key that signs people's tokens; empty: created in the home folder."
     )
     identity_key_file: Path | None = Field(
         None,
@@ -98,15 +99,15 @@ class Settings(BackupSettings, ExportSettings, PixSettings, StoreSettings, Traci
     )
     operators_second_factor: Literal["required", "off"] | None = Field(
         None,
-        description="Whether claims take effect only in a session that has shown a second factor: `required` or `off`; "
-        "empty: `required` in production, which refuses `off`, and `off` in development.",
+        description="`required`: claims take effect only in a session with a second factor; `off`: in every "
+        "session. Empty: `required` in production, which refuses `off`, and `off` in development.",
     )
     session_outage_seconds: int = Field(
         600,
         ge=0,
         le=1200,
-        description="For how long a session that was seen goes on while PostgreSQL is away and Redis knows of no "
-        "change; 0: not at all.",
+        description="Seconds that a known session continues while PostgreSQL is unavailable and Redis holds no "
+        "change of it; 0: not at all.",
     )
     smtp_url: SecretStr | None = Field(
         None,
@@ -114,7 +115,7 @@ class Settings(BackupSettings, ExportSettings, PixSettings, StoreSettings, Traci
         "`carteira run` starts its own, which keeps mail in a Maildir.",
     )
     smtp_insecure: bool = Field(
-        False, description="A mail server on another host is reached without TLS, which production refuses otherwise."
+        False, description="Accept a mail server on another host without TLS; production refuses it otherwise."
     )
     mail_from: str = Field("nao-responda@carteira.localhost", description="Sender's address of e-mails.")
     sms_url: str | None = Field(
@@ -124,87 +125,89 @@ class Settings(BackupSettings, ExportSettings, PixSettings, StoreSettings, Traci
     mail_only_to: str | None = Field(
         None,
         pattern=r"^[A-Za-z0-9.-]+( *, *[A-Za-z0-9.-]+)*$",
-        description="Domains, comma-separated, that e-mails go to; others' are left out and counted. Staging wants it "
-        "said; empty: all.",
+        description="Domains, comma-separated, that receive e-mails; e-mails to others are dropped and counted. "
+        "Staging requires a value; empty: all.",
     )
     sms_only_to: str | None = Field(
         None,
         pattern=r"^[0-9]{10,11}( *, *[0-9]{10,11})*$",
-        description="Phones, comma-separated, that SMS go to; others' are left out and counted. Staging wants it said "
-        "with `SMS_URL`; empty: all.",
+        description="Phones, comma-separated, that receive SMS; SMS to others are dropped and counted. Staging "
+        "requires a value with `SMS_URL`; empty: all.",
     )
     contact_change_hours: int = Field(
         72,
         ge=0,
         le=720,
-        description="For how long a changed e-mail or phone does not recover the account yet, and the former one may "
-        "undo the change.",
+        description="Hours in which a changed e-mail or phone does not recover the account yet and the former one "
+        "can undo the change.",
     )
     audit_years: int = Field(
         10,
         ge=5,
         le=100,
-        description="Years that rows of the audit are kept: acts, and who looked at whom; 5 at least.",
+        description="Years that rows of the audit are kept (acts, and looks at people's data); at least 5.",
     )
     decision_years: int = Field(
         10,
         ge=5,
         le=100,
-        description="Years that the authorizer's declined decisions are kept, 5 at least; approved ones stay for good.",
+        description="Years that the authorizer's declined decisions are kept, at least 5; approved ones stay for good.",
     )
     idempotency_days: int = Field(
         30,
         ge=1,
         le=3650,
-        description="Days that answers under an `Idempotency-Key` are kept whole; then only ids and numbers of those "
-        "that moved money.",
+        description="Days that whole answers under an `Idempotency-Key` are kept; afterwards only the ids and "
+        "amounts of answers that moved money.",
     )
     question_days: int = Field(
-        90, ge=1, le=3650, description="Days that questions which the assistant could not answer are kept."
+        90, ge=1, le=3650, description="Days that unanswered questions to the assistant are kept."
     )
     session_history_days: int = Field(
-        90, ge=1, le=3650, description="Days that sessions are kept, and listed nowhere, after they ended."
+        90, ge=1, le=3650, description="Days that ended sessions are kept; they appear in no list."
     )
     registrations_per_hour: Annotated[int, Field(ge=1, le=1_000_000)] | Literal["none"] = Field(
         600,
-        description="People who may register from one network in an hour, or `none` for any number; in development "
-        "this machine has no limit.",
+        description="Registrations per hour from one network, or `none` for no limit; in development this machine "
+        "has no limit.",
     )
     password_words: str = Field(
         "",
-        description="Words that no password is made of, comma-separated, beside the common ones: the names of your "
-        "company and product.",
+        description="Words, comma-separated, that passwords may not be made of, beside the common ones: the names "
+        "of your company and product.",
     )
     breached_passwords_file: Path | None = Field(
         None,
-        description="Sorted file of breached passwords' SHA-1 hashes, as Have I Been Pwned's downloader writes it; a "
-        "new password that is in it is refused.",
+        description="Sorted file of breached passwords' SHA-1 hashes, as Have I Been Pwned's downloader writes it; "
+        "new passwords in it are refused.",
     )
     public_texts_folder: Path | None = Field(
         None,
-        description="Folder of your own privacy notice (`privacidade.txt`) and terms (`termos.txt`), read as a process "
-        "starts; what is not there is the product's.",
+        description="Folder of your own privacy notice (`privacidade.txt`) and terms (`termos.txt`), read when a "
+        "process starts; for a missing file the product's text is shown.",
     )
     looks_per_hour: Annotated[int, Field(ge=1, le=1_000_000)] | Literal["none"] = Field(
         2_000,
-        description="People whose data one operator may look at in an hour, exports apart, or `none` for any number.",
+        description="People whose data one operator may look at in an hour, without exports, or `none` for no limit.",
     )
-    google_client_id: str | None = Field(None, description="Client id of Google sign-in; empty: it is off.")
+    google_client_id: str | None = Field(None, description="Client id of Google sign-in; empty: off.")
     google_client_secret: SecretStr | None = Field(None, description="Client secret of Google sign-in.")
     google_issuer: str = Field(
         "https://accounts.google.com",
-        description="Issuer of Google sign-in (OpenID Connect); its discovery document says the rest.",
+        description="Issuer of Google sign-in (OpenID Connect); the other addresses come from its discovery document.",
     )
-    meta_client_id: str | None = Field(None, description="App id of Meta (Facebook) sign-in; empty: it is off.")
+    meta_client_id: str | None = Field(None, description="App id of Meta (Facebook) sign-in; empty: off.")
     meta_client_secret: SecretStr | None = Field(None, description="App secret of Meta sign-in.")
     meta_authorize_url: str = Field(
-        "https://www.facebook.com/v24.0/dialog/oauth", description="Where Meta asks the person."
+        "https://www.facebook.com/v24.0/dialog/oauth", description="Address of Meta's sign-in page."
     )
     meta_token_url: str = Field(
         "https://graph.facebook.com/v24.0/oauth/access_token",
-        description="Where Meta exchanges the code.",
+        description="Address at which Meta exchanges the code for a token.",
     )
-    meta_user_url: str = Field("https://graph.facebook.com/v24.0/me", description="Where Meta says who it is.")
+    meta_user_url: str = Field(
+        "https://graph.facebook.com/v24.0/me", description="Address at which Meta returns the person's profile."
+    )
     limit_top_ups: Most = single_limit("a top-up (a bulk is one)")
     limit_opening_balances: Most = single_limit("an account's opening balances")
     limit_refunds: Most = single_limit("a refund of a purchase")
@@ -216,7 +219,7 @@ class Settings(BackupSettings, ExportSettings, PixSettings, StoreSettings, Traci
     limit_tiers: Annotated[int, Field(ge=0, le=100)] | Literal["none"] | None = Field(
         None,
         description="Highest percentage of cashback that an operator sets alone; above, a second person approves. "
-        "`none` is an answer, and production wants one.",
+        "Production requires a number or `none`.",
     )
     daily_top_ups: Most = in_a_day("top-ups")
     daily_opening_balances: Most = in_a_day("opening balances")
@@ -227,47 +230,52 @@ class Settings(BackupSettings, ExportSettings, PixSettings, StoreSettings, Traci
     daily_cash_recharges: Most = in_a_day("recharges for cash")
     daily_payment_returns: Most = in_a_day("returns of payments")
     pending_hours: int = Field(
-        72, ge=1, le=720, description="For how long an operation waits for a second person before it expires."
+        72, ge=1, le=720, description="Hours that an operation waits for a second person before it expires."
     )
     recharge_without_payment: bool | None = Field(
         None,
-        description="Whether a person's recharge of a transport card needs no payment; empty: it needs none, in "
-        "development only.",
+        description="`true`: people recharge transport cards without a payment; empty: in development only.",
     )
     tap_ahead_minutes: int = Field(
         10,
         ge=0,
         le=1_440,
-        description="How far ahead a validator's clock may be; a tap beyond is kept, charges nothing and waits.",
+        description="Minutes that a validator's clock may be ahead; a tap further ahead is kept, charges nothing "
+        "and waits for an operator.",
     )
     tap_behind_days: int = Field(
-        30, ge=1, le=3_650, description="How old a tap may be when it comes; an older one waits likewise."
+        30,
+        ge=1,
+        le=3_650,
+        description="Age in days of the oldest tap that is charged on arrival; an older one waits for an operator.",
     )
-    govbr_client_id: str | None = Field(None, description="Client id of gov.br sign-in; empty: it is off.")
+    govbr_client_id: str | None = Field(None, description="Client id of gov.br sign-in; empty: off.")
     govbr_client_secret: SecretStr | None = Field(None, description="Client secret of gov.br sign-in.")
     govbr_issuer: str = Field(
         "https://sso.acesso.gov.br",
-        description="Issuer of gov.br sign-in (OpenID Connect); its discovery document says the rest.",
+        description="Issuer of gov.br sign-in (OpenID Connect); the other addresses come from its discovery document.",
     )
     govbr_api_url: str = Field(
-        "https://api.acesso.gov.br", description="Where gov.br tells the level of an account whose ID token does not."
+        "https://api.acesso.gov.br",
+        description="Address at which gov.br returns an account's level, where the ID token has none.",
     )
     govbr_level: Literal["silver", "gold"] = Field(
-        "silver", description="Least level of a gov.br account that proves a CPF; below it gov.br signs nobody in."
+        "silver", description="Lowest level of a gov.br account that proves a CPF; accounts below it cannot sign in."
     )
     unproven_cpf: Literal["allow", "refuse"] | None = Field(
         None,
-        description="Whether a CPF that was only typed is approved automatically, has accumulated cashback and takes "
-        "purchases that operators enter: `allow` or `refuse`; empty: `allow` in development, `refuse` in production.",
+        description="`allow`: an unproven CPF has automatic approval, accumulated cashback and purchases entered "
+        "by operators; `refuse`: it has none of them. Empty: `allow` in development, `refuse` in production.",
     )
     metrics_open: bool = Field(
-        False, description="`/metrics` asks for no token; production wants it said where there is none."
+        False,
+        description="`/metrics` requires no token; production requires this value where `METRICS_TOKEN` is empty.",
     )
-    metrics_token: SecretStr | None = Field(None, description="Bearer token that `/metrics` asks for, if set.")
+    metrics_token: SecretStr | None = Field(None, description="Bearer token that `/metrics` requires, if set.")
     docs_open: bool | None = Field(
         None,
-        description="Whether `/docs`, `/redoc` and `/openapi.json` are served, to anybody; empty: they are, in "
-        "development only, and production wants it said.",
+        description="Whether `/docs`, `/redoc` and `/openapi.json` are public; empty: in development only. "
+        "Production requires a value.",
     )
     authorizer_strategy: Strategy = Field(
         "queue", description="How the authorizer serialises an account: `optimistic`, `pessimistic` or `queue`."
@@ -275,39 +283,39 @@ class Settings(BackupSettings, ExportSettings, PixSettings, StoreSettings, Traci
     public_url: str | None = Field(
         None,
         pattern=r"^https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~/-]*)?$",
-        description="Address that people reach the server at, with `ROOT_PATH`, for all links and QR codes; empty: in "
-        "development the request's own.",
+        description="Public address of the server, with `ROOT_PATH`, for all links and QR codes; empty: in "
+        "development, the request's own address.",
     )
     root_path: str = Field(
         "",
         pattern=r"^(/[A-Za-z0-9._~-]+)*$",
-        description="Prefix that a proxy serves this server under (`/carteira`), whether it takes it off or leaves it "
-        "on.",
+        description="Path prefix under which a proxy serves this server (`/carteira`), whether or not the proxy "
+        "removes it.",
     )
     documents_url: str | None = Field(
         None,
-        description="Where sealed documents lie: `file:///folder` or `s3://bucket/prefix`; empty: in the home folder.",
+        description="Place of the sealed documents: `file:///folder` or `s3://bucket/prefix`; empty: in the home "
+        "folder.",
     )
     documents_key_file: Path | None = Field(
-        None, description="File of the master keys that documents' keys are wrapped by; empty: in the home folder."
+        None, description="File of the master keys that wrap documents' keys; empty: in the home folder."
     )
     malware_scan: Literal["off", "required"] | None = Field(
         None,
-        description="`required`: no file is taken without the word of the scanner at `CLAMD_URL`; `off`: none is "
-        "asked. Production has to say which; development asks none.",
+        description="`required`: the scanner at `CLAMD_URL` examines each file before it is accepted; `off`: no "
+        "scan. Production requires a value; empty in development: no scan.",
     )
     clamd_url: str | None = Field(
         None,
         pattern=r"^(tcp://[^/?#@]+:\d{1,5}/?|unix:///[^?#]+)$",
-        description="Malware scanner that speaks clamd's protocol: `tcp://host:3310` or "
-        "`unix:///run/clamav/clamd.ctl`.",
+        description="Malware scanner with clamd's protocol: `tcp://host:3310` or `unix:///run/clamav/clamd.ctl`.",
     )
     base_url_cashback: str | None = Field(
         None,
         pattern=r"^https?://[^\s?#@]+$",
-        description="External service of accumulated cashback (`https://…`); empty: 503 where it is asked for.",
+        description="External service of accumulated cashback (`https://…`); empty: its route answers 503.",
     )
-    token_cashback: SecretStr = Field(SecretStr(""), description="Token that the external cashback service asks for.")
+    token_cashback: SecretStr = Field(SecretStr(""), description="Token for the external cashback service.")
     cashback_attempt_seconds: float = Field(
         1.0, gt=0, le=30, description="Time for one request to the external cashback service."
     )
@@ -315,13 +323,14 @@ class Settings(BackupSettings, ExportSettings, PixSettings, StoreSettings, Traci
         2.5, gt=0, le=30, description="Time for all tries of one question to the external cashback service."
     )
     cashback_cache_seconds: float = Field(
-        30, ge=0, le=600, description="For how long an answer of the external cashback service is remembered."
+        30, ge=0, le=600, description="Time that an answer of the external cashback service is cached."
     )
     assistant_vectors: bool = Field(
-        True, description="Load the assistant's sentence encoder (some 200 MB a process); off: it goes by words alone."
+        True,
+        description="Load the assistant's sentence encoder (about 200 MB per process); off: it compares words only.",
     )
     max_body_bytes: int = Field(1_048_576, ge=1024, description="Largest request body that is read, in bytes.")
-    request_timeout_seconds: float = Field(30, gt=0, le=600, description="Time for a request to be read and answered.")
+    request_timeout_seconds: float = Field(30, gt=0, le=600, description="Time to read and answer a request.")
     head_timeout_seconds: float = Field(
         15,
         gt=0,
@@ -329,13 +338,13 @@ class Settings(BackupSettings, ExportSettings, PixSettings, StoreSettings, Traci
         description="Time for a connection's first byte, for a request's head from its first byte, and for each "
         "further 1 KiB of its body.",
     )
-    keep_alive_seconds: float = Field(75, gt=0, le=3600, description="For how long an idle connection stays open.")
-    max_connections: int = Field(4096, ge=16, le=1_000_000, description="Connections that a process holds.")
+    keep_alive_seconds: float = Field(75, gt=0, le=3600, description="Time that an idle connection stays open.")
+    max_connections: int = Field(4096, ge=16, le=1_000_000, description="Connections per process.")
     max_connections_per_address: int = Field(
         1024,
         ge=1,
         le=1_000_000,
-        description="Connections of one address (IPv6: one /64) that a process holds; trusted proxies have no limit.",
+        description="Connections per process from one address (IPv6: one /64); trusted proxies have no limit.",
     )
     trusted_proxies: str | None = Field(
         None,
@@ -343,7 +352,7 @@ class Settings(BackupSettings, ExportSettings, PixSettings, StoreSettings, Traci
         "`none`; empty: none.",
     )
     shutdown_grace_seconds: int = Field(20, ge=1, le=300, description="Time for requests under way at shutdown.")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level that is logged.")
     log_format: Literal["json", "console"] = Field("json", description="Shape of log lines.")
 
     @classmethod

@@ -13,30 +13,30 @@ class BackupSettings(BaseSettings):
     """The place of backups and of the journal of erasures, and their recipients."""
 
     backup_url: str | None = Field(
-        None, description="Where backups are kept: `file:///folder` or `s3://bucket/prefix`; empty: none are made."
+        None, description="Place of the backups: `file:///folder` or `s3://bucket/prefix`; empty: no backups."
     )
     backup_recipients: str | None = Field(
         None,
-        description="Public keys (`age1…`), comma-separated, that backups and the journal of erasures are encrypted "
-        "to; the private one stays off the servers.",
+        description="Public keys (`age1…`), comma-separated, for the encryption of backups and of the journal of "
+        "erasures; keep the private key away from the servers.",
     )
     backup_database_url: SecretStr | None = Field(
-        None, description="PostgreSQL as a role that may replicate and reads every table, for backups alone."
+        None, description="PostgreSQL as a role that may replicate and read every table, for backups only."
     )
     backup_form: Literal["both", "physical", "logical"] = Field(
         "both",
-        description="What is kept of PostgreSQL: `physical` (base backup and WAL), `logical` (a dump, for other "
+        description="Form of PostgreSQL's backup: `physical` (base backup and WAL), `logical` (a dump, for other "
         "versions) or `both`.",
     )
     backup_days: int = Field(
-        30, ge=1, le=3650, description="Days that backups are kept, and what of WAL and documents they need."
+        30, ge=1, le=3650, description="Days that backups are kept, with the WAL and documents that they need."
     )
     backup_wal_seconds: int = Field(
         60,
         ge=1,
         le=3600,
-        description="How often WAL that is not a whole segment, and new documents, are copied: what a disaster may "
-        "take.",
+        description="Seconds between copies of incomplete WAL segments and new documents: the most that a disaster "
+        "loses.",
     )
     backup_programs: Path | None = Field(
         None,
@@ -45,8 +45,8 @@ class BackupSettings(BaseSettings):
     )
     erasure_journal_url: str | None = Field(
         None,
-        description="Where erasures of people are written down outside of the database, so that a restore undoes none: "
-        "`file:///folder` or `s3://bucket/prefix`; production wants it with `BACKUP_URL`.",
+        description="Place of the journal of people's erasures, outside the database, so that a restore undoes "
+        "none of them: `file:///folder` or `s3://bucket/prefix`; production requires it with `BACKUP_URL`.",
     )
 
     @field_validator("backup_url", "erasure_journal_url")

@@ -25,18 +25,20 @@ COLUMNS: Final = (
 class ExportSettings(BaseSettings):
     """The time, the place and the columns of the nightly export of users."""
 
-    users_export_days: int = Field(7, ge=0, le=3650, description="Daily exports of users that are kept; 0 makes none.")
-    users_export_hour: int = Field(
-        3, ge=0, le=23, description="The hour at which the daily export of users is made, half past, in São Paulo."
+    users_export_days: int = Field(
+        7, ge=0, le=3650, description="Number of daily exports of users that are kept; 0: no exports."
     )
-    users_export_format: Literal["xlsx", "csv"] = Field("xlsx", description="What the daily export of users is.")
+    users_export_hour: int = Field(
+        3, ge=0, le=23, description="Hour of the daily export of users, which starts at half past, São Paulo time."
+    )
+    users_export_format: Literal["xlsx", "csv"] = Field("xlsx", description="Format of the daily export of users.")
     users_export_columns: str = Field(
         "", description=f"Columns of the daily export of users, comma-separated, of {', '.join(COLUMNS)}; empty: all."
     )
     users_export_url: str | None = Field(
         None,
-        description="Where daily exports of users lie: `file:///folder` or `s3://bucket/prefix`; empty: `exports` in "
-        "the home folder.",
+        description="Place of the daily exports of users: `file:///folder` or `s3://bucket/prefix`; empty: "
+        "`exports` in the home folder.",
     )
 
     @field_validator("users_export_url")

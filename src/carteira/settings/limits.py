@@ -25,8 +25,8 @@ def single_limit(what: str) -> Any:  # noqa: ANN401 - as pydantic's own `Field`
     """Return the setting of what an operator does alone in one operation."""
     return Field(
         None,
-        description=f"Most centavos of {what} by an operator alone; above, a second person approves. `none` is an "
-        "answer, and production wants one.",
+        description=f"Largest amount, in centavos, of {what} by an operator alone; above, a second person "
+        "approves. Production requires a number or `none`.",
     )
 
 
@@ -34,6 +34,6 @@ def in_a_day(what: str) -> Any:  # noqa: ANN401 - as pydantic's own `Field`
     """Return the setting of what an operator does in a day."""
     return Field(
         None,
-        description=f"Most centavos of {what} by an operator in a day of São Paulo. `none` is an answer, and "
-        "production wants one.",
+        description=f"Largest sum, in centavos, of {what} by an operator in a day of São Paulo. Production "
+        "requires a number or `none`.",
     )

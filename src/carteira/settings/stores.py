@@ -17,24 +17,24 @@ class StoreSettings(BaseSettings):
     )
     migration_database_url: SecretStr | None = Field(
         None,
-        description="PostgreSQL as the owner of the tables, for `carteira migrate` alone; empty: `DATABASE_URL`.",
+        description="PostgreSQL as the owner of the tables, for `carteira migrate` only; empty: `DATABASE_URL`.",
     )
     database_one_role: bool = Field(
         False,
-        description="The role of `DATABASE_URL` may own the tables or change what is only appended to, which "
-        "production refuses otherwise.",
+        description="Accept that the role of `DATABASE_URL` owns the tables or may change append-only tables; "
+        "production refuses it otherwise.",
     )
     database_insecure: bool = Field(
-        False, description="PostgreSQL on another host is reached without TLS, which production refuses otherwise."
+        False, description="Accept PostgreSQL on another host without TLS; production refuses it otherwise."
     )
     database_pool_size: int = Field(10, ge=2, le=200, description="Connections to PostgreSQL per process.")
     database_read_url: SecretStr | None = Field(
         None,
-        description="A replica of PostgreSQL, or several, for what may be some seconds old (exports of users); empty, "
-        "or while it is away or late: `DATABASE_URL`.",
+        description="One or more replicas of PostgreSQL, for reads that may be some seconds old (exports of "
+        "users); empty, or while the replica is unreachable or late: `DATABASE_URL`.",
     )
     database_read_lag_seconds: int = Field(
-        10, ge=1, le=3600, description="How many seconds the replica of `DATABASE_READ_URL` may be late."
+        10, ge=1, le=3600, description="Seconds that the replica of `DATABASE_READ_URL` may be late."
     )
     redis_url: SecretStr | None = Field(
         None,
@@ -42,7 +42,7 @@ class StoreSettings(BaseSettings):
         "`carteira run` starts its own.",
     )
     redis_insecure: bool = Field(
-        False, description="Redis on another host is reached without TLS, which production refuses otherwise."
+        False, description="Accept Redis on another host without TLS; production refuses it otherwise."
     )
 
     @field_validator("database_url", "migration_database_url", "database_read_url")

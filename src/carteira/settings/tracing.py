@@ -35,48 +35,49 @@ class TracingSettings(BaseSettings):
 
     otel_exporter_otlp_endpoint: str | None = Field(
         None,
-        description="Collector of traces (`http://localhost:4318`, over gRPC `http://localhost:4317`); empty: nothing "
-        "is traced. Wants the extra `tracing`.",
+        description="Collector of traces (`http://localhost:4318`, over gRPC `http://localhost:4317`); empty: no "
+        "traces. Needs the extra `tracing`.",
     )
     otel_exporter_otlp_traces_endpoint: str | None = Field(
-        None, description="The same for traces alone, as it is: over HTTP no `/v1/traces` is added."
+        None, description="The same for traces only, used unchanged: over HTTP no `/v1/traces` is added."
     )
     otel_exporter_otlp_protocol: Literal["http/protobuf", "grpc"] = Field(
-        "http/protobuf", description="How the collector is spoken to: `http/protobuf` or `grpc`."
+        "http/protobuf", description="Protocol of the collector: `http/protobuf` or `grpc`."
     )
     otel_exporter_otlp_headers: SecretStr | None = Field(
-        None, description="What each export says beside: `name=value`, comma-separated, values percent-encoded."
+        None, description="Headers of each export: `name=value`, comma-separated, values percent-encoded."
     )
     otel_exporter_otlp_insecure: bool = Field(
-        False, description="The collector on another host is reached without TLS, which production refuses otherwise."
+        False, description="Accept a collector on another host without TLS; production refuses it otherwise."
     )
-    otel_sdk_disabled: bool = Field(False, description="Trace nothing, whatever else is set.")
-    otel_traces_exporter: Literal["otlp", "none"] = Field("otlp", description="`none`: trace nothing.")
+    otel_sdk_disabled: bool = Field(False, description="Turn tracing off, whatever else is set.")
+    otel_traces_exporter: Literal["otlp", "none"] = Field("otlp", description="`none`: no traces.")
     otel_traces_sampler: Sampler = Field(
         "parentbased_always_on",
-        description="Which requests and jobs are traced: `always_on`, `always_off` or `traceidratio`; with "
-        "`parentbased_` before it, a trusted proxy's `traceparent` decides where there is one.",
+        description="Sampler of requests and jobs: `always_on`, `always_off` or `traceidratio`; with the prefix "
+        "`parentbased_`, a trusted proxy's `traceparent` decides where there is one.",
     )
     otel_traces_sampler_arg: float = Field(
-        1.0, ge=0, le=1, description="How many are, 0 to 1, where the sampler is a `traceidratio`."
+        1.0, ge=0, le=1, description="Share of traced requests and jobs, 0 to 1, of the sampler `traceidratio`."
     )
-    otel_service_name: str | None = Field(None, description="What traces call this service; empty: `carteira`.")
+    otel_service_name: str | None = Field(None, description="Name of this service in traces; empty: `carteira`.")
     otel_resource_attributes: str | None = Field(
-        None, description="More that traces say of this service: `name=value`, comma-separated, percent-encoded."
+        None,
+        description="Further attributes of this service in traces: `name=value`, comma-separated, percent-encoded.",
     )
     elastic_server_url: str | None = Field(
-        None, description="Elastic APM's server (`http://localhost:8200`), in place of the collector's address."
+        None, description="Server of Elastic APM (`http://localhost:8200`), instead of the collector's address."
     )
     elastic_service_name: str | None = Field(None, description="The same as `OTEL_SERVICE_NAME`.")
     elastic_secret_token: SecretStr | None = Field(None, description="Elastic APM's secret token, as a bearer token.")
     elastic_user: str | None = Field(
-        None, description="User of what asks for one before Elastic, where there is no secret token."
+        None, description="User of a proxy in front of Elastic that requires one, where there is no secret token."
     )
     elastic_password: SecretStr | None = Field(None, description="Its password.")
     sentry_dsn: SecretStr | None = Field(
         None,
-        description="Where errors are told, by Sentry's protocol (`https://key@host/project`); empty: the log alone. "
-        "Wants the extra `tracing`.",
+        description="Receiver of error reports, with Sentry's protocol (`https://key@host/project`); empty: errors "
+        "are only logged. Needs the extra `tracing`.",
     )
 
     @field_validator("otel_exporter_otlp_endpoint", "otel_exporter_otlp_traces_endpoint", "elastic_server_url")
@@ -171,8 +172,8 @@ class TracingSettings(BaseSettings):
         """Return the addresses of traces and errors, each with its setting's name."""
         url = self._collector_url()
         alias = self.elastic_server_url is not None and url is not None and url.startswith(self.elastic_server_url)
-        told = (("ELASTIC_SERVER_URL" if alias else "OTEL_EXPORTER_OTLP_ENDPOINT", url), ("SENTRY_DSN", self.sentry()))
-        return [(name, address) for name, address in told if address is not None]
+        named = (("ELASTIC_SERVER_URL" if alias else "OTEL_EXPORTER_OTLP_ENDPOINT", url), ("SENTRY_DSN", self.sentry()))
+        return [(name, address) for name, address in named if address is not None]
 
 
 def pairs(text: str | None) -> dict[str, str]:

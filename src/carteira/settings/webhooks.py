@@ -11,12 +11,12 @@ class WebhookSettings(BaseSettings):
 
     webhook_networks: str = Field(
         "none",
-        description="Networks on premises, comma-separated, that webhooks may be sent to beside public addresses, or "
-        "`none`; in development this machine always.",
+        description="Private networks, comma-separated, that may receive webhooks beside public addresses, or "
+        "`none`; in development always this machine.",
     )
     webhook_retry_hours: int = Field(24, ge=1, le=168, description="Hours after which a webhook is given up.")
-    webhook_days: int = Field(30, ge=1, le=365, description="Days that webhooks' deliveries are kept, to be replayed.")
-    webhook_calls: int = Field(32, ge=1, le=500, description="Webhooks' endpoints that a worker serves at a time.")
+    webhook_days: int = Field(30, ge=1, le=365, description="Days that webhooks' deliveries are kept for replays.")
+    webhook_calls: int = Field(32, ge=1, le=500, description="Webhook endpoints that a worker calls at the same time.")
 
     @field_validator("webhook_networks")
     @classmethod

@@ -33,7 +33,7 @@ _OWES: Final = "EXISTS (SELECT FROM transit_taps tap WHERE tap.user_id = holder_
 
 deferred_gauge = Gauge(
     "carteira_transit_moves_held_up",
-    "Debits and recharges whose card somebody else keeps locked",
+    "Debits and recharges whose card another transaction keeps locked",
     multiprocess_mode="livesum",
 )
 

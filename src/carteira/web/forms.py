@@ -76,7 +76,7 @@ def read(kind: type[M], sent: FormData | Mapping[str, str]) -> Reading[M]:
     except ValidationError as error:
         errors: dict[str, str] = {}
         for item in error.errors():
-            told = describe(item)
-            name = told["field"].partition(".")[0]
-            errors.setdefault(name, "Preencha este campo." if item["type"] == "missing" else told["message"])
+            described = describe(item)
+            name = described["field"].partition(".")[0]
+            errors.setdefault(name, "Preencha este campo." if item["type"] == "missing" else described["message"])
         return Reading(None, typed, {name: text for name, text in errors.items() if name}, errors.get("", ""))

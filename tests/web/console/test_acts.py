@@ -1,4 +1,4 @@
-"""What operators do on the console: concurrent acts, a confirmation before each, no personal data in addresses."""
+"""Operators' acts on the console: concurrent ones, a confirmation before each, no personal data in addresses."""
 
 from typing import get_args
 from uuid import uuid4

@@ -1,4 +1,4 @@
-"""What somebody else changed meanwhile is neither overwritten nor approved, on the pages and by the API's routes."""
+"""Another person's change meanwhile is neither overwritten nor approved, on the pages and by the API's routes."""
 
 from collections.abc import Mapping
 from typing import Any

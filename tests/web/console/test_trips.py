@@ -1,4 +1,4 @@
-"""How many trips each screen of the console makes to PostgreSQL: three at most, or with a reason."""
+"""The number of trips of each console screen to PostgreSQL: three at most, or with a reason."""
 
 from carteira.identity.roles.shipped import ADMINISTRATOR
 from carteira.web.console.screens import GROUPS

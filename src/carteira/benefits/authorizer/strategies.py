@@ -23,7 +23,7 @@ from carteira.kit.web.state import StateKey
 
 deferred_gauge = Gauge(
     "carteira_authorizations_held_up",
-    "Requests whose account somebody else keeps locked",
+    "Requests whose account another transaction keeps locked",
     multiprocess_mode="livesum",
 )
 AuthorizationQueue = ledger.Queue[Authorization, Decision]

@@ -49,7 +49,7 @@ _NOBODYS = digest(new_token())
 _FIELDS = {"grant_type", "scope", "client_id", "client_secret", "client_assertion", "client_assertion_type"}
 
 client_tokens = Counter(
-    "carteira_client_tokens", "Access tokens that clients asked for, by outcome: issued or refused", ["outcome"]
+    "carteira_client_tokens", "Requests of clients for access tokens, by outcome: issued or refused", ["outcome"]
 )
 
 

@@ -54,7 +54,7 @@ _EVERYONE = "carteira:changed:everyone"
 _ALLOWED_BEFORE_CHANGE = ("PUT", "/users/me/password")
 
 stale_standings = Counter(
-    "carteira_stale_standings", "Requests let in by what was read of a session before PostgreSQL went away"
+    "carteira_stale_standings", "Requests accepted by the cached standing of a session while PostgreSQL was unavailable"
 )
 log = structlog.get_logger(__name__)
 

@@ -37,7 +37,7 @@ _IS_CLOSE = text("""
 seconds at most.
 """
 _READS = Counter(
-    "carteira_reads_behind", "Reads that may be some seconds old, by who answered them (replica, leader)", ["by"]
+    "carteira_reads_behind", "Reads that may be some seconds old, by the server that answered (replica, leader)", ["by"]
 )
 
 T = TypeVar("T")

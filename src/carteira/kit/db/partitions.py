@@ -21,13 +21,13 @@ PAUSE_SECONDS = 2.0
 
 months_ahead = Gauge(
     "carteira_partition_months_ahead",
-    "Whole months beyond this one for which a table's partitions are made",
+    "Whole months after this one for which a table has partitions",
     ["table"],
     multiprocess_mode="mostrecent",
 )
 rows_beyond = Gauge(
     "carteira_partition_rows_beyond",
-    "1 where rows of a table lie behind the last month that was made for it",
+    "1 where a table has rows after its last monthly partition",
     ["table"],
     multiprocess_mode="mostrecent",
 )

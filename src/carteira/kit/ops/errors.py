@@ -17,7 +17,7 @@ from carteira.kit.ops import tracing
 MOST_CAUSES = 5
 _PACKAGE = "carteira."
 
-errors_total = Counter("carteira_errors", "Errors that nobody expected, by the exception's kind", ["kind"])
+errors_total = Counter("carteira_errors", "Unexpected errors, by the exception's kind", ["kind"])
 
 
 @dataclass(frozen=True, slots=True)

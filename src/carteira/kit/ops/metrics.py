@@ -36,26 +36,26 @@ follower_lag = Gauge(
 )
 follower_oldest = Gauge(
     "carteira_follower_oldest_seconds",
-    "For how long the oldest event is there that a follower has not handled yet; 0 if there is none",
+    "Age of the oldest event that a follower has not handled yet; 0 if there is none",
     ["follower"],
     multiprocess_mode="mostrecent",
 )
 follower_rows = Counter("carteira_follower_rows", "Events that a follower handled", ["follower"])
 worker_seen_at = Gauge(
-    "carteira_worker_seen_timestamp_seconds", "When a worker last did a round", multiprocess_mode="mostrecent"
+    "carteira_worker_seen_timestamp_seconds", "Time of a worker's last round", multiprocess_mode="mostrecent"
 )
-jobs_total = Counter("carteira_jobs", "Jobs that a worker ran, by what became of them", ["task", "outcome"])
+jobs_total = Counter("carteira_jobs", "Jobs that a worker ran, by outcome", ["task", "outcome"])
 job_seconds = Histogram(
     "carteira_job_seconds", "Time of a job", ["task"], buckets=(0.01, 0.05, 0.25, 1, 5, 30, 120, 600, 3600)
 )
 job_succeeded_at = Gauge(
-    "carteira_job_succeeded_timestamp_seconds", "When a job last went well", ["task"], multiprocess_mode="mostrecent"
+    "carteira_job_succeeded_timestamp_seconds", "Time of a job's last success", ["task"], multiprocess_mode="mostrecent"
 )
-jobs_waiting = Gauge("carteira_jobs_waiting", "Jobs that are due and not begun", multiprocess_mode="mostrecent")
+jobs_waiting = Gauge("carteira_jobs_waiting", "Jobs that are due and not started", multiprocess_mode="mostrecent")
 job_oldest = Gauge(
-    "carteira_job_oldest_seconds", "For how long the oldest of them is due", multiprocess_mode="mostrecent"
+    "carteira_job_oldest_seconds", "Time since the oldest waiting job was due", multiprocess_mode="mostrecent"
 )
-jobs_failed = Gauge("carteira_jobs_failed", "Jobs that were given up and kept", multiprocess_mode="mostrecent")
+jobs_failed = Gauge("carteira_jobs_failed", "Failed jobs that are kept", multiprocess_mode="mostrecent")
 
 REPORT_SECONDS = 0.01
 

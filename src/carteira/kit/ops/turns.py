@@ -6,7 +6,9 @@ from contextlib import asynccontextmanager
 
 from prometheus_client import Counter
 
-turned_away = Counter("carteira_work_turned_away", "Expensive work that was not begun, as too much waited", ["work"])
+turned_away = Counter(
+    "carteira_work_turned_away", "Expensive work that was refused because too much was waiting", ["work"]
+)
 
 
 class Busy(Exception):

@@ -16,7 +16,9 @@ from carteira.kit.ops import tracing
 
 TIMEOUT_SECONDS = 15
 
-left_out = Counter("carteira_messages_left_out", "Messages to whom the settings do not let them go", ["kind"])
+left_out = Counter(
+    "carteira_messages_left_out", "Messages dropped because the settings do not allow their recipient", ["kind"]
+)
 log = structlog.get_logger(__name__)
 
 

@@ -30,7 +30,7 @@ MOST_COUNTED = 1_000
 
 not_reported_total = Counter(
     "carteira_errors_not_reported",
-    "Errors that nobody expected and `SENTRY_DSN` was not told of, being too many a minute",
+    "Unexpected errors that were not reported to `SENTRY_DSN`, because of the limit per minute",
 )
 
 

@@ -16,7 +16,7 @@ pending_operations = Gauge(
 )
 pending_oldest_seconds = Gauge(
     "carteira_pending_oldest_seconds",
-    "For how long the oldest operation has waited for a second person; 0 if none does",
+    "Age of the oldest operation that waits for a second person; 0 if none waits",
     ["kind"],
     multiprocess_mode="mostrecent",
 )

@@ -27,9 +27,7 @@ from carteira.kit.values.actor import Actor
 from carteira.kit.values.clock import clock
 from carteira.kit.values.ids import uuid7
 
-acts_total = Counter(
-    "carteira_audit_acts", "Acts that were written into the audit, sign-ins among them, by action", ["action"]
-)
+acts_total = Counter("carteira_audit_acts", "Acts written into the audit, including sign-ins, by action", ["action"])
 
 
 class AuditRecord(Base):

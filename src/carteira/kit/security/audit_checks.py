@@ -21,17 +21,17 @@ from carteira.kit.values.clock import clock
 log = structlog.get_logger(__name__)
 checked_at = Gauge(
     "carteira_audit_checked_timestamp_seconds",
-    "When the audit's hash chain was last verified, the whole or what was new",
+    "Time of the last check of the audit's hash chain, whole or only its new part",
     multiprocess_mode="mostrecent",
 )
 checked_whole_at = Gauge(
     "carteira_audit_checked_whole_timestamp_seconds",
-    "When the whole of the audit's hash chain was last verified",
+    "Time of the last check of the whole hash chain of the audit",
     multiprocess_mode="mostrecent",
 )
 findings = Gauge(
     "carteira_audit_findings",
-    "Rows and blocks of the audit that were not as they were sealed when it was last verified",
+    "Rows and blocks of the audit that differed from their seals at the last check",
     multiprocess_mode="mostrecent",
 )
 chain_height = Gauge(

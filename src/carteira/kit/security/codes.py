@@ -42,7 +42,7 @@ _LINK_BYTES = 16
 _TYPED = re.compile(r"[0-9]+", re.ASCII)
 _KEPT_DAYS = 2
 
-wrong_codes = Counter("carteira_wrong_codes", "One-time codes by message that were wrong", ["purpose"])
+wrong_codes = Counter("carteira_wrong_codes", "Wrong one-time codes, by purpose", ["purpose"])
 
 
 class WrongCodeCount(Base):

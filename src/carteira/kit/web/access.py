@@ -35,7 +35,7 @@ OWN_CLAIMS = frozenset({"reseller"})
 
 audit_missing = Counter(
     "carteira_audit_missing",
-    "Requests that were answered without the rows in the audit that their route says",
+    "Requests that were answered without the audit rows that their route declares",
     ["route"],
 )
 log = structlog.get_logger(__name__)

@@ -57,7 +57,7 @@ _TYPE_PREFIX = "urn:carteira:problem:"
 
 undeclared = Counter(
     "carteira_problems_undeclared",
-    "Problems that were answered and that their operation does not declare in /openapi.json",
+    "Problems in answers that their operation does not declare in /openapi.json",
     ["operation", "code"],
 )
 log = structlog.get_logger(__name__)

@@ -24,8 +24,8 @@ _WRONG_ID = "Cole o id inteiro. Um CPF nunca vai no endereço."
 
 
 def _details(row: identity.desk.AuditView) -> Cell:
-    told = ", ".join(f"{name}: {value}" for name, value in row.details.items())
-    return words(told)
+    details = ", ".join(f"{name}: {value}" for name, value in row.details.items())
+    return words(details)
 
 
 TABLE: Table[identity.desk.AuditView] = Table(

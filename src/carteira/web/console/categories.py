@@ -89,8 +89,8 @@ async def save(page: SignedPage) -> Response:
     asked = form.value
     known = await _known(page, asked.category)
     if asked.seen == NEW and known is not None:
-        told = form.at("category", "Já há uma categoria com este nome. Abra-a na lista para mudá-la.")
-        return _drawn(page, None, told, 422)
+        taken = form.at("category", "Já há uma categoria com este nome. Abra-a na lista para mudá-la.")
+        return _drawn(page, None, taken, 422)
     act = await _saving(page, asked, known)
     if not asked.sure:
         return ask(page, act, form)

@@ -51,7 +51,7 @@ TABLE: Table[payments.ListedChargeOut] = Table(
     ),
     key=lambda row: row.id,
     filters=(
-        Filter("situacao", "Situação", "choice", tuple((name, told[0]) for name, told in _STATES.items())),
+        Filter("situacao", "Situação", "choice", tuple((name, labels[0]) for name, labels in _STATES.items())),
         Filter("finalidade", "Para quê", "choice", tuple(PAYMENT_PURPOSES.items())),
         Filter("txid", "txid", pattern=r"[A-Za-z0-9]{1,35}", wrong="Letras e números, até 35.", grows=True),
         Filter("de", "De", "day"),

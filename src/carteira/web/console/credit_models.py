@@ -107,17 +107,17 @@ def _figures(one: Model, other: Model | None) -> list[tuple[str, str]]:
         return [("Medidas", "estão na documentação da versão do produto com que veio")]
     against = other.figures if other is not None else None
 
-    def told(name: str, write: Callable[[float], str] = _percent) -> str:
+    def figure(name: str, write: Callable[[float], str] = _percent) -> str:
         now = write(getattr(one.figures, name))
         return now if against is None else f"{now} (em vigor: {write(getattr(against, name))})"
 
     return [
-        ("AUC", told("auc", _ratio)),
-        ("KS", told("ks", _ratio)),
-        ("Estabilidade (PSI)", told("psi", _ratio)),
-        ("Nas faixas A a C", told("approval")),
-        ("Inadimplência nelas", told("approved_default_rate")),
-        ("Inadimplência de todos", told("default_rate")),
+        ("AUC", figure("auc", _ratio)),
+        ("KS", figure("ks", _ratio)),
+        ("Estabilidade (PSI)", figure("psi", _ratio)),
+        ("Nas faixas A a C", figure("approval")),
+        ("Inadimplência nelas", figure("approved_default_rate")),
+        ("Inadimplência de todos", figure("default_rate")),
     ]
 
 

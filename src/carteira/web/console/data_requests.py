@@ -157,8 +157,8 @@ async def _decide(page: WebPage, request_id: UUID, *, good: bool) -> Response:
             await data_requests.answer(tx, page.who, request_id, outcome, form.value.answer)
     except identity.desk.DataRequestAnswered as error:
         _, by = await _one(page, request_id)
-        told = form.saying(f"{by} já respondeu." if by else error.detail)
-        return ask(page, act, told, status=error.status)
+        shown = form.saying(f"{by} já respondeu." if by else error.detail)
+        return ask(page, act, shown, status=error.status)
     except REFUSALS as error:
         return ask_again(page, act, form, error)
     return page.go(HOME, "Pedido respondido.")

@@ -156,9 +156,9 @@ async def _decide(page: WebPage, document_id: UUID, *, good: bool) -> Response:
                 seen_in=form.value.seen_in,
             )
     except REFUSALS as error:
-        if told := await _who_decided(page, document_id):
+        if decision := await _who_decided(page, document_id):
             problem = problem_of(error)
-            again = form.saying(f"{told} {problem.detail}")
+            again = form.saying(f"{decision} {problem.detail}")
             return ask(page, _review(document, good=good), again, status=problem.status)
         return ask_again(page, _review(document, good=good), form, error)
     return page.go(HOME, "Documento conferido." if good else "Documento recusado.")

@@ -103,8 +103,8 @@ async def check(page: SignedPage) -> Response:
     try:
         preview = await page.read(read)
     except REFUSALS as error:
-        told = getattr(error, "errors", None)
-        said = form.at("lines", told[0]["message"]) if told else form.saying(getattr(error, "detail", ""))
+        wrong = getattr(error, "errors", None)
+        said = form.at("lines", wrong[0]["message"]) if wrong else form.saying(getattr(error, "detail", ""))
         return await _show(page, status=422, form=said)
     return await _show(page, form=form, preview=preview)
 

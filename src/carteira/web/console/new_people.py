@@ -92,10 +92,10 @@ async def show_import(page: SignedPage) -> Response:
 
 
 def _wrong(page: WebPage, form: Reading[Any], error: Exception | None = None) -> Response:
-    told = getattr(error, "errors", None)
-    if error is not None and not told:
+    wrong = getattr(error, "errors", None)
+    if error is not None and not wrong:
         return page.again(_MANY_PAGE, form, error, path_of_form=MANY, results=None, done=False)
-    again = form.at("lines", told[0]["message"]) if told else form
+    again = form.at("lines", wrong[0]["message"]) if wrong else form
     return page.show(_MANY_PAGE, status=422, form=again, path_of_form=MANY, results=None, done=False)
 
 

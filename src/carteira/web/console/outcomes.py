@@ -72,9 +72,9 @@ async def record_many(page: SignedPage) -> Response:
     try:
         done = await credit.desk.record_outcomes(credit.STORES.of(app), AUDIT_TRAIL.of(app), form.value.lines)
     except REFUSALS as error:
-        told = getattr(error, "errors", None)
-        if told:
-            return page.show(_PAGE, status=422, form=form.at("lines", told[0]["message"]), done=None)
+        wrong = getattr(error, "errors", None)
+        if wrong:
+            return page.show(_PAGE, status=422, form=form.at("lines", wrong[0]["message"]), done=None)
         return page.again(_PAGE, form, error, done=None)
     return page.show(_PAGE, done=done)
 

@@ -47,7 +47,7 @@ TABLE: Table[pending.PendingOperationOut] = Table(
             "situacao",
             "Situação",
             "choice",
-            (*((name, told[0]) for name, told in STATES.items() if name != "pending"), (ALL, "Todas")),
+            (*((name, labels[0]) for name, labels in STATES.items() if name != "pending"), (ALL, "Todas")),
             otherwise="Esperam",
         ),
     ),

@@ -255,8 +255,8 @@ async def reject(page: SignedPage) -> Response:
         return await _ask(page, marked, form, approves=False)
     reason = form.value.reason
     if not reason:
-        told = form.at("reason", "Escreva o motivo: o revendedor vai ler.")
-        return await _ask(page, marked, told, approves=False)
+        unanswered = form.at("reason", "Escreva o motivo: o revendedor vai ler.")
+        return await _ask(page, marked, unanswered, approves=False)
 
     async def one(tx: Tx, purchase: MarkedPurchase) -> bool:
         await resellers.desk.reject(tx, page.who, purchase.id, reason, purchase.known)

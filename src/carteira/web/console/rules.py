@@ -92,10 +92,10 @@ async def show_rule(
 async def _effect(page: WebPage, name: str, mcc: str | None) -> list[tuple[str, str]]:
     """Return a rule's effect on past purchases, line by line."""
     effect = await page.read(lambda tx: benefits.desk.effect_of_rule(tx, name, mcc))
-    told = [("Compras deste nome em 30 dias", f"{effect.purchases}, {plain_money(effect.amount)}")]
+    rows = [("Compras deste nome em 30 dias", f"{effect.purchases}, {plain_money(effect.amount)}")]
     for (now, then), many in effect.moved.items():
-        told.append((f"De {benefits.pocket_name(now)} para {benefits.pocket_name(then)}", f"{many} compras"))
-    return told if effect.moved else [*told, ("Mudariam de saldo", "nenhuma")]
+        rows.append((f"De {benefits.pocket_name(now)} para {benefits.pocket_name(then)}", f"{many} compras"))
+    return rows if effect.moved else [*rows, ("Mudariam de saldo", "nenhuma")]
 
 
 async def _now(page: WebPage, name: str) -> str | None:

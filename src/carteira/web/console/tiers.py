@@ -195,12 +195,12 @@ async def put_tiers(page: SignedPage) -> Response:
         outcome = await page.once(work, payload=asked.model_dump(mode="json"))
     except REFUSALS as error:
         is_taken = isinstance(error, RecordChanged) and asked.known.absent
-        told = (
+        saying = (
             form.at("valid_from", "Já há faixas que começam neste mês. Abra-as na lista para mudá-las.")
             if is_taken
             else form
         )
-        return ask_again(page, act, told, None if is_taken else error)
+        return ask_again(page, act, saying, None if is_taken else error)
     if outcome.refused:
         return ask_again(page, act, form.saying(outcome.refused))
     return _gone(page, now=bool(outcome.body.get("now")), said=outcome.said("Faixas definidas."))

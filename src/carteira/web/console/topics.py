@@ -296,9 +296,9 @@ async def change(slug: Slug, page: SignedPage) -> Response:
         return await _put(page, slug, _content(form.value), seen=form.value.seen)
     except RecordChanged:
         now = await _one(page, slug)
-        told = f"Alguém mudou este assunto enquanto você escrevia. A versão {now.version}, de agora, está abaixo."
+        message = f"Alguém mudou este assunto enquanto você escrevia. A versão {now.version}, de agora, está abaixo."
         again = replace(form, typed={name: text for name, text in form.typed.items() if name != "seen"})
-        return ask(page, _changing(now, shows_now=True), again.saying(f"{told} Confira e salve."), status=409)
+        return ask(page, _changing(now, shows_now=True), again.saying(f"{message} Confira e salve."), status=409)
     except REFUSALS as error:
         return ask_again(page, _changing(topic), form, error)
 

@@ -64,8 +64,8 @@ async def check(page: SignedPage) -> Response:
         lines = await benefits.desk.read_top_up(form.value.lines)
         preview = await page.read(lambda tx: benefits.desk.preview_top_up(tx, page.who, lines))
     except REFUSALS as error:
-        told = getattr(error, "errors", None)
-        return page.show(_PAGE, status=422, form=form.at("lines", told[0]["message"]) if told else form, preview=None)
+        wrong = getattr(error, "errors", None)
+        return page.show(_PAGE, status=422, form=form.at("lines", wrong[0]["message"]) if wrong else form, preview=None)
     return page.show(_PAGE, form=form, preview=preview)
 
 

@@ -520,8 +520,8 @@ async def replay_since(webhook_id: UUID, page: SignedPage) -> Response:
             )
     except REFUSALS as error:
         return ask_again(page, _replaying_since(row), form, error)
-    told = f"{done.replayed} aviso(s) de volta à fila."
+    message = f"{done.replayed} aviso(s) de volta à fila."
     if done.next_since is not None:
-        again = form.saying(f"{told} Há mais, desde {moment(done.next_since)}: envie de novo para continuar dali.")
+        again = form.saying(f"{message} Há mais, desde {moment(done.next_since)}: envie de novo para continuar dali.")
         return page.show(TEMPLATE, act=_replaying_since(row, done.next_since), form=again)
-    return page.go(f"{HOME}/{webhook_id}/entregas", told)
+    return page.go(f"{HOME}/{webhook_id}/entregas", message)

@@ -104,8 +104,8 @@ def facts_of(order: object, *, most: int = 40) -> list[tuple[str, str]]:
 def _flatten(name: str, value: object, found: list[tuple[str, str]]) -> None:
     if isinstance(value, dict):
         for key, inner in value.items():
-            told = FIELDS.get(str(key), str(key))
-            _flatten(f"{name} · {told}" if name else told, inner, found)
+            label = FIELDS.get(str(key), str(key))
+            _flatten(f"{name} · {label}" if name else label, inner, found)
     elif isinstance(value, list):
         for place, inner in enumerate(value, 1):
             _flatten(f"{name} {place}", inner, found)

@@ -119,8 +119,8 @@ def _asked(days: "Days", pocket: str, words: str) -> StatementAsked:
         month = last.replace(day=1)
     else:
         first, last = month, _next_month(month) - _DAY
-    assert first is not None, "told or the month's"
-    assert last is not None, "told or the month's"
+    assert first is not None, "given or the month's"
+    assert last is not None, "given or the month's"
     return StatementAsked(month, first, last, free, pocket, " ".join(words.split()))
 
 
