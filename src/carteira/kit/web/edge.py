@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from carteira.kit.ops import metrics, tracing
+from carteira.kit.ops.log import scrub
 from carteira.kit.values.ids import uuid7
 from carteira.kit.values.methods import known_method
 from carteira.kit.web.client_address import TRACEPARENT
@@ -50,10 +51,11 @@ class _BodyTooLarge(HTTPException):
 
 
 def valid_request_id(scope: Scope) -> str | None:
-    """Return the caller's `X-Request-ID` if it is a plain token."""
+    """Return the caller's `X-Request-ID` if it is a plain token without a CPF: logs and reports of errors keep it."""
     for name, value in scope["headers"]:
         if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
-            return str(value.decode("ascii"))
+            given = str(value.decode("ascii"))
+            return given if scrub(given) == given else None
     return None
 
 
