@@ -93,7 +93,8 @@ def test_the_network_lets_through_what_is_used_and_traces_to_the_namespace_of_mo
         one for one in yaml.safe_load_all(rendered(MANIFESTS / "production")) if one["kind"] == "NetworkPolicy"
     )["spec"]
     assert (policy["podSelector"], policy["policyTypes"]) == ({}, ["Ingress", "Egress"])
-    assert all(rule["from"] for rule in policy["ingress"])
+    into = [source["namespaceSelector"]["matchLabels"] for rule in policy["ingress"] for source in rule["from"]]
+    assert into == [{"kubernetes.io/metadata.name": "traefik"}, {"kubernetes.io/metadata.name": "monitoring"}]
     open_to_all = {port["port"] for rule in policy["egress"] if "to" not in rule for port in rule["ports"]}
     assert open_to_all == {443, 465, 587, 5432, 6379}, "not 80, where clouds tell pods their credentials"
     (traces,) = [rule for rule in policy["egress"] if {"protocol": "TCP", "port": 4318} in rule["ports"]]
