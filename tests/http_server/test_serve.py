@@ -18,7 +18,7 @@ import uvloop
 from carteira.cli.errors import CommandFailed
 from carteira.cli.launcher import check_address
 from carteira.embedded import Endpoints
-from carteira.http_server.server import LISTENERS, listening_sockets
+from carteira.http_server.processes import LISTENERS, listening_sockets
 from tests.support.databases import NewDatabase
 from tests.support.server import clean_environment, running_server
 
@@ -65,6 +65,9 @@ def test_each_process_gets_its_share_of_the_connections(
             return sum(each.status == status and each.laddr.port == address.port for each in every)
 
         workers = server.workers()
+        assert len(workers) == 2
+        forker = psutil.Process(server.process.pid)
+        assert all(psutil.Process(pid).cmdline() == forker.cmdline() for pid in workers), "forked: one import for all"
         while not all(connections(pid, psutil.CONN_LISTEN) for pid in workers):
             time.sleep(0.02)  # one is there before the other
         for _ in range(6):

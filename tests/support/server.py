@@ -14,6 +14,8 @@ from pathlib import Path
 
 import httpx
 
+from tests.support import processes
+
 START_SECONDS = 240.0
 PLAIN = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """For requests without TLS: httpx makes a context for each, and reads all certificates of authorities for it."""
@@ -30,13 +32,16 @@ class Server:
     log: Path
     program: str = sys.executable
     """Return the Python that runs it."""
-    process: subprocess.Popen[bytes] = field(init=False)
+    process: processes.Process | subprocess.Popen[bytes] = field(init=False)
 
     def __post_init__(self) -> None:
         self.restart()
 
     def restart(self) -> None:
         """Start the processes (again), on the same port."""
+        if self.program == sys.executable:
+            self.process = processes.start(("serve",), self.env, self.home, self.log, self.log)
+            return
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(
                 [self.program, "-m", "carteira", "serve"], env=self.env, stdout=out, stderr=out, cwd=self.home
@@ -45,7 +50,7 @@ class Server:
     def workers(self) -> list[int]:
         """Return the server's processes that answer requests."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        return [pid for pid in map(int, children) if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        return [int(pid) for pid in children]
 
 
 def free_port() -> int:

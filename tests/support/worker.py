@@ -2,14 +2,14 @@
 
 import json
 import signal
-import subprocess
-import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 
+from tests.support import processes
 from tests.support.server import PLAIN, clean_environment, free_port
 
 
@@ -21,8 +21,8 @@ class Worker:
         self.log = home / "worker.log"
         env = clean_environment(home, **{"worker_port": self.port, "environment": "development", **settings})
         self.host = settings.get("worker_host", "127.0.0.1")
-        with self.log.open("ab") as out:
-            self.process = subprocess.Popen([sys.executable, "-m", "carteira", "worker"], env=env, stderr=out, cwd=home)
+        env["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(dir=home)  # a forked process keeps its metrics in files
+        self.process = processes.start(("worker",), env, home, home / "worker.out", self.log)
 
     def get(self, path: str, **headers: str) -> httpx.Response | None:
         """Return the answer to a GET; None if it does not listen yet."""

@@ -23,6 +23,7 @@ from carteira.embedded import EmbeddedServers, Endpoints
 from carteira.kit.security import tokens
 from tests.support.benefits import AUTHORIZER, OTHER, processor_headers, purchase
 from tests.support.people import PASSWORD, new_person
+from tests.support.processes import Process
 from tests.support.server import PLAIN, Server, clean_environment, free_port, wait_until_ready
 from tests.support.waiting import wait_until
 
@@ -229,7 +230,7 @@ class Release:
             log_level="warning",
         ) | {"PYTHONPATH": str(source)}
         self.home = home
-        self.started: list[subprocess.Popen[bytes]] = []
+        self.started: list[Process | subprocess.Popen[bytes]] = []
 
     def run(self, *arguments: str) -> None:
         done = subprocess.run(
@@ -261,7 +262,7 @@ class Release:
             process.wait()
 
 
-def stop(process: "subprocess.Popen[bytes]") -> None:
+def stop(process: "Process | subprocess.Popen[bytes]") -> None:
     process.terminate()
     assert process.wait(STOP_SECONDS) == 0
 

@@ -31,20 +31,25 @@ _NAMES = (
 
 
 def load() -> None:
-    """Import what serving, working and migrating need.
+    """Import the product before there is a folder for metrics.
 
     Shared metrics make a file per process when they are imported: here in a folder that is removed at once. A forked
     process makes its own files, in the folder that its environment names.
     """
     with tempfile.TemporaryDirectory(prefix="carteira-import-", ignore_cleanup_errors=True) as folder:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
-        for name in _NAMES:
-            importlib.import_module(name)
-        from carteira.app import modules_of
-        from carteira.settings import Settings
+        import_product()
 
-        with suppress(ValueError):  # wrong settings are reported by the launcher
-            modules_of(Settings())  # a module imports its routes and jobs when it is made
+
+def import_product() -> None:
+    """Import what serving, working and migrating need."""
+    for name in _NAMES:
+        importlib.import_module(name)
+    from carteira.app import modules_of
+    from carteira.settings import Settings
+
+    with suppress(ValueError):  # wrong settings are reported by the launcher
+        modules_of(Settings())  # a module imports its routes and jobs when it is made
 
 
 def main() -> None:

@@ -47,8 +47,13 @@ def serve() -> None:
         refuse_database(settings)
         _refuse_faults(settings)
         garbage.rest_while_starting()
+        from carteira.http_server.processes import CAN_FORK
         from carteira.http_server.server import serve as start
 
+        if settings.workers > 1 and CAN_FORK:
+            from carteira.cli import preloaded
+
+            preloaded.import_product()  # once for all processes
         start(settings)
 
 

@@ -102,7 +102,7 @@ class Stores:
         await self.aws.open()
         try:
             async with self.c.opened(redis):
-                if self.config.development:
+                if self.config.development and self.aws.access.endpoint_url:
                     await self._prepare()
                 yield self
         finally:
@@ -122,6 +122,10 @@ class Stores:
         return BaseB(self.aws, self.keyring, name, create=self.config.development)
 
     async def _prepare(self) -> None:
+        """Create the table of a DynamoDB at hand before the first request, which has too little time for it.
+
+        Nobody waits for AWS itself at start: where there is no network, that takes seconds.
+        """
         try:
             async with asyncio.timeout(5):
                 await self.b.ensure_table()

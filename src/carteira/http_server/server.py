@@ -2,26 +2,18 @@
 
 import importlib
 import resource
-import socket
 import sys
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import structlog
 import uvicorn
-from uvicorn.supervisors import ChangeReload, Multiprocess
+from uvicorn.supervisors import ChangeReload
 
+from carteira.http_server.processes import listening_sockets, supervise
 from carteira.kit.ops import garbage, log
 from carteira.settings import Settings
-
-LISTENERS = 8
-"""How often each process listens on the one address.
-
-The loop accepts one connection from each listener a turn, and under load a turn lasts milliseconds
-(docs/adr/0007-fast-lane.md).
-"""
 
 HANGS_SECONDS = 10
 """A process that is silent for so many seconds is replaced: its import takes seconds on a busy machine.
@@ -69,7 +61,7 @@ def serve(settings: Settings) -> None:
         if config.should_reload:
             ChangeReload(config, target=server.run, sockets=sockets).run()
         elif config.workers > 1:
-            Multiprocess(config, sockets=sockets).run()
+            supervise(config, sockets)
         else:
             server.run(sockets=sockets)
             if not server.started:
@@ -90,38 +82,3 @@ def _allow_files(count: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     if wanted < count:
         logger.warning("limit of open files too low for MAX_CONNECTIONS", files=wanted)
-
-
-def listening_sockets(config: uvicorn.Config) -> list[socket.socket]:
-    """Return the address bound once, as `LISTENERS` file descriptors; on Linux once for each of several processes.
-
-    With one socket for all processes, the one that wakes first takes the connections, sometimes all of them. Linux
-    spreads them evenly over sockets that share the address; elsewhere they are not spread, and one socket is used.
-    """
-    if config.workers > 1 and sys.platform == "linux":
-        own = _OwnSockets(config.host, config.port)
-        logger.info("listening", host=config.host, port=own[0].getsockname()[1], processes=config.workers)
-        return own
-    return _doubled(config.bind_socket())
-
-
-def _doubled(bound: socket.socket) -> list[socket.socket]:
-    return [bound, *(bound.dup() for _ in range(LISTENERS - 1))]
-
-
-class _OwnSockets(list[socket.socket]):
-    """The sockets of one process: when uvicorn pickles them into a process that it starts, they are bound again there.
-
-    The process that made them keeps the address without listening on it, so that only processes of this user may listen
-    there, and no connection goes to a process that does not answer.
-    """
-
-    def __init__(self, host: str, port: int) -> None:
-        bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        bound.bind((host, port))
-        super().__init__(_doubled(bound))
-
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[str, int]]:
-        return _OwnSockets, self[0].getsockname()[:2]

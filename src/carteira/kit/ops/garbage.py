@@ -14,6 +14,11 @@ def rest_while_starting() -> None:
     gc.disable()
 
 
+def freeze() -> None:
+    """Exempt the present objects from collection, so that forked processes go on sharing their memory."""
+    gc.freeze()
+
+
 def collect_from_now_on() -> None:
     """Freeze the present objects and collect newer ones, less often than by default.
 
