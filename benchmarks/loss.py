@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -28,7 +29,7 @@ import psycopg
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.stage import PATH, await_health, fill, free_port, product
+from benchmarks.stage import PATH, await_health, fill, free_port
 from carteira import schema
 from carteira.cli import tokens
 from carteira.embedded import SERVICE, EmbeddedServers
@@ -38,6 +39,7 @@ from carteira.settings import Settings
 ACCOUNTS = 100
 WAIT_SECONDS = 180
 PACE_SECONDS = 0.01
+START_SECONDS = 120
 
 
 class Client:
@@ -50,7 +52,7 @@ class Client:
         self._thread.start()
 
     def _buy(self) -> None:
-        connection = HTTPConnection(urlsplit(self._url).netloc, timeout=5)
+        connection = HTTPConnection(urlsplit(self._url).netloc, timeout=60)
         headers = {"Authorization": f"Bearer {self._token}"}
         with suppress(OSError, HTTPException):  # the server was killed
             for number in range(10**9):
@@ -78,16 +80,19 @@ def _run(env: dict[str, str], *arguments: str) -> float:
 
 
 @contextmanager
-def _worker(env: dict[str, str]) -> Iterator["subprocess.Popen[bytes]"]:
+def _running(env: dict[str, str], command: str, setting: str) -> Iterator[str]:
+    """Run a command of the product that listens at the port of a setting, yield its address, and kill it at the end."""
     port = free_port()
-    more = {"WORKER_PORT": str(port), "LOG_LEVEL": "error"}
-    running = subprocess.Popen([sys.executable, "-m", "carteira", "worker"], env=os.environ | env | more)
+    more = {setting: str(port), "WORKERS": "1", "LOG_LEVEL": "error"}
+    arguments = [sys.executable, "-m", "carteira", command]
+    with Path(env["CARTEIRA_HOME"]).with_name(f"{command}.log").open("wb") as log:
+        process = subprocess.Popen(arguments, env=os.environ | env | more, stderr=log, start_new_session=True)
     try:
-        await_health(f"http://127.0.0.1:{port}/health")
-        yield running
+        await_health(f"http://127.0.0.1:{port}/health/ready", START_SECONDS)
+        yield f"http://127.0.0.1:{port}"
     finally:
-        running.kill()
-        running.wait()
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def _copied_at(place: Path) -> float:
@@ -114,15 +119,13 @@ def _lose(home: Path, env: dict[str, str], late: float) -> tuple[dict[str, float
         schema.grant(ends.owner_url, SERVICE)
         fill(ends.owner_url, ACCOUNTS)
         env |= {"DATABASE_URL": ends.database_url, "REDIS_URL": ends.redis_url, "BACKUP_DATABASE_URL": ends.backup_url}
-        backups = {name: value for name, value in env.items() if name.startswith("BACKUP")}
         token = tokens.processor(Settings(carteira_home=home), timedelta(hours=1))
-        with _worker(env) as worker, product(home, ends, strategy="queue", workers=1, **backups) as url:
+        with _running(env, "worker", "WORKER_PORT"), _running(env, "serve", "PORT") as url:
             _run(env, "backup", "create")
             _run(env, "backup", "keys", str(home.with_name("keys.age")))
             client = Client(url, token)
             _wait_for_copies(Path(urlsplit(env["BACKUP_URL"]).path), 2)
             time.sleep(late)
-            worker.kill()
             servers.postgres.kill()
             lost_at = time.monotonic()
         client.end()

@@ -4,10 +4,11 @@ import asyncio
 import shutil
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 import httpx
 import psycopg
@@ -168,6 +169,17 @@ async def see_it_all(app: RunningApp, facts: Facts) -> None:
     await buy(app, facts.account, 1)
 
 
+def see_the_rest_come_back(run: Callable[..., str], home: Path, identity: str) -> None:
+    """Lose a document, beside one that no row names; assert that both are there in the end."""
+    lost, *_ = sorted((home / "documents").glob("*/0000"))
+    strange = home / "documents" / uuid4().hex / "0000"
+    strange.parent.mkdir()
+    shutil.move(lost, strange)
+    again = ("restore", "stores", identity, "--again", "--intents=leave", "--yes")
+    assert "Tudo confere." in run(*again)
+    assert (lost.exists(), strange.exists()) == (True, True)
+
+
 def see_it_serve(disaster: Disaster, folder: Path, ends: Endpoints, account: str) -> None:
     """Restore onto an operator's own servers, as `restore.md` says, and buy; assert that the books balance."""
     home, identity = folder / "server", f"--identity={disaster.key}"
@@ -194,6 +206,7 @@ def see_it_serve(disaster: Disaster, folder: Path, ends: Endpoints, account: str
             assert answer.json() == {"code": "00"}
         run("ledger", "reconcile")
         run("ledger", "verify")
+        see_the_rest_come_back(run, home, identity)
 
         with psycopg.connect(url.replace(SERVICE, SUPERUSER), autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE of_dump OWNER {OWNER}".encode())

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from sqlalchemy import text
 
 from carteira.app import backup_config
-from carteira.backup import checking, copying, keys, making, place, restoring, retention, signing
+from carteira.backup import checking, copying, finishing, keys, making, place, restoring, retention, signing
 from carteira.backup.errors import BackupDamaged, BackupFailed
 from carteira.backup.place import Manifest
 from carteira.backup.programs import Programs
@@ -75,6 +76,26 @@ async def test_a_dump_loads_into_an_empty_database_as_its_owner(
         assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == (manifest.revision,)
         found = connection.execute("SELECT extname FROM pg_extension WHERE extname <> 'plpgsql'").fetchall()
         assert found == [(making.EXTENSION,)]
+
+
+async def test_documents_that_were_not_lost_stay_and_what_is_missing_comes_back(
+    app: RunningApp, settings: Settings, tmp_path: Path
+) -> None:
+    person, config, restored = app.person(), backup_config(settings), finishing.Restored()
+    await upload(person, files.pdf(300_000))
+    await made(settings)
+    (lost,) = (tmp_path / "home" / "documents").glob("*/0000")
+    await upload(person, files.pdf(300_000))  # after the last copy, and its row is in the log
+    unknown = (await upload(person, files.pdf(300_000))).json()["id"]
+    async with app.database.transaction() as tx:
+        await tx.execute(text("DELETE FROM documents WHERE id = :id"), {"id": unknown})
+    before = {path: path.read_bytes() for path in (tmp_path / "home" / "documents").glob("*/*")}
+    lost.unlink()
+    with pytest.raises(BackupFailed, match="--again"):
+        await finishing.bring_back_documents(config, app.database, restored, again=False)
+    await finishing.bring_back_documents(config, app.database, restored, again=True)
+    assert (restored.documents_missing, restored.faults) == (0, [])
+    assert {path: path.read_bytes() for path in (tmp_path / "home" / "documents").glob("*/*")} == before
 
 
 async def test_what_was_interrupted_goes_on_where_it_was(app: RunningApp, settings: Settings, tmp_path: Path) -> None:

@@ -29,6 +29,8 @@ from tests.support.waiting import until
 
 PAUSE_SECONDS = int(os.environ.get("CARTEIRA_PAUSE_SECONDS", "10"))
 PATIENCE_SECONDS = 5.0
+JOBS_SECONDS = 120.0
+"""For so long workers may take no jobs: their queue's connections wait for a silent server, one after the other."""
 ANSWER_SECONDS = 45.0
 """No answer takes longer: a commit in doubt is resolved, or given up, within 40 s."""
 
@@ -211,7 +213,7 @@ async def test_nothing_acknowledged_is_lost_or_doubled(installation: Installatio
     async with shoppers.at_work():
         for _ in range(ROUNDS):
             await shoppers.more_approved()
-            seconds.append(await one_round(installation, shoppers, fault))
+            seconds.append(await one_round(installation, books, shoppers, fault))
     await installation.until_ready()
     codes, asked = shoppers.codes(), len(shoppers.journal.requests)
     await settle(books, accounts, shoppers)
@@ -232,7 +234,7 @@ async def test_nothing_acknowledged_is_lost_or_doubled(installation: Installatio
     assert not fault.is_felt or codes["07"] > 0, "no client noticed the fault"
 
 
-async def one_round(installation: Installation, shoppers: Shoppers, fault: Fault) -> float:
+async def one_round(installation: Installation, books: Database, shoppers: Shoppers, fault: Fault) -> float:
     """Cause a fault and repair it; return the longest time without an approval, or without Redis."""
     struck = time.perf_counter()
     heal = await fault.strike(installation)
@@ -241,6 +243,8 @@ async def one_round(installation: Installation, shoppers: Shoppers, fault: Fault
     gap = max(shoppers.longest_gap(struck), took if fault.strike is kill_the_master_of_redis else 0.0)
     logs = "\n".join(machine.log() for machine in installation.trio.machines.values())
     assert gap <= fault.most_seconds, f"{gap} s\n{logs}"
+    if fault.strike is freeze_the_leaders_machine:  # it stands still for as long as they need without it
+        await assert_jobs_are_taken(books, len(installation.workers))
     await heal()
     await asyncio.to_thread(installation.trio.wait_until_whole)
     await until(installation.redises.is_ready, "Redis has a replica again", 90)
@@ -267,10 +271,16 @@ async def settle(books: Database, accounts: list[str], shoppers: Shoppers) -> No
 async def assert_worked(books: Database, workers: int) -> None:
     """Assert that the workers go on: what was written is sealed, and each takes jobs from both queues."""
     backlog = Backlog([chain.follower])
-    alive = "SELECT count(*) FROM procrastinate_workers WHERE last_heartbeat > $1"
     async with asyncio.timeout(60):
         while any(lag.rows for lag in (await backlog.lags(books.reads)).values()):
             continue
-        since = clock.now()
-        while (await books.reads.fetch(alive, [since]))[0][0] < 2 * workers:
-            continue
+    await assert_jobs_are_taken(books, workers)
+
+
+async def assert_jobs_are_taken(books: Database, workers: int) -> None:
+    """Assert that each worker takes jobs from both queues, at the latest a while from now."""
+    alive = "SELECT count(*) FROM procrastinate_workers WHERE last_heartbeat > $1"
+    since = clock.now()
+    async with asyncio.timeout(JOBS_SECONDS):
+        while (await books.reads.fetch(alive, [since]))[0][0] < 2 * workers:  # noqa: ASYNC110 - no heartbeat is announced
+            await asyncio.sleep(0.1)

@@ -46,24 +46,26 @@ class Restored:
 
 
 async def bring_back_documents(
-    config: BackupConfig, database: Database, restored: Restored, progress: Progress = no_progress
+    config: BackupConfig, database: Database, restored: Restored, progress: Progress = no_progress, *, again: bool
 ) -> None:
-    """Copy the files that rows name into documents' storage.
+    """Copy the files that rows name and that are missing into documents' storage.
 
     Raises:
-        BackupFailed: the storage has files of its own that no row names.
+        BackupFailed: the storage has files of its own that no row names; `again`, they stay: they were stored after the
+            log's last copy, or wait for their day after a deletion.
         ObjectsDown: the storage or the place does not answer. Run it again, and it goes on.
     """
     if config.documents is None:
         return
     async with database.transaction() as tx:
         wanted = await documents.stored_names(tx)
-    there = {entry.name async for entry in config.documents.entries() if copying.is_segment(entry.name)}
-    if strange := there - wanted:
+    there = {entry.name: entry.size async for entry in config.documents.entries() if copying.is_segment(entry.name)}
+    if (strange := there.keys() - wanted) and not again:
         raise BackupFailed(
-            f"o armazenamento de documentos não está vazio: {len(strange)} segmentos não são deste banco de dados"
+            f"o armazenamento de documentos não está vazio: {len(strange)} segmentos não são deste banco de dados "
+            "(--again os deixa onde estão)"
         )
-    sizes = await place.stored_objects(config.place)
+    sizes = there | await place.stored_objects(config.place)
     missing = await copying.bring_back(
         config.place, config.documents, {name: sizes.get(name, -1) for name in wanted}, progress
     )
@@ -87,7 +89,7 @@ async def bring_back_base_b(
     if part is None or config.credit is None:
         return
     if not again and not await credit.is_empty(config.credit):
-        raise BackupFailed(f"a tabela {config.credit.table} da base B não está vazia (--again retoma uma restauração)")
+        raise BackupFailed(f"a tabela {config.credit.table} da base B não está vazia (--again a completa)")
     loop = asyncio.get_running_loop()
     async with credit.feeding(config.credit) as feed:
 

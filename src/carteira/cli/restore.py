@@ -170,7 +170,9 @@ def stores(  # noqa: PLR0913 - what, and how
     *,
     set_id: SetOption = None,
     intents: IntentsOption = Intents.ASK,
-    again: Annotated[bool, typer.Option("--again", help="Continua um que foi interrompido.")] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Continua um que foi interrompido, ou completa o que não se perdeu.")
+    ] = False,
     unsigned: UnsignedOption = False,
     yes: YesOption = False,
 ) -> None:
@@ -345,7 +347,7 @@ async def _bring_back(
     from carteira.kit.db.engine import open_database
 
     async with open_database(config.settings.database()) as database:
-        await finishing.bring_back_documents(config, database, restored, progress_of("documents"))
+        await finishing.bring_back_documents(config, database, restored, progress_of("documents"), again=plan.again)
     await finishing.bring_back_base_b(config, plan.manifest, key, restored, again=plan.again)
 
 
