@@ -422,7 +422,13 @@ def test_claims_and_roles_of_before_stay_with_who_has_them(new_empty_database: C
         schema.migrate(url)
         held: dict[str, bool] = dict(server.execute(HELD, (administrator,)).fetchall())
         assert held["users:write"] is False, "a claim that was granted directly does not become the role's"
-        assert {"transit:validate", "users:suspend", "audit:read", "documents:review"} <= held.keys()
+        assert {
+            "transit:validate",
+            "users:suspend",
+            "audit:read",
+            "documents:review",
+            "data_requests:write",
+        } <= held.keys()
         assert [row[0] for row in server.execute(HELD, (validator,))] == ["*", "portal:ver", "transit:validate"], (
             "who held a word that later became a claim of the product loses it"
         )

@@ -43,7 +43,10 @@ async def test_a_person_asks_and_reads_the_answer(app: RunningApp) -> None:
 async def test_nobody_answers_their_own_and_who_only_reads_answers_none(app: RunningApp) -> None:
     operator = app.person("users:read", "users:write")
     somebody = await register(app)
-    made = await operator.post(f"/users/{somebody.id}/data-requests", ASKED | {"kind": "erasure"})
+    written = ASKED | {"kind": "erasure"}
+    assert (await operator.post(f"/users/{somebody.id}/data-requests", written)).status_code == 403
+    clerk = app.person("data_requests:write")
+    made = await clerk.post(f"/users/{somebody.id}/data-requests", written)
     assert (made.status_code, made.json()["by_person"]) == (201, False)
     body = {"outcome": "refused", "answer": "Há saldo na conta."}
     path = f"{ALL}/{made.json()['id']}/answer"
@@ -53,7 +56,7 @@ async def test_nobody_answers_their_own_and_who_only_reads_answers_none(app: Run
     own = await itself.post(f"{ALL}/{await asked(itself)}/answer", body)
     assert (own.status_code, own.json()["code"]) == (403, "own_data_request")
     assert (await operator.post(f"{ALL}/{uuid4()}/answer", body)).status_code == 404
-    assert (await operator.post(f"/users/{uuid4()}/data-requests", ASKED)).status_code == 404
+    assert (await clerk.post(f"/users/{uuid4()}/data-requests", ASKED)).status_code == 404
 
 
 async def test_nobody_answers_their_own_through_a_client_of_theirs(app: RunningApp) -> None:

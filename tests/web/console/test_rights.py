@@ -54,18 +54,22 @@ async def test_a_request_is_answered_once_and_the_second_operator_is_told_who_di
 async def test_a_request_made_at_the_counter_is_written_down(app: RunningApp) -> None:
     person = await register(app, full_name="Zé do Balcão")
     path = f"/console/pessoas/{person.id}/pedido"
-    async with desk_of(app, "administrador") as browser:
+    async with desk_of(app, "atendente") as browser:
+        assert path in (await browser.get(f"/console/pessoas/{person.id}")).links
         page = await browser.get(path)
         assert (await browser.send(page, path, None, message="Apagar tudo")).status == 422
         made = await browser.follow(await browser.send(page, path, None, kind="erasure", message="Apagar\r\ntudo"))
         assert "Pedido anotado." in made.text
         assert "Um operador anotou" in made.text
-        assert f"/console/pessoas/{person.id}/apagar" in made.links
+        listed = await browser.get(f"{REQUESTS}?tipo=erasure&ordem=novas")
+        here = next(link for link in listed.links if link.startswith(f"{REQUESTS}/"))
+        assert f"{here}/atender" not in made.links, "who writes down is offered no decision"
+    async with desk_of(app, "administrador") as browser:
+        assert {f"{here}/atender", f"/console/pessoas/{person.id}/apagar"} <= set((await browser.get(here)).links)
         assert "a responder" in (await browser.get("/console")).text
     async with desk_of(app, "auditor") as browser:
-        page = await browser.get(f"{REQUESTS}?tipo=erasure")
-        here = next(link for link in page.links if link.startswith(f"{REQUESTS}/"))
         assert f"{here}/atender" not in (await browser.get(here)).links, "who only reads is offered no decision"
+        assert path not in (await browser.get(f"/console/pessoas/{person.id}")).links
     async with desk_of(app, "aprovador") as browser:
         assert (await browser.get(REQUESTS)).status == 403
 

@@ -22,6 +22,7 @@ router = APIRouter(route_class=JsonRoute, prefix="/users", tags=["identity"])
 
 Reader = Annotated[Principal, claims("users:read")]
 Writer = Annotated[Principal, claims("users:write")]
+Clerk = Annotated[Principal, claims("data_requests:write")]
 State = Literal["open", "answered"]
 
 
@@ -68,7 +69,7 @@ async def list_requests(
     summary="Anotar um pedido de um titular",
     dependencies=[acts("data_requested")],
 )
-async def ask_for_person(user_id: UUID, body: DataRequestIn, tx: TxDep, who: Writer) -> DataRequestOut:
+async def ask_for_person(user_id: UUID, body: DataRequestIn, tx: TxDep, who: Clerk) -> DataRequestOut:
     """Anota um pedido que a pessoa fez de outro jeito: no balcão, por carta ou por telefone."""
     return DataRequestOut.model_validate(await service.ask(tx, who, user_id, body.kind, body.message))
 

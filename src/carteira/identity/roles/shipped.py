@@ -18,6 +18,7 @@ ROLES: Mapping[str, frozenset[str]] = {
             "assistant:read",
             "assistant:write",
             "benefits:read",
+            "data_requests:write",
             "documents:review",
             "identity:prove",
             "payments:read",

@@ -24,6 +24,8 @@ data_requests = identity.desk.data_requests
 router = pages()
 HOME = "/console/pedidos"
 READS, WRITES = "users:read", "users:write"
+WRITES_DOWN = "data_requests:write"
+"""For who hears people at the counter and answers nothing."""
 ALL = "todos"
 _LOOK = "data_requests_listed"
 
@@ -207,13 +209,13 @@ async def _person(page: WebPage, user_id: UUID) -> identity.PersonView:
     return await page.read(lambda tx: identity.desk.look_at(tx, user_id))
 
 
-@router.get(PEOPLE + "/{user_id}/pedido", dependencies=[claims(READS, WRITES), looks("user_read")])
+@router.get(PEOPLE + "/{user_id}/pedido", dependencies=[claims(READS, WRITES_DOWN), looks("user_read")])
 async def ask_request(user_id: UUID, page: SignedPage) -> Response:
     """Ask what a person wants."""
     return ask(page, _writing_down(await _person(page, user_id)))
 
 
-@router.post(PEOPLE + "/{user_id}/pedido", dependencies=[claims(READS, WRITES), acts("data_requested")])
+@router.post(PEOPLE + "/{user_id}/pedido", dependencies=[claims(READS, WRITES_DOWN), acts("data_requested")])
 async def write_down(user_id: UUID, page: SignedPage) -> Response:
     """Write a person's request down."""
     form = await page.form(WrittenRequestForm)
