@@ -21,11 +21,13 @@ from carteira.cli.commands import app as command_line
 from carteira.identity.roles.shipped import roles_of
 from carteira.identity.sessions.standing import SELF_SERVICE
 from carteira.integration.looks import LOOKS
+from carteira.kit.security.audit import PROPOSED
 from carteira.kit.web.access import Acts, Claims, Looks
 from carteira.kit.web.approvals import Operation
 from carteira.kit.web.problems import Problem
 from carteira.modules import KIT_EMITS, REGISTRY
 from carteira.settings import Settings
+from carteira.web.console.audit_words import action_name
 from carteira.webhooks import CATALOG, TEST
 from tools import dashboards, problems
 
@@ -282,6 +284,11 @@ def _recorded() -> dict[str, set[str]]:
 _CHOICE = ("body", "orelse")
 
 
+def actions() -> list[str]:
+    """Give every action that the code records."""
+    return sorted({PROPOSED, *marked_actions(), *_recorded()})
+
+
 def audit_actions() -> str:
     """Write the actions of the audit: those of routes with a claim, and the other recorded ones."""
     marked, recorded = marked_actions(), _recorded()
@@ -292,15 +299,16 @@ def audit_actions() -> str:
             "<br>".join(f"`{route}`" for route in sorted(marked[action][1] if action in marked else ())) or "–",
             code(*sorted(recorded[action])) if action in recorded else "–",
             LOOKS.get(action, "–"),
+            action_name(action),
         )
-        for action in sorted({*marked, *recorded})
+        for action in actions()
     ]
     return (
         "# Actions of the audit\n\nThe values of `GET /audit?action=` ([the audit](../explanation/audit.md)). "
         "Routes with a claim leave acts and looks; events come from people's changes of their own accounts, from "
-        "jobs and commands, and from the effects of acts. `GET /users/me/accesses` shows the last column to the "
-        "person whose data were read.\n\n"
-        + table(("action", "kind", "routes that leave it by claim", "files that write it", "shown as"), rows)
+        'jobs and commands, and from the effects of acts. `GET /users/me/accesses` shows "shown as" to the '
+        'person whose data were read, and the console\'s audit shows "named".\n\n'
+        + table(("action", "kind", "routes that leave it by claim", "files that write it", "shown as", "named"), rows)
     )
 
 

@@ -203,6 +203,9 @@ async def test_talking_to_a_person(app: RunningApp, talker: ChatUser) -> None:
     assert str(ticket["number"]) in opened
     path = f"/chatbot/tickets/{ticket['id']}/answer"
     assert (await talker.post(path, {"answer": "eu mesma"})).status_code == 403
+    themselves = app.person("assistant:write", user_id=talker.id)
+    own = await themselves.post(path, {"answer": "eu mesma"})
+    assert (own.status_code, own.json()["code"]) == (403, "own_ticket")
     assert (await operator.post(path, {"answer": "Corrigido, confira."})).status_code == 200
     assert (await operator.post(path, {"answer": "De novo."})).status_code == 409
     assert "Corrigido, confira." in (await talker.say("meu atendimento"))["message"]

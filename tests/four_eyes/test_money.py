@@ -45,6 +45,13 @@ async def test_above_the_limit_it_waits_and_a_second_person_has_it_done(world: W
     assert (seen["status"], seen["amount"]) == ("pending", LIMIT + 1)
     assert "100,01" in seen["summary"]
 
+    told = (await world.pending(checker, operation))["changes"]
+    if kind in {"credit", "cash_recharge"}:
+        ((field, now, then),) = [one.values() for one in told]
+        assert (field, then - now) == ("balance", LIMIT + 1)
+    else:
+        assert told == []
+
     assert (await approve(maker, operation)).json()["code"] == "own_operation"
     assert await attempt.moved() == 0
     answer = await approve(checker, operation)

@@ -137,6 +137,9 @@ async def test_an_automatic_approval_takes_two_and_stops_at_the_limit(world: Wor
         "valid_from": "2026-05",
         "valid_until": None,
     }
+    assert seen["changes"] is None, "its maker decides nothing"
+    checks = await world.checker().get(f"/pending/{operation}")
+    assert checks.json()["changes"] == [], "there was none from this month on"
     assert (await reseller.buy(5, DAY))["status"] == PENDING
     theirs = world.app.person("money:approve", user_id=reseller.id)
     assert (await approve(theirs, operation)).json()["code"] == "own_operation"

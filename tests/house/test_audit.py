@@ -58,6 +58,7 @@ class Citizen:
     ledger_account: UUID
     transaction: UUID
     purchase: UUID
+    session: str
 
 
 @pytest.fixture
@@ -83,7 +84,8 @@ async def citizen(app: RunningApp) -> Citizen:
     async with app.database.transaction() as tx:
         owned = text("SELECT id FROM ledger_accounts WHERE owner_id = :id AND kind = 'benefits.CASH'")
         ledger_account = await tx.scalar(owned, {"id": person.id})
-    return Citizen(person, account, waiting, ledger_account, UUID(transaction), UUID(registered.json()["id"]))
+    session = (await person.get("/auth/sessions")).json()["items"][0]["id"]
+    return Citizen(person, account, waiting, ledger_account, UUID(transaction), UUID(registered.json()["id"]), session)
 
 
 async def rows_of(app: RunningApp, request_id: str) -> Sequence[RowMapping]:
@@ -136,6 +138,7 @@ def acts_on(citizen: Citizen) -> list[Call]:
         ("PATCH", f"/users/{person.id}", {"full_name": "Outro Nome"}, "user_changed"),
         ("PUT", f"/users/{person.id}/claims/1", None, "claims_given"),
         ("DELETE", f"/users/{person.id}/claims/1", None, "claims_taken"),
+        ("DELETE", f"/users/{person.id}/sessions/{citizen.session}", None, "session_ended"),
         ("DELETE", f"/users/{person.id}/sessions", None, "signed_out_everywhere"),
     ]
 
@@ -194,6 +197,7 @@ def looks_at(citizen: Citizen) -> list[Call]:
         ("GET", f"/users/{person.id}", None, "user_read"),
         ("GET", f"/users?q={person.email}", None, "user_listed"),
         ("GET", f"/users/{person.id}/role", None, "role_read"),
+        ("GET", f"/users/{person.id}/sessions", None, "sessions_listed"),
         ("GET", f"/users/{person.id}/claims", None, "claims_read"),
         ("GET", f"/benefits/accounts/{citizen.account}", None, "benefit_account_read"),
         ("GET", f"/benefits/accounts/{citizen.waiting}", None, "benefit_account_read"),

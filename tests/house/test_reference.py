@@ -4,8 +4,12 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from carteira.app import modules_of
 from carteira.identity.roles import shipped
 from carteira.integration.looks import LOOKS
+from carteira.settings import Settings
+from carteira.web.console.audit_words import ACTIONS
+from carteira.web.console.words import OPERATIONS
 from tools import problems, reference
 
 
@@ -59,6 +63,35 @@ async def test_roles_bring_the_claims_that_the_page_tells(tx: AsyncSession) -> N
 def test_roles_of_the_product_bring_claims_that_it_asks_for() -> None:
     routes, verbs = reference.asked_for()
     assert frozenset().union(*shipped.ROLES.values()) <= {*routes, *verbs}
+
+
+ADDS_OR_MOVES = {
+    "benefits.open_account": "opens one",
+    "benefits.credit_many": "moves what each of its lines says",
+    "benefits.reversal": "moves a purchase's amount back",
+    "benefits.refund": "moves what it says of a purchase back",
+    "benefits.schedule_credits": "adds a schedule",
+    "benefits.import_accounts": "opens those of a file",
+    "identity.factor_reset": "deletes what nobody sees: secrets",
+    "ledger.reversal": "moves an entry's amounts back",
+    "payments.return": "moves what it says of a payment back",
+    "resellers.adjustment": "adds one",
+    "resellers.adjustment_undo": "takes one out that its summary tells",
+}
+"""Kinds of operations without a value that they change, and why."""
+
+
+def test_each_kind_of_operation_has_a_name_and_tells_its_checker_what_it_changes() -> None:
+    modules = modules_of(Settings.model_validate({}))
+    operations = [operation for module in modules for operation in module.operations]
+    assert {operation.kind for operation in operations} == set(OPERATIONS)
+    assert {operation.kind for operation in operations if operation.changes is None} == set(ADDS_OR_MOVES)
+
+
+def test_each_action_has_a_name_on_the_console() -> None:
+    assert set(reference.actions()) == set(ACTIONS)
+    assert all(named[0].isupper() and "_" not in named for named in ACTIONS.values())
+    assert len(set(ACTIONS.values())) == len(ACTIONS), "two actions are told apart by their names"
 
 
 def test_each_look_is_told_to_the_person_in_words() -> None:

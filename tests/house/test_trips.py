@@ -71,6 +71,7 @@ EXCEPTIONS: dict[str, Most] = {
     "GET /users/me/accesses (operator)": Most(7, 1, _RARE),
     "GET /users/report (operator)": Most(2, 4, _LOOK),
     "GET /users/{user_id} (operator)": Most(2, 4, _LOOK),
+    "GET /users/{user_id}/sessions (operator)": Most(3, 4, _LOOK),
     "GET /users/{user_id}/role (operator)": Most(2, 4, _LOOK),
     "GET /users/{user_id}/claims (operator)": Most(3, 4, _LOOK),
     "GET /roles (operator)": Most(2, 1, _RARE),

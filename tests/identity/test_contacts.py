@@ -416,3 +416,21 @@ async def test_an_address_taken_meanwhile_fails_the_operation(strict: RunningApp
     failed = await strict.person("users:write").post(f"/pending/{waiting['id']}/approve")
     assert (failed.status_code, failed.json()["reason"]["code"]) == (409, "email_taken")
     assert ("email", person.email) in await contacts_of(strict, person)
+
+
+async def test_a_registration_that_changed_while_it_waited_is_not_overwritten(
+    strict: RunningApp, person: Person
+) -> None:
+    maker, checker = strict.person("users:read", "users:write"), strict.person("users:write")
+    path, body = f"/users/{person.id}", {"email": new_person()["email"]}
+    seen = (await maker.get(path)).headers["ETag"]
+    stale = await maker.call("PATCH", path, json=body, headers={"If-Match": '"0"'})
+    assert (stale.status_code, stale.json()["code"]) == (412, "record_changed")
+    waiting = (await maker.call("PATCH", path, json=body, headers={"If-Match": seen})).json()["pending"]
+    assert (await checker.call("PATCH", path, json={"full_name": "Nome Novo"})).status_code == 200
+    told = (await checker.get(f"/pending/{waiting['id']}")).json()
+    assert told["changes"] == [{"field": "email", "now": person.email, "then": body["email"]}]
+    assert "seen" not in told["order"]
+    failed = await checker.post(f"/pending/{waiting['id']}/approve")
+    assert (failed.status_code, failed.json()["reason"]["code"]) == (409, "record_changed")
+    assert ("email", person.email) in await contacts_of(strict, person)

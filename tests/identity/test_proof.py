@@ -9,6 +9,8 @@ from sqlalchemy import text
 
 from carteira.embedded import Endpoints
 from carteira.identity.errors import CpfTaken
+from carteira.identity.proof import disputes
+from carteira.kit.web.access import Principal
 from tests.support.app import RunningApp
 from tests.support.mail import mail_to
 from tests.support.people import Person, new_cpf, new_person, register, sign_in
@@ -263,6 +265,29 @@ async def test_two_who_typed_each_others_cpf_and_prove_their_own_at_once(app: Ru
         assert [answer.status_code for answer in answers] == [200, 200]
         assert (await one.get("/users/me")).json()["cpf"] == other.cpf
         assert (await other.get("/users/me")).json()["cpf"] == one.cpf
+
+
+async def test_a_withdrawal_locks_people_before_their_case_as_a_proof_does(app: RunningApp) -> None:
+    holder, claimant, operator = await register(app), await without_cpf(app), prover(app)
+    await prove(operator, holder, holder.cpf)
+    await prove(operator, claimant, holder.cpf, 409)
+    case = text("SELECT id FROM cpf_disputes WHERE claimant_id = :id")
+    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype IN ('transactionid', 'tuple')")
+
+    async def withdraw(dispute_id: UUID) -> None:
+        async with app.database.transaction() as tx:
+            await disputes.withdraw_holders(tx, Principal(operator.id), dispute_id)
+
+    async with app.database.transaction() as tx:
+        dispute_id = await tx.scalar(case, {"id": claimant.id})
+        await tx.execute(text("SELECT 1 FROM users WHERE id = :id FOR UPDATE"), {"id": holder.id})
+        withdrawal = asyncio.create_task(withdraw(dispute_id))
+        while not await tx.scalar(waiting):
+            assert not withdrawal.done()
+            await asyncio.sleep(0.005)
+        await tx.execute(text("UPDATE cpf_disputes SET proven_by = proven_by WHERE id = :id"), {"id": dispute_id})
+    await withdrawal
+    assert (await holder.get("/users/me")).json()["cpf_state"] == "declared"
 
 
 async def test_a_proof_and_registrations_with_the_cpf_at_once_leave_it_with_one(app: RunningApp) -> None:

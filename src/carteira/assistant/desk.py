@@ -59,9 +59,9 @@ put_topic = put
 _GROUPED, _GROUPS = 5_000, 8
 
 
-def count_open() -> Select[int]:
-    """Return the query that counts the tickets that nobody has answered."""
-    return select(func.count()).where(ChatbotTicket.answer.is_(None))
+def count_open(operator: UUID) -> Select[int]:
+    """Return the query that counts the tickets that nobody has answered, except the operator's own."""
+    return select(func.count()).where(ChatbotTicket.answer.is_(None), ChatbotTicket.user_id != operator)
 
 
 async def listed(tx: Tx, *, is_open: bool | None, asked: PageRequest[UUID]) -> Page[Ticket]:

@@ -6,11 +6,13 @@ Indentation shows inheritance; numbers are HTTP statuses:
       TopicNotFound
       TicketNotFound
       QuestionNotFound
+    Forbidden                               403
+      OwnTicket
     Conflict                                409
       TicketAnswered
 """
 
-from carteira.kit.web.problems import Conflict, NotFound
+from carteira.kit.web.problems import Conflict, Forbidden, NotFound
 
 
 class TopicNotFound(NotFound):
@@ -32,6 +34,13 @@ class QuestionNotFound(NotFound):
 
     code = "question_not_found"
     detail = "Pergunta não encontrada."
+
+
+class OwnTicket(Forbidden):
+    """An operator may not answer their own ticket."""
+
+    code = "own_ticket"
+    detail = "Ninguém responde o próprio atendimento: outro operador responde."
 
 
 class TicketAnswered(Conflict):

@@ -152,5 +152,5 @@ async def list_tickets(
     dependencies=[acts("assistant_ticket_answered")],
 )
 async def answer_ticket(ticket_id: UUID, body: AnswerIn, tx: TxDep, who: Writer) -> TicketOut:
-    """Responde a um atendimento, uma única vez; a pessoa lê a resposta na conversa."""
-    return TicketOut.model_validate(await tickets.answer(tx, ticket_id, body.answer, author_id=who.id))
+    """Responde a um atendimento, uma única vez; a pessoa lê a resposta na conversa. Ninguém responde o próprio."""
+    return TicketOut.model_validate(await tickets.answer(tx, who, ticket_id, body.answer))

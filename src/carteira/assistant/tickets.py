@@ -7,13 +7,15 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from carteira.assistant.errors import TicketAnswered, TicketNotFound
+from carteira import identity
+from carteira.assistant.errors import OwnTicket, TicketAnswered, TicketNotFound
 from carteira.assistant.models import ChatbotTicket
 from carteira.kit.db.keyset import keyset
 from carteira.kit.db.session import Tx, locked
 from carteira.kit.security import audit
 from carteira.kit.values.clock import clock
 from carteira.kit.values.ids import uuid7
+from carteira.kit.web.access import Principal
 
 LEAST, MOST = 3, 2000
 """Characters of a ticket's message."""
@@ -76,19 +78,22 @@ async def ticket_and_author(tx: Tx, ticket_id: UUID) -> tuple[Ticket, UUID | Non
     return _view(row), row.answered_by
 
 
-async def answer(tx: Tx, ticket_id: UUID, text: str, *, author_id: UUID) -> Ticket:
+async def answer(tx: Tx, who: Principal, ticket_id: UUID, text: str) -> Ticket:
     """Answer a ticket, once.
 
     Raises:
         TicketNotFound: there is none.
+        OwnTicket: it is the operator's own, or of a person who can act as the client that answers.
         TicketAnswered: it is answered already.
     """
     row = await locked(tx, ChatbotTicket, ticket_id)
     if row is None:
         raise TicketNotFound
+    if await identity.is_own(tx, who, row.user_id):
+        raise OwnTicket
     if row.answer is not None:
         raise TicketAnswered
-    row.answer, row.answered_by, row.answered_at = text, author_id, clock.now()
+    row.answer, row.answered_by, row.answered_at = text, who.id, clock.now()
     await tx.flush()
     await audit.record(tx, "assistant_ticket_answered", subject=row.user_id, ticket_id=str(ticket_id))
     return _view(row)

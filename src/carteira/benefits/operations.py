@@ -20,7 +20,7 @@ from carteira.kit.db.session import Tx
 from carteira.kit.security.approvals import Act
 from carteira.kit.values.cpf import mask_cpf
 from carteira.kit.values.csv_lines import BulkLines, Wrong
-from carteira.kit.web.approvals import Operation
+from carteira.kit.web.approvals import Operation, OrderChange
 
 
 class CreditOrder(CreditIn):
@@ -81,6 +81,12 @@ async def _credit(tx: Tx, order: CreditOrder, act: Act) -> CreditOut:
     return await topups.credit(tx, order.account, order, act)
 
 
+async def _credit_changes(tx: Tx, order: CreditOrder) -> list[OrderChange]:
+    account = await accounts.find(tx, order.account)
+    now = (await accounts.balances(tx, account.id)).get(order.category, 0)
+    return [OrderChange("balance", now, now + order.amount)]
+
+
 async def _credit_many(tx: Tx, order: BulkCreditOrder, act: Act) -> bytes:
     sent = BulkLines(order.lines, order.numbers, order.wrong, order.titles)
     return await (await topups.credit_many(tx, sent, act, atomic=order.atomic)).written()
@@ -117,7 +123,7 @@ WRITES = "benefits:write"
 OPEN_ACCOUNT = Operation(
     "benefits.open_account", AccountIn, _open_account, WRITES, limit="opening_balances", show=_without_contact
 )
-CREDIT = Operation("benefits.credit", CreditOrder, _credit, WRITES, limit="top_ups")
+CREDIT = Operation("benefits.credit", CreditOrder, _credit, WRITES, limit="top_ups", changes=_credit_changes)
 CREDIT_MANY = Operation("benefits.credit_many", BulkCreditOrder, _credit_many, WRITES, limit="top_ups")
 REVERSE = Operation("benefits.reversal", ReversalOrder, _reverse, WRITES, limit="reversals")
 REFUND = Operation("benefits.refund", RefundOrder, _refund, WRITES, limit="refunds")

@@ -27,7 +27,7 @@ from carteira.kit.security.approvals import Act, Gains
 from carteira.kit.values.actor import Actor, ActorKind
 from carteira.kit.values.clock import clock
 from carteira.kit.web.access import Principal
-from carteira.kit.web.approvals import Desk, Operation
+from carteira.kit.web.approvals import Desk, Operation, OrderChange
 from carteira.kit.web.bodies import Body
 
 READS: Final = "credit:models:read"
@@ -325,7 +325,11 @@ async def _check(tx: Tx, order: ModelChoiceOrder) -> str:
     return in_force
 
 
-CHOOSE = Operation("credit.model_choice", ModelChoiceOrder, _choose, CHOOSES, claim=CHOOSES)
+async def _changes(tx: Tx, order: ModelChoiceOrder) -> list[OrderChange]:
+    return [OrderChange("version", await _in_force(tx), order.version)]
+
+
+CHOOSE = Operation("credit.model_choice", ModelChoiceOrder, _choose, CHOOSES, claim=CHOOSES, changes=_changes)
 
 
 async def choose(tx: Tx, desk: Desk, who: Principal, version: str, asked: ModelChoiceIn) -> object:

@@ -35,6 +35,7 @@ from carteira.identity.proof.disputes import (
     withdraw_holders,
 )
 from carteira.identity.proof.schemas import CpfProofIn, Paper
+from carteira.identity.proof.service import version_of_proof
 from carteira.identity.proof.service import withdraw as withdraw_proof
 from carteira.identity.roles.service import (
     BY_NUMBER,
@@ -51,7 +52,8 @@ from carteira.identity.roles.service import (
     set_claims_of_role,
 )
 from carteira.identity.runtime import Runtime
-from carteira.identity.sessions.service import sign_out_everywhere
+from carteira.identity.sessions.service import end_one as end_session
+from carteira.identity.sessions.service import sessions_of, sign_out_everywhere
 from carteira.identity.signin.factor_reset import propose as propose_factor_reset
 from carteira.identity.trail.queries import Asked as AuditAsked
 from carteira.identity.trail.queries import AuditView
@@ -109,6 +111,7 @@ __all__ = [
     "delete_role",
     "dispute",
     "disputes",
+    "end_session",
     "erase_user",
     "give_role",
     "keep",
@@ -126,12 +129,14 @@ __all__ = [
     "revoke_credential",
     "role_with_claims",
     "search_people",
+    "sessions_of",
     "set_claims",
     "set_claims_of_role",
     "sign_ins",
     "sign_out_everywhere",
     "suspend",
     "unsuspend",
+    "version_of_proof",
     "withdraw_holders",
     "withdraw_proof",
 ]

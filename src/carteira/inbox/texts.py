@@ -176,6 +176,7 @@ ACTS: Mapping[str, Callable[[Mapping[str, Any]], Wording]] = {
     "second_factor_reset": _always(
         "A verificação em duas etapas foi desligada pelo atendimento", "Ligue de novo assim que puder.", _ACCESS
     ),
+    "session_ended": _always("Um aparelho seu foi desconectado pelo atendimento", "", _ACCESS),
     "signed_out_everywhere": _always("Todos os seus aparelhos foram desconectados", "", _ACCESS),
     "social_account_linked": _provider("{} foi ligado à sua conta"),
     "social_account_unlinked": _provider("{} foi desligado da sua conta"),

@@ -16,7 +16,7 @@ from carteira.kit.db.session import Tx
 from carteira.kit.security import audit
 from carteira.kit.security.approvals import Act
 from carteira.kit.values.ids import uuid7
-from carteira.kit.web.preconditions import UNCONDITIONAL, Precondition
+from carteira.kit.web.preconditions import UNCONDITIONAL, Precondition, version_of
 from carteira.resellers.cashback import TierStep
 from carteira.resellers.errors import (
     AutoApprovalNotFound,
@@ -175,13 +175,43 @@ def next_month(month: date) -> date:
     return date(month.year + month.month // 12, month.month % 12 + 1, 1)
 
 
-async def put_closing_day(tx: Tx, valid_from: date, day: int) -> ClosingDayOut:
+def version_of_days(days: Sequence[ClosingDayOut]) -> str:
+    """Return the version of all closing days, for a page that shows them together."""
+    return version_of([(one.valid_from, one.day) for one in days])
+
+
+async def get_closing_day(tx: Tx, valid_from: date) -> ClosingDayOut:
+    """Return the closing day that begins in a month.
+
+    Raises:
+        ClosingDayNotFound: none does.
+    """
+    found = next((one for one in await closing_days(tx) if one.valid_from == valid_from), None)
+    if found is None:
+        raise ClosingDayNotFound
+    return found
+
+
+async def _hold_day(tx: Tx, valid_from: date, seen: Precondition, of_all: Precondition) -> None:
+    if not (seen.is_named or of_all.is_named):
+        return
+    days = await closing_days(tx)
+    of_all.hold(version_of_days(days))
+    found = next((one for one in days if one.valid_from == valid_from), None)
+    seen.hold(None if found is None else found.version)
+
+
+async def put_closing_day(
+    tx: Tx, valid_from: date, day: int, seen: Precondition = UNCONDITIONAL, *, of_all: Precondition = UNCONDITIONAL
+) -> ClosingDayOut:
     """Set the day of the following month on which months from one on are closed.
 
     Raises:
         MonthClosed: a month that it would apply to is closed.
+        RecordChanged: the month's day, or any of them, is no longer what was seen.
     """
     await _change_rules(tx, valid_from)
+    await _hold_day(tx, valid_from, seen, of_all)
     await tx.execute(
         insert(ClosingDay)
         .values(valid_from=valid_from, day=day)
@@ -191,13 +221,14 @@ async def put_closing_day(tx: Tx, valid_from: date, day: int) -> ClosingDayOut:
     return ClosingDayOut(valid_from=valid_from, day=day)
 
 
-async def delete_closing_day(tx: Tx, valid_from: date) -> None:
+async def delete_closing_day(tx: Tx, valid_from: date, seen: Precondition = UNCONDITIONAL) -> None:
     """Delete a closing day; the one before it continues to apply.
 
     Raises:
         ClosingDayNotFound: none begins in this month.
         FirstRulesStay: it is the first.
         MonthClosed: a month that it applies to is closed.
+        RecordChanged: it is no longer what was seen.
     """
     days = await closing_days(tx)
     if valid_from not in {known.valid_from for known in days}:
@@ -205,6 +236,7 @@ async def delete_closing_day(tx: Tx, valid_from: date) -> None:
     if valid_from == days[-1].valid_from:
         raise FirstRulesStay
     await _change_rules(tx, valid_from)
+    await _hold_day(tx, valid_from, seen, UNCONDITIONAL)
     await tx.execute(delete(ClosingDay).where(ClosingDay.valid_from == valid_from))
     await audit.record(tx, "cashback_closing_day_removed", valid_from=valid_from.isoformat())
 

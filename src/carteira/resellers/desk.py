@@ -26,6 +26,7 @@ from carteira.resellers.configuration import (
     list_auto_approvals,
     list_tiers,
     put_closing_day,
+    version_of_days,
 )
 from carteira.resellers.errors import PurchaseDecided, PurchaseNotFound, ResellerNotFound, TiersNotFound
 from carteira.resellers.models import Purchase, Reseller
@@ -92,6 +93,7 @@ __all__ = [
     "reseller",
     "resellers",
     "undo_adjustment",
+    "version_of_days",
     "waiting",
 ]
 

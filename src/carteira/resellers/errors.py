@@ -20,6 +20,7 @@ Indentation shows inheritance; numbers are HTTP statuses:
     NotFound                                404
       ResellerNotFound
       PurchaseNotFound
+      MonthNotFound
       AdjustmentNotFound
       TiersNotFound
       ClosingDayNotFound
@@ -117,6 +118,13 @@ class MonthHasPending(Conflict):
 
     def __init__(self, pending: int) -> None:
         super().__init__(pending=pending)
+
+
+class MonthNotFound(NotFound):
+    """The month has no purchases."""
+
+    code = "month_not_found"
+    detail = "Não há compras neste mês."
 
 
 class MonthNotClosed(Conflict):

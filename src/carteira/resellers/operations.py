@@ -9,16 +9,19 @@ from pydantic import BaseModel
 from carteira.kit.db.session import Tx
 from carteira.kit.security.approvals import Act, Gains, OwnOperation
 from carteira.kit.values.cpf import mask_cpf
-from carteira.kit.web.approvals import Operation
+from carteira.kit.web.approvals import Operation, OrderChange
 from carteira.kit.web.preconditions import UNCONDITIONAL, Precondition
 from carteira.resellers import adjustments, configuration, resellers, service
+from carteira.resellers.cashback import TierStep
 from carteira.resellers.schemas import (
+    STATUS,
     AdjustmentAmount,
     AdjustmentOut,
     AutoApprovalIn,
     AutoApprovalOut,
     BusinessMonth,
     PurchaseOut,
+    TierShape,
     TiersIn,
     TiersOut,
     write_month,
@@ -124,16 +127,66 @@ def _unseen(order: ApprovalOrder | TiersOrder | TiersRemovalOrder) -> object:
     return order.model_dump(mode="json", exclude={"seen"})
 
 
+async def _purchase_changes(tx: Tx, order: ApprovalOrder) -> list[OrderChange]:
+    now = await service.find(tx, order.purchase_id)
+    return [OrderChange("status", STATUS[now.status], STATUS["approved"])]
+
+
+async def _auto_approval_changes(tx: Tx, order: AutoApprovalIn) -> list[OrderChange]:
+    """Return what changes of an automatic approval that begins in this month already."""
+    for known in await configuration.auto_approved(tx, [order.cpf]):
+        if known.valid_from == order.valid_from and known.valid_until != order.valid_until:
+            ends = [end and write_month(end) for end in (known.valid_until, order.valid_until)]
+            return [OrderChange("valid_until", *ends)]
+    return []
+
+
+async def _tiers_changes(tx: Tx, order: TiersOrder | TiersRemovalOrder) -> list[OrderChange]:
+    """Return the tiers that apply from the month on, and those that will."""
+    tables = await configuration.tier_tables(tx)
+    now = None if order.valid_from < tables.beginning else _steps(tables.of(order.valid_from))
+    if isinstance(order, TiersOrder):
+        return [OrderChange("tiers", now, _steps(order.tiers))]
+    before = [month for month in tables.tables if month < order.valid_from]
+    return [OrderChange("tiers", now, _steps(tables.tables[max(before)]) if before else None)]
+
+
+def _steps(tiers: Sequence[TierStep | TierShape]) -> list[dict[str, int]]:
+    return [{"above": tier.above, "percentage": tier.percentage} for tier in tiers]
+
+
 APPROVALS = "purchase_approvals"
 """The limit of single and automatic approvals."""
 _APPROVES = "purchases:approve"
-APPROVE = Operation("resellers.purchase_approval", ApprovalOrder, _approve, _APPROVES, limit=APPROVALS, show=_unseen)
-AUTO_APPROVE = Operation(
-    "resellers.auto_approval", AutoApprovalIn, _auto_approve, _APPROVES, limit=APPROVALS, show=_masked
+APPROVE = Operation(
+    "resellers.purchase_approval",
+    ApprovalOrder,
+    _approve,
+    _APPROVES,
+    limit=APPROVALS,
+    show=_unseen,
+    changes=_purchase_changes,
 )
-PUT_TIERS = Operation("resellers.tiers", TiersOrder, _put_tiers, _APPROVES, limit="tiers", show=_unseen)
+AUTO_APPROVE = Operation(
+    "resellers.auto_approval",
+    AutoApprovalIn,
+    _auto_approve,
+    _APPROVES,
+    limit=APPROVALS,
+    show=_masked,
+    changes=_auto_approval_changes,
+)
+PUT_TIERS = Operation(
+    "resellers.tiers", TiersOrder, _put_tiers, _APPROVES, limit="tiers", show=_unseen, changes=_tiers_changes
+)
 DELETE_TIERS = Operation(
-    "resellers.tiers_removal", TiersRemovalOrder, _delete_tiers, _APPROVES, limit="tiers", show=_unseen
+    "resellers.tiers_removal",
+    TiersRemovalOrder,
+    _delete_tiers,
+    _APPROVES,
+    limit="tiers",
+    show=_unseen,
+    changes=_tiers_changes,
 )
 CORRECTIONS = "corrections"
 """The limit of corrections of moved money: the ledger's reversals, and adjustments."""

@@ -18,7 +18,7 @@ from carteira.kit.web.access import Principal
 from carteira.kit.web.pagination import CursorOf, Page, PageRequest
 from carteira.resellers import adjustments, cashback, configuration, resellers
 from carteira.resellers.cashback import MonthlyCashback, TierStep
-from carteira.resellers.errors import PurchaseNotFound
+from carteira.resellers.errors import MonthNotFound, PurchaseNotFound
 from carteira.resellers.models import Closing, Month, Purchase, Reseller
 from carteira.resellers.resellers import ResellerView
 from carteira.resellers.schemas import (
@@ -205,6 +205,19 @@ async def months(  # noqa: PLR0913 - whose, and the place in the list
     reseller = await _scope(tx, who, cpf)
     await audit.record_looks(tx, "cashback_months_read", [reseller.person] if reseller else ())
     return await _months(tx, reseller, [], limit=limit, before=before, turned=turned)
+
+
+async def month(tx: Tx, which: date) -> MonthOut:
+    """Return the sum of everybody's month in figures; the caller has checked the right.
+
+    Raises:
+        MonthNotFound: it has no purchases.
+    """
+    await audit.record_looks(tx, "cashback_months_read", ())
+    found = await _months(tx, None, [Purchase.month == which], limit=1)
+    if not found:
+        raise MonthNotFound
+    return found[0]
 
 
 async def months_of(tx: Tx, reseller_id: UUID, *, limit: int) -> list[MonthOut]:

@@ -165,9 +165,12 @@ async def change_purchase(
 @purchases.delete(
     "/{purchase_id}", status_code=204, summary="Excluir uma compra", dependencies=[acts("purchase_deleted")]
 )
-async def delete_purchase(purchase_id: UUID, tx: TxDep, who: Who) -> Response:
-    """Exclui uma compra que ainda está "Em validação"; o cashback usado nela volta ao saldo."""
-    await service.delete(tx, who, purchase_id)
+async def delete_purchase(purchase_id: UUID, tx: TxDep, who: Who, seen: PreconditionDep) -> Response:
+    """Exclui uma compra que ainda está "Em validação"; o cashback usado nela volta ao saldo.
+
+    Com `If-Match`, só a que foi lida.
+    """
+    await service.delete(tx, who, purchase_id, seen)
     return Response(status_code=204)
 
 
@@ -245,8 +248,23 @@ async def list_months(
     return asked.page(rows, lambda row: row.month)
 
 
+@cashback.get(
+    "/months/{month}",
+    summary="Um mês",
+    dependencies=[versioned(), claims("purchases:read"), looks("cashback_months_read")],
+)
+async def get_month(request: Request, month: BusinessMonth, tx: ReadTxDep) -> MonthOut:
+    """Mostra a soma de todos em um mês; o ETag é o do que o fechamento credita."""
+    found = await queries.month(tx, month)
+    send_version(request, found.version)
+    return found
+
+
 @cashback.post("/months/{month}/close", summary="Fechar um mês", dependencies=[acts("cashback_month_closed")])
 @idempotent(payload=lambda arguments: write_month(arguments["month"]))
-async def close_month(month: BusinessMonth, tx: TxDep, who: Approver) -> ClosedMonthOut:
-    """Fecha um mês que terminou e não tem compra em validação, e credita o cashback. Repetir não credita de novo."""
-    return await months.close(tx, month, actor=who.actor)
+async def close_month(month: BusinessMonth, tx: TxDep, who: Approver, seen: PreconditionDep) -> ClosedMonthOut:
+    """Fecha um mês que terminou e não tem compra em validação, e credita o cashback. Repetir não credita de novo.
+
+    Com `If-Match`, só se ele credita o que `GET /cashback/months/{month}` mostrou.
+    """
+    return await months.close(tx, month, actor=who.actor, seen=seen)

@@ -90,14 +90,31 @@ async def list_closing_days(tx: ReadTxDep) -> list[ClosingDayOut]:
     return await configuration.closing_days(tx)
 
 
+@router.get(
+    "/closing-days/{valid_from}",
+    summary="Um dia de fechamento",
+    dependencies=[versioned(), _approver, reads("days are nobody's")],
+)
+async def get_closing_day(request: Request, valid_from: BusinessMonth, tx: ReadTxDep) -> ClosingDayOut:
+    """Mostra o dia que começa a valer em um mês."""
+    found = await configuration.get_closing_day(tx, valid_from)
+    send_version(request, found.version)
+    return found
+
+
 @router.put(
     "/closing-days/{valid_from}",
     summary="Definir o dia de fechamento",
     dependencies=[_approver, acts("cashback_closing_day_set")],
 )
-async def put_closing_day(valid_from: BusinessMonth, body: ClosingDayIn, tx: TxDep) -> ClosingDayOut:
-    """Define em que dia do mês seguinte o fechamento automático acontece, a partir de um mês ainda aberto."""
-    return await configuration.put_closing_day(tx, valid_from, body.day)
+async def put_closing_day(
+    valid_from: BusinessMonth, body: ClosingDayIn, tx: TxDep, seen: PreconditionDep
+) -> ClosingDayOut:
+    """Define em que dia do mês seguinte o fechamento automático acontece, a partir de um mês ainda aberto.
+
+    Com `If-Match`, muda só o dia que foi lido.
+    """
+    return await configuration.put_closing_day(tx, valid_from, body.day, seen)
 
 
 @router.delete(
@@ -106,9 +123,9 @@ async def put_closing_day(valid_from: BusinessMonth, body: ClosingDayIn, tx: TxD
     summary="Tirar um dia de fechamento",
     dependencies=[_approver, acts("cashback_closing_day_removed")],
 )
-async def delete_closing_day(valid_from: BusinessMonth, tx: TxDep) -> Response:
-    """Tira o dia que começa a valer no mês; o anterior continua valendo."""
-    await configuration.delete_closing_day(tx, valid_from)
+async def delete_closing_day(valid_from: BusinessMonth, tx: TxDep, seen: PreconditionDep) -> Response:
+    """Tira o dia que começa a valer no mês; o anterior continua valendo. Com `If-Match`, só o que foi lido."""
+    await configuration.delete_closing_day(tx, valid_from, seen)
     return Response(status_code=204)
 
 

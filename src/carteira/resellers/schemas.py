@@ -382,6 +382,11 @@ class ClosingDayOut(BaseModel):
     valid_from: BusinessMonth
     day: int
 
+    @property
+    def version(self) -> str:
+        """The version of the day."""
+        return version_of(self.day)
+
 
 class AutoApprovalIn(Body):
     """A CPF whose purchases start approved."""

@@ -276,15 +276,17 @@ async def change(
     return purchase_out(row, reseller, who)
 
 
-async def delete(tx: Tx, who: Principal, purchase_id: UUID) -> None:
+async def delete(tx: Tx, who: Principal, purchase_id: UUID, seen: Precondition = UNCONDITIONAL) -> None:
     """Delete a pending purchase and return its spent cashback.
 
     Raises:
         PurchaseNotFound: there is none.
+        RecordChanged: it is no longer what was seen.
         Forbidden: it is another's, without `purchases:write`.
         PurchaseDecided: it was approved or rejected.
     """
     row, reseller = await _pending(tx, who, purchase_id)
+    seen.hold(purchase_out(row, reseller, None).version)
     entry = await _return_spent(tx, row, who.actor)
     await _record(tx, "purchase_deleted", row, reseller, who.actor, entry=entry)
     await tx.delete(row)

@@ -18,6 +18,7 @@ from carteira.kit.web.pagination import CursorOf, Page, PageRequest
 from carteira.transit import service, waiting
 from carteira.transit.errors import CardNotFound, TapNotFound
 from carteira.transit.models import Tap, TransportCard
+from carteira.transit.queries import known_cards
 from carteira.transit.waiting import WaitingTap, charge, dismiss
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "charge",
     "debts",
     "dismiss",
+    "known_cards",
     "taps",
     "unblock_found",
     "waiting_tap",

@@ -180,6 +180,19 @@ async def debt_total(tx: Tx, user_id: UUID) -> int:
     return int(await tx.scalar(select(sum_(Tap.outstanding)).where(Tap.user_id == user_id, Tap.outstanding > 0)) or 0)
 
 
+async def balance_and_debt(tx: Tx, card_number: str) -> tuple[int, int]:
+    """Return anybody's card's balance, and what its holder owes for rides, in centavos.
+
+    Raises:
+        CardNotFound: there is no such card.
+    """
+    card = await first(tx, _BY_NUMBER, number=card_number) if is_card_number(card_number) else None
+    if card is None:
+        raise CardNotFound
+    holder_id, _, balance = card
+    return balance, 0 if holder_id is None else await debt_total(tx, holder_id)
+
+
 async def debts(tx: Tx, user_id: UUID, *, limit: int, after: DebtKey | None = None) -> tuple[int, list[RideDebt]]:
     """Return a person's total debt in centavos, and its rides, the oldest first, as a recharge pays them.
 

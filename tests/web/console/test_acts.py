@@ -20,17 +20,22 @@ from tests.support.people import Person, new_cpf, register, sign_in
 from tests.support.resellers import approved_purchase, new_month, new_operator, new_reseller
 
 
+def marks_of(page: Shown, *ids: str) -> list[str]:
+    """Return the values of these rows' ticks, or hidden fields: the id, with what was seen where it has a version."""
+    return [value for name, value in page.attributes if name == "value" and value.partition(".")[0] in ids]
+
+
 async def marked(browser: PlainBrowser, act: str, *ids: str) -> Shown:
     """Mark rows and press a button; the answer asks for confirmation."""
     page = await browser.get("/console/compras")
     token = page.form("/console/compras/reprovar").fields["csrf"]
-    answer = await browser.client.post(f"/console/compras/{act}", data={"csrf": token, "id": list(ids)})
+    answer = await browser.client.post(f"/console/compras/{act}", data={"csrf": token, "id": marks_of(page, *ids)})
     return Shown(answer)
 
 
 async def sure(browser: PlainBrowser, asked: Shown, action: str, *ids: str, **typed: str) -> Shown:
     """Confirm an act."""
-    fields = asked.form(action).fields | typed | {"id": list(ids)}
+    fields = asked.form(action).fields | typed | {"id": marks_of(asked, *ids)}
     return Shown(await browser.client.post(action, data=fields))
 
 

@@ -197,6 +197,50 @@ async def test_an_employer_that_somebody_else_changed_is_not_overwritten(app: Ru
     assert (await app.operator().get(f"/benefits/employers/{employer}")).json()["name"] == "Padaria Nova"
 
 
+async def test_a_form_without_the_version_that_was_shown_is_refused_and_drawn_again(app: RunningApp) -> None:
+    person, employer = await register(app), await new_employer(app.operator())
+    machine = await new_machine(app.operator(), "benefits:read", name=f"ERP {uuid4().hex[:6]}")
+    role = (await app.operator().post("/roles", {"description": f"papel {uuid4().hex[:6]}", "claim_ids": []})).json()
+    cases: list[tuple[str, str, dict[str, str]]] = [
+        (f"/console/papeis/{role['id']}", "", {"certo": "sim"}),
+        (f"/console/pessoas/{person.id}/papel", "", {}),
+        (f"/console/pessoas/{person.id}/contatos", "", {"email": "outra@exemplo.com.br"}),
+        (f"/console/clientes/{machine.id}/permissoes", "", {}),
+        (f"/console/empresas/{employer}/mudar", "", {"name": "Padaria Cega"}),
+        ("/console/faixas/dia", "", {"valid_from": "2093-01", "day": "7"}),
+        ("/console/faixas/nova", "", {"valid_from": "2093-01", "tiers": "0,00;5"}),
+        ("/console/estabelecimentos/categoria", "?nome=FOOD", {"certo": "sim"}),
+        ("/console/estabelecimentos/regra", "", {"name": "LOJA CEGA", "mcc": "5411", "certo": "sim"}),
+    ]
+    async with desk_of(app, "administrador") as browser:
+        for path, query, typed in cases:
+            shown = (await browser.get(path + query)).form(path)
+            blind = {name: text for name, text in shown.fields.items() if name != "visto"}
+            refused = Shown(await browser.client.post(path, data=blind | typed))
+            assert refused.status == 422, (path, refused.text)
+            assert "chegou sem dizer o que você viu" in refused.text, path
+            assert refused.form(path).fields["visto"], path
+        page = await browser.get(PURCHASES)
+        bought = await (await new_reseller(app)).buy(10_000, new_month())
+        blind = await browser.follow(await post(browser, page, f"{PURCHASES}/aprovar", REJECT, id=[bought["id"]]))
+        assert f"{bought['code']} mudou depois de mostrada" in blind.text
+    assert (await app.operator().get(f"/benefits/employers/{employer}")).json()["name"] == "Padaria"
+
+
+async def test_a_closing_day_and_contacts_that_somebody_else_changed_are_not_overwritten(app: RunningApp) -> None:
+    person = await register(app)
+    day, contacts = "/console/faixas/dia", f"/console/pessoas/{person.id}/contatos"
+    async with desk_of(app, "administrador") as first, desk_of(app, "administrador") as second:
+        hers, his = await first.get(day), await second.get(day)
+        assert (await first.send(hers, day, None, valid_from="2094-01", day="7")).status == 303
+        late = await second.send(his, day, None, valid_from="2094-01", day="9")
+        assert (late.status, CHANGED in late.text, "dia 7" in late.text) == (412, True, True)
+        hers, his = await first.get(contacts), await second.get(contacts)
+        assert (await first.send(hers, contacts, None, phone="11955554444")).status == 303
+        late = await second.send(his, contacts, None, phone="11955553333")
+        assert (late.status, CHANGED in late.text) == (412, True)
+
+
 async def holds_its_version(person: Person, read: str, write: str, body: Mapping[str, Any], *, method: str) -> None:
     """Write with a stale version, with the present one, and without any."""
     stale = (await person.get(read)).headers["ETag"]
@@ -222,6 +266,9 @@ async def test_routes_that_write_whole_hold_the_version_that_was_read(app: Runni
     await maker.call("PUT", "/benefits/merchants", json={"name": shop, "mcc": "5411"})
     month = "/cashback/tiers/2092-01"
     await new_operator(app).call("PUT", month, json={"tiers": [{"above": 0, "percentage": 1}]})
+    person, day = await register(app), "/cashback/closing-days/2092-01"
+    whole = {"full_name": "Mais Uma", "email": person.email, "cpf": person.cpf, "birth_date": "1990-01-01"}
+    await new_operator(app).call("PUT", day, json={"day": 8})
     seller, clerk = await new_reseller(app), new_operator(app)
     bought = await seller.buy(10_000, new_month())
     purchase = f"/purchases/{bought['id']}"
@@ -235,6 +282,10 @@ async def test_routes_that_write_whole_hold_the_version_that_was_read(app: Runni
         (maker, f"/benefits/merchants/{shop}", f"/benefits/merchants/{shop}", {"mcc": "5942"}, "PUT"),
         (clerk, month, month, {"tiers": [{"above": 0, "percentage": 2}]}, "PUT"),
         (clerk, purchase, purchase, change, "PUT"),
+        (maker, f"/roles/{role}", f"/roles/{role}", {"description": f"papel {uuid4().hex[:6]}"}, "PATCH"),
+        (maker, f"/users/{person.id}", f"/users/{person.id}", {"full_name": "Outra Pessoa"}, "PATCH"),
+        (maker, f"/users/{person.id}", f"/users/{person.id}", whole, "PUT"),
+        (clerk, day, day, {"day": 9}, "PUT"),
     ]
     for person, read, write, body, method in cases:
         await holds_its_version(person, read, write, body, method=method)
@@ -248,3 +299,32 @@ async def test_routes_that_write_whole_hold_the_version_that_was_read(app: Runni
     fresh = (await clerk.get(purchase)).headers["ETag"]
     done = await decider.call("POST", f"{purchase}/approve", headers={"If-Match": fresh})
     assert done.status_code == 200, done.text
+    gone = await clerk.call("DELETE", day, headers={"If-Match": '"0"'})
+    assert (gone.status_code, gone.json()["code"]) == (412, "record_changed")
+    fresh = (await clerk.get(day)).headers["ETag"]
+    assert (await clerk.call("DELETE", day, headers={"If-Match": fresh})).status_code == 204
+    assert (await clerk.get(day)).json()["code"] == "closing_day_not_found"
+
+
+async def test_a_purchase_is_deleted_and_a_month_closed_as_they_were_read(app: RunningApp) -> None:
+    seller, clerk, when = await new_reseller(app), new_operator(app), new_month()
+    bought = await seller.buy(10_000, when)
+    path = f"/purchases/{bought['id']}"
+    stale = (await clerk.get(path)).headers["ETag"]
+    await clerk.call("PUT", path, json={"code": bought["code"], "amount": 20_000, "date": bought["date"]})
+    late = await clerk.call("DELETE", path, headers={"If-Match": stale})
+    assert (late.status_code, late.json()["code"]) == (412, "record_changed")
+    fresh = (await clerk.get(path)).headers["ETag"]
+    assert (await clerk.call("DELETE", path, headers={"If-Match": fresh})).status_code == 204
+
+    month = f"/cashback/months/{when:%Y-%m}"
+    assert (await clerk.get(month)).json()["code"] == "month_not_found"
+    await approved_purchase(app, seller, 10_000, when)
+    stale = (await clerk.get(month)).headers["ETag"]
+    await approved_purchase(app, seller, 20_000, when)
+    decider = new_operator(app)
+    late = await decider.call("POST", f"{month}/close", headers={"If-Match": stale})
+    assert (late.status_code, late.json()["code"]) == (412, "record_changed")
+    fresh = (await clerk.get(month)).headers["ETag"]
+    done = await decider.call("POST", f"{month}/close", headers={"If-Match": fresh})
+    assert (done.status_code, done.json()["cashback_amount"]) == (200, 3_000)

@@ -2,6 +2,8 @@
 
 from sqlalchemy import text
 
+from carteira.assistant.tickets import open_ticket
+from carteira.kit.values.ids import uuid7
 from tests.support.app import RunningApp
 from tests.support.console import desk_of, operator_of
 from tests.support.pages import PlainBrowser
@@ -20,6 +22,8 @@ async def ask(app: RunningApp, person: Person, **typed: str) -> None:
     sent = await browser.follow(await browser.send(page, "/app/dados/pedidos", None, **typed))
     assert "Pedido enviado." in sent.text
     assert "Resposta até" in sent.text
+    await browser.send(page, "/app/dados/pedidos", None, **typed)
+    assert (await browser.get("/app/dados/pedidos")).text.count("Resposta até") == 1, "a double click sends one"
     await browser.client.aclose()
 
 
@@ -58,8 +62,13 @@ async def test_a_request_made_at_the_counter_is_written_down(app: RunningApp) ->
         assert path in (await browser.get(f"/console/pessoas/{person.id}")).links
         page = await browser.get(path)
         assert (await browser.send(page, path, None, message="Apagar tudo")).status == 422
-        made = await browser.follow(await browser.send(page, path, None, kind="erasure", message="Apagar\r\ntudo"))
+        typed = {"kind": "erasure", "message": "Apagar\r\ntudo"}
+        sent = await browser.send(page, path, None, **typed)
+        made = await browser.follow(sent)
         assert "Pedido anotado." in made.text
+        again = await browser.send(page, path, None, **typed)
+        assert again.answer.headers["location"] == sent.answer.headers["location"], "a double click writes one"
+        assert "Já recebemos este pedido" in (await browser.follow(again)).text
         assert "Um operador anotou" in made.text
         listed = await browser.get(f"{REQUESTS}?tipo=erasure&ordem=novas")
         here = next(link for link in listed.links if link.startswith(f"{REQUESTS}/"))
@@ -99,14 +108,23 @@ async def test_a_disputed_cpf_stays_and_the_second_decision_is_told_so(app: Runn
         assert "não se abre de novo" in hers.text
         assert "o CPF fica com quem está" in (await joana.follow(await joana.send(hers, f"{here}/manter"))).text
         late = await ivo.send(his, f"{here}/retirar")
-        assert (late.status, "Isto mudou depois de ser mostrado" in late.text) == (409, True)
+        assert (late.status, "Isto mudou depois de ser mostrado" in late.text) == (412, True)
         assert "Ficou onde estava" in (await ivo.get(f"{DISPUTES}?situacao=decididos")).text
         again = {"cpf": holder.cpf, "paper": "rg"}
         refused = await app.person("identity:prove").post(f"/users/{claimant.id}/cpf-proof", again)
         assert refused.json()["code"] == "cpf_disputed"
         assert "Dona Primeira" not in (await ivo.get(DISPUTES)).text, "decided once"
+        path = f"/console/pessoas/{holder.id}/retirar-comprovacao"
+        assert path in (await ivo.get(here)).links
+        assert path in (await ivo.get(f"/console/pessoas/{holder.id}")).links
+        his, hers = await ivo.get(path), await joana.get(path)
+        assert "o CPF está só como digitado" in (await ivo.follow(await ivo.send(his, path))).text
+        assert (await joana.send(hers, path)).status == 412
+        assert path not in (await ivo.get(here)).links
     looks = (await (await sign_in(claimant)).get("/users/me/accesses", limit=100)).json()["items"]
     assert "cpf_disputes_listed" in {one["action"] for one in looks}
+    moved = await app.person("identity:prove").post(f"/users/{claimant.id}/cpf-proof", again)
+    assert moved.status_code == 200, moved.text
 
 
 async def test_a_disputed_cpf_moves_once_its_holders_proof_is_withdrawn(app: RunningApp) -> None:
@@ -146,4 +164,41 @@ async def test_who_is_in_a_case_does_not_decide_it(app: RunningApp) -> None:
     for act in ("manter", "retirar"):
         sent = await browser.send(await browser.get(f"{here}/{act}"), f"{here}/{act}")
         assert (sent.status, "Ninguém comprova o próprio CPF" in sent.text) == (403, True), act
+    await browser.client.aclose()
+
+
+async def test_older_requests_are_on_the_next_page(app: RunningApp) -> None:
+    person = await register(app)
+    asked = (
+        "INSERT INTO data_requests"
+        " (id, user_id, kind, message, asked_by, created_at, due_on, answered_at, outcome, answer)"
+    )
+    async with app.database.transaction() as tx:
+        for number in range(21):
+            values = " VALUES (:id, :user, 'other', :message, :user, now(), current_date, now(), 'fulfilled', 'Feito.')"
+            told = {"id": uuid7(), "user": person.id, "message": f"pedido {number:02}"}
+            await tx.execute(text(asked + values), told)
+    browser = PlainBrowser(app)
+    await browser.sign_in(person)
+    first = await browser.get("/app/dados/pedidos")
+    assert ("pedido 20" in first.text, "pedido 00" in first.text) == (True, False)
+    older = next(link for link in first.links if "?antes=" in link)
+    second = await browser.get(older)
+    assert ("pedido 20" in second.text, "pedido 00" in second.text) == (False, True)
+    await browser.client.aclose()
+
+
+async def test_nobody_answers_their_own_ticket(app: RunningApp) -> None:
+    operator, other = await operator_of(app, "atendente"), await register(app)
+    async with app.database.transaction() as tx:
+        own, theirs = [await open_ticket(tx, person.id, "Falar com alguém") for person in (operator, other)]
+    browser = PlainBrowser(app)
+    await browser.sign_in(operator)
+    assert "Este atendimento é seu" in (await browser.get(f"/console/atendimentos/{own.id}")).text
+    path = f"/console/atendimentos/{own.id}/responder"
+    assert path not in (await browser.get(f"/console/atendimentos/{own.id}")).links
+    sent = await browser.send(await browser.get(path), path, None, answer="Resolvido.")
+    assert (sent.status, "Ninguém responde o próprio atendimento" in sent.text) == (403, True)
+    path = f"/console/atendimentos/{theirs.id}/responder"
+    assert (await browser.send(await browser.get(path), path, None, answer="Resolvido.")).status == 303
     await browser.client.aclose()

@@ -13,8 +13,9 @@ from carteira.identity.users.queries import person
 from carteira.kit.db.errors import CommitThenRaise
 from carteira.kit.db.session import Tx
 from carteira.kit.security.approvals import Act, Gains, MustWait
+from carteira.kit.values.cpf import mask_cpf
 from carteira.kit.web.access import Principal
-from carteira.kit.web.approvals import Desk, Operation
+from carteira.kit.web.approvals import Desk, Operation, OrderChange
 
 CLAIM: Literal["identity:prove"] = "identity:prove"
 
@@ -53,7 +54,15 @@ def operation(followers: Sequence[CpfFollower], *, two_to_move: bool) -> Operati
             raise MustWait(0, summary, gains, None)
         return CpfProofOut.of(await person(tx, order.user_id))
 
-    return Operation("identity.cpf_proof", CpfProofOrder, run, CLAIM, claim=CLAIM)
+    return Operation("identity.cpf_proof", CpfProofOrder, run, CLAIM, claim=CLAIM, changes=_changes)
+
+
+async def _changes(tx: Tx, order: CpfProofOrder) -> list[OrderChange]:
+    now = await person(tx, order.user_id)
+    return [
+        OrderChange("cpf", now.cpf and mask_cpf(now.cpf), mask_cpf(order.cpf)),
+        OrderChange("cpf_state", now.cpf_state, "proven"),
+    ]
 
 
 async def carry_out(tx: Tx, desk: Desk, what: Operation[CpfProofOrder], order: CpfProofOrder, who: Principal) -> object:

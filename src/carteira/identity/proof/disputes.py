@@ -8,16 +8,17 @@ from uuid import UUID
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import aliased
 
-from carteira.identity.errors import CpfDisputeNotFound, OwnCpfProof
+from carteira.identity.errors import CpfDisputeNotFound
 from carteira.identity.models import CpfDispute, User
-from carteira.identity.proof.service import close_case, withdraw
+from carteira.identity.proof.service import close_case, lock_case, version_of_case, withdraw
 from carteira.kit.db.keyset import keyset
-from carteira.kit.db.session import Tx, locked
+from carteira.kit.db.session import Tx
 from carteira.kit.security import audit
 from carteira.kit.values.cpf import mask_cpf
 from carteira.kit.values.ids import first_uuid7
 from carteira.kit.web.access import Principal
 from carteira.kit.web.pagination import Page, PageRequest
+from carteira.kit.web.preconditions import UNCONDITIONAL, Precondition
 
 _Holder, _Claimant = aliased(User), aliased(User)
 _LOOK = "cpf_disputes_listed"
@@ -41,6 +42,11 @@ class CpfDisputeView:
     created_at: datetime
     closed_at: datetime | None
     outcome: str | None
+
+    @property
+    def version(self) -> str:
+        """Its version: what an operator must have seen to decide it."""
+        return version_of_case(self.outcome, is_proven=self.is_proven)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,27 +124,25 @@ def count_disputes(operator: UUID) -> Select[int]:
     )
 
 
-async def keep(tx: Tx, who: Principal, dispute_id: UUID) -> None:
+async def keep(tx: Tx, who: Principal, dispute_id: UUID, seen: Precondition = UNCONDITIONAL) -> None:
     """Close a case and leave the CPF with its holder.
 
     Raises:
         CpfDisputeNotFound: there is no such case, or it is closed.
+        RecordChanged: it is no longer what was seen.
         OwnCpfProof: the operator is one of the two.
     """
-    await close_case(tx, dispute_id, actor=who.user_id)
+    await close_case(tx, dispute_id, actor=who.user_id, seen=seen)
 
 
-async def withdraw_holders(tx: Tx, who: Principal, dispute_id: UUID) -> None:
+async def withdraw_holders(tx: Tx, who: Principal, dispute_id: UUID, seen: Precondition = UNCONDITIONAL) -> None:
     """Withdraw the holder's proof, so that a new proof of the claimant moves the CPF, which closes the case.
 
     Raises:
         CpfDisputeNotFound: there is no such case, or it is closed.
+        RecordChanged: it is no longer what was seen.
         CpfProofNotFound: the CPF is no longer proven to be the holder's.
         OwnCpfProof: the operator is one of the two.
     """
-    row = await locked(tx, CpfDispute, dispute_id)
-    if row is None or row.closed_at is not None:
-        raise CpfDisputeNotFound
-    if who.user_id == row.claimant_id:
-        raise OwnCpfProof
+    row = await lock_case(tx, dispute_id, actor=who.user_id, seen=seen)
     await withdraw(tx, row.holder_id, actor=who.user_id)

@@ -7,6 +7,7 @@ without one, with its money, documents and sessions, and its person is notified.
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final, Literal
 from uuid import UUID
 
@@ -26,10 +27,11 @@ from carteira.identity.errors import (
 from carteira.identity.models import CpfDispute, SocialAccount, User
 from carteira.identity.proof.metrics import cpf_proofs
 from carteira.kit.db import jobs
-from carteira.kit.db.session import Tx, locked
+from carteira.kit.db.session import Tx, locked, locked_one
 from carteira.kit.security import audit
 from carteira.kit.values.clock import clock
 from carteira.kit.values.ids import uuid7
+from carteira.kit.web.preconditions import UNCONDITIONAL, Precondition, version_of
 
 ProvenBy = Literal["govbr", "operator", "demo"]
 CpfFollower = Callable[[Tx, UUID, str | None], Awaitable[None]]
@@ -167,12 +169,18 @@ async def _remove_cpf(tx: Tx, followers: Sequence[CpfFollower], holder: User, *,
     await jobs.defer(tx, "identity:tell_cpf_moved", user_id=str(holder.id))
 
 
-async def withdraw(tx: Tx, user_id: UUID, *, actor: UUID) -> None:
+def version_of_proof(proven_at: datetime | None) -> str:
+    """Return the version of a proof: when it was recorded."""
+    return version_of(proven_at)
+
+
+async def withdraw(tx: Tx, user_id: UUID, *, actor: UUID, seen: Precondition = UNCONDITIONAL) -> None:
     """Withdraw the proof of a CPF; the account keeps it as declared.
 
     Raises:
         OwnCpfProof: it is the operator's own.
         UserNotFound: there is no such person, or they were erased.
+        RecordChanged: another proof was recorded, or this one withdrawn, since it was shown.
         CpfProofNotFound: it is not proven.
     """
     if actor == user_id:
@@ -180,6 +188,7 @@ async def withdraw(tx: Tx, user_id: UUID, *, actor: UUID) -> None:
     user = await locked(tx, User, user_id)
     if user is None or user.erased_at is not None:
         raise UserNotFound
+    seen.hold(version_of_proof(user.cpf_proven_at))
     if user.cpf_proven_at is None:
         raise CpfProofNotFound
     await unprove(tx, user)
@@ -231,18 +240,44 @@ async def cases(tx: Tx, *, limit: int, after: UUID | None = None) -> Sequence[Cp
     return (await tx.scalars(query)).all()
 
 
-async def close_case(tx: Tx, case_id: UUID, *, actor: UUID) -> None:
+def version_of_case(outcome: str | None, *, is_proven: bool) -> str:
+    """Return the version of a case: whether it is decided, and whether the holder's proof is valid."""
+    return f"{outcome or 'open'}-{'proven' if is_proven else 'withdrawn'}"
+
+
+async def lock_case(tx: Tx, case_id: UUID, *, actor: UUID, seen: Precondition = UNCONDITIONAL) -> CpfDispute:
+    """Lock an open case's people and then the case, in the order of a proof, which locks them and closes the case.
+
+    Raises:
+        CpfDisputeNotFound: there is no such case, or it is closed.
+        RecordChanged: it was decided, or the holder's proof changed, since it was shown.
+        OwnCpfProof: the operator is one of the two.
+    """
+    people = (
+        await tx.execute(select(CpfDispute.holder_id, CpfDispute.claimant_id).where(CpfDispute.id == case_id))
+    ).one_or_none()
+    if people is None:
+        raise CpfDisputeNotFound
+    query = select(User).where(User.id.in_(people)).order_by(User.id).with_for_update()
+    users = {user.id: user for user in await tx.scalars(query, execution_options={"populate_existing": True})}
+    row = await locked_one(tx, CpfDispute, case_id)
+    seen.hold(version_of_case(row.outcome, is_proven=users[row.holder_id].cpf_proven_at is not None))
+    if row.closed_at is not None:
+        raise CpfDisputeNotFound
+    if actor in people:
+        raise OwnCpfProof
+    return row
+
+
+async def close_case(tx: Tx, case_id: UUID, *, actor: UUID, seen: Precondition = UNCONDITIONAL) -> None:
     """Close a case and leave the CPF where it is; to move it, withdraw the one proof and record the other.
 
     Raises:
         CpfDisputeNotFound: there is no such case, or it is closed.
+        RecordChanged: it was decided, or the holder's proof changed, since it was shown.
         OwnCpfProof: the operator is one of the two.
     """
-    row = await locked(tx, CpfDispute, case_id)
-    if row is None or row.closed_at is not None:
-        raise CpfDisputeNotFound
-    if actor in {row.holder_id, row.claimant_id}:
-        raise OwnCpfProof
+    row = await lock_case(tx, case_id, actor=actor, seen=seen)
     row.closed_at, row.outcome = clock.now(), "kept"
     await tx.flush()
     await audit.record(tx, "cpf_dispute_closed", actor=actor, subject=row.claimant_id, case=str(row.id))

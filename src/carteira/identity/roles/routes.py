@@ -45,9 +45,12 @@ async def add_role(body: RoleIn, tx: TxDep, who: Writer) -> WholeRoleOut:
 
 
 @router.patch("/roles/{role_id}", summary="Dar outro nome a um papel", dependencies=[step_up(), acts("role_renamed")])
-async def patch_role(role_id: RoleId, body: RolePatch, tx: TxDep, who: Writer) -> WholeRoleOut:
-    """Troca a descrição; a dos papéis `cidadão` e `administrador` não muda. Pede uma entrada recente."""
-    return WholeRoleOut.model_validate(await roles.rename_role(tx, who, role_id, body.description.strip()))
+async def patch_role(role_id: RoleId, body: RolePatch, tx: TxDep, who: Writer, seen: PreconditionDep) -> WholeRoleOut:
+    """Troca a descrição; a dos papéis `cidadão` e `administrador` não muda. Pede uma entrada recente.
+
+    Com `If-Match`, muda só o papel que foi lido.
+    """
+    return WholeRoleOut.model_validate(await roles.rename_role(tx, who, role_id, body.description.strip(), seen))
 
 
 @router.put(

@@ -153,14 +153,19 @@ async def add_role(tx: Tx, who: Principal, description: str, claim_ids: Sequence
     return await role_with_claims(tx, role.id)
 
 
-async def rename_role(tx: Tx, who: Principal, role_id: int, description: str) -> WholeRoleView:
+async def rename_role(
+    tx: Tx, who: Principal, role_id: int, description: str, seen: Precondition = UNCONDITIONAL
+) -> WholeRoleView:
     """Rename a role.
 
     Raises:
         RoleNotFound, DescriptionTaken.
         RoleIsFixed: the product uses its name.
+        RecordChanged: the role is no longer what was seen.
     """
     role = await _lock_role(tx, role_id)
+    if seen.is_named:
+        seen.hold((await role_with_claims(tx, role_id)).version)
     if role.description in FIXED and description != role.description:
         raise RoleIsFixed
     role.description = description

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from carteira.identity.fields import Token
 from carteira.identity.sessions.service import SessionView
@@ -29,8 +29,8 @@ class RefreshIn(Body):
     refresh_token: Token
 
 
-class SessionOut(BaseModel):
-    """One of one's own sessions."""
+class UserSessionOut(BaseModel):
+    """A person's session, as operators see it."""
 
     id: UUID
     device: str
@@ -41,6 +41,13 @@ class SessionOut(BaseModel):
     expires_at: datetime
     signed_in_at: datetime = Field(description="Quando a pessoa deu o primeiro fator pela última vez")
     second_factor_at: datetime | None = Field(description="Quando mostrou o segundo fator pela última vez")
+
+    model_config = ConfigDict(from_attributes=True)
+
+
+class SessionOut(UserSessionOut):
+    """One of one's own sessions."""
+
     current: bool
 
     @classmethod

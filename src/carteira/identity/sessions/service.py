@@ -20,6 +20,7 @@ from carteira.kit.security.opaque_tokens import digest, new_token
 from carteira.kit.security.rate_limits import truncated_network
 from carteira.kit.values.clock import clock
 from carteira.kit.values.ids import uuid7
+from carteira.kit.web.pagination import Page, PageRequest
 
 GRACE_SECONDS = 10
 """Two uses of a refresh token within this time are one browser's tabs; a later one means a stolen token."""
@@ -259,6 +260,20 @@ async def list_sessions(tx: Tx, user_id: UUID, *, limit: int, before: UUID | Non
     return [view_of(row) for row in rows]
 
 
+async def sessions_of(tx: Tx, user_id: UUID, asked: PageRequest[UUID]) -> Page[SessionView]:
+    """List a person's live sessions for an operator, newest first; the look is recorded.
+
+    Raises:
+        UserNotFound: there is no such person.
+    """
+    user = await tx.get(User, user_id)
+    if user is None or user.erased_at is not None:
+        raise UserNotFound
+    rows = await list_sessions(tx, user_id, limit=asked.limit + 1, before=asked.after)
+    await audit.record_looks(tx, "sessions_listed", [user_id])
+    return asked.page(rows, lambda row: row.id)
+
+
 def view_of(row: Session) -> SessionView:
     """Return a session as its person sees it."""
     return SessionView(
@@ -291,11 +306,26 @@ async def revoke_session(tx: Tx, access: SessionStandings, user_id: UUID, sessio
     Raises:
         SessionNotFound: there is none, it has ended, or it is another person's.
     """
+    await _revoke(tx, access, await _live(tx, user_id, session_id))
+    await audit.record(tx, "session_revoked", actor=user_id, subject=user_id, session=str(session_id))
+
+
+async def end_one(tx: Tx, access: SessionStandings, user_id: UUID, session_id: UUID, *, actor: UUID) -> None:
+    """End one of a person's sessions at an operator's request; the person gets a notice.
+
+    Raises:
+        SessionNotFound: there is none, it has ended, or it is another person's.
+    """
+    await _revoke(tx, access, await _live(tx, user_id, session_id))
+    await audit.record(tx, "session_ended", actor=actor, subject=user_id, session=str(session_id))
+
+
+async def _live(tx: Tx, user_id: UUID, session_id: UUID) -> Session:
+    """Lock one of a person's sessions that has not ended."""
     session = await locked(tx, Session, session_id)
     if session is None or session.user_id != user_id or session.revoked_at is not None:
         raise SessionNotFound
-    await _revoke(tx, access, session)
-    await audit.record(tx, "session_revoked", actor=user_id, subject=user_id, session=str(session_id))
+    return session
 
 
 async def revoke_all(tx: Tx, access: SessionStandings, user_id: UUID, *, but: UUID | None = None) -> int:

@@ -13,13 +13,15 @@ from carteira.identity.roles.grants import require_maker_not_above, require_may_
 from carteira.identity.runtime import Changing, Runtime
 from carteira.identity.users import passwords
 from carteira.identity.users import service as people
-from carteira.identity.users.queries import PersonView, person
+from carteira.identity.users.queries import PersonView, person, version_of_person
 from carteira.identity.users.schemas import NewUserIn, UserPatch, UserPut
 from carteira.kit.db.session import Tx
 from carteira.kit.security.approvals import Act, Gains, MustWait
+from carteira.kit.values.cpf import mask_cpf
 from carteira.kit.web.access import Principal
-from carteira.kit.web.approvals import Desk, Operation
+from carteira.kit.web.approvals import Desk, Operation, OrderChange
 from carteira.kit.web.idempotency import Answered
+from carteira.kit.web.preconditions import UNCONDITIONAL, Precondition
 
 CLAIM = "users:write"
 
@@ -29,6 +31,7 @@ class PersonChangeOrder(BaseModel):
 
     user_id: UUID
     changes: dict[str, str | None]
+    seen: Precondition = UNCONDITIONAL
 
 
 class PersonChangedOut(BaseModel):
@@ -49,17 +52,39 @@ def operation(config: IdentityConfig, followers: Sequence[CpfFollower]) -> Opera
 
         Raises:
             UserNotFound, EmailTaken, CpfTaken.
+            RecordChanged: the person is no longer what the maker saw.
             ClaimsBeyondYours: the person holds more by now than the maker.
             OwnOperation: it is the checker's own data.
         """
         user = await people.live(tx, order.user_id)
+        order.seen.hold(version_of_person(user))
         await require_maker_not_above(tx, act.actor, user.id)
         await act.weigh(tx, amount=0, summary="", gains=Gains.of(order.user_id, user.cpf))
         changes = UserPatch.model_validate(order.changes).model_dump(exclude_unset=True)
         await people.write_changes(tx, changing(), user, changes, actor=act.actor.user_id, approved_by=act.approved_by)
         return PersonChangedOut(user_id=order.user_id)
 
-    return Operation("identity.person_change", PersonChangeOrder, run, CLAIM, claim=CLAIM, check=_check)
+    return Operation(
+        "identity.person_change",
+        PersonChangeOrder,
+        run,
+        CLAIM,
+        claim=CLAIM,
+        check=_check,
+        show=_unseen,
+        changes=_changes,
+    )
+
+
+async def _changes(tx: Tx, order: PersonChangeOrder) -> list[OrderChange]:
+    now = (await person(tx, order.user_id)).written()
+    wanted = order.changes | ({"cpf": mask_cpf(order.changes["cpf"])} if order.changes.get("cpf") else {})
+    return [OrderChange(name, now[name], then) for name, then in wanted.items() if now[name] != then]
+
+
+def _unseen(order: PersonChangeOrder) -> object:
+    """Return an order for its checker, without the version that its maker saw."""
+    return order.model_dump(mode="json", exclude={"seen"})
 
 
 async def _check(tx: Tx, order: PersonChangeOrder, who: Principal) -> None:
@@ -96,17 +121,25 @@ async def add(runtime: Runtime, who: Principal, asked: NewUserIn) -> tuple[Perso
 
 
 async def change(  # noqa: PLR0913, PLR0917 - what the routes are given
-    runtime: Runtime, desk: Desk, address: str, who: Principal, user_id: UUID, body: UserPut | UserPatch
+    runtime: Runtime,
+    desk: Desk,
+    address: str,
+    who: Principal,
+    user_id: UUID,
+    body: UserPut | UserPatch,
+    seen: Precondition = UNCONDITIONAL,
 ) -> PersonView | Answered:
     """Change a person's data; a change of another's contact may wait for a second operator (returns that answer).
 
     Raises:
         Forbidden, UserNotFound, EmailTaken, CpfTaken, CpfIsFixed, ClaimsBeyondYours, RecentSignInRequired.
+        RecordChanged: the person is no longer what was seen.
     """
     try:
-        return await people.change_person(runtime, address, who, user_id, body.model_dump(exclude_unset=True))
+        return await people.change_person(runtime, address, who, user_id, body.model_dump(exclude_unset=True), seen)
     except MustWait as wait:
-        order = PersonChangeOrder(user_id=user_id, changes=body.model_dump(mode="json", exclude_unset=True))
+        changes = body.model_dump(mode="json", exclude_unset=True)
+        order = PersonChangeOrder(user_id=user_id, changes=changes, seen=seen)
         what = operation(runtime.config, runtime.cpf_followers)
         async with runtime.database.transaction() as tx:
             return await desk.propose(tx, what, order, who.actor, summary=wait.summary, gains=wait.gains)

@@ -35,7 +35,8 @@ from carteira.kit.db.reads import Query, Reads, first
 from carteira.kit.db.session import Tx
 from carteira.kit.security.audit import AuditRecord
 from carteira.kit.values.clock import clock
-from carteira.kit.values.cpf import InvalidCpf, parse_cpf
+from carteira.kit.values.cpf import InvalidCpf, mask_cpf, parse_cpf
+from carteira.kit.web.preconditions import version_of
 
 CpfState = Literal["proven", "declared", "none", "moved"]
 """`moved`: it was proven to be another person's, and this account lacks its right one."""
@@ -67,12 +68,32 @@ class PersonView:
     suspended_at: datetime | None
     contacts: list[ContactPoint]
 
+    def written(self) -> dict[str, str | None]:
+        """Return what `PUT /users/{id}` changes, as it is sent; the CPF masked."""
+        return {
+            "full_name": self.full_name,
+            "email": self.email,
+            "cpf": self.cpf and mask_cpf(self.cpf),
+            "birth_date": self.birth_date and self.birth_date.isoformat(),
+            "phone": self.phone,
+        }
+
+    @property
+    def version(self) -> str:
+        """The version of what `PUT /users/{id}` changes."""
+        return version_of_person(self)
+
     @property
     def cpf_state(self) -> "CpfState":
         """The state of the account's CPF."""
         if self.cpf is not None:
             return "declared" if self.cpf_proven_at is None else "proven"
         return "none" if self.cpf_moved_at is None else "moved"
+
+
+def version_of_person(row: "PersonView | User") -> str:
+    """Return the version of a person's registration: what is changed together."""
+    return version_of(row.full_name, row.email, row.cpf, row.birth_date, row.phone)
 
 
 def _claims_of() -> Any:  # noqa: ANN401 - SQLAlchemy's scalar subquery of an array

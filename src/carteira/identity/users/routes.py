@@ -13,6 +13,7 @@ from carteira.identity.roles.schemas import ClaimOut, GiveClaimsIn, GiveRoleIn, 
 from carteira.identity.runtime import IdentityDep, Runtime
 from carteira.identity.sessions import service as sessions
 from carteira.identity.sessions.client import ClientDep
+from carteira.identity.sessions.schemas import UserSessionOut
 from carteira.identity.sessions.service import Client
 from carteira.identity.signin import factor_reset
 from carteira.identity.trail import queries as trail
@@ -43,7 +44,7 @@ from carteira.kit.web.approvals import Desk, DeskDep, WaitingOut
 from carteira.kit.web.idempotency import Answered
 from carteira.kit.web.json_route import JsonRoute, send_version, versioned
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
-from carteira.kit.web.preconditions import PreconditionDep
+from carteira.kit.web.preconditions import Precondition, PreconditionDep
 from carteira.kit.web.transaction import ReadsDep, ReadTxDep, TxDep
 
 TWO_FOR_CONTACTS: dict[int | str, dict[str, Any]] = {
@@ -208,19 +209,26 @@ async def get_export(
     )
 
 
-@router.get("/{user_id}", summary="Dados de um usuário", dependencies=[looks("user_read")])
-async def get_user(user_id: UUID, tx: ReadTxDep, who: Who) -> UserOut:
+@router.get("/{user_id}", summary="Dados de um usuário", dependencies=[versioned(), looks("user_read")])
+async def get_user(request: Request, user_id: UUID, tx: ReadTxDep, who: Who) -> UserOut:
     """Mostra um usuário: a si mesmo, ou outro com a permissão `users:read`."""
     require_self_or(who, user_id, "users:read")
     view = await queries.person(tx, user_id)
     await audit.record_looks(tx, "user_read", [user_id])
+    send_version(request, view.version)
     return UserOut.of(view, show_cpf=may_see_cpf(who, user_id))
 
 
 async def _change(
-    identity: Runtime, desk: Desk, client: Client, who: Principal, user_id: UUID, body: UserPut | UserPatch
+    identity: Runtime,
+    desk: Desk,
+    client: Client,
+    who: Principal,
+    user_id: UUID,
+    body: UserPut | UserPatch,
+    seen: Precondition,
 ) -> object:
-    done = await by_operator.change(identity, desk, client.address, who, user_id, body)
+    done = await by_operator.change(identity, desk, client.address, who, user_id, body, seen)
     if isinstance(done, Answered):
         return JSONResponse(jsonable_encoder(done.body), done.status)
     return UserOut.of(done, show_cpf=may_see_cpf(who, user_id))
@@ -234,10 +242,19 @@ async def _change(
     dependencies=[acts("user_changed")],
 )
 async def put_user(
-    user_id: UUID, body: UserPut, who: Who, identity: IdentityDep, client: ClientDep, desk: DeskDep
+    user_id: UUID,
+    body: UserPut,
+    who: Who,
+    identity: IdentityDep,
+    client: ClientDep,
+    desk: DeskDep,
+    seen: PreconditionDep,
 ) -> object:
-    """Altera os dados de si mesmo, ou de outro com a permissão `users:write`. E-mail e telefone: como em PATCH."""
-    return await _change(identity, desk, client, who, user_id, body)
+    """Altera os dados de si mesmo, ou de outro com a permissão `users:write`. E-mail e telefone: como em PATCH.
+
+    Com `If-Match`, muda só o cadastro que foi lido, também se espera uma segunda pessoa.
+    """
+    return await _change(identity, desk, client, who, user_id, body, seen)
 
 
 @router.patch(
@@ -248,7 +265,13 @@ async def put_user(
     dependencies=[acts("user_changed")],
 )
 async def patch_user(
-    user_id: UUID, body: UserPatch, who: Who, identity: IdentityDep, client: ClientDep, desk: DeskDep
+    user_id: UUID,
+    body: UserPatch,
+    who: Who,
+    identity: IdentityDep,
+    client: ClientDep,
+    desk: DeskDep,
+    seen: PreconditionDep,
 ) -> object:
     """Altera só os campos enviados.
 
@@ -256,7 +279,7 @@ async def patch_user(
     recupera a conta até o novo ser confirmado e o prazo passar: veja `contacts`. O contato de outra pessoa, em
     produção, espera a aprovação de um segundo operador (202).
     """
-    return await _change(identity, desk, client, who, user_id, body)
+    return await _change(identity, desk, client, who, user_id, body, seen)
 
 
 @router.delete("/{user_id}", status_code=204, summary="Apagar um usuário", dependencies=[acts("user_erased")])
@@ -266,6 +289,19 @@ async def delete_user(user_id: UUID, tx: TxDep, who: Who, identity: IdentityDep)
     Pede uma entrada recente.
     """
     await people.erase_user(tx, identity, who, user_id)
+
+
+@router.get(
+    "/{user_id}/sessions",
+    operation_id="list_user_sessions",
+    summary="Sessões de um usuário",
+    dependencies=[looks("sessions_listed")],
+)
+async def list_sessions(
+    user_id: UUID, tx: ReadTxDep, _who: Reader, asked: PageRequest[UUID] = page_of(BY_ID)
+) -> Page[UserSessionOut]:
+    """Lista as sessões abertas do usuário, da mais nova à mais antiga, com aparelho, rede e último uso."""
+    return (await sessions.sessions_of(tx, user_id, asked)).map(UserSessionOut.model_validate)
 
 
 @router.delete(
@@ -278,6 +314,18 @@ async def delete_user(user_id: UUID, tx: TxDep, who: Who, identity: IdentityDep)
 async def delete_sessions(user_id: UUID, tx: TxDep, who: Writer, identity: IdentityDep) -> None:
     """Encerra todas as sessões do usuário, na hora."""
     await sessions.sign_out_everywhere(tx, identity.access, user_id, actor=who.id)
+
+
+@router.delete(
+    "/{user_id}/sessions/{session_id}",
+    status_code=204,
+    operation_id="delete_user_session",
+    summary="Encerrar uma sessão de um usuário",
+    dependencies=[acts("session_ended")],
+)
+async def delete_session(user_id: UUID, session_id: UUID, tx: TxDep, who: Writer, identity: IdentityDep) -> None:
+    """Encerra uma sessão do usuário, na hora; a pessoa recebe um aviso."""
+    await sessions.end_one(tx, identity.access, user_id, session_id, actor=who.id)
 
 
 @router.post(

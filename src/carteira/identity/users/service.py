@@ -49,7 +49,7 @@ from carteira.identity.roles.shipped import CITIZEN
 from carteira.identity.runtime import Changing, Runtime
 from carteira.identity.sessions import service as sessions
 from carteira.identity.users import passwords
-from carteira.identity.users.queries import PersonView, person
+from carteira.identity.users.queries import PersonView, person, version_of_person
 from carteira.identity.users.search_text import search_text_of
 from carteira.kit.db import jobs, outbox
 from carteira.kit.db.engine import Database
@@ -70,6 +70,7 @@ from carteira.kit.values.clock import clock
 from carteira.kit.values.ids import uuid7
 from carteira.kit.web import idempotency
 from carteira.kit.web.access import Principal
+from carteira.kit.web.preconditions import UNCONDITIONAL, Precondition
 from carteira.kit.web.problems import Conflict
 
 T = TypeVar("T")
@@ -253,8 +254,13 @@ def require_self_or(who: Principal, user_id: UUID, claim: str) -> None:
         who.require(claim)
 
 
-async def change_person(
-    runtime: Runtime, address: str, who: Principal, user_id: UUID, changes: Mapping[str, Any]
+async def change_person(  # noqa: PLR0913, PLR0917 - what changes, by whom, and what they saw
+    runtime: Runtime,
+    address: str,
+    who: Principal,
+    user_id: UUID,
+    changes: Mapping[str, Any],
+    seen: Precondition = UNCONDITIONAL,
 ) -> PersonView:
     """Change some of a person's full name, e-mail, CPF, birth date and phone, and return the person.
 
@@ -264,6 +270,7 @@ async def change_person(
 
     Raises:
         UserNotFound, EmailTaken, CpfTaken, CpfIsFixed, RecentSignInRequired, Forbidden.
+        RecordChanged: the registration is no longer what was seen.
         LimitReached: there were too many conflicts.
         ClaimsBeyondYours: the person holds claims that the caller lacks.
         MustWait: in production, a change of another person's contact point needs a second operator.
@@ -275,17 +282,18 @@ async def change_person(
     await runtime.limiter.check(*limits)
     try:
         async with runtime.database.transaction() as tx:
-            return await _change_person(tx, runtime, who, user_id, changes)
+            return await _change_person(tx, runtime, who, user_id, changes, seen)
     except (EmailTaken, CpfTaken):
         await runtime.limiter.count(*limits)
         raise
 
 
-async def _change_person(
-    tx: Tx, runtime: Runtime, who: Principal, user_id: UUID, changes: Mapping[str, Any]
+async def _change_person(  # noqa: PLR0913, PLR0917 - what changes, by whom, and what they saw
+    tx: Tx, runtime: Runtime, who: Principal, user_id: UUID, changes: Mapping[str, Any], seen: Precondition
 ) -> PersonView:
     require_self_or(who, user_id, "users:write")
     user = await live(tx, user_id)
+    seen.hold(version_of_person(user))
     await require_not_above(tx, who, user_id)
     cpf = changes.get("cpf", user.cpf)
     if cpf != user.cpf and user.cpf is not None and not who.may("users:write"):

@@ -80,6 +80,15 @@ class CheckerNotAPerson(Forbidden):
     detail = "Só uma pessoa aprova operações."
 
 
+@dataclass(frozen=True, slots=True)
+class OrderChange:
+    """What an order changes: a field's value now, and after the approval; None: there is none. Both are JSON-ready."""
+
+    field: str
+    now: Any
+    then: Any
+
+
 @dataclass(frozen=True)
 class Operation(Generic[Order]):
     """A kind of operation that may have to wait for a second person.
@@ -93,6 +102,8 @@ class Operation(Generic[Order]):
         claim: The claim that its checker must hold.
         check: A further check of its checker; if it fails, the checker is refused and the operation stays pending.
         show: Returns the part of an order that a checker sees; by default all of it.
+        changes: Reads what an order changes, as it is now, for its checker; none for a kind that only adds, or moves
+            what its summary says.
     """
 
     kind: str
@@ -103,6 +114,7 @@ class Operation(Generic[Order]):
     claim: str = CLAIM
     check: Callable[[Tx, Order, Principal], Awaitable[None]] | None = None
     show: Callable[[Order], object] | None = None
+    changes: Callable[[Tx, Order], Awaitable[Sequence[OrderChange]]] | None = None
 
 
 @dataclass(frozen=True)
@@ -277,6 +289,17 @@ class Desk:
         if operation.show is None:
             return orjson.Fragment(payload)
         return operation.show(operation.order.model_validate_json(payload))
+
+    async def changes(self, tx: Tx, row: PendingOperation) -> Sequence[OrderChange]:
+        """Return what a pending operation changes, for its checker; nothing if its subject is gone meanwhile."""
+        operation = self._operations.get(row.kind)
+        payload = approvals.opened(self._sealer, row, row.payload)
+        if payload is None or operation is None or operation.changes is None:
+            return ()
+        try:
+            return await operation.changes(tx, operation.order.model_validate_json(payload))
+        except Problem:
+            return ()
 
     def outcome(self, row: PendingOperation) -> object:
         """Return an operation's outcome, for orjson: its verb's answer, or the reason of a refusal or a failure."""

@@ -15,7 +15,7 @@ from carteira.kit.security import approvals, audit
 from carteira.kit.security.approvals import PendingOperation
 from carteira.kit.values.actor import Actor
 from carteira.kit.web.access import Who, acts, looks, reads, step_up
-from carteira.kit.web.approvals import Desk, DeskDep
+from carteira.kit.web.approvals import Desk, DeskDep, OrderChange
 from carteira.kit.web.bodies import Body
 from carteira.kit.web.idempotency import idempotent
 from carteira.kit.web.json_route import JsonRoute, polled
@@ -75,6 +75,14 @@ class AboutOut(BaseModel):
     name: str | None = None
 
 
+class PendingChangeOut(BaseModel):
+    """What an operation changes."""
+
+    field: str = Field(examples=["email"])
+    now: Any = Field(None, description="O valor de agora; `null`: não há")
+    then: Any = Field(None, description="O valor depois de aprovada; `null`: não há")
+
+
 class WholePendingOperationOut(PendingOperationOut):
     """An operation with its order, while it is pending, and its outcome."""
 
@@ -82,6 +90,9 @@ class WholePendingOperationOut(PendingOperationOut):
     outcome: Any = Field(None, description="O que a operação respondeu, o motivo da recusa ou da falha")
     about: list[AboutOut] | None = Field(
         None, description="De quem é, ou quem ganha, até 100 pessoas; só para quem pode aprovar, e enquanto espera"
+    )
+    changes: list[PendingChangeOut] | None = Field(
+        None, description="O que muda, de que para quê; só para quem pode aprovar, e enquanto espera"
     )
 
 
@@ -149,11 +160,18 @@ async def about_of(tx: Tx, desk: Desk, row: PendingOperation) -> list[AboutOut]:
     return [AboutOut(id=user_id, name=names.get(user_id)) for user_id in row.gaining_users[:_NAMED]]
 
 
-async def _as_json(tx: Tx, desk: Desk, row: PendingOperation, about: list[AboutOut] | None = None) -> bytes:
+async def _as_json(
+    tx: Tx,
+    desk: Desk,
+    row: PendingOperation,
+    about: list[AboutOut] | None = None,
+    changes: Sequence[OrderChange] | None = None,
+) -> bytes:
     """Write an operation as JSON; its order and outcome may be megabytes and are JSON already."""
     (shown,) = await shown_of(tx, desk, [row])
     whole = shown.model_dump(mode="json") | {
         "about": about,
+        "changes": changes,
         "order": desk.shown(row),
         "outcome": desk.outcome(row),
     }
@@ -170,8 +188,10 @@ async def get_pending(operation_id: OperationId, tx: ReadTxDep, who: Who, desk: 
     """Mostra o que foi pedido, por quem, e o que aconteceu; a quem pediu e a quem pode aprovar."""
     row = await desk.find(tx, who, operation_id)
     await audit.record_looks(tx, "pending_operation_read", row.gaining_users, pending_id=str(row.id))
-    about = await about_of(tx, desk, row) if desk.may_decide(who, row) else None
-    return Response(await _as_json(tx, desk, row, about), media_type="application/json")
+    if not desk.may_decide(who, row):
+        return Response(await _as_json(tx, desk, row), media_type="application/json")
+    about, changes = await about_of(tx, desk, row), await desk.changes(tx, row)
+    return Response(await _as_json(tx, desk, row, about, changes), media_type="application/json")
 
 
 @router.post(

@@ -64,8 +64,8 @@ class Precondition:
 
     @classmethod
     def of_form(cls, text: str) -> "Precondition":
-        """Return the precondition of a form's hidden field; empty: none."""
-        return cls(absent=True) if text == NEW else cls(version=text or None)
+        """Return the precondition of a form's hidden field, which always names one; no record has an empty version."""
+        return cls(absent=True) if text == NEW else cls(version=text)
 
     @property
     def is_named(self) -> bool:

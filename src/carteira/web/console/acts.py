@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi.responses import HTMLResponse
 from pydantic import Field
@@ -16,12 +16,14 @@ from carteira.web.page import WebPage
 TEMPLATE = "console/confirm.html"
 SEEN = "visto"
 """The hidden field with the version of the subject that was shown."""
+_UNSEEN = "O formulário chegou sem dizer o que você viu. Confira abaixo como está agora, e envie de novo."
+M = TypeVar("M", bound=FormBody)
 
 
 class VersionForm(FormBody):
-    """An act's form, with the version of its subject that was shown."""
+    """An act's form, with the version of its subject that was shown; without one it is refused."""
 
-    seen: Annotated[str, Field(alias=SEEN, max_length=64)] = ""
+    seen: Annotated[str, Field(alias=SEEN, min_length=1, max_length=64)]
 
     @property
     def known(self) -> Precondition:
@@ -32,6 +34,11 @@ class VersionForm(FormBody):
 def version_seen(version: str | None) -> tuple[tuple[str, str], ...]:
     """Return what a confirmation has `seen` of its subject; None: there is none yet."""
     return ((SEEN, version or NEW),)
+
+
+def told_unseen(form: Reading[M]) -> Reading[M]:
+    """Return a form, with words of its own if it came without the version that was shown."""
+    return form.saying(_UNSEEN) if SEEN in form.errors and not form.message else form
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +154,7 @@ def ask_again(page: WebPage, act: Confirmation, form: Reading[Any], error: Excep
         Problem: a recent sign-in, a second factor or a new password is needed first, or the session has ended.
     """
     if error is None:
-        return ask(page, act, form, status=422)
+        return ask(page, act, told_unseen(form), status=422)
     if isinstance(error, RecordChanged):
         return ask(page, replace(act, changed=True), form, status=error.status)
     return page.again(TEMPLATE, form, error, act=act)

@@ -11,15 +11,18 @@ from carteira.kit.db.session import Tx
 from carteira.kit.security import audit, audit_checks
 from carteira.kit.web.access import claims, looks
 from carteira.kit.web.pagination import BY_ID, Page
+from carteira.web.console.audit_words import ACTIONS, action_name
 from carteira.web.console.cells import Cell, badge, instant, mono, short_id, words
 from carteira.web.console.tables import NEWEST, Filter, Table, TableAsked, TableColumn, offer_csv
 from carteira.web.page import SignedPage, WebPage
 from carteira.web.routing import pages
+from carteira.web.wallet.movements import folded
 
 router = pages()
 HOME = "/console/auditoria"
 CLAIM = "audit:read"
 _ID = r"[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}"
+_ACTIONS = tuple(sorted(ACTIONS.items(), key=lambda pair: folded(pair[1])))
 _WRONG_ID = "Cole o id inteiro. Um CPF nunca vai no endereço."
 
 
@@ -33,7 +36,7 @@ TABLE: Table[identity.desk.AuditView] = Table(
     "registros",
     (
         TableColumn("Hora", lambda row: instant(row.created_at), "nowrap", order=NEWEST),
-        TableColumn("O quê", lambda row: mono(row.action)),
+        TableColumn("O quê", lambda row: words(action_name(row.action), row.action), "full"),
         TableColumn("Tipo", lambda row: badge("Consulta", "info", "eye") if row.look else badge("Ato"), "stack-end"),
         TableColumn("Quem", lambda row: words(row.actor_name or row.actor_kind or "", row.actor_role or "")),
         TableColumn("De quem", lambda row: short_id(row.subject_id, _about(row))),
@@ -42,7 +45,7 @@ TABLE: Table[identity.desk.AuditView] = Table(
     ),
     key=lambda row: row.id,
     filters=(
-        Filter("acao", "Ato ou consulta", pattern=r"[a-z_.]{1,64}", wrong="Escreva como na lista.", grows=True),
+        Filter("acao", "Ato ou consulta", "choice", _ACTIONS, otherwise="Todos"),
         Filter("quem", "Quem (id)", pattern=_ID, wrong=_WRONG_ID),
         Filter("de_quem", "De quem (id)", pattern=_ID, wrong=_WRONG_ID),
         Filter("de", "De", "day"),

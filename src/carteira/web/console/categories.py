@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field
 from carteira import benefits
 from carteira.kit.web.access import acts, claims, reads
 from carteira.kit.web.preconditions import NEW
-from carteira.web.console.acts import Confirmation, VersionForm, ask, ask_again, version_seen
+from carteira.web.console.acts import Confirmation, VersionForm, ask, ask_again, told_unseen, version_seen
 from carteira.web.console.rules import CLAIM, HOME
 from carteira.web.formats import plain_money
 from carteira.web.forms import EMPTY, Reading
@@ -45,7 +45,9 @@ async def _known(page: WebPage, name: str) -> benefits.bulk_desk.CategoryOut | N
 def _drawn(
     page: WebPage, known: benefits.bulk_desk.CategoryOut | None, form: Reading[Any] = EMPTY, status: int = 200
 ) -> Response:
-    return page.show(_PAGE, status=status, form=form, known=known, home=HOME, path_of_form=PATH, fixed=_FIXED)
+    return page.show(
+        _PAGE, status=status, form=told_unseen(form), known=known, home=HOME, path_of_form=PATH, fixed=_FIXED
+    )
 
 
 @router.get(PATH, dependencies=[claims(CLAIM), _NOBODYS])

@@ -217,14 +217,19 @@ async def ask_request(user_id: UUID, page: SignedPage) -> Response:
 
 @router.post(PEOPLE + "/{user_id}/pedido", dependencies=[claims(READS, WRITES_DOWN), acts("data_requested")])
 async def write_down(user_id: UUID, page: SignedPage) -> Response:
-    """Write a person's request down."""
+    """Write a person's request down, once however often the form is sent."""
     form = await page.form(WrittenRequestForm)
     person = await _person(page, user_id)
     if form.value is None:
         return ask_again(page, _writing_down(person), form)
+    asked = form.value
+
+    async def work(tx: Tx) -> object:
+        made = await data_requests.ask(tx, page.who, user_id, asked.kind, asked.message)
+        return {"id": str(made.id)}
+
     try:
-        async with page.database.transaction() as tx:
-            made = await data_requests.ask(tx, page.who, user_id, form.value.kind, form.value.message)
+        outcome = await page.once(work, payload=asked.model_dump(), money=False)
     except REFUSALS as error:
         return ask_again(page, _writing_down(person), form, error)
-    return page.go(f"{HOME}/{made.id}", "Pedido anotado.")
+    return page.go(f"{HOME}/{outcome.body['id']}", outcome.said("Pedido anotado."))

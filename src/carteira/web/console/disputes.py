@@ -102,6 +102,8 @@ async def show_dispute(dispute_id: UUID, page: SignedPage) -> Response:
             steps.append(DetailStep(f"{here}/retirar", "Retirar a comprovação de quem tem…", danger=True))
         else:
             steps.append(DetailStep(f"{PEOPLE}/{row.claimant_id}/comprovar-cpf", "Comprovar de quem pede…"))
+    if row.outcome == "kept" and row.is_proven and page.user_id != row.holder_id:
+        steps.append(DetailStep(f"{PEOPLE}/{row.holder_id}/retirar-comprovacao", "Retirar a comprovação…", danger=True))
     facts = (
         ("CPF", row.cpf),
         ("Quem tem", row.holder),
@@ -115,21 +117,17 @@ async def show_dispute(dispute_id: UUID, page: SignedPage) -> Response:
     return show_detail(page, Detail("CPF em disputa", (HOME, "CPFs em disputa"), facts, steps, _state(row), note))
 
 
-def _version(row: identity.desk.CpfDisputeView) -> str:
-    return f"{row.outcome or 'open'}-{'proven' if row.is_proven else 'withdrawn'}"
-
-
 def _keeping(row: identity.desk.CpfDisputeView) -> Confirmation:
     return Confirmation(
         title=f"O CPF fica com {row.holder}?",
         says=(f"O caso é encerrado, e {row.claimant} continua sem este CPF.",),
         way_back="Um caso decidido não se abre de novo, nem por outra comprovação da segunda pessoa. Para mudar "
-        "depois: retire pela API a comprovação de quem tem o CPF, e comprove o da outra pessoa.",
+        "depois: retire a comprovação na página de quem tem o CPF, e comprove o da outra pessoa.",
         button="Fica com quem está",
         path=f"{HOME}/{row.id}/manter",
         back=f"{HOME}/{row.id}",
         facts=(("CPF", row.cpf),),
-        seen=version_seen(_version(row)),
+        seen=version_seen(row.version),
     )
 
 
@@ -146,7 +144,7 @@ def _withdrawing(row: identity.desk.CpfDisputeView) -> Confirmation:
         back=f"{HOME}/{row.id}",
         danger=True,
         facts=(("CPF", row.cpf),),
-        seen=version_seen(_version(row)),
+        seen=version_seen(row.version),
     )
 
 
@@ -160,13 +158,12 @@ async def ask_keeping(dispute_id: UUID, page: SignedPage) -> Response:
 async def keep(dispute_id: UUID, page: SignedPage) -> Response:
     """Close a case and leave the CPF where it is."""
     form = await page.form(VersionForm)
-    row = await _one(page, dispute_id)
-    act = _keeping(row)
-    if form.value is None or act.is_over(form):
-        return ask(page, act, form, status=409)
+    act = _keeping(await _one(page, dispute_id))
+    if form.value is None:
+        return ask_again(page, act, form)
     try:
         async with page.database.transaction() as tx:
-            await identity.desk.keep(tx, page.who, dispute_id)
+            await identity.desk.keep(tx, page.who, dispute_id, form.value.known)
     except REFUSALS as error:
         return ask_again(page, act, form, error)
     return page.go(HOME, "Caso encerrado: o CPF fica com quem está.")
@@ -184,11 +181,11 @@ async def withdraw(dispute_id: UUID, page: SignedPage) -> Response:
     form = await page.form(VersionForm)
     row = await _one(page, dispute_id)
     act = _withdrawing(row)
-    if form.value is None or act.is_over(form):
-        return ask(page, act, form, status=409)
+    if form.value is None:
+        return ask_again(page, act, form)
     try:
         async with page.database.transaction() as tx:
-            await identity.desk.withdraw_holders(tx, page.who, dispute_id)
+            await identity.desk.withdraw_holders(tx, page.who, dispute_id, form.value.known)
     except REFUSALS as error:
         return ask_again(page, act, form, error)
     return page.go(f"{HOME}/{dispute_id}", f"Comprovação retirada. Agora comprove o CPF de {row.claimant}.")

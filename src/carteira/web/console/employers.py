@@ -15,7 +15,7 @@ from carteira.kit.web.pagination import BY_ID, Page
 from carteira.web.console.acts import ActField, Confirmation, VersionForm, ask, ask_again, version_seen
 from carteira.web.console.cells import amount, badge, instant, mono, words
 from carteira.web.console.tables import OLDEST, Table, TableAsked, TableColumn, offer_csv
-from carteira.web.forms import Reading
+from carteira.web.forms import FormBody, Reading
 from carteira.web.page import REFUSALS, SignedPage, WebPage
 from carteira.web.routing import pages
 
@@ -68,12 +68,16 @@ async def show_employers(page: SignedPage) -> Response:
 offer_csv(router, TABLE, _read, READS)
 
 
-class EmployerForm(VersionForm):
+class NewEmployerForm(FormBody):
     """An employer's data."""
 
     cnpj: Cnpj
     name: benefits.bulk_desk.EmployerName
     prefunded: str = ""
+
+
+class EmployerForm(NewEmployerForm, VersionForm):
+    """The changed data of an employer."""
 
 
 def _asking(one: benefits.desk.EmployerView | None) -> Confirmation:
@@ -105,7 +109,7 @@ async def ask_employer(page: SignedPage) -> Response:
 @router.post(f"{HOME}/nova", dependencies=[claims(READS, WRITES), acts("employer_added")])
 async def add(page: SignedPage) -> Response:
     """Add an employer; a CNPJ that exists is refused, so that sending a form twice adds one."""
-    form: Reading[Any] = await page.form(EmployerForm)
+    form: Reading[Any] = await page.form(NewEmployerForm)
     if form.value is None:
         return ask_again(page, _asking(None), form)
     asked = form.value

@@ -223,7 +223,7 @@ _COUNTED = (
     CountedTodo(
         "assistant",
         "assistant:read",
-        lambda _who: assistant.desk.count_open(),
+        assistant.desk.count_open,
         "/console/atendimentos",
         "chat",
         "atendimento aberto",

@@ -19,7 +19,7 @@ from carteira.web.console.acts import ActField, Confirmation, ask, ask_again
 from carteira.web.console.cells import amount, badge, instant, words
 from carteira.web.console.overview import require_staff
 from carteira.web.console.tables import NEWEST, Filter, Table, TableAsked, TableColumn, offer_csv
-from carteira.web.console.words import STATES, facts_of, operation_name
+from carteira.web.console.words import STATES, changes_of, facts_of, operation_name
 from carteira.web.formats import Reais, plain_money
 from carteira.web.forms import FormBody
 from carteira.web.page import REFUSALS, SignedPage, WebPage
@@ -95,7 +95,8 @@ async def show_pending(operation_id: UUID, page: SignedPage) -> Response:
         (shown,) = await pending.shown_of(tx, desk, [row])
         decides = desk.may_decide(page.who, row)
         about = await pending.about_of(tx, desk, row) if decides else []
-        return {"one": shown, "decides": decides, "about": about, **_told(desk, row)}
+        changes = changes_of(await desk.changes(tx, row)) if decides else []
+        return {"one": shown, "decides": decides, "about": about, "changes": changes, **_told(desk, row)}
 
     values = await page.read(read)
     return page.show(

@@ -12,7 +12,7 @@ from carteira.kit.values.cpf import Cpf, format_cpf, mask_cpf
 from carteira.kit.web.access import acts, claims, looks, reads, step_up
 from carteira.kit.web.idempotency import Answered
 from carteira.kit.web.pagination import BY_ID, Page
-from carteira.web.console.acts import ActField, Confirmation, ask, ask_again
+from carteira.web.console.acts import ActField, Confirmation, VersionForm, ask, ask_again, version_seen
 from carteira.web.console.cells import Cell, badge, instant, words
 from carteira.web.console.pendings import desk_of
 from carteira.web.console.tables import OLDEST, Filter, Listed, Table, TableAsked, TableColumn, offer_csv
@@ -186,7 +186,7 @@ def _proof(person: identity.PersonView) -> Confirmation:
             "Você diz que viu a pessoa e o documento. O que há para este CPF passa a poder ser dela.",
             "Se outra conta só digitou este CPF, ele sai de lá; em produção, outra pessoa confirma.",
         ),
-        way_back="Uma comprovação errada é retirada por quem comprova CPFs.",
+        way_back="Uma comprovação errada é retirada nesta mesma página, por quem comprova CPFs.",
         button="Comprovar o CPF",
         fields=(
             ActField("cpf", "CPF que está no documento"),
@@ -327,3 +327,45 @@ async def prove_cpf(user_id: UUID, page: SignedPage) -> Response:
         return ask_again(page, _proof(person), form, error)
     waits = isinstance(done, Answered)
     return page.go(f"{HOME}/{user_id}", "Pedido: outra pessoa confirma." if waits else "CPF comprovado.")
+
+
+def _withdrawal(person: identity.PersonView) -> Confirmation:
+    return Confirmation(
+        title=f"Retirar a comprovação do CPF de {person.full_name}?",
+        says=(
+            "O CPF continua na conta, mas só como digitado: o que é do CPF deixa de aparecer, e a pessoa é avisada.",
+            "Se outra pessoa comprovar este CPF, ele passa para a conta dela.",
+        ),
+        way_back="A pessoa pode comprovar de novo, por gov.br ou com um operador.",
+        button="Retirar a comprovação",
+        danger=True,
+        facts=(("CPF", mask_cpf(person.cpf) if person.cpf else ""),),
+        seen=version_seen(identity.desk.version_of_proof(person.cpf_proven_at)),
+        **_named(person, "retirar-comprovacao"),
+    )
+
+
+@router.get(
+    HOME + "/{user_id}/retirar-comprovacao", dependencies=[claims("identity:prove"), step_up(), looks("user_read")]
+)
+async def ask_withdrawal(user_id: UUID, page: SignedPage) -> Response:
+    """Show what withdrawing a proof does."""
+    return ask(page, _withdrawal(await _person(page, user_id)))
+
+
+@router.post(
+    HOME + "/{user_id}/retirar-comprovacao",
+    dependencies=[claims("identity:prove"), step_up(), acts("cpf_proof_withdrawn")],
+)
+async def withdraw_proof(user_id: UUID, page: SignedPage) -> Response:
+    """Withdraw a wrong proof; the CPF stays in the account as declared."""
+    form = await page.form(VersionForm)
+    act = _withdrawal(await _person(page, user_id))
+    if form.value is None:
+        return ask_again(page, act, form)
+    try:
+        async with page.database.transaction() as tx:
+            await identity.desk.withdraw_proof(tx, user_id, actor=page.user_id, seen=form.value.known)
+    except REFUSALS as error:
+        return ask_again(page, act, form, error)
+    return page.go(f"{HOME}/{user_id}", "Comprovação retirada: o CPF está só como digitado.")

@@ -10,7 +10,7 @@ from carteira.kit.values.email import Email
 from carteira.kit.values.phone import Phone
 from carteira.kit.web.access import acts, claims, looks, step_up
 from carteira.kit.web.idempotency import Answered
-from carteira.web.console.acts import ActField, Confirmation, ask, ask_again
+from carteira.web.console.acts import ActField, Confirmation, VersionForm, ask, ask_again, version_seen
 from carteira.web.console.pendings import desk_of
 from carteira.web.console.people import HOME
 from carteira.web.forms import FormBody, Reading
@@ -21,7 +21,7 @@ router = pages()
 WRITES = "users:write"
 
 
-class ContactsForm(FormBody):
+class ContactsForm(VersionForm):
     """The contacts that a person asks for; empty fields are unchanged."""
 
     email: Email | None = None
@@ -53,6 +53,7 @@ def _contacts(person: identity.PersonView) -> Confirmation:
             ActField("email", "Novo e-mail", help="Vazio: fica como está.", required=False),
             ActField("phone", "Novo telefone", help="Vazio: fica como está.", required=False),
         ),
+        seen=version_seen(person.version),
     )
 
 
@@ -69,13 +70,13 @@ async def change_contacts(user_id: UUID, page: SignedPage) -> Response:
     person = await _person(page, user_id)
     if form.value is None:
         return ask_again(page, _contacts(person), form)
-    changes = form.value.model_dump(exclude_none=True)
+    changes = form.value.model_dump(exclude_none=True, exclude={"seen"})
     if not changes:
         return ask_again(page, _contacts(person), form.saying("Escreva o e-mail ou o telefone novo."))
     body = identity.desk.UserPatch(**changes)
     try:
         done = await identity.desk.change_user(
-            page.identity, desk_of(page), page.client.address, page.who, user_id, body
+            page.identity, desk_of(page), page.client.address, page.who, user_id, body, form.value.known
         )
     except REFUSALS as error:
         return ask_again(page, _contacts(person), form, error)

@@ -58,7 +58,7 @@ TABLE: Table[resellers.PurchaseWithCashbackOut] = Table(
     "compras",
     (
         TableColumn("Código", lambda row: words(row.code), "full"),
-        TableColumn("Revendedor (CPF)", lambda row: mono(row.cpf)),
+        TableColumn("Revendedor (CPF)", lambda row: mono(_cpf(row))),
         TableColumn("Data", lambda row: day(row.date), "nowrap", order=NEWEST),
         TableColumn("Valor", lambda row: amount(row.amount), "end nowrap"),
         TableColumn("Faixa", lambda row: words(f"{row.cashback_percentage}%")),
@@ -134,7 +134,7 @@ class MarkedPurchase:
 
     def is_still(self, row: resellers.PurchaseWithCashbackOut) -> bool:
         """Return whether the purchase is what was seen."""
-        return self.seen in {"", row.version}
+        return self.seen == row.version
 
 
 async def _marked(page: WebPage) -> list[MarkedPurchase]:
@@ -181,6 +181,11 @@ def _changed(row: resellers.PurchaseWithCashbackOut | None) -> str:
     return f"{row.code} mudou depois de mostrada e não foi decidida: agora são {_said(row)}."
 
 
+def _cpf(row: resellers.PurchaseWithCashbackOut) -> str:
+    """Return the reseller's CPF masked, also to who may read it whole by the API: the list needs no more."""
+    return mask_cpf(row.cpf) if row.cpf.isdigit() else row.cpf
+
+
 def _said(row: resellers.PurchaseWithCashbackOut) -> str:
     return f"{plain_money(row.amount)} em {row.date:%d/%m/%Y}"
 
@@ -204,7 +209,7 @@ def _asking(
         path=_APPROVE if approves else _REJECT,
         back=HOME,
         danger=not approves,
-        facts=[(row.code, f"{_said(row)}, CPF {mask_cpf(row.cpf) if row.cpf.isdigit() else row.cpf}") for row in rows],
+        facts=[(row.code, f"{_said(row)}, CPF {_cpf(row)}") for row in rows],
         fields=() if approves else (ActField("reason", "Motivo", "long"),),
         hidden=[("id", _mark(row)) for row in rows],
     )

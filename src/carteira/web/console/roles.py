@@ -146,7 +146,9 @@ async def change(role_id: int, page: SignedPage) -> Response:
         return _changing(role, known, wanted)
 
     act = await page.read(read)
-    if form.value is None or not form.value.sure:
+    if form.value is None:
+        return ask_again(page, act, form)
+    if not form.value.sure:
         return ask(page, act, form)
     try:
         async with page.database.transaction() as tx:

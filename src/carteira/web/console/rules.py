@@ -11,7 +11,7 @@ from carteira import benefits
 from carteira.kit.db.session import Tx
 from carteira.kit.web.access import acts, claims, reads
 from carteira.kit.web.preconditions import NEW
-from carteira.web.console.acts import SEEN, Confirmation, VersionForm, ask, ask_again, version_seen
+from carteira.web.console.acts import SEEN, Confirmation, VersionForm, ask, ask_again, told_unseen, version_seen
 from carteira.web.console.cells import mono, words
 from carteira.web.console.tables import Filter, Listed, Table, TableAsked, TableColumn, offer_csv
 from carteira.web.formats import plain_money
@@ -142,7 +142,7 @@ async def save(page: SignedPage) -> Response:
 
 
 def _again(page: WebPage, form: Reading[Any]) -> Response:
-    return page.show(_PAGE, status=422, form=form, known=False, home=HOME)
+    return page.show(_PAGE, status=422, form=told_unseen(form), known=False, home=HOME)
 
 
 @router.post(f"{HOME}/tirar", dependencies=[claims(CLAIM), acts("benefit_merchant_removed")])

@@ -86,7 +86,15 @@ async def show_ticket(ticket_id: UUID, page: SignedPage) -> Response:
         return ticket, names.get(answered_by, "") if answered_by else ""
 
     ticket, by = await page.read(read)
-    return page.show("console/ticket.html", block="panel", home=HOME, ticket=ticket, by=by, state=_state(ticket))
+    return page.show(
+        "console/ticket.html",
+        block="panel",
+        home=HOME,
+        ticket=ticket,
+        by=by,
+        state=_state(ticket),
+        mine=ticket.user_id == page.user_id,
+    )
 
 
 def _answering(ticket: assistant.desk.Ticket) -> Confirmation:
@@ -124,7 +132,7 @@ async def answer(ticket_id: UUID, page: SignedPage) -> Response:
         return ask_again(page, _answering(ticket), form)
     try:
         async with page.database.transaction() as tx:
-            await assistant.desk.answer(tx, ticket_id, form.value.answer, author_id=page.user_id)
+            await assistant.desk.answer(tx, page.who, ticket_id, form.value.answer)
     except assistant.desk.TicketAnswered as error:
         return ask_again(page, _answering(ticket), form.saying(await _who_answered(page, ticket_id, error.detail)))
     except REFUSALS as error:

@@ -253,14 +253,18 @@ async def remove(month: Month, page: SignedPage) -> Response:
     return _gone(page, now=now, said="Faixas tiradas.")
 
 
-class ClosingDayForm(FormBody):
-    """A closing day, and its first month."""
+_DAYS_SHOWN = 6
+
+
+class ClosingDayForm(VersionForm):
+    """A closing day, and its first month; `seen` is the version of all of them."""
 
     valid_from: resellers.desk.BusinessMonth
     day: Annotated[int, Field(ge=1, le=28)]
 
 
-def _closing_day() -> Confirmation:
+async def _closing_day(page: WebPage) -> Confirmation:
+    days = await page.read(resellers.desk.closing_days)
     return Confirmation(
         title="Definir o dia de fechamento",
         says=("O mês que terminou é fechado nesse dia do mês seguinte, se nada estiver em validação.",),
@@ -272,26 +276,29 @@ def _closing_day() -> Confirmation:
             ActField("valid_from", "A partir do mês", help="Como 2026-12."),
             ActField("day", "Dia do mês seguinte", help="De 1 a 28."),
         ),
+        facts=[(f"A partir de {month_name(one.valid_from)}", f"dia {one.day}") for one in days[:_DAYS_SHOWN]],
+        seen=version_seen(resellers.desk.version_of_days(days)),
     )
 
 
 @router.get(f"{HOME}/dia", dependencies=[claims(READS, DECIDES), _RULES])
 async def ask_closing_day(page: SignedPage) -> Response:
     """Ask for a closing day."""
-    return ask(page, _closing_day())
+    return ask(page, await _closing_day(page))
 
 
 @router.post(f"{HOME}/dia", dependencies=[claims(READS, DECIDES), acts("cashback_closing_day_set")])
 async def put_closing_day(page: SignedPage) -> Response:
     """Set a closing day."""
     form = await page.form(ClosingDayForm)
+    act = await _closing_day(page)
     if form.value is None:
-        return ask_again(page, _closing_day(), form)
+        return ask_again(page, act, form)
     try:
         async with page.database.transaction() as tx:
-            await resellers.desk.put_closing_day(tx, form.value.valid_from, form.value.day)
+            await resellers.desk.put_closing_day(tx, form.value.valid_from, form.value.day, of_all=form.value.known)
     except REFUSALS as error:
-        return ask_again(page, _closing_day(), form, error)
+        return ask_again(page, act, form, error)
     return page.go(HOME, "Dia de fechamento definido.")
 
 

@@ -1,7 +1,11 @@
 """The API's codes in words, for the console's screens."""
 
+from collections.abc import Iterable
+from typing import Any
+
 from carteira import payments
-from carteira.web.formats import capital
+from carteira.kit.web.approvals import OrderChange
+from carteira.web.formats import capital, plain_money
 
 OPERATIONS = {
     "benefits.open_account": "Abrir conta de benefícios",
@@ -29,10 +33,13 @@ FIELDS = {
     "account": "Conta",
     "adjustment_id": "Ajuste",
     "amount": "Valor (centavos)",
+    "balance": "Saldo",
     "balances": "Saldos",
+    "birth_date": "Nascimento",
     "category": "Saldo",
     "changes": "Mudança",
     "cpf": "CPF",
+    "cpf_state": "Comprovação",
     "card_number": "Cartão",
     "day": "Dia",
     "description": "Descrição",
@@ -51,12 +58,15 @@ FIELDS = {
     "purchase_id": "Compra",
     "reason": "Motivo",
     "reseller_id": "Revendedor",
+    "status": "Situação",
     "tiers": "Faixa",
     "transaction_id": "Transação",
     "user_id": "Pessoa",
     "valid_from": "Vale a partir de",
+    "valid_until": "Vale até",
     "version": "Modelo",
 }
+_CPF_STATES = {"proven": "comprovado", "declared": "só digitado", "none": "sem CPF", "moved": "passou a outra conta"}
 STATES = {
     "pending": ("Espera", "warn", "clock"),
     "approved": ("Aprovada", "ok", "check"),
@@ -99,6 +109,23 @@ def facts_of(order: object, *, most: int = 40) -> list[tuple[str, str]]:
     _flatten("", order, found)
     more = len(found) - most
     return found[:most] + ([("…", f"e mais {more} campos")] if more > 0 else [])
+
+
+def changes_of(changes: Iterable[OrderChange]) -> list[tuple[str, str, str]]:
+    """Return what an operation changes: each field with its value now and then, in words."""
+    return [
+        (FIELDS.get(one.field, one.field), _value(one.field, one.now), _value(one.field, one.then)) for one in changes
+    ]
+
+
+def _value(name: str, value: Any) -> str:  # noqa: ANN401 - as the kind of operation gives it
+    if value in (None, "", []):
+        return "nada"
+    if name == "balance":
+        return plain_money(value)
+    if name == "tiers":
+        return "; ".join(f"acima de {plain_money(tier['above'])}: {tier['percentage']}%" for tier in value)
+    return _CPF_STATES.get(value, value) if name == "cpf_state" else str(value)
 
 
 def _flatten(name: str, value: object, found: list[tuple[str, str]]) -> None:

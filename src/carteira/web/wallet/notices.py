@@ -13,7 +13,7 @@ from carteira.web.routing import pages
 router = pages()
 _HOME = "/app/avisos"
 _SHOWN = 30
-_ICONS = {
+NOTICE_ICONS = {
     "account": "shield",
     "benefits": "coins",
     "documents": "doc",
@@ -22,6 +22,7 @@ _ICONS = {
     "resellers": "percent",
     "transit": "bus",
 }
+"""By the beginning of a notice's topic."""
 
 
 class ReadForm(FormBody):
@@ -44,7 +45,7 @@ async def show_notices(page: SignedPage, before: Annotated[UUID | None, Query(al
     return page.show(
         "wallet/notices.html",
         block="list",
-        notices=[(notice, _ICONS.get(notice.topic.partition(".")[0], "bell")) for notice in notices],
+        notices=[(notice, NOTICE_ICONS.get(notice.topic.partition(".")[0], "bell")) for notice in notices],
         until=notices[0].id if notices and notices[0].unread and before is None else None,
         before=before,
         older=notices[-1].id if len(found) > _SHOWN else None,

@@ -1,0 +1,105 @@
+"""A person on the console: their wallet as they see it, by the operator's claims, and their sessions one by one."""
+
+from decimal import Decimal
+
+from sqlalchemy import text
+
+from tests.support import files
+from tests.support.app import RunningApp
+from tests.support.benefits import AUTHORIZER, open_benefit_account, processor_headers, purchase
+from tests.support.console import desk_of
+from tests.support.documents import upload
+from tests.support.people import Person, register, sign_in
+
+
+async def actions_seen(person: Person) -> set[str]:
+    looks = (await (await sign_in(person)).get("/users/me/accesses", limit=100)).json()["items"]
+    return {one["action"] for one in looks}
+
+
+async def transport_cards(app: RunningApp, person: Person) -> int:
+    query = text("SELECT count(*) FROM transport_cards WHERE user_id = :id")
+    async with app.database.transaction() as tx:
+        return await tx.scalar(query, {"id": person.id}) or 0
+
+
+async def test_an_operator_sees_a_wallet_as_its_person_does(app: RunningApp) -> None:
+    person = await sign_in(await register(app, full_name="Olga Observada"))
+    account = await open_benefit_account(app.operator(), user_id=person.id, FOOD=10_000)
+    too_much = purchase(account, str(Decimal(500)), mcc="5811")
+    refused = await app.client.post(AUTHORIZER, content=too_much, headers=processor_headers())
+    assert refused.json()["code"] != "00"
+    assert (await upload(person, files.pdf())).status_code == 201
+    async with desk_of(app, "administrador") as browser:
+        here = f"/console/pessoas/{person.id}/carteira"
+        assert here in (await browser.get(f"/console/pessoas/{person.id}")).links
+        assert await transport_cards(app, person) == 0
+        shown = await browser.get(here)
+        assert shown.status == 200, shown.text
+        assert "R$ 100,00" in shown.text
+        assert "Não passou" in shown.text
+        assert "Declarado por você" in shown.text
+        assert "Fora do seu acesso" not in shown.text
+        assert "/console/credito" in shown.links, "credit asks for its purpose first"
+        assert await transport_cards(app, person) == 0, "a look makes no card"
+        assert (await browser.get("/console/pessoas/00000000-0000-0000-0000-000000000000/carteira")).status == 404
+    assert "wallet_seen" in await actions_seen(person)
+
+
+async def test_each_part_of_a_wallet_needs_its_claim(app: RunningApp) -> None:
+    person = await sign_in(await register(app, full_name="Olga Observada"))
+    await open_benefit_account(app.operator(), user_id=person.id, FOOD=7_700)
+    assert (await upload(person, files.pdf())).status_code == 201
+    card = (await person.get("/transport-cards")).json()["items"][0]["card_number"]
+    here = f"/console/pessoas/{person.id}/carteira"
+    async with desk_of(app, "auditor") as browser:
+        shown = await browser.get(here)
+        assert "R$ 77,00" in shown.text
+        assert "Documentos (documents:review)" in shown.text
+        assert "Declarado por você" not in shown.text
+        assert card[-4:] not in shown.text
+        assert "/console/credito" not in shown.links
+    async with desk_of(app, "atendente") as browser:
+        shown = await browser.get(here)
+        assert card[-4:] in shown.text
+        assert "Declarado por você" in shown.text
+        assert "Quem viu os dados (audit:read)" in shown.text
+        assert "viu" not in shown.text.partition("Avisos")[2], "who looked is the auditor's"
+
+
+async def test_one_session_is_ended_and_the_others_go_on(app: RunningApp) -> None:
+    person = await register(app, full_name="Sara Sessões")
+    lost_headers = dict((await sign_in(person)).headers)
+    sessions = (await (await sign_in(person)).get("/auth/sessions")).json()["items"]
+    mine = next(one["id"] for one in sessions if one["current"])
+    lost = next(one["id"] for one in sessions if not one["current"])
+    here = f"/console/pessoas/{person.id}/sessoes"
+    async with desk_of(app, "auditor") as browser:
+        shown = await browser.get(here)
+        assert "Aparelhos de Sara Sessões" in shown.text
+        assert f"{here}/{lost}/sair" not in shown.links
+    async with desk_of(app, "administrador") as joana, desk_of(app, "administrador") as ivo:
+        assert here in (await joana.get(f"/console/pessoas/{person.id}")).links
+        assert {f"{here}/{lost}/sair", f"{here}/{mine}/sair"} <= set((await joana.get(here)).links)
+        hers, his = await joana.get(f"{here}/{lost}/sair"), await ivo.get(f"{here}/{lost}/sair")
+        assert "sai só deste aparelho" in hers.text
+        assert "Aparelho desconectado." in (await joana.follow(await joana.send(hers, f"{here}/{lost}/sair"))).text
+        assert (await ivo.send(his, f"{here}/{lost}/sair")).status == 404, "it has ended"
+        other = await register(app)
+        assert (await joana.get(f"/console/pessoas/{other.id}/sessoes/{mine}/sair")).status == 404
+    assert (await app.client.get("/users/me", headers=lost_headers)).status_code == 401
+    assert (await person.get("/users/me")).status_code == 200
+    notices = (await person.get("/inbox", limit=100)).json()["items"]
+    assert "Um aparelho seu foi desconectado pelo atendimento" in {one["title"] for one in notices}
+    assert "sessions_listed" in await actions_seen(person)
+
+
+async def test_the_api_lists_and_ends_a_persons_sessions(app: RunningApp) -> None:
+    person = await sign_in(await register(app))
+    listed = await app.person("users:read").get(f"/users/{person.id}/sessions")
+    assert [one["methods"] for one in listed.json()["items"]] == [["password"]]
+    path = f"/users/{person.id}/sessions/{listed.json()['items'][0]['id']}"
+    assert (await app.person("users:read").call("DELETE", path)).status_code == 403
+    assert (await app.person("users:write").call("DELETE", path)).status_code == 204
+    assert (await app.person("users:write").call("DELETE", path)).status_code == 404
+    assert (await person.get("/users/me")).status_code == 401
