@@ -7,6 +7,7 @@ from prometheus_client import Gauge
 from sqlalchemy import func, select
 
 from carteira.benefits.models import BenefitImport, BenefitScheduledCredit
+from carteira.kit.db.one_row import OneRow, ask
 from carteira.kit.db.session import Tx
 from carteira.kit.values.clock import clock
 
@@ -41,25 +42,22 @@ class BulkState:
         return 0 if self.oldest_file is None else max((clock.now() - self.oldest_file).total_seconds(), 0)
 
 
-async def bulk_state(tx: Tx) -> BulkState:
-    """Return how late files of accounts and scheduled top-ups are."""
+def bulk_state() -> OneRow[BulkState]:
+    """Return the question how late files of accounts and scheduled top-ups are."""
     oldest = select(func.min(BenefitImport.created_at)).where(BenefitImport.finished_at.is_(None)).scalar_subquery()
     waits, failed = BenefitScheduledCredit.state == "waiting", BenefitScheduledCredit.state == "failed"
-    row = (
-        await tx.execute(
-            select(
-                oldest,
-                func.count().filter(waits & (BenefitScheduledCredit.day <= clock.today())),
-                func.count().filter(failed & (BenefitScheduledCredit.done_at > clock.now() - timedelta(days=7))),
-            ).where(waits | failed)
-        )
-    ).one()
-    return BulkState(*row)
+    query = select(
+        oldest,
+        func.count().filter(waits & (BenefitScheduledCredit.day <= clock.today())),
+        func.count().filter(failed & (BenefitScheduledCredit.done_at > clock.now() - timedelta(days=7))),
+    ).where(waits | failed)
+    return OneRow(query, BulkState)
 
 
 async def observe(tx: Tx) -> None:
     """Set the metrics."""
-    state = await bulk_state(tx)
+    state = await ask(tx, bulk_state())
+    assert state is not None, "counts are one row"
     import_oldest_seconds.set(state.file_seconds)
     schedules_overdue.set(state.overdue)
     schedules_failed.set(state.failed)

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 
 from carteira.identity.clients.models import ClientRow
 from carteira.identity.clients.schemas import Network
@@ -107,6 +107,7 @@ __all__ = [
     "client",
     "client_names",
     "count_disputes",
+    "count_sign_ins",
     "data_requests",
     "delete_role",
     "dispute",
@@ -132,7 +133,6 @@ __all__ = [
     "sessions_of",
     "set_claims",
     "set_claims_of_role",
-    "sign_ins",
     "sign_out_everywhere",
     "suspend",
     "unsuspend",
@@ -166,13 +166,12 @@ async def search_people(tx: Tx, asked: Filters, page: PageRequest[UUID]) -> Page
     return found
 
 
-async def sign_ins(tx: Tx, *, since: datetime) -> int:
-    """Count the sign-ins since an instant."""
-    query = select(func.count()).where(
+def count_sign_ins(since: datetime) -> Select[int]:
+    """Return the query that counts the sign-ins since an instant."""
+    return select(func.count()).where(
         AuditRecord.action == "sign_in",
         AuditRecord.id > first_uuid7(since.timestamp()),
     )
-    return await tx.scalar(query) or 0
 
 
 async def look_at(tx: Tx, user_id: UUID) -> PersonView:

@@ -25,6 +25,8 @@ from carteira.kit.security.hash_chain import ChainVerification, Finding
 from carteira.ledger import chain, checks
 from carteira.ledger.book import Account, Book, NewEntry, Posting, system_account, transfer
 from carteira.ledger.chain import verify
+from carteira.ledger.checks import SeenCheck
+from carteira.ledger.checks import last_result as last_check
 from carteira.ledger.checks import reconcile as prove_balances
 from carteira.ledger.checks import results as last_checks
 from carteira.ledger.checks import verify as prove_chain
@@ -122,6 +124,7 @@ __all__ = [
     "Reconciliation",
     "Recorder",
     "Records",
+    "SeenCheck",
     "StaleBook",
     "StatementLine",
     "Waiting",
@@ -140,6 +143,7 @@ __all__ = [
     "hold",
     "incoming",
     "is_reversed",
+    "last_check",
     "last_checks",
     "lines_beside",
     "lines_of_entry",

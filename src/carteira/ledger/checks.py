@@ -1,6 +1,8 @@
 """The ledger's checks, of all entries or of the new ones; their last results are stored, for metrics and alerts."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
@@ -11,6 +13,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from carteira.kit.db.engine import Database
+from carteira.kit.db.one_row import OneRow
 from carteira.kit.db.session import Tx
 from carteira.kit.security import proofs
 from carteira.kit.security.hash_chain import ChainVerification, Head
@@ -150,6 +153,24 @@ async def last_point(tx: Tx) -> ReconciledPoint | None:
     """Return the point up to which balances were compared and nothing was found, if there is one."""
     last = await proofs.last(tx, LedgerCheck, "reconcile")
     return last.point if last else None
+
+
+@dataclass(frozen=True, slots=True)
+class SeenCheck:
+    """The last result of a check, and the head of the chain that it verified, if it did."""
+
+    checked_at: datetime
+    whole_at: datetime | None
+    findings: int
+    height: int | None
+    hash: bytes | None
+
+
+def last_result(check: Check) -> OneRow[SeenCheck]:
+    """Return the question about a check's last result."""
+    row = LedgerCheck
+    columns = (row.checked_at, row.whole_at, row.findings, row.height, row.hash)
+    return OneRow(select(*columns).where(row.check == check), SeenCheck)
 
 
 async def results(tx: Tx) -> Sequence[LedgerCheck]:

@@ -6,11 +6,12 @@ charge's maker.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime
 from uuid import UUID
 
 from sqlalchemy import Select, func, select
 
+from carteira.kit.db.one_row import OneRow
 from carteira.kit.db.session import Tx
 from carteira.kit.security import audit
 from carteira.kit.values.clock import clock
@@ -22,7 +23,7 @@ from carteira.payments import charges as made
 from carteira.payments import queries, returns
 from carteira.payments.config import Payments
 from carteira.payments.errors import ChargeNotFound
-from carteira.payments.models import Charge, ReceivedPayment
+from carteira.payments.models import Charge, ReceivedPayment, ReconciledDay
 from carteira.payments.queries import DAYS, RECEIVED, ChargeFilter, ReceivedFilter, ReceivedKey
 from carteira.payments.returns import LATEST, ReturnOrder
 from carteira.payments.schemas import (
@@ -168,10 +169,20 @@ async def day(tx: Tx, who: Principal, which: date) -> DayDetailOut:
     return DayDetailOut(**shown, differences=[DifferenceOut.model_validate(one) for one in found])
 
 
-async def last_day(tx: Tx) -> DayOut | None:
-    """Return the last compared day."""
-    found = await queries.days(tx, limit=1, before=clock.today() + timedelta(days=1))
-    return DayOut.model_validate(found[0]) if found else None
+@dataclass(frozen=True, slots=True)
+class SeenDay:
+    """When the last day was compared, and in how many payments it differs."""
+
+    checked_at: datetime
+    differences: int
+
+
+def last_day() -> OneRow[SeenDay]:
+    """Return the question about the last compared day."""
+    day = ReconciledDay
+    differences = day.missing_here + day.missing_there + day.amount_differs
+    query = select(day.checked_at, differences).where(day.day <= clock.today()).order_by(day.day.desc()).limit(1)
+    return OneRow(query, SeenDay)
 
 
 def count_to_return() -> Select[int]:

@@ -10,6 +10,7 @@ from sqlalchemy import ARRAY, Select, Uuid, func, literal, select
 
 from carteira import ledger
 from carteira.kit.db.keyset import keyset
+from carteira.kit.db.one_row import OneRow
 from carteira.kit.db.session import Tx
 from carteira.kit.security import audit
 from carteira.kit.web.access import Principal
@@ -137,8 +138,16 @@ async def decision_of(tx: Tx, purchase_id: UUID) -> PurchaseDecision | None:
     return None if row is None else PurchaseDecision(row.code, STATUS[row.status], row.decided_by)
 
 
-async def waiting(tx: Tx, parties: Collection[UUID]) -> tuple[int, date | None]:
-    """Count undecided purchases that none of some parties registered, changed or made; return the oldest one's day."""
+@dataclass(frozen=True, slots=True)
+class WaitingPurchases:
+    """How many purchases wait for a decision, and the oldest one's day."""
+
+    count: int
+    oldest: date | None
+
+
+def waiting(parties: Collection[UUID]) -> OneRow[WaitingPurchases]:
+    """Return the question about undecided purchases that none of some parties registered, changed or made."""
     theirs = literal(sorted(parties), ARRAY(Uuid))
     query = (
         select(func.count(), func.min(Purchase.purchased_on))
@@ -150,8 +159,7 @@ async def waiting(tx: Tx, parties: Collection[UUID]) -> tuple[int, date | None]:
             Reseller.user_id.is_(None) | Reseller.user_id.not_in(parties),
         )
     )
-    count, oldest = (await tx.execute(query)).one()
-    return count, oldest
+    return OneRow(query, WaitingPurchases)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import structlog
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, Select, func, select
 
 from carteira.kit.db.pieces import delete_piece
 from carteira.kit.db.session import Tx, locked
@@ -58,10 +58,9 @@ async def observe(tx: Tx) -> None:
     metrics.oldest_seconds.set(0 if oldest is None else max((now - oldest).total_seconds(), 0))
     dead = select(func.count()).select_from(WebhookDelivery).where(WebhookDelivery.state == "dead")
     metrics.dead.set(await tx.scalar(dead) or 0)
-    metrics.paused.set(await count_down(tx))
+    metrics.paused.set(await tx.scalar(count_down()) or 0)
 
 
-async def count_down(tx: Tx) -> int:
-    """Count the enabled endpoints that cannot be reached now."""
-    down = select(func.count()).select_from(WebhookEndpoint)
-    return await tx.scalar(down.where(WebhookEndpoint.state == "enabled", WebhookEndpoint.failures > 0)) or 0
+def count_down() -> Select[int]:
+    """Return the query that counts the enabled endpoints that cannot be reached now."""
+    return select(func.count()).where(WebhookEndpoint.state == "enabled", WebhookEndpoint.failures > 0)

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from sqlalchemy import text
 
+from carteira import ledger
 from carteira.kit.values.clock import clock
 from tests.support.app import RunningApp
 from tests.support.benefits import open_benefit_account
@@ -84,3 +85,10 @@ async def test_an_alert_leads_to_where_it_is_looked_into(app: RunningApp) -> Non
         assert "Arquivo de contas" not in (await browser.get("/console")).text
     async with app.database.transaction() as tx:
         await tx.execute(text("UPDATE benefits_imports SET finished_at = created_at WHERE finished_at IS NULL"))
+
+
+async def test_the_ledgers_health_names_the_head_of_its_chain(app: RunningApp) -> None:
+    proven = await ledger.prove_chain(app.database, whole=True)
+    async with desk_of(app, "auditor") as browser:
+        shown = (await browser.get("/console")).text
+    assert f"; cabeça: bloco {proven.height}, {proven.head.hex()[:12]}" in shown

@@ -11,15 +11,15 @@ MOST = 3
 ASKS = 4
 """How often each screen is opened. Standings are read again at times: the fewest trips count."""
 EXCEPTIONS = {
-    "/console": 15,
+    "/console": 6,
     "/console/contas": 5,
     "/console/compras": 5,
     "/console/meses": 4,
 }
 """Screens that make more trips where there is something to show, and their maximum.
 
-They are the panel, which reads its parts concurrently, and lists that use the API's verbs (`tests/house/test_trips.py`
-gives the reasons).
+They are the panel, which asks for all counts in one statement, once it knows what is the operator's own, and lists that
+use the API's verbs (`tests/house/test_trips.py` gives the reasons).
 """
 
 

@@ -24,10 +24,11 @@ from psycopg import AsyncConnection
 from psycopg.abc import PQGen
 from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
-from sqlalchemy import TextClause, text
+from sqlalchemy import BigInteger, Numeric, TextClause, column, select, text
 
 from carteira.kit.db import silence
 from carteira.kit.db.address import DatabaseAddress, DatabaseHost
+from carteira.kit.db.one_row import OneRow, ask
 from carteira.kit.db.session import Tx
 from carteira.kit.ops import metrics, tracing
 from carteira.kit.values.ids import uuid5
@@ -259,10 +260,20 @@ _STATE = text("""
 """)
 
 
+def _queue(waiting: int, oldest_seconds: float, failed: int) -> QueueState:
+    return QueueState(waiting, float(oldest_seconds), failed)
+
+
+_COLUMNS = (column("waiting", BigInteger), column("oldest_seconds", Numeric), column("failed", BigInteger))
+QUEUE_STATE = OneRow(select(_STATE.columns(*_COLUMNS).subquery("queue")), _queue)
+"""The question about the queue's state."""
+
+
 async def queue_state(tx: Tx) -> QueueState:
     """Return the queue's state."""
-    row = (await tx.execute(_STATE)).one()
-    return QueueState(row.waiting, float(row.oldest_seconds), row.failed)
+    found = await ask(tx, QUEUE_STATE)
+    assert found is not None, "counts are one row"
+    return found
 
 
 @dataclass(frozen=True, slots=True)

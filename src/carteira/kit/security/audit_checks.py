@@ -3,7 +3,8 @@
 Each day it verifies the new blocks, and each week all of them (`proofs`).
 """
 
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import structlog
 from prometheus_client import Gauge
@@ -11,6 +12,7 @@ from sqlalchemy import BigInteger, Boolean, CheckConstraint, LargeBinary, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from carteira.kit.db.engine import Database
+from carteira.kit.db.one_row import OneRow
 from carteira.kit.db.session import Tx
 from carteira.kit.security import audit_chain, proofs
 from carteira.kit.security.audit_chain import CHAIN, AuditBlock
@@ -101,6 +103,24 @@ async def observe(tx: Tx) -> None:
     height = await tx.scalar(select(AuditBlock.height).order_by(AuditBlock.height.desc()).limit(1))
     if height is not None:
         chain_height.set(height)
+
+
+@dataclass(frozen=True, slots=True)
+class SeenAuditCheck:
+    """The last result of verifying the chain, and its head by then."""
+
+    checked_at: datetime
+    whole_at: datetime | None
+    findings: int
+    height: int | None
+    hash: bytes | None
+
+
+LAST = OneRow(
+    select(AuditCheck.checked_at, AuditCheck.whole_at, AuditCheck.findings, AuditCheck.height, AuditCheck.hash),
+    SeenAuditCheck,
+)
+"""The question about that result."""
 
 
 async def last(tx: Tx) -> AuditCheck | None:

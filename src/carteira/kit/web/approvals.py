@@ -276,9 +276,8 @@ class Desk:
         seen = self.seen_by(who)
         if not seen.kinds or who.kind != "person":
             return 0
-        found = await approvals.count_for(tx, seen, parties, ())
-        cpf = await self.people.cpf_of(tx, who.user_id) if found else None
-        return await approvals.count_for(tx, seen, parties, self._digests(cpf)) if cpf else found
+        cpf = await self.people.cpf_of(tx, who.user_id)
+        return await approvals.count_for(tx, seen, parties, self._digests(cpf) if cpf else ())
 
     def shown(self, row: PendingOperation) -> object:
         """Return a checker's part of an order, for orjson; None once it is decided or if the module is off."""

@@ -5,17 +5,18 @@ Each part needs its claim; no personal data.
 
 import asyncio
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from fastapi import Response
-from sqlalchemy import Select, select
+from sqlalchemy import Select
 
 from carteira import assistant, benefits, documents, identity, ledger, payments, resellers, webhooks
 from carteira.kit.db import jobs
-from carteira.kit.db.session import Tx
+from carteira.kit.db.one_row import OneRow, ask_together
 from carteira.kit.ops import metrics
 from carteira.kit.security import audit_checks
 from carteira.kit.values.clock import clock
@@ -35,6 +36,8 @@ _LATENCY_WIDTH, _LATENCY_TALLEST = 320, 110
 _STALE = timedelta(hours=30)
 _BEHIND_SECONDS = 60.0
 """A follower that is further behind than this is shown as slow."""
+_HEAD_SIGNS = 12
+"""How much of a chain's head is shown: enough to compare it by eye."""
 _LATENCY = "carteira_authorization_seconds"
 _AGES = "/console/chaves-e-backups"
 _FILE_SECONDS = 3_600.0
@@ -232,70 +235,100 @@ _COUNTED = (
 )
 
 
-async def _waits(page: WebPage) -> list[Todo]:
-    """List the work that the operator may do: nothing that they, or a client of theirs, made or gain by."""
+def _kinds(page: WebPage) -> list[CountedTodo]:
+    return [kind for kind in _COUNTED if (not kind.module or page.has(kind.module)) and page.holds(kind.claim)]
+
+
+def _questions(page: WebPage, parties: frozenset[UUID]) -> dict[str, OneRow[Any]]:
+    """Return what the operator may know of the house and its work, to be asked in one statement."""
+    asked: dict[str, OneRow[Any]] = {kind.path: OneRow(kind.count(page.user_id), int) for kind in _kinds(page)}
+    if page.has("resellers") and page.holds("purchases:approve"):
+        asked["purchases"] = resellers.desk.waiting(parties)
+    if page.holds("ledger:read"):
+        asked |= {"reconcile": ledger.last_check("reconcile"), "verify": ledger.last_check("verify")}
+    if page.holds("audit:read"):
+        since = clock.now() - timedelta(minutes=_MINUTES)
+        asked |= {"audit": audit_checks.LAST, "sign_ins": OneRow(identity.desk.count_sign_ins(since), int)}
+    if page.has("payments") and page.holds("payments:read"):
+        asked["day"] = payments.office.last_day()
+    if page.holds("house:read"):
+        asked["queue"] = jobs.QUEUE_STATE
+    if page.has("benefits") and page.holds("benefits:write") and page.who.scopes is None:
+        asked["bulk"] = benefits.bulk_desk.bulk_state()
+    if page.has("webhooks") and page.holds("webhooks:read"):
+        asked["down"] = OneRow(webhooks.desk.count_down(), int)
+    return asked
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """The pendings that the operator may decide, and the answers to `_questions`."""
+
+    pending: int
+    facts: Mapping[str, Any]
+
+
+async def _known(page: WebPage) -> _Known:
+    """Ask for all counts: nothing that the operator, or a client of theirs, made or gains by is theirs to decide."""
     desk = DESK.of(page.request.app)
+    parties = await page.read(lambda tx: desk.parties(tx, page.who))
+    pending, facts = await asyncio.gather(
+        page.read(lambda tx: desk.count_decidable(tx, page.who, parties)),
+        page.read(lambda tx: ask_together(tx, _questions(page, parties))),
+    )
+    return _Known(pending, facts)
 
-    async def read(tx: Tx) -> list[Todo]:
-        found: list[Todo] = []
-        parties = await desk.parties(tx, page.who)
-        pending = await desk.count_decidable(tx, page.who, parties)
-        if pending:
-            found.append(_todo("/console/pendencias", "bell", pending, "pendência", "pendências", "à sua aprovação"))
-        if page.has("resellers") and page.holds("purchases:approve"):
-            count, oldest = await resellers.desk.waiting(tx, parties)
-            if count:
-                detail = "" if oldest is None else f"a mais antiga é de {oldest:%d/%m/%Y}"
-                found.append(_todo("/console/compras", "check", count, "compra a decidir", "compras a decidir", detail))
-        kinds = [kind for kind in _COUNTED if (not kind.module or page.has(kind.module)) and page.holds(kind.claim)]
-        if kinds:
-            counts = await tx.execute(select(*(kind.count(page.user_id).scalar_subquery() for kind in kinds)))
-            for kind, count in zip(kinds, counts.one(), strict=True):
-                found += [_todo(kind.path, kind.icon, count, kind.one, kind.several)] if count else []
-        return found
 
-    return await page.read(read)
+def _waits(page: WebPage, known: _Known) -> list[Todo]:
+    """List the work that the operator may do."""
+    found: list[Todo] = []
+    if known.pending:
+        found.append(_todo("/console/pendencias", "bell", known.pending, "pendência", "pendências", "à sua aprovação"))
+    purchases: resellers.desk.WaitingPurchases | None = known.facts.get("purchases")
+    if purchases is not None and purchases.count:
+        detail = "" if purchases.oldest is None else f"a mais antiga é de {purchases.oldest:%d/%m/%Y}"
+        found.append(
+            _todo("/console/compras", "check", purchases.count, "compra a decidir", "compras a decidir", detail)
+        )
+    counted = [(kind, known.facts[kind.path]) for kind in _kinds(page)]
+    return found + [_todo(kind.path, kind.icon, count, kind.one, kind.several) for kind, count in counted if count]
 
 
 def _todo(path: str, icon: str, count: int, one: str, several: str, detail: str = "") -> Todo:  # noqa: PLR0913, PLR0917 - a line's parts
     return Todo(path, icon, f"{count} {one if count == 1 else several}", detail)
 
 
-async def _health(page: WebPage) -> list[HouseProof]:
+_CHECKS = (
+    ("reconcile", "Saldos e lançamentos batem", ""),
+    ("verify", "Corrente do livro-razão", ""),
+    ("audit", "Corrente da auditoria", "/console/auditoria"),
+)
+"""The proofs, by the names of their questions."""
+
+
+def _health(facts: Mapping[str, Any]) -> list[HouseProof]:
     """Return the health checks that the operator may see."""
+    found = [_checked(what, facts[name], path) for name, what, path in _CHECKS if name in facts]
+    if (day := facts.get("day")) is not None:
+        found.append(_proof("Pix e a lista do provedor", day.checked_at, day.differences, path="/console/conferencia"))
+    if (queue := facts.get("queue")) is not None:
+        said = f"{queue.failed} abandonado(s)" if queue.failed else f"{queue.waiting} na fila"
+        tone, icon = ("bad", "alert") if queue.failed else ("ok", "check")
+        found.append(HouseProof("Trabalhos", tone, icon, said, path="/console/trabalhos"))
+    if "sign_ins" in facts:
+        said = f"{facts['sign_ins']} em {_MINUTES} minutos"
+        found.append(HouseProof("Entradas", "ok", "user", said, path="/console/auditoria?acao=sign_in"))
+    return found
 
-    async def read(tx: Tx) -> list[HouseProof]:
-        found: list[HouseProof] = []
-        if page.holds("ledger:read"):
-            names = {"reconcile": "Saldos e lançamentos batem", "verify": "Corrente do livro-razão"}
-            checks = [check for check in await ledger.last_checks(tx) if check.check in names]
-            found += [_proof(names[check.check], check.checked_at, check.findings, check.whole_at) for check in checks]
-            found += [_unproven(name) for check, name in names.items() if check not in {one.check for one in checks}]
-        if page.holds("audit:read"):
-            last = await audit_checks.last(tx)
-            name, path = "Corrente da auditoria", "/console/auditoria"
-            found.append(
-                _unproven(name, path)
-                if last is None
-                else _proof(name, last.checked_at, last.findings, last.whole_at, path)
-            )
-        if page.has("payments") and page.holds("payments:read"):
-            day = await payments.office.last_day(tx)
-            if day is not None:
-                differs = day.missing_here + day.missing_there + day.amount_differs
-                found.append(_proof("Pix e a lista do provedor", day.checked_at, differs, path="/console/conferencia"))
-        if page.holds("house:read"):
-            queue = await jobs.queue_state(tx)
-            said = f"{queue.failed} abandonado(s)" if queue.failed else f"{queue.waiting} na fila"
-            tone, icon = ("bad", "alert") if queue.failed else ("ok", "check")
-            found.append(HouseProof("Trabalhos", tone, icon, said, path="/console/trabalhos"))
-        if page.holds("audit:read"):
-            entered = await identity.desk.sign_ins(tx, since=clock.now() - timedelta(minutes=_MINUTES))
-            said = f"{entered} em {_MINUTES} minutos"
-            found.append(HouseProof("Entradas", "ok", "user", said, path="/console/auditoria?acao=sign_in"))
-        return found
 
-    return await page.read(read)
+def _checked(what: str, check: ledger.SeenCheck | audit_checks.SeenAuditCheck | None, path: str) -> HouseProof:
+    """Return a proof's last result; a chain's with the head that it verified, which is compared with one kept apart."""
+    if check is None:
+        return _unproven(what, path)
+    proof = _proof(what, check.checked_at, check.findings, check.whole_at, path)
+    if check.height is None or check.hash is None:
+        return proof
+    return replace(proof, said=f"{proof.said}; cabeça: bloco {check.height}, {check.hash.hex()[:_HEAD_SIGNS]}")
 
 
 async def _house(page: WebPage) -> list[HouseProof]:
@@ -314,30 +347,23 @@ async def _house(page: WebPage) -> list[HouseProof]:
     return found + [HouseProof(age.what, age.tone, "alert", age.said, age.at, _AGES) for age in wrong]
 
 
-async def _late(page: WebPage) -> list[HouseProof]:
+def _late(facts: Mapping[str, Any]) -> list[HouseProof]:
     """Return what the worker should have done by now, by the bounds of the alerts that Prometheus knows."""
-
-    async def read(tx: Tx) -> list[HouseProof]:
-        found: list[HouseProof] = []
-        if page.has("benefits") and page.holds("benefits:write") and page.who.scopes is None:
-            bulk = await benefits.bulk_desk.bulk_state(tx)
-            if bulk.oldest_file is not None and bulk.file_seconds > _FILE_SECONDS:
-                path = "/console/contas-em-lote"
-                found.append(HouseProof("Arquivo de contas", "bad", "alert", "não termina", bulk.oldest_file, path))
-            path = "/console/agendamentos"
-            if bulk.overdue:
-                found.append(HouseProof("Recargas agendadas", "bad", "alert", f"{bulk.overdue} atrasada(s)", path=path))
-            if bulk.failed:
-                said = f"{bulk.failed} em 7 dias não moveram nada"
-                found.append(HouseProof("Recargas agendadas", "warn", "alert", said, path=path))
-        if page.has("webhooks") and page.holds("webhooks:read"):
-            down = await webhooks.desk.count_down(tx)
-            if down:
-                said = f"{down} endereço(s) não respondem"
-                found.append(HouseProof("Webhooks", "warn", "alert", said, path="/console/webhooks"))
-        return found
-
-    return await page.read(read)
+    found: list[HouseProof] = []
+    if (bulk := facts.get("bulk")) is not None:
+        if bulk.oldest_file is not None and bulk.file_seconds > _FILE_SECONDS:
+            path = "/console/contas-em-lote"
+            found.append(HouseProof("Arquivo de contas", "bad", "alert", "não termina", bulk.oldest_file, path))
+        path = "/console/agendamentos"
+        if bulk.overdue:
+            found.append(HouseProof("Recargas agendadas", "bad", "alert", f"{bulk.overdue} atrasada(s)", path=path))
+        if bulk.failed:
+            said = f"{bulk.failed} em 7 dias não moveram nada"
+            found.append(HouseProof("Recargas agendadas", "warn", "alert", said, path=path))
+    if down := facts.get("down"):
+        said = f"{down} endereço(s) não respondem"
+        found.append(HouseProof("Webhooks", "warn", "alert", said, path="/console/webhooks"))
+    return found
 
 
 def _unproven(what: str, path: str = "") -> HouseProof:
@@ -362,12 +388,12 @@ async def show_panel(page: SignedPage) -> Response:
     first = console.first_path(page.who)
     if first != HOME:
         return page.go(first)
-    flow, waits, *parts = await asyncio.gather(_flow(page), _waits(page), _health(page), _house(page), _late(page))
-    proofs = [proof for part in parts for proof in part]
+    flow, known, house = await asyncio.gather(_flow(page), _known(page), _house(page))
+    proofs = [*_health(known.facts), *house, *_late(known.facts)]
     return page.show(
         "console/panel.html",
         flow=flow,
-        waits=[todo for todo in waits if console.at(todo.path) is not None],
+        waits=[todo for todo in _waits(page, known) if console.at(todo.path) is not None],
         health=[proof for proof in proofs if proof.tone == "ok"],
         alerts=[proof for proof in proofs if proof.tone != "ok"],
         now=clock.now(),
