@@ -25,6 +25,7 @@ pytestmark = pytest.mark.timeout(300)
 MODULES = ("assistant", "benefits", "credit", "documents", "resellers", "transit")
 THEMES: Iterator[Literal["light", "dark"]] = itertools.cycle(("light", "dark"))
 DESKTOP, TABLET = {"width": 1440, "height": 900}, {"width": 820, "height": 1180}
+each_size = pytest.mark.parametrize("size", [DESKTOP, TABLET], ids=["desktop", "tablet"])
 
 
 def buy(server: Server, reais: str, merchant: str, mcc: str = "5811") -> None:
@@ -73,13 +74,17 @@ async def at_desk(browser: Browser, server: Server, name: str, size: dict[str, i
     await context.close()
 
 
-async def looks_well(page: Page) -> None:
-    """Check the open page with axe, in light and dark alternately, and its width."""
-    theme = next(THEMES)
-    await page.emulate_media(color_scheme=theme, reduced_motion="reduce")
-    await at_rest(page)
-    assert await violations(page) == [], (page.url, theme)
-    assert await wide_by(page) == 0, page.url
+async def looks_well(page: Page, *others: dict[str, int]) -> None:
+    """Check the open page with axe, in light and dark alternately, and its width; in other sizes too."""
+    size = page.viewport_size
+    for shown in (size, *others):
+        await page.set_viewport_size(shown)  # type: ignore[arg-type] # a plain dict
+        theme = next(THEMES)
+        await page.emulate_media(color_scheme=theme, reduced_motion="reduce")
+        await at_rest(page)
+        assert await violations(page) == [], (page.url, theme, shown)
+        assert await wide_by(page) == 0, (page.url, shown)
+    await page.set_viewport_size(size)  # type: ignore[arg-type] # it has one
 
 
 async def entries(page: Page) -> set[str]:
@@ -100,7 +105,7 @@ async def test_the_auditor_finds_a_decision_by_keyboard_alone_and_sees_new_ones_
         await page.keyboard.press("Enter")
         await page.locator("#painel .panel").wait_for()
         assert "Respondemos" in await page.locator("#painel").inner_text()
-        await looks_well(page)
+        await looks_well(page, TABLET)
         await page.keyboard.press("Escape")
         assert await page.locator("#painel .panel").count() == 0
         await page.keyboard.press("/")
@@ -111,7 +116,7 @@ async def test_the_auditor_finds_a_decision_by_keyboard_alone_and_sees_new_ones_
         await page.keyboard.press("?")
         assert await page.locator("#ajuda").is_visible()
         await page.goto(server.url + "/console/auditoria")
-        await looks_well(page)
+        await looks_well(page, TABLET)
         assert (await page.request.get(server.url + "/console/papeis")).status == 403
 
 
@@ -119,16 +124,16 @@ async def test_the_approver_decides_purchases_with_the_keyboard_on_a_tablet(brow
     async with at_desk(browser, server, "elisa", TABLET) as page:
         await page.goto(server.url + "/console")
         assert "compra a decidir" in await page.locator("main").inner_text()
-        await looks_well(page)
+        await looks_well(page, DESKTOP)
         await page.get_by_role("link", name="compra a decidir").click()
         assert await page.locator("[data-bulk]").is_hidden()
         await page.keyboard.press("j")
         await page.keyboard.press("x")
         assert "1 marcada" in await page.locator("[data-bulk]").inner_text()
-        await looks_well(page)
+        await looks_well(page, DESKTOP)
         await page.keyboard.press("a")
         await page.get_by_role("heading", name="Aprovar a compra").wait_for()
-        await looks_well(page)
+        await looks_well(page, DESKTOP)
         await page.get_by_role("button", name="Aprovar").click()
         await page.get_by_text("1 aprovada.").wait_for()
         assert "Nada a decidir" in await page.locator("main").inner_text()
@@ -143,14 +148,15 @@ async def test_the_approver_decides_purchases_with_the_keyboard_on_a_tablet(brow
         await page.get_by_label("O que houve").select_option("owing")
         await page.get_by_label("Quanto").fill("1,50")
         await page.get_by_label("Motivo").fill("Nota lançada em dobro")
-        await looks_well(page)
+        await looks_well(page, DESKTOP)
         await page.get_by_role("button", name="Fazer o ajuste").click()
         await page.get_by_text("Espera o fechamento").wait_for()
-        await looks_well(page)
+        await looks_well(page, DESKTOP)
 
 
-async def test_hr_checks_a_file_and_sends_it(browser: Browser, server: Server) -> None:
-    async with at_desk(browser, server, "clara") as page:
+@each_size
+async def test_hr_checks_a_file_and_sends_it(browser: Browser, server: Server, size: dict[str, int]) -> None:
+    async with at_desk(browser, server, "clara", size) as page:
         await page.goto(server.url + "/console/recargas")
         assert not {"Auditoria", "Pessoas", "Compras"} & await entries(page)
         await page.get_by_label("Linhas, com títulos").fill("conta;categoria;valor\n123;FOOD;10,50\n999x;FOOD;1,00\n")
@@ -167,8 +173,11 @@ async def test_hr_checks_a_file_and_sends_it(browser: Browser, server: Server) -
         assert (await page.request.get(f"{server.url}/console/empresas/{FIRST_EMPLOYER}/operadores")).status == 403
 
 
-async def test_the_attendant_helps_a_person_and_no_address_holds_who(browser: Browser, server: Server) -> None:
-    async with at_desk(browser, server, "davi", TABLET) as page:
+@each_size
+async def test_the_attendant_helps_a_person_and_no_address_holds_who(
+    browser: Browser, server: Server, size: dict[str, int]
+) -> None:
+    async with at_desk(browser, server, "davi", size) as page:
         await page.goto(server.url + "/console/pessoas")
         await page.get_by_label("Nome, e-mail ou CPF inteiro").fill("529.982.247-25")
         await page.get_by_role("button", name="Filtrar").click()
@@ -178,12 +187,33 @@ async def test_the_attendant_helps_a_person_and_no_address_holds_who(browser: Br
         await page.get_by_role("link", name="Maria da Silva").click()
         await page.get_by_role("heading", name="Maria da Silva").wait_for()
         await looks_well(page)
-        await page.goto(server.url + "/console/atendimentos")
+        person = page.url
+        await page.get_by_role("link", name="O que a pessoa vê").click()
+        await page.get_by_role("heading", name="O que Maria da Silva vê").wait_for()
+        assert "Últimos movimentos" in await page.locator("main").inner_text()
         await looks_well(page)
+        await page.goto(person)
+        await page.get_by_role("link", name="Aparelhos conectados").click()
+        await page.get_by_role("heading", name="Aparelhos de Maria da Silva").wait_for()
+        await looks_well(page)
+        await page.goto(person)
+        await page.get_by_role("link", name="Anotar pedido").click()
+        await page.get_by_label("O que pede").select_option("copy")
+        await page.get_by_label("O que a pessoa disse").fill("Quero uma cópia <b>de tudo</b>")
+        await looks_well(page)
+        await page.get_by_role("button", name="Anotar o pedido").click()
+        await page.get_by_text("Pedido anotado.").wait_for()
+        await looks_well(page)
+        for path in ("pedidos", "cpfs-em-disputa", "atendimentos"):
+            await page.goto(f"{server.url}/console/{path}")
+            await looks_well(page)
 
 
-async def test_the_analyst_says_what_for_before_whom_and_proposes_a_model(browser: Browser, server: Server) -> None:
-    async with at_desk(browser, server, "fabio") as page:
+@each_size
+async def test_the_analyst_says_what_for_before_whom_and_proposes_a_model(
+    browser: Browser, server: Server, size: dict[str, int]
+) -> None:
+    async with at_desk(browser, server, "fabio", size) as page:
         await page.goto(server.url + "/console")
         await page.goto(server.url + "/console/credito")
         assert "Autorizações" not in await entries(page)
@@ -207,10 +237,10 @@ async def test_the_analyst_says_what_for_before_whom_and_proposes_a_model(browse
 async def test_the_administrator_changes_a_role_once_it_is_said_what_changes(browser: Browser, server: Server) -> None:
     async with at_desk(browser, server, "admin") as page:
         await page.goto(server.url + "/console/papeis")
-        await looks_well(page)
+        await looks_well(page, TABLET)
         await page.get_by_role("link", name="atendente").click()
         await page.get_by_label("ledger:read").check()
-        await looks_well(page)
+        await looks_well(page, TABLET)
         await page.get_by_role("button", name="Ver o que muda").click()
         await page.get_by_text("Passa a trazer").wait_for()
         await page.get_by_role("button", name="Mudar o papel").click()
@@ -218,14 +248,14 @@ async def test_the_administrator_changes_a_role_once_it_is_said_what_changes(bro
         await page.goto(server.url + "/console/empresas")
         await page.get_by_role("link", name="Padaria").click()
         await page.get_by_label("Quem").fill("davi@exemplo.com.br")
-        await looks_well(page)
+        await looks_well(page, TABLET)
         await page.get_by_role("button", name="Procurar").click()
         await page.get_by_role("heading", name="Vincular Davi").wait_for()
-        await looks_well(page)
+        await looks_well(page, TABLET)
         await page.get_by_role("link", name="Voltar").click()
         await page.get_by_role("link", name="Clara").click()
         await page.get_by_label("Foi vinculado por engano").wait_for()
-        await looks_well(page)
+        await looks_well(page, TABLET)
         for path in ("configuracao", "trabalhos", "clientes", "meses", "empresas", "estabelecimentos", "simulador"):
             await page.goto(f"{server.url}/console/{path}")
-            await looks_well(page)
+            await looks_well(page, TABLET)

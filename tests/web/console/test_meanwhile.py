@@ -222,8 +222,8 @@ async def test_a_form_without_the_version_that_was_shown_is_refused_and_drawn_ag
             assert refused.form(path).fields["visto"], path
         page = await browser.get(PURCHASES)
         bought = await (await new_reseller(app)).buy(10_000, new_month())
-        blind = await browser.follow(await post(browser, page, f"{PURCHASES}/aprovar", REJECT, id=[bought["id"]]))
-        assert f"{bought['code']} mudou depois de mostrada" in blind.text
+        unseen = await browser.follow(await post(browser, page, f"{PURCHASES}/aprovar", REJECT, id=[bought["id"]]))
+        assert f"{bought['code']} mudou depois de mostrada" in unseen.text
     assert (await app.operator().get(f"/benefits/employers/{employer}")).json()["name"] == "Padaria"
 
 

@@ -78,7 +78,8 @@ def operation(config: IdentityConfig, followers: Sequence[CpfFollower]) -> Opera
 
 async def _changes(tx: Tx, order: PersonChangeOrder) -> list[OrderChange]:
     now = (await person(tx, order.user_id)).written()
-    wanted = order.changes | ({"cpf": mask_cpf(order.changes["cpf"])} if order.changes.get("cpf") else {})
+    cpf = order.changes.get("cpf")
+    wanted = order.changes | ({"cpf": mask_cpf(cpf)} if cpf else {})
     return [OrderChange(name, now[name], then) for name, then in wanted.items() if now[name] != then]
 
 

@@ -74,7 +74,7 @@ class PersonView:
             "full_name": self.full_name,
             "email": self.email,
             "cpf": self.cpf and mask_cpf(self.cpf),
-            "birth_date": self.birth_date and self.birth_date.isoformat(),
+            "birth_date": self.birth_date.isoformat() if self.birth_date else None,
             "phone": self.phone,
         }
 
