@@ -58,7 +58,7 @@ def is_current(url: str) -> bool:
 
 
 class Fit(Enum):
-    """How a database's revision fits this release."""
+    """The relation of a database's revision to this release."""
 
     CURRENT = "current"
     OLD = "old"

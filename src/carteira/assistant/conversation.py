@@ -51,7 +51,7 @@ from carteira.kit.web.state import StateKey
 
 STALE = timedelta(minutes=30)
 PATIENCE = 3
-"""How often a step asks again before the conversation returns to the menu."""
+"""The number of times that a step asks again before the conversation returns to the menu."""
 MAX_STEPS = 12
 """Most outcomes that one message may lead through; intents need two or three."""
 OWN_CLAIMS = (resellers.CLAIM,)

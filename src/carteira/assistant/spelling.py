@@ -9,7 +9,7 @@ _SHORTEST, _SHORT = 3, 4
 """The shortest corrected words, and the length up to which only a missing letter is added: short words are one letter
 away from too many right ones."""
 _LEAST = 3
-"""How often a replacement must occur; rarer ones are as likely to be wrong."""
+"""The least occurrences of a replacement; rarer ones are as likely to be wrong."""
 
 
 def _without_one(word: str) -> set[str]:

@@ -38,7 +38,7 @@ AGAIN_SECONDS = 5.0
 BUSY_SECONDS = 10.0
 """The seconds between two checks whether the worker that receives the log is gone."""
 UNHELD_SECONDS = 30.0
-"""How long the leader may lack our receiver: it has just started, or another PostgreSQL leads now."""
+"""The longest time that the leader may lack our receiver: it has just started, or another PostgreSQL leads now."""
 _SEGMENT = re.compile(r"[0-9A-F]{24}(\.partial)?|[0-9A-F]{8}\.history")
 _GONE = "has already been removed"
 

@@ -89,7 +89,7 @@ __all__ = [
 ]
 
 WALKED = 20_000
-"""How many decisions are examined for filters without an index: a merchant's name, a category."""
+"""The most decisions that are examined for filters without an index: a merchant's name, a category."""
 
 
 BlockReason = Literal["lost_or_stolen", "suspected_fraud", "holder_asked", "court_order"]
@@ -159,7 +159,7 @@ class WholeDecisionView:
 
     @property
     def left(self) -> int:
-        """How much may still be refunded."""
+        """The amount that may still be refunded."""
         if not self.decision.approved:
             return 0
         return (self.decision.amount or 0) - sum(one.amount for one in self.returns)
@@ -480,7 +480,7 @@ class RuleEffect:
     amount: int
     """In centavos."""
     moved: dict[tuple[str, str], int]
-    """How many purchases would have changed category."""
+    """The number of purchases that would have changed category."""
 
 
 _OF_MERCHANT = text("""

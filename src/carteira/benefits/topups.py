@@ -239,7 +239,7 @@ class Weighed:
 
     @property
     def good(self) -> int:
-        """How many lines have a credit to post."""
+        """The number of lines that have a credit to post."""
         return len(self.due)
 
 

@@ -55,7 +55,7 @@ class DailyExport:
     """The export of users that a worker writes every night."""
 
     days_kept: int = 7
-    """How many days exports are kept; 0: none is written."""
+    """Days that exports are kept; 0: none is written."""
     hour: int = 3
     """The hour of São Paulo; it is written at half past."""
     form: Literal["xlsx", "csv"] = "xlsx"
@@ -88,7 +88,7 @@ class IdentityConfig:
     breached_passwords: Path | None = None
     """A sorted file of SHA-1 hashes of breached passwords, which are refused."""
     registrations_per_hour: int | None = 600
-    """How many people may register from one network in an hour; None: any number."""
+    """Registrations per hour from one network; None: no limit."""
     contact_change_hours: int = 72
     """For how long after a change the former contact point recovers the account and may undo the change."""
     link_base: str = "http://localhost:8000"
@@ -96,11 +96,11 @@ class IdentityConfig:
     export: DailyExport = DailyExport()
     """The nightly export of users."""
     audit_years_kept: int = 10
-    """How many years rows of the audit are kept; at least five."""
+    """Years that rows of the audit are kept; at least five."""
     answer_days_kept: int = 30
-    """How many days answers under an idempotency key are kept in full."""
+    """Days that answers under an idempotency key are kept in full."""
     session_days_kept: int = 90
-    """How many days sessions are kept after they ended."""
+    """Days that sessions are kept after they ended."""
     erasure_journal: Callable[[], ErasureJournal] | None = None
     """Opens the journal of erasures, outside of the database; None: there is none."""
     social_page: str = ""

@@ -37,7 +37,7 @@ class InsufficientFunds(Refusal):
         super().__init__(detail)
         self.account_id = account_id
         self.short_by = short_by
-        """How much is missing, in centavos."""
+        """The missing amount, in centavos."""
 
 
 class AccountNotFound(NotFound):

@@ -42,7 +42,7 @@ REQUESTS = {
     "erasure": "Exclusão dos dados",
     "other": "Outro direito",
 }
-"""What people ask about their data, in words."""
+"""The kinds of requests about people's data, in words."""
 
 
 def number(centavos: int) -> str:

@@ -36,7 +36,7 @@ class WebhookEndpoint(Base):
     disabled_by: Mapped[DisabledBy | None] = mapped_column(Text)
     """The cause: a request, the endpoint's own 410, or too many waiting deliveries."""
     failures: Mapped[int] = mapped_column(server_default="0")
-    """How often in a row it was unreachable."""
+    """The number of times in a row that it was unreachable."""
     paused_until: Mapped[datetime | None] = mapped_column(INSTANT)
     """While it is unreachable, one delivery tries it from time to time."""
     actor_kind: Mapped[ActorKind] = mapped_column(Text)

@@ -22,7 +22,7 @@ from carteira.webhooks.models import WebhookSecret
 PREFIX = "whsec_"
 _BYTES = 32
 _VALID = 2
-"""How many are valid at once: the present one and the former one."""
+"""The most valid secrets at once: the present one and the former one."""
 
 
 def written(secret: bytes) -> str:

@@ -41,7 +41,7 @@ from carteira.kit.values.clock import clock
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 ASSERTION_SECONDS = 600
-"""How far ahead an assertion's `exp` may lie."""
+"""The longest time until an assertion's `exp`."""
 _LEEWAY_SECONDS = 60
 _JTI_LENGTH = 200
 _NOBODYS = digest(new_token())

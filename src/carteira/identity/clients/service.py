@@ -30,7 +30,7 @@ from carteira.kit.web.access import EVERY_CLAIM, Principal
 from carteira.kit.web.preconditions import UNCONDITIONAL, Precondition, version_of
 
 CREDENTIALS = 2
-"""How many credentials of a client are valid at once: the present one and its successor."""
+"""The most valid credentials of a client: the present one and its successor."""
 SECRET_PREFIX = "carteira_secret_"  # noqa: S105 - a prefix by which secret scanners recognise it
 PEOPLE_ONLY = frozenset({EVERY_CLAIM, "clients:write", "documents:review", "identity:prove", "money:approve"})
 """Claims that only people may hold: seeing a face or paper, being the second person, managing clients."""

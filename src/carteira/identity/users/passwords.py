@@ -24,7 +24,7 @@ PARALLEL_CHECKS, PARALLEL_HASHES = 2, 1
 """Each takes 64 MiB and, for a while, a core: more at once would starve other requests. New passwords have a thread of
 their own, so that registrations do not delay sign-ins."""
 WAITING_CHECKS, WAITING_HASHES = 32, 16
-"""How many more may wait: about two seconds' work."""
+"""The most that may wait: about two seconds' work."""
 
 _BRAZILIAN = (
     "mudar123 senha123 senha1234 senha12345 senha2024 senha2025 senha2026 brasil123 brasil2022 brasil2024 brasil2026 "

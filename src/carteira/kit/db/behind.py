@@ -25,7 +25,7 @@ from carteira.kit.db.session import ReadingSession, Tx
 
 LEFT_ALONE_SECONDS = 5.0
 ANSWERS_IN_SECONDS = 2.0
-"""How long a replica may take to say how late it is, connection included; then the leader answers."""
+"""The longest time for a replica to report its lag, connection included; then the leader answers."""
 _CONNECTIONS = 2
 _IS_CLOSE = text("""
     SELECT NOT pg_is_in_recovery() OR (

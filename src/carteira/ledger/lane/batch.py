@@ -20,7 +20,7 @@ from carteira.ledger.book import Account, Book
 from carteira.ledger.recorder import Holders, Records
 
 ConcurrencyMode = Literal["locked", "free", "compared", "remembered"]
-"""How a batch handles concurrent transactions on an account: it locks the row; or it locks only free rows and leaves
+"""A batch's handling of concurrent transactions on an account: it locks the row; or it locks only free rows and leaves
 other requests undecided (`free`); or it does not lock, and the write compares the version (`compared`). `remembered` is
 for batches of a queue: cached accounts are not read, and the write compares the version, or applies the amount to the
 present balance if the batch allows that."""

@@ -16,7 +16,7 @@ from carteira.ledger.lane.writer import AccountLocked
 MAX_DEFERRED: Final = 1_024
 """Most deferred requests; further ones for such accounts are refused."""
 PATIENCE_SECONDS: Final = 5.0
-"""How long a request waits for its account, like every lock wait."""
+"""The longest wait of a request for its account, like every lock wait."""
 TRIED_AT_ONCE: Final = 32
 """Most accounts that are retried together."""
 

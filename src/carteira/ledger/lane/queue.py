@@ -18,15 +18,15 @@ from carteira.ledger.lane.deferred import DeferredRequests, Waiting
 from carteira.ledger.lane.writer import AccountLocked, CommitInDoubt, Writer
 
 GATHER_SECONDS: Final = 0.004
-"""How long after the last batch's start the next one waits for as many requests as recent batches had."""
+"""The time after the last batch's start in which the next one waits for as many requests as recent batches had."""
 FORGET: Final = 0.05
 """The factor by which that number shrinks from batch to batch."""
 ENOUGH: Final = 8
 """Its maximum: larger batches form by themselves, since the server reads while PostgreSQL writes."""
 WRITE_SECONDS: Final = 8.0
-"""How long a batch may take; longer than any lock wait. A silent server must not block later requests."""
+"""The longest time of a batch; longer than any lock wait. A silent server must not block later requests."""
 RETRY_SECONDS: Final = 0.02
-"""How long after the last batch deferred requests are retried, if no other request arrives."""
+"""The time after the last batch at which deferred requests are retried, if no other request arrives."""
 log = structlog.get_logger(__name__)
 
 

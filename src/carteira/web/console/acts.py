@@ -27,7 +27,7 @@ class VersionForm(FormBody):
 
     @property
     def known(self) -> Precondition:
-        """What the operator saw, for the act's verb."""
+        """The values that the operator saw, for the act's function."""
         return Precondition.of_form(self.seen)
 
 

@@ -297,7 +297,7 @@ async def reset_factor(user_id: UUID, page: SignedPage) -> Response:
 
 
 class SeenCpfForm(FormBody):
-    """What an operator saw."""
+    """The facts that an operator saw."""
 
     cpf: Cpf
     paper: identity.desk.Paper

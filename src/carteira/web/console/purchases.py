@@ -129,7 +129,7 @@ class MarkedPurchase:
 
     @property
     def known(self) -> Precondition:
-        """What the operator saw, for the verb."""
+        """The values that the operator saw, for the function."""
         return Precondition.of_form(self.seen)
 
     def is_still(self, row: resellers.PurchaseWithCashbackOut) -> bool:
