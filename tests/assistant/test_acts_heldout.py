@@ -30,7 +30,7 @@ def test_nothing_begins_or_is_confirmed_against_the_will(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_what_is_said_is_understood(name: str) -> None:
+def test_messages_are_understood(name: str) -> None:
     assert _read(name).share >= RIGHT
 
 

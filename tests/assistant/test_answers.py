@@ -125,7 +125,7 @@ def test_a_no_is_a_no(text: str) -> None:
         "é, né",
     ],
 )
-def test_what_says_more_or_less_than_yes_is_asked_again(text: str) -> None:
+def test_answers_other_than_a_plain_yes_are_asked_again(text: str) -> None:
     assert yes_or_no(text, "cancelar") is not True
 
 
@@ -147,7 +147,7 @@ def test_what_says_more_or_less_than_yes_is_asked_again(text: str) -> None:
         "2. sim",
     ],
 )
-def test_what_is_hidden_in_other_signs_or_beside_a_number_is_not_passed_over(text: str) -> None:
+def test_answers_with_hidden_signs_or_a_wrong_number_are_not_taken(text: str) -> None:
     assert chosen_answer(text, "cancelar") is None
 
 

@@ -46,14 +46,14 @@ async def test_this_month_of_mine(app: RunningApp) -> None:
         assert told in answer["message"]
 
 
-async def test_who_reads_everybodys_purchases_hears_of_their_own_only(app: RunningApp) -> None:
+async def test_an_operator_of_purchases_hears_of_their_own_only(app: RunningApp) -> None:
     other, cpf = await reseller(app)
     await buy(other, cpf, 98_765)
     operator, _ = await reseller(app, "*")
     assert "não registrou compras" in (await operator.say(QUESTION))["message"]
 
 
-async def test_who_is_no_reseller_is_told_how_to_become_one(app: RunningApp, talker: ChatUser) -> None:
+async def test_a_person_who_is_no_reseller_reads_how_to_become_one(app: RunningApp, talker: ChatUser) -> None:
     without_claim = chat_user(app)
     async with app.database.transaction() as tx:
         await add(tx, without_claim.id, new_cpf())

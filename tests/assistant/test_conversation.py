@@ -84,7 +84,7 @@ async def test_another_persons_card_is_never_shown(app: RunningApp, talker: Chat
     assert [(item["status"], item["balance"]) for item in await other.cards()] == [("active", 98_765)]
 
 
-async def test_what_is_off_is_not_offered(database_url: str, tmp_path: Path) -> None:
+async def test_modules_that_are_off_are_not_offered(database_url: str, tmp_path: Path) -> None:
     settings = settings_for(tmp_path, carteira_modules="assistant", database_url=database_url, assistant_vectors=False)
     async with running_app(settings) as alone:
         talker = chat_user(alone)
@@ -97,7 +97,7 @@ async def test_what_is_off_is_not_offered(database_url: str, tmp_path: Path) -> 
         assert ready["checks"]["assistant"] == "words only"
 
 
-async def test_who_waits_for_it_to_learn_holds_no_connection(
+async def test_a_request_that_waits_for_training_holds_no_connection(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     may_learn, learn = threading.Event(), ModelCache._train  # noqa: SLF001 - to hold it up
@@ -140,7 +140,7 @@ async def test_export_and_erasure(app: RunningApp, talker: ChatUser) -> None:
         assert await export_person(tx, uuid4()) == {"conversation": None, "tickets": []}
 
 
-async def test_what_is_unknown_is_said(talker: ChatUser) -> None:
+async def test_an_unknown_question_is_answered_as_unknown(talker: ChatUser) -> None:
     for before in ([], ["5"]):
         for said in before:
             await talker.say(said)

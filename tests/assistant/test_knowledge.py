@@ -116,7 +116,7 @@ async def test_topics_are_listed_page_by_page(app: RunningApp) -> None:
     assert len(slugs) >= len(knowledge.package())
 
 
-async def test_what_was_not_answered_is_kept_without_personal_data(app: RunningApp, talker: ChatUser) -> None:
+async def test_unanswered_questions_are_kept_without_personal_data(app: RunningApp, talker: ChatUser) -> None:
     await talker.say(
         "meu nome é Joana Prado, cpf 529.982.247-25, joana@exemplo.com, fone 11 98765-4321: quantas luas tem Netuno?"
     )

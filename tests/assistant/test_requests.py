@@ -29,7 +29,7 @@ from tests.support.chat import MENU, ChatUser
         ("se puder, recarrega dez reais", "recharge", {"amount": 1000}),
     ],
 )
-def test_what_is_wanted(text: str, intent: str, slots: dict[str, object]) -> None:
+def test_requests_are_recognised(text: str, intent: str, slots: dict[str, object]) -> None:
     assert read(text) == SpokenAct(intent, Mood.WANTED, slots)
 
 
@@ -46,7 +46,7 @@ def test_what_is_wanted(text: str, intent: str, slots: dict[str, object]) -> Non
         "meu pai quer que eu cancele o cartão mas eu não quero",
     ],
 )
-def test_what_is_denied(text: str) -> None:
+def test_negated_requests_are_recognised(text: str) -> None:
     request = read(text)
     assert request is not None
     assert request.mood is Mood.DENIED
@@ -76,7 +76,7 @@ def test_what_is_denied(text: str) -> None:
         "",
     ],
 )
-def test_what_wants_nothing_done(text: str) -> None:
+def test_messages_without_a_request_are_recognised(text: str) -> None:
     request = read(text)
     assert request is None or request.mood is Mood.ASKED
 
@@ -97,7 +97,7 @@ async def test_a_request_begins_the_act_with_what_was_said(talker: ChatUser) -> 
     assert [card["balance"] for card in await talker.cards()] == [1000]
 
 
-async def test_what_was_said_is_kept_while_a_card_is_chosen(talker: ChatUser) -> None:
+async def test_details_are_kept_while_a_card_is_chosen(talker: ChatUser) -> None:
     await talker.cards()
     await talker.another_card()
     await talker.say("recarrega vinte e cinco no cartão")
@@ -120,7 +120,7 @@ async def test_a_lost_card_is_blocked_and_unblocked(talker: ChatUser) -> None:
 @pytest.mark.parametrize(
     "message", ["não bloqueia meu cartão", "não quero cancelar meu cartão", "não recarrega 10 reais"]
 )
-async def test_what_is_denied_begins_nothing(talker: ChatUser, message: str) -> None:
+async def test_negated_requests_begin_nothing(talker: ChatUser, message: str) -> None:
     await talker.cards()
     answer = await talker.say(message)
     assert answer["options"] == MENU

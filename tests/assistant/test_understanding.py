@@ -32,7 +32,7 @@ def test_words_alone_rank(text: str, label: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "?!", "🙂", "vai chover hoje", "xyzzy plugh"])
-def test_what_fits_nothing_has_no_best(text: str) -> None:
+def test_a_question_without_a_match_has_no_best_topic(text: str) -> None:
     assert Ranker(PHRASES).rank(text).best is None
 
 
@@ -43,7 +43,7 @@ def scores(folder: Path, phrases: list[tuple[str, str]] = PHRASES) -> list[float
     return found
 
 
-def test_what_was_learnt_is_not_learnt_again(tmp_path: Path) -> None:
+def test_a_trained_model_is_not_trained_again(tmp_path: Path) -> None:
     first = Ranker(PHRASES, kept=MatrixStore(tmp_path)).scores(["qual o saldo"])[0].tolist()
     assert scores(tmp_path) == first == Ranker(PHRASES).scores(["qual o saldo"])[0].tolist()
 

@@ -99,7 +99,7 @@ async def test_another_worker_goes_on_where_the_first_was(settings: Settings, ru
     assert (log.names[-1].removesuffix(".partial"), len([name for name in log.names if "partial" in name])) == (last, 1)
 
 
-async def test_what_postgresql_let_go_of_is_told_of_and_gone_on_after(
+async def test_a_segment_that_postgresql_removed_is_reported_and_the_copy_continues(
     settings: Settings, running: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("AGAIN_SECONDS", "BUSY_SECONDS"):

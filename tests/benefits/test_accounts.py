@@ -66,7 +66,7 @@ async def test_the_statement_pages_and_carries_the_balance(
     assert rubbish.status_code == 422
 
 
-async def test_who_moved_the_money_is_shown_to_who_may_read_benefits(
+async def test_readers_of_benefits_see_the_actor_of_an_entry(
     app: RunningApp, client: httpx.AsyncClient, operator: Person, processor: Headers
 ) -> None:
     mine = app.person()

@@ -159,7 +159,7 @@ BAD_BODIES = [
 
 
 @pytest.mark.parametrize("body", BAD_BODIES, ids=lambda body: repr(body[:60]))
-async def test_what_cannot_be_decided_is_07(
+async def test_undecidable_requests_are_07(
     client: httpx.AsyncClient, operator: Person, processor: Headers, body: bytes
 ) -> None:
     account = await open_benefit_account(operator, FOOD=100_000, CASH=100_000)

@@ -242,7 +242,7 @@ async def proven(app: RunningApp) -> Person:
     return person
 
 
-async def test_who_proved_the_cpf_sees_what_waits_and_needs_no_code(app: RunningApp) -> None:
+async def test_a_proven_cpf_shows_waiting_accounts_and_needs_no_code(app: RunningApp) -> None:
     person, declared = await proven(app), await register(app)
     account, other = await open_account(app, person.cpf, None), await open_account(app, declared.cpf, address())
     listed = (await person.get("/benefits/waiting-accounts")).json()["items"]
@@ -253,7 +253,7 @@ async def test_who_proved_the_cpf_sees_what_waits_and_needs_no_code(app: Running
     assert (await person.post(f"/benefits/accounts/{other}/claim/confirm", {})).status_code == 404
 
 
-async def test_who_only_typed_the_cpf_sees_nothing_and_comes_by_the_code(app: RunningApp) -> None:
+async def test_a_typed_cpf_shows_nothing_and_needs_the_code(app: RunningApp) -> None:
     person = await register(app)
     account = await open_account(app, person.cpf, address())
     for answer in (

@@ -173,7 +173,9 @@ async def test_nothing_of_another_employer_is_there(
     ],
 )
 @pytest.mark.parametrize("kind", ["erp", "approver"])
-async def test_what_is_their_employers_is_there(bounds: dict[str, Person], own: PathIds, path: str, kind: str) -> None:
+async def test_bound_operators_reach_their_employers_accounts(
+    bounds: dict[str, Person], own: PathIds, path: str, kind: str
+) -> None:
     bound = bounds[kind]
     answer = await bound.get(at(path, own))
     assert answer.status_code == 200, answer.text
@@ -209,7 +211,7 @@ async def test_pending_operations_are_their_employers(approver: Person, own: Pat
     assert done.status_code == 200, done.text
 
 
-async def test_who_is_bound_holds_no_claims_but_those_of_their_employers_things(approver: Person, erp: Person) -> None:
+async def test_bound_people_hold_only_the_claims_of_their_employers(approver: Person, erp: Person) -> None:
     for path in ("/users", "/ledger/reconciliation", f"/users/{uuid4()}"):
         assert (await approver.get(path)).status_code == 403, path
     assert (await erp.get("/ledger/reconciliation")).status_code == 403
@@ -256,7 +258,9 @@ async def test_a_binding_holds_at_once_and_its_end_leaves_nothing(
     assert await seen() == [200, 200]
 
 
-async def test_who_binds(app: RunningApp, administrator: Person, employers: tuple[str, str], erp: Person) -> None:
+async def test_bindings_need_the_claim_and_another_person(
+    app: RunningApp, administrator: Person, employers: tuple[str, str], erp: Person
+) -> None:
     path = f"{EMPLOYERS}/{employers[0]}/members"
     assert (await administrator.call("PUT", f"{path}/{administrator.id}")).json()["code"] == "own_binding"
     assert (await administrator.call("PUT", f"{path}/{uuid4()}")).json()["code"] == "member_not_found"
@@ -376,7 +380,7 @@ async def test_a_machine_is_no_other_person_than_who_made_it(
     assert (await administrator.get(path)).json()["checker"]["id"] == str(another.id)
 
 
-async def test_what_was_scheduled_for_no_account_is_its_makers_alone(
+async def test_a_schedule_without_an_account_is_visible_to_its_maker_only(
     administrator: Person, bounds: dict[str, Person], others: PathIds
 ) -> None:
     day, erp = clock.today() + timedelta(days=3), bounds["erp"]

@@ -184,7 +184,7 @@ async def test_heads_that_smuggle_are_refused(
     assert await spent(books, account) == 0
 
 
-async def test_what_is_refused_is_refused_here_too(server: tuple[Server, str], books: Database, account: str) -> None:
+async def test_the_lane_refuses_the_same_requests(server: tuple[Server, str], books: Database, account: str) -> None:
     bodies = [purchase(account, "0"), purchase(account, "1.001"), purchase("nobody", "1.00"), b"{", b"[" * 15_000]
     pieces = [request(body) for body in bodies]
     pieces += [
@@ -197,7 +197,7 @@ async def test_what_is_refused_is_refused_here_too(server: tuple[Server, str], b
     assert await spent(books, account) == 0
 
 
-async def test_what_the_lane_leaves_is_answered_in_its_place(
+async def test_requests_that_the_lane_leaves_are_answered_in_order(
     server: tuple[Server, str], books: Database, account: str
 ) -> None:
     good, health = request(purchase(account, "1.00")), request(b"", path="/health", method="GET")

@@ -180,7 +180,7 @@ async def test_a_scheduled_top_up_is_made_once_even_after_days(app: RunningApp, 
         assert (refused.status_code, refused.json()["code"]) == (422, "scheduled_day_unfit")
 
 
-async def test_what_its_maker_may_no_longer_ask_for_is_not_made(app: RunningApp, operator: Person) -> None:
+async def test_a_schedule_of_a_maker_without_the_right_is_not_made(app: RunningApp, operator: Person) -> None:
     account = await open_benefit_account(operator)
     day = clock.today() + timedelta(days=1)
     body = [{"account": account, "category": "FOOD", "amount": 100}]

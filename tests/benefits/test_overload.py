@@ -72,7 +72,7 @@ def _decided(request: Authorization) -> Decision:
     return decide(request, uuid7(), ("CASH", Rule.DEFAULT), available=10_000, cash=0)
 
 
-async def test_what_is_in_doubt_holds_up_nobody_who_comes_after() -> None:
+async def test_a_commit_in_doubt_delays_no_later_request() -> None:
     queue = AuthorizationQueue(cast("Any", Doubtful()), deferred_gauge=deferred_gauge)
     async with queue.running():
         first = asyncio.create_task(queue.decide(_authorization("1")))
@@ -185,7 +185,7 @@ def test_many_clients_on_a_slow_disk_are_no_flood() -> None:
     assert queue.admission.flood_room == MIN_BATCH
 
 
-async def test_who_is_turned_away_gets_his_own_request_id_back(lane: Parts) -> None:
+async def test_a_rejected_request_gets_its_own_request_id_back(lane: Parts) -> None:
     take, queue, gate = lane
     early, late = list[bytes](), list[bytes]()
     async with queue.running(), gate:

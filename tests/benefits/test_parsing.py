@@ -54,7 +54,7 @@ def test_both_readers_agree(
 @pytest.mark.parametrize(
     "text", [PLAIN, PLAIN.replace('":', '": ').replace(',"', ', "'), PLAIN.replace(',"id":"t-1"', "")]
 )
-def test_what_processors_send_is_plain(text: str) -> None:
+def test_requests_of_processors_are_plain(text: str) -> None:
     plain = request._parse_plain(text, b"", ID)  # noqa: SLF001 - both readers must agree
     assert plain == request._parse_any(text, b"", ID)  # noqa: SLF001 - both readers must agree
     assert isinstance(plain, Authorization)

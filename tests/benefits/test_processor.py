@@ -109,7 +109,7 @@ async def test_parts_are_undone_each_once_and_never_more_than_the_purchase(
 
 
 @pytest.mark.parametrize("more", [{}, {"reversalId": "", "totalAmount": 1}])
-async def test_what_was_undone_before_it_came_is_declined(
+async def test_a_purchase_reversed_before_its_arrival_is_declined(
     operator: Person, program: Processor, more: dict[str, object]
 ) -> None:
     account, late = await open_benefit_account(operator, FOOD=1_000), new_id()
@@ -155,7 +155,7 @@ async def test_undoing_what_was_declined_moves_nothing(operator: Person, program
         b"x" * 20_000,
     ],
 )
-async def test_what_cannot_be_read_undoes_nothing(program: Processor, body: bytes) -> None:
+async def test_unreadable_reversals_undo_nothing(program: Processor, body: bytes) -> None:
     assert await program.ask(REVERSAL, body) == {"code": "07"}
 
 

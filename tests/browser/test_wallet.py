@@ -259,7 +259,7 @@ async def test_a_passkey_is_made_shows_who_it_is_and_is_deleted(
     await context.close()
 
 
-async def test_what_is_mine_is_seen_and_changed_without_scripts(browser: Browser, server: Server) -> None:
+async def test_own_data_are_seen_and_changed_without_scripts(browser: Browser, server: Server) -> None:
     context = await browser.new_context(viewport=PHONE, java_script_enabled=False)
     page = await context.new_page()
     person = await newcomer(server)

@@ -81,7 +81,7 @@ def test_lines_of_settings_that_set_nothing_or_twice_are_named(doctor: Doctor, t
     assert advice(found, "LOG_LEVEL") == "vale o da linha 4: apague o outro"
 
 
-def test_what_does_not_answer_is_named_and_the_rest_is_looked_at(doctor: Doctor) -> None:
+def test_silent_services_are_named_and_the_rest_is_examined(doctor: Doctor) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]

@@ -151,7 +151,7 @@ def test_settings_that_are_wrong(tmp_path: Path) -> None:
     ],
     ids=lambda case: " ".join(case) if isinstance(case, dict) else "",
 )
-def test_what_is_wrong_with_a_setting(settings: dict[str, Any], said: str, tmp_path: Path) -> None:
+def test_wrong_settings_are_explained(settings: dict[str, Any], said: str, tmp_path: Path) -> None:
     assert failing(tmp_path, "serve", **settings).removesuffix(".") == f"Erro: {said}".removesuffix(".")
 
 
@@ -267,7 +267,7 @@ def test_a_file_of_the_home_that_is_damaged(name: str, content: str, tmp_path: P
     assert f"{tmp_path / name} não é um" in said
 
 
-def test_what_a_running_server_wrote_down_may_be_damaged(tmp_path: Path) -> None:
+def test_a_damaged_runtime_file_counts_as_no_server(tmp_path: Path) -> None:
     for content in ('{"pid":', "[]", "{}"):
         (tmp_path / "runtime.json").write_text(content)
         assert failing(tmp_path, "ledger", "reconcile", carteira_home=tmp_path).startswith(

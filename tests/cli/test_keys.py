@@ -150,7 +150,7 @@ def test_a_key_is_prepared_and_rotated_to(carteira: Carteira, url: str, tmp_path
 
 
 @pytest.mark.parametrize("words", [("prepare", "tokens"), ("prepare", "documents"), ("rotate", "credit")], ids=" ".join)
-def test_what_is_no_key_file_is_told_of_and_left(
+def test_a_file_without_keys_is_reported_and_left(
     words: tuple[str, str], carteira: Carteira, url: str, tmp_path: Path
 ) -> None:
     path = RINGS[words[1]].path(made(tmp_path))
@@ -199,7 +199,7 @@ def test_the_processors_secret_is_rotated_in_steps(carteira: Carteira) -> None:
 
 
 @pytest.mark.parametrize("words", [("tokens",), ("identity",), ("documents",), ("credit",)], ids=lambda words: words[0])
-def test_what_is_not_there_is_not_rotated(words: tuple[str, ...], carteira: Carteira, url: str, tmp_path: Path) -> None:
+def test_missing_keys_are_not_rotated(words: tuple[str, ...], carteira: Carteira, url: str, tmp_path: Path) -> None:
     (tmp_path / "keys").mkdir(mode=0o700)
     said = carteira("keys", "rotate", *words, database_url=url, code=1).stderr
     assert "carteira keys init" in said
@@ -216,5 +216,5 @@ def test_no_key_is_made_while_the_database_does_not_answer(ring: str, carteira: 
 
 
 @pytest.mark.parametrize("words", [("identity", "--stolen"), ("tokens", "--no-new"), ("jwt", "--no-new")], ids=" ".join)
-def test_what_makes_no_sense_is_refused(words: tuple[str, ...], carteira: Carteira) -> None:
+def test_unsuitable_options_are_refused(words: tuple[str, ...], carteira: Carteira) -> None:
     assert "Erro: --" in carteira("keys", "rotate", *words, code=1).stderr

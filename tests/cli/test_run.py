@@ -51,7 +51,7 @@ def test_a_server_that_is_up_has_not_imported_what_few_requests_need(tmp_path: P
 
 
 @pytest.mark.unit
-def test_what_processes_share_is_all_that_they_import(tmp_path: Path) -> None:
+def test_preloading_imports_all_that_servers_import(tmp_path: Path) -> None:
     load = "from carteira.cli import preloaded\npreloaded.load()"
     serve = "from carteira.app import create_app\nfrom carteira.settings import Settings\ncreate_app(Settings())"
     assert imported(f"{load}\n{serve}", tmp_path) - imported(load, tmp_path) == set()

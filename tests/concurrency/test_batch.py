@@ -43,7 +43,7 @@ async def codes(authorizer: Authorizer, *requests: Authorization) -> list[str]:
     return [decision.code for decision in await authorizer.decide(requests, "remembered")]
 
 
-async def test_what_others_spent_meanwhile_is_not_spent_again(books: Database) -> None:
+async def test_concurrent_debits_are_not_spent_again(books: Database) -> None:
     account = await open_account(books, CASH=100)
     one, other = Authorizer(books), Authorizer(books)
     assert await codes(one, request(account, 10)) == ["00"]
@@ -54,7 +54,7 @@ async def test_what_others_spent_meanwhile_is_not_spent_again(books: Database) -
     assert (await balances(books, account))["CASH"] == 10
 
 
-async def test_what_came_in_meanwhile_can_be_spent(books: Database) -> None:
+async def test_concurrent_credits_can_be_spent(books: Database) -> None:
     account = await open_account(books, CASH=100)
     authorizer = Authorizer(books)
     assert await codes(authorizer, request(account, 90)) == ["00"]
@@ -164,7 +164,7 @@ async def test_a_server_that_says_nothing_is_waited_for_no_longer_than_is_said(
     assert await codes(authorizer, request(account, 10)) == ["00"]
 
 
-async def test_what_was_taken_back_cannot_be_written_any_more(books: Database) -> None:
+async def test_a_refused_unconfirmed_write_cannot_be_written_later(books: Database) -> None:
     account = await open_account(books, CASH=100)
     authorizer = Authorizer(books)
     late = await authorizer.begin([request(account, 10)])

@@ -173,7 +173,7 @@ async def test_an_account_in_many_pieces_is_credited_in_the_order_of_its_lines(b
 
 
 @pytest.mark.parametrize("atomic", [False, True])
-async def test_what_is_closed_once_it_was_judged_gets_nothing(
+async def test_an_account_closed_after_the_check_gets_nothing(
     books: Database, monkeypatch: pytest.MonkeyPatch, *, atomic: bool
 ) -> None:
     open_one, closed = await open_accounts(books, 2)

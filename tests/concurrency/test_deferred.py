@@ -104,7 +104,7 @@ async def test_more_accounts_than_are_tried_at_once(
     assert await codes(asked) == ["00"] * 20 + ["51"] * 10, "each account's requests in order of arrival"
 
 
-async def test_who_waited_for_too_long_is_refused(
+async def test_requests_that_waited_too_long_are_refused(
     books: Database, queue: AuthorizationQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     account, free = await open_account(books, CASH=100), await open_account(books, CASH=100)
@@ -163,7 +163,7 @@ async def test_two_processes_with_the_same_ids_in_another_order_do_not_lock_up(b
     assert sum(left) == 200_000 - 25 * 40 * 10
 
 
-async def test_who_was_set_aside_has_a_turn_among_those_that_wait_in_line(
+async def test_deferred_requests_are_retried_in_order_with_new_ones(
     books: Database, queue: AuthorizationQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Four other transactions alternate on the account, so that it is always locked: contention refuses no request."""

@@ -151,7 +151,7 @@ async def test_a_ride_that_is_owed_behind_the_memory_is_paid_before_the_recharge
     assert await statuses(moves, move(who, "recharge", 1)) == [200]
 
 
-async def test_what_moves_is_told_once_with_its_entry(books: Database) -> None:
+async def test_each_move_is_reported_once_with_its_entry(books: Database) -> None:
     who, moves = await rider(books, 100), CardMoves(books)
     await ask(moves, move(who, "debit", 7, "told"), move(who, "recharge", 3), move(who, "debit", 7, "told"))
     async with books.transaction() as tx:

@@ -147,7 +147,7 @@ async def test_a_user_s_cpf_is_asked_for_and_nobody_s_is_passed_over(tx: Tx, set
     assert (await stores.c.read(cpf)).financial_movement.last_30_days.incoming == 10
 
 
-async def test_what_is_given_back_of_a_purchase_comes_in_and_is_no_purchase(
+async def test_a_refund_is_an_incoming_movement_and_no_purchase(
     client: httpx.AsyncClient, analyst: Person, settings: Settings, database: Database
 ) -> None:
     cpf = new_cpf()
@@ -194,7 +194,7 @@ async def test_rides_of_validators_move_as_far_as_they_are_paid_and_when(
         assert await _movement(analyst, cpf) == (paid, (1_600, 1_200))
 
 
-async def test_what_an_operator_reverses_on_a_card_moves_back(
+async def test_a_reversal_on_a_card_is_a_movement_back(
     app: RunningApp, analyst: Person, settings: Settings, database: Database
 ) -> None:
     cpf = new_cpf()

@@ -165,7 +165,7 @@ def _longer_than_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.integration
 @pytest.mark.usefixtures("_longer_than_the_cache")
-async def test_who_is_signed_in_goes_on_without_base_a(servers: EmbeddedServers, analyst: Person) -> None:
+async def test_signed_in_people_continue_without_base_a(servers: EmbeddedServers, analyst: Person) -> None:
     cpf, (_, analyst) = new_cpf(), await sign_in_analyst(analyst)
     await fill_bases(analyst, cpf)
     assert (await analyst.call("GET", f"/credit/{cpf}")).json()["unavailable"] == []
@@ -188,9 +188,7 @@ async def test_who_is_signed_in_goes_on_without_base_a(servers: EmbeddedServers,
 
 @pytest.mark.integration
 @pytest.mark.usefixtures("_longer_than_the_cache")
-async def test_whose_session_ended_just_before_the_outage_sees_nothing_in_it(
-    servers: EmbeddedServers, analyst: Person
-) -> None:
+async def test_a_session_ended_just_before_the_outage_sees_nothing(servers: EmbeddedServers, analyst: Person) -> None:
     cpf, (_, analyst) = new_cpf(), await sign_in_analyst(analyst)
     assert (await analyst.call("GET", f"/credit/{cpf}/base-b")).status_code == 404
     assert (await analyst.call("DELETE", "/auth/sessions")).status_code == 204

@@ -81,7 +81,7 @@ SWAPS = [
 ]
 
 
-async def test_what_is_swapped_between_two_rows_or_two_columns_opens_for_neither(own: tuple[Database, Stores]) -> None:
+async def test_values_swapped_between_rows_or_columns_do_not_open(own: tuple[Database, Stores]) -> None:
     database, stores = own
     both = await _fill(database, stores, 2)
 

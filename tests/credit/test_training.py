@@ -122,7 +122,7 @@ async def test_the_same_people_give_the_same_card(exported: Path, stores: Stores
     assert "age" not in {line.name for line in train(exported, without=frozenset({"age"})).card.features}
 
 
-async def test_what_was_trained_is_stored_once_with_its_figures_and_whose_outcomes_taught_it(
+async def test_a_trained_model_is_stored_once_with_its_figures_and_sources(
     exported: Path, stores: Stores, new_database: NewDatabase, tmp_path: Path
 ) -> None:
     cpf = cpf_of(0)

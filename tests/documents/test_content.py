@@ -95,7 +95,7 @@ CUT = {
 
 
 @pytest.mark.parametrize("name", CUT)
-async def test_what_follows_the_end_of_a_picture_is_cut_off(name: str) -> None:
+async def test_bytes_after_the_end_of_a_picture_are_removed(name: str) -> None:
     picture, tail = CUT[name]
     for pieces in ([], [100] * 50, [len(picture)], [len(picture) - 1, 1], [len(picture) - 3, 2, 2]):
         assert (await inspect(picture + tail, pieces))[1] == picture

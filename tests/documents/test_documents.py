@@ -94,7 +94,7 @@ REFUSED: dict[str, tuple[bytes, str, str, int, str]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-async def test_what_is_refused_leaves_nothing(app: RunningApp, stored: StoredBytes, name: str) -> None:
+async def test_refused_uploads_leave_nothing(app: RunningApp, stored: StoredBytes, name: str) -> None:
     data, file_name, media_type, status, code = REFUSED[name]
     person = app.person()
     before = stored()

@@ -113,7 +113,7 @@ async def test_a_refusal_says_why_and_a_change_brings_the_document_back(app: Run
         ({}, "reviewed"),
     ],
 )
-async def test_what_was_reviewed_and_changes_is_its_owners_word_again(
+async def test_a_changed_reviewed_document_is_declared_again(
     app: RunningApp, change: dict[str, str], state: str
 ) -> None:
     person, operator = app.person(), app.person(CLAIM)

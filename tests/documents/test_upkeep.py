@@ -69,7 +69,7 @@ async def test_rotation_with_a_key_that_somebody_else_put_into_the_file(app: Run
     assert done.rewrapped > 0
 
 
-async def test_what_no_row_knows_is_removed_once_it_is_old(own_database: Database, tmp_path: Path) -> None:
+async def test_old_orphans_are_removed(own_database: Database, tmp_path: Path) -> None:
     vault = Vault(tmp_path.as_uri(), tmp_path / "k.json", True, None, documents._nameless)  # noqa: SLF001 - the default
     old, fresh = uuid4(), uuid4()
     for version_id in (old, fresh):

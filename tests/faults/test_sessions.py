@@ -60,7 +60,7 @@ def sign_in(http: httpx.Client, operator: dict[str, str]) -> dict[str, str]:
     return {"Authorization": f"Bearer {answer.json()['access_token']}"}
 
 
-def test_who_is_signed_in_sees_bases_b_and_c_through_an_outage(
+def test_signed_in_people_see_bases_b_and_c_during_an_outage(
     servers: EmbeddedServers, server: Server, http: httpx.Client
 ) -> None:
     key = tokens.load_or_create_key(server.home / "keys" / "access-token.pem")

@@ -63,7 +63,7 @@ async def test_a_file_above_the_limit_opens_nothing_before_a_second_person(world
     assert (await approve(checker, operation)).json()["code"] == "pending_decided"
 
 
-async def test_who_is_in_a_file_does_not_approve_it(world: World) -> None:
+async def test_beneficiaries_of_a_file_do_not_approve_it(world: World) -> None:
     gainer, maker = await world.gainer(), world.maker()
     operation = await propose_file(maker, IMPORTS, content=file_of([gainer.cpf, new_cpf()], LIMIT), headers=CSV)
     refused = await approve(gainer, operation)
@@ -87,7 +87,7 @@ async def _on(world: World, day: date) -> None:
     await scheduled.carry_out_due(world.app.database, may)
 
 
-async def test_what_was_scheduled_above_the_limit_is_made_on_its_day_by_both(world: World) -> None:
+async def test_a_schedule_above_the_limit_is_made_on_its_day_by_both(world: World) -> None:
     account, maker, checker = await world.open({"cpf": new_cpf()}), world.maker(), world.checker()
     day = clock.today() + timedelta(days=2)
     lines = [
@@ -105,7 +105,7 @@ async def test_what_was_scheduled_above_the_limit_is_made_on_its_day_by_both(wor
     assert await entries_of(world, account) == {(str(maker.id), str(checker.id))}
 
 
-async def test_what_nothing_was_weighed_for_is_not_made_on_its_day(world: World) -> None:
+async def test_lines_without_an_account_when_weighed_are_not_made_on_their_day(world: World) -> None:
     """Accounts and categories created after a top-up was weighed would otherwise be credited unapproved."""
     maker, reference = world.maker(), f"later-{uuid4()}"
     day = clock.today() + timedelta(days=2)
@@ -124,7 +124,7 @@ async def test_what_nothing_was_weighed_for_is_not_made_on_its_day(world: World)
     assert [(line["line"], line["status"]) for line in outcome["results"]] == [(1, "failed"), (2, "credited")]
 
 
-async def test_what_would_move_more_than_was_weighed_is_not_made(world: World) -> None:
+async def test_a_schedule_above_its_weighed_total_is_not_made(world: World) -> None:
     """So are top-ups that were scheduled before each line was stored as it was weighed."""
     maker, account = world.maker(), await world.open({"cpf": new_cpf()})
     day = clock.today() + timedelta(days=2)
@@ -137,7 +137,7 @@ async def test_what_would_move_more_than_was_weighed_is_not_made(world: World) -
     assert (failed["state"], failed["code"]) == ("failed", "operation_changed")
 
 
-async def test_what_is_approved_after_its_day_is_not_made(world: World) -> None:
+async def test_a_schedule_approved_after_its_day_is_not_made(world: World) -> None:
     account, maker = await world.open({"cpf": new_cpf()}), world.maker()
     day = clock.today() + timedelta(days=1)
     lines = [{"account": account, "category": "FOOD", "amount": LIMIT + 1}]

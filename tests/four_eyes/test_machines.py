@@ -73,7 +73,7 @@ async def test_a_reseller_decides_nothing_of_their_own_through_a_client(world: W
     assert (await machine.post(path)).json()["code"] == "own_operation"
 
 
-async def test_who_was_handed_a_credential_approves_nothing_that_the_client_made(world: World) -> None:
+async def test_holders_of_a_credential_do_not_approve_the_clients_operations(world: World) -> None:
     """Above the limit: what the client registered another one proposes, and who can act as the first approves it."""
     machine = await new_machine(administrator(world), *SELLS)
     reseller, successor = await new_reseller(world.app), administrator(world)
@@ -87,7 +87,7 @@ async def test_who_was_handed_a_credential_approves_nothing_that_the_client_made
     assert (await approve(world.checker(), operation)).status_code == 200
 
 
-async def test_what_a_client_asked_for_waits_for_nobody_behind_it(world: World) -> None:
+async def test_no_creator_of_a_client_approves_its_operation(world: World) -> None:
     maker, successor = administrator(world), administrator(world)
     machine = await new_machine(maker, "benefits:read", "benefits:write")
     await handed(successor, machine)

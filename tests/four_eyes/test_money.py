@@ -87,7 +87,7 @@ async def test_the_makers_key_goes_on_answering_the_same(world: World, kind: str
 
 @each_kind
 @pytest.mark.parametrize("known_by", ["user_id", "cpf"])
-async def test_who_gains_does_not_approve(world: World, kind: str, known_by: str) -> None:
+async def test_beneficiaries_do_not_approve(world: World, kind: str, known_by: str) -> None:
     gainer = await world.gainer()
     gains = {"user_id": str(gainer.id)} if known_by == "user_id" else {"cpf": gainer.cpf}
     attempt, maker = await attempt_of(world, kind, LIMIT + 1, gains), world.maker()
@@ -100,7 +100,7 @@ async def test_who_gains_does_not_approve(world: World, kind: str, known_by: str
 
 
 @each_kind
-async def test_what_was_done_otherwise_meanwhile_fails_and_moves_nothing(world: World, kind: str) -> None:
+async def test_an_operation_overtaken_meanwhile_fails_and_moves_nothing(world: World, kind: str) -> None:
     attempt, maker = await attempt_of(world, kind, LIMIT + 1), world.maker()
     operation = await propose(maker, attempt)
     await attempt.spoil()
@@ -113,7 +113,7 @@ async def test_what_was_done_otherwise_meanwhile_fails_and_moves_nothing(world: 
 
 
 @each_kind
-async def test_what_is_wrong_is_refused_at_once_and_not_at_approval(world: World, kind: str) -> None:
+async def test_wrong_operations_are_refused_at_once_and_not_at_approval(world: World, kind: str) -> None:
     attempt, maker = await attempt_of(world, kind, LIMIT + 1), world.maker()
     await attempt.spoil()
     answer = await maker.post(attempt.path, attempt.body)
@@ -180,7 +180,7 @@ async def test_a_checkers_connection_that_dies_leaves_the_operation_as_it_was(wo
     assert await attempt.moved() == LIMIT + 1
 
 
-async def test_what_was_asked_for_is_gone_once_it_is_decided(world: World) -> None:
+async def test_a_decided_operations_request_is_erased(world: World) -> None:
     """While it waits, its checker sees it without the contact and with the CPF masked."""
     cpf, maker = new_cpf(), world.maker()
     body = {"account": f"f-{cpf}", "cpf": cpf, "contact": "maria@exemplo.com.br", "balances": {"CASH": LIMIT + 1}}
@@ -200,7 +200,7 @@ async def test_what_was_asked_for_is_gone_once_it_is_decided(world: World) -> No
     assert cpf not in str(dict(row)).replace(f"f-{cpf}", "")
 
 
-async def test_what_a_suspended_operator_asked_for_is_not_done(world: World) -> None:
+async def test_operations_of_a_suspended_operator_fail(world: World) -> None:
     operator, attempt = await world.gainer(), await credit(world, LIMIT + 1, {"cpf": new_cpf()})
     operator.headers = world.app.bearer("benefits:write", user_id=operator.id)
     operation = await propose(operator, attempt)

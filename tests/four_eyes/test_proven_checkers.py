@@ -53,7 +53,7 @@ async def test_a_second_account_with_a_false_cpf_or_none_approves_nothing_for_a_
     assert (await checker.post(path)).status_code == 200
 
 
-async def test_who_has_proven_the_cpf_that_gains_is_told_that_it_is_their_own(app: RunningApp) -> None:
+async def test_the_owner_of_the_benefiting_cpf_reads_that_it_is_their_own(app: RunningApp) -> None:
     checker = await register(app)
     checker.headers = app.bearer("money:approve", user_id=checker.id)
     await prove(app, checker)

@@ -58,7 +58,7 @@ async def test_above_the_limit_two_operators_approve(world: World) -> None:
 
 
 @pytest.mark.parametrize("amount", [1, LIMIT, LIMIT + 1])
-async def test_who_registered_a_purchase_does_not_approve_it(world: World, amount: int) -> None:
+async def test_the_registrant_of_a_purchase_does_not_approve_it(world: World, amount: int) -> None:
     """The former attack: one operator registers a purchase of a billion for an accomplice and approves it."""
     operator = new_operator(world.app)
     bought = await purchase(world, amount, by=operator)
@@ -74,7 +74,7 @@ async def test_who_registered_a_purchase_does_not_approve_it(world: World, amoun
     assert await status_of(world, bought) == APPROVED
 
 
-async def test_who_changed_a_purchase_does_not_approve_it(world: World) -> None:
+async def test_the_editor_of_a_purchase_does_not_approve_it(world: World) -> None:
     """Not even when somebody else has changed it after them."""
     first, second = new_operator(world.app), new_operator(world.app)
     reseller = await new_reseller(world.app)
@@ -100,7 +100,7 @@ async def test_nobody_approves_their_own_purchase_by_user_or_by_cpf(world: World
     assert await status_of(world, bought) == PENDING
 
 
-async def test_what_was_rejected_meanwhile_fails(world: World) -> None:
+async def test_an_approval_of_a_rejected_purchase_fails(world: World) -> None:
     bought = await purchase(world, LIMIT + 1)
     operation = (await decide(new_operator(world.app), bought)).json()["pending"]["id"]
     assert (await new_operator(world.app).post(f"/purchases/{bought}/reject")).status_code == 200
@@ -108,7 +108,7 @@ async def test_what_was_rejected_meanwhile_fails(world: World) -> None:
     assert (answer.json()["code"], answer.json()["reason"]["code"]) == ("pending_failed", "purchase_decided")
 
 
-async def test_what_has_grown_meanwhile_fails(world: World) -> None:
+async def test_an_operation_that_has_grown_meanwhile_fails(world: World) -> None:
     reseller = await new_reseller(world.app)
     bought = await purchase(world, LIMIT + 1, reseller=reseller)
     operation = (await decide(new_operator(world.app), bought)).json()["pending"]["id"]
@@ -220,7 +220,7 @@ async def test_a_correction_of_a_closed_month_above_the_limit_takes_two(world: W
 
 
 @pytest.mark.parametrize("amount", [LIMIT + 1, -LIMIT - 1])
-async def test_who_may_not_book_so_much_alone_may_not_undo_it_alone(world: World, amount: int) -> None:
+async def test_undoing_an_adjustment_above_the_limit_needs_two(world: World, amount: int) -> None:
     """One person alone does not undo what two agreed on, whether the reseller gains or loses by it."""
     reseller, month = await new_reseller(world.app), new_month()
     for _ in range(2):

@@ -162,7 +162,7 @@ async def see(url: str, accounts: list[str], bought: list[Shoppers]) -> None:
 
 
 @pytest.mark.usefixtures("archiving")
-async def test_what_was_acknowledged_before_in_and_after_failovers_is_restored(
+async def test_acknowledged_purchases_around_failovers_are_restored(
     installation: Installation, settings: Settings, tmp_path: Path
 ) -> None:
     trio, books = installation.trio, Database(installation.trio.service_url, pool_size=2)

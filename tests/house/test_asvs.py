@@ -53,7 +53,7 @@ def test_each_test_that_a_page_names_exists(page: str) -> None:
     assert len(named) == text.count("::test_"), "each test is named with its file"
 
 
-def test_what_security_says_names_its_proof() -> None:
+def test_security_claims_name_their_proofs() -> None:
     text = (ROOT / "docs" / "explanation" / "security.md").read_text()
     said = re.findall(r"^- \*\*.+?(?=\n- |\n\n)", text, re.MULTILINE | re.DOTALL)
     assert len(said) > 5

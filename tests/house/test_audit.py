@@ -353,7 +353,7 @@ async def test_a_client_does_and_sees_the_same_under_its_own_name(
     await ask(acts_on(citizen))
 
 
-async def test_who_has_looked_at_too_many_people_in_an_hour_waits(
+async def test_an_operator_above_the_hourly_looks_waits(
     app: RunningApp, operator: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(app.api.state, "look_limit", LookLimit(Limiter(app.api.state.redis), 3))

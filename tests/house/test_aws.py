@@ -204,9 +204,7 @@ def test_a_role_may_no_more_than_its_task_needs() -> None:
         ({"URL_REDIS_URL": "rediss://:{CACHE_PASSWORD}@cache"}, "URL_REDIS_URL names CACHE_PASSWORD"),
     ],
 )
-def test_what_is_wrong_with_secrets_is_named_and_nothing_is_written(
-    environment: dict[str, str], why: str, tmp_path: Path
-) -> None:
+def test_wrong_secrets_are_named_and_nothing_is_written(environment: dict[str, str], why: str, tmp_path: Path) -> None:
     command = [sys.executable, "-I", "-S", str(SCRIPT), str(tmp_path)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 1

@@ -206,12 +206,12 @@ def texts(node: Any, key: str = "") -> Iterator[str]:  # noqa: ANN401 - any JSON
         yield node
 
 
-def test_what_a_person_reads_is_in_portuguese() -> None:
+def test_texts_for_people_are_in_portuguese() -> None:
     without_code = [re.sub(r"`[^`]*`", "", text) for text in texts(DOCUMENT)]
     assert not [text for text in without_code if ENGLISH.search(text)]
 
 
-def test_what_makes_an_id_links_to_what_takes_it() -> None:
+def test_operations_that_return_an_id_link_to_those_that_take_it() -> None:
     links = DOCUMENT["paths"]["/documents"]["post"]["responses"]["201"]["links"]
     assert links["get_document"]["parameters"] == {"document_id": "$response.body#/id"}
     waiting = DOCUMENT["paths"]["/benefits/credits"]["post"]["responses"]["202"]["links"]

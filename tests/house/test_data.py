@@ -39,7 +39,7 @@ def test_each_table_has_a_class() -> None:
     assert CLASSES[0] == "class"
 
 
-def test_what_lets_somebody_in_is_secret_and_what_is_a_persons_is_personal_at_least() -> None:
+def test_credentials_are_secret_and_peoples_data_at_least_personal() -> None:
     found = classes()
     columns = {name: {column.name for column in table.columns} for name, table in Base.metadata.tables.items()}
     lets_in = {name for name, held in columns.items() if any(SECRETS.fullmatch(column) for column in held)}

@@ -182,7 +182,7 @@ FORMER_DECISION = """
 """
 
 
-def test_what_was_unique_before_is_so_in_narrow_tables_whoever_writes_it(
+def test_uniqueness_holds_in_narrow_tables_for_old_and_new_servers(
     new_empty_database: Callable[[], str],
 ) -> None:
     url = new_empty_database()
@@ -283,7 +283,7 @@ FORMER_SEAL = """
 """
 
 
-async def test_what_was_sealed_before_entries_had_actors_stays_proven(
+async def test_blocks_sealed_before_actors_stay_proven(
     new_empty_database: Callable[[], str], endpoints: Endpoints
 ) -> None:
     url = new_empty_database()

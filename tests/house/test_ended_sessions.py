@@ -43,7 +43,7 @@ async def entries(app: RunningApp) -> int:
 
 
 @pytest.mark.parametrize("move", MONEY_MOVES, ids=lambda move: move.route)
-async def test_who_is_not_there_any_more_moves_nothing(
+async def test_erased_people_move_nothing(
     apps: tuple[RunningApp, RunningApp], things: PathIds, move: MoneyMove
 ) -> None:
     here, there = apps
@@ -60,7 +60,7 @@ async def test_who_is_not_there_any_more_moves_nothing(
     assert await entries(here) == before
 
 
-async def test_who_is_not_there_any_more_gets_no_first_card(apps: tuple[RunningApp, RunningApp]) -> None:
+async def test_erased_people_get_no_first_card(apps: tuple[RunningApp, RunningApp]) -> None:
     """The one read that creates something; the card of an erased person would stay with them for ever."""
     here, _ = apps
     who = await sign_in(await register(here))

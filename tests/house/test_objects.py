@@ -89,7 +89,7 @@ async def test_a_stranger_opens_nothing(app: RunningApp, things: PathIds, method
     assert answer.status_code in {403, 404}, f"{answer.status_code} {answer.text}"
 
 
-async def test_what_was_asked_for_is_still_there(app: RunningApp, things: PathIds) -> None:
+async def test_requested_objects_are_still_there(app: RunningApp, things: PathIds) -> None:
     maria = app.person(user_id=demo.PERSON_ID)
     for path in (
         "/benefits/accounts/{account}",

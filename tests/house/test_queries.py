@@ -68,7 +68,7 @@ async def test_an_unknown_parameter_is_422(app: RunningApp) -> None:
         assert errors[0]["message"].startswith("Parâmetro desconhecido")
 
 
-async def test_what_was_meant_is_told(app: RunningApp) -> None:
+async def test_errors_suggest_the_intended_parameter(app: RunningApp) -> None:
     answer = await app.person().get("/transactions?acount=x")
     assert answer.json()["errors"][0]["message"] == "Parâmetro desconhecido. Você quis dizer `account`?"
     answer = await app.person().get("/transactions?zzz=x")

@@ -54,7 +54,7 @@ WITHHELD = [
 
 
 @pytest.mark.parametrize(("table", "right"), WITHHELD, ids=" ".join)
-def test_what_is_withheld(service: psycopg.Connection, table: str, right: str) -> None:
+def test_the_service_lacks_withheld_rights(service: psycopg.Connection, table: str, right: str) -> None:
     name = sql.Identifier(table)
     column = sql.Identifier(
         service.execute(
@@ -96,7 +96,7 @@ def test_what_is_withheld(service: psycopg.Connection, table: str, right: str) -
         "LOCK TABLE ledger_entries IN ACCESS EXCLUSIVE MODE",
     ],
 )
-def test_what_only_the_owner_does(service: psycopg.Connection, statement: str) -> None:
+def test_the_service_cannot_act_as_the_owner(service: psycopg.Connection, statement: str) -> None:
     service.execute("BEGIN")
     try:
         with pytest.raises((psycopg.errors.InsufficientPrivilege, psycopg.errors.WrongObjectType)):

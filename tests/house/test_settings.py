@@ -128,7 +128,7 @@ MISREAD = {
 
 
 @pytest.mark.parametrize(("name", "text"), [(name, text) for name, texts in MISREAD.items() for text in texts])
-def test_what_could_be_misread_is_refused_by_the_name_of_its_setting(name: str, text: str) -> None:
+def test_ambiguous_values_are_refused_by_the_name_of_their_setting(name: str, text: str) -> None:
     with pytest.raises(ValidationError) as caught:
         Settings.model_validate(PRODUCTION | {name: text})
     faults = [fault for fault in faults_of_settings(caught.value) if fault.startswith(f"{name.upper()}")]
@@ -145,7 +145,7 @@ def test_a_setting_of_a_form_of_its_own_is_told_with_what_it_looks_like() -> Non
             assert "como em" in faults_of_settings(caught.value)[0], name
 
 
-def test_what_is_on_or_off_is_written_as_it_is_read() -> None:
+def test_switches_are_written_as_they_are_read() -> None:
     for name, field in Settings.model_fields.items():
         if field.annotation in {bool, bool | None}:
             with pytest.raises(ValidationError) as caught:
@@ -169,7 +169,7 @@ def test_what_is_on_or_off_is_written_as_it_is_read() -> None:
     ],
     ids=str,
 )
-def test_what_is_meant_and_cannot_be_misread_is_taken(change: dict[str, object]) -> None:
+def test_unambiguous_values_are_accepted(change: dict[str, object]) -> None:
     Settings.model_validate(PRODUCTION | change)
 
 
@@ -301,7 +301,7 @@ def test_staging_reaches_nobody_by_mistake_and_is_no_weaker(change: dict[str, ob
         Settings.model_validate(STAGING | change)
 
 
-def test_whom_messages_go_to_is_a_list() -> None:
+def test_recipients_of_messages_are_a_list() -> None:
     settings = Settings(mail_only_to="Exemplo.com.br, casa.example", sms_only_to="11987654321,1133334444")
     assert settings.mail_domains == frozenset({"exemplo.com.br", "casa.example"})
     assert settings.sms_phones == frozenset({"11987654321", "1133334444"})

@@ -112,7 +112,7 @@ REASON = re.compile(
 )
 
 
-def test_what_a_linter_is_to_overlook_has_a_reason_of_its_own() -> None:
+def test_each_ignored_lint_has_its_own_reason() -> None:
     unsaid = []
     for folder in ("src", "tests", "benchmarks", "tools"):
         for path in sorted((ROOT / folder).rglob("*.py")):

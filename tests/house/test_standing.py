@@ -126,7 +126,7 @@ async def entries(app: RunningApp) -> int:
         return await tx.scalar(text("SELECT count(*) FROM ledger_entries")) or 0
 
 
-async def test_who_is_suspended_in_a_session_moves_nothing_any_more_and_their_cards_go_on(app: RunningApp) -> None:
+async def test_a_suspended_session_moves_nothing_and_its_persons_cards_continue(app: RunningApp) -> None:
     maria, administrator = await sign_in(app, demo.PEOPLE[0]), await sign_in(app, demo.PEOPLE[1])
     (card,) = (await maria.get("/transport-cards")).json()["items"]
     recharge = f"/transport-cards/{card['card_number']}/recharge"

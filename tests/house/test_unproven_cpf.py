@@ -67,7 +67,7 @@ def strangers_traces(reference: str) -> list[str]:
     return [str(BASE_A["name"]), "Banco Plantado", "Rua das Laranjeiras", "Gol 2015", reference, "LOJA DA MARIA"]
 
 
-async def test_who_registers_with_a_strangers_cpf_sees_exports_and_erases_nothing_of_theirs(
+async def test_a_registrant_with_a_strangers_cpf_sees_exports_and_erases_nothing_of_theirs(
     app: RunningApp, operator: Person
 ) -> None:
     cpf, reference = await file_of_a_stranger(app, operator)
@@ -103,7 +103,7 @@ async def test_who_registers_with_a_strangers_cpf_sees_exports_and_erases_nothin
     assert cpf in [approval["cpf"] for approval in approvals], "an operator's configuration"
 
 
-async def test_what_an_intruder_does_does_not_enter_the_strangers_file(app: RunningApp, operator: Person) -> None:
+async def test_an_intruders_acts_do_not_enter_the_strangers_file(app: RunningApp, operator: Person) -> None:
     cpf, _ = await file_of_a_stranger(app, operator)
     before = (await operator.get(f"/credit/{cpf}/base-c")).json()
     intruder = await sign_in(await register(app, cpf=cpf))

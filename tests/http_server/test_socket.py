@@ -143,7 +143,7 @@ async def test_an_endless_header_is_thrown_away_and_others_are_served() -> None:
         (CHUNKED + b"5\r\nhe", "body_stalled", b""),
     ],
 )
-async def test_who_owes_something_and_does_not_send_it_is_closed(sent: bytes, reason: str, told: bytes) -> None:
+async def test_clients_that_do_not_send_are_closed(sent: bytes, reason: str, told: bytes) -> None:
     async with listening(SOON) as server:
         before = refused(reason)
         silent, bystander = await server.connect(), await server.connect()
@@ -190,7 +190,7 @@ async def test_a_body_that_makes_progress_is_read_for_as_long_as_it_takes() -> N
         client.close()
 
 
-async def test_who_is_kept_waiting_by_the_application_owes_nothing() -> None:
+async def test_clients_that_wait_for_the_application_have_no_deadline() -> None:
     async with listening(SOON) as server:
         waiting, expecting = await server.connect(), await server.connect()
         await waiting.send(post(b"x" * 500_000, path=b"/wait")[:-100])
@@ -218,7 +218,7 @@ async def test_an_idle_connection_ends_and_one_that_is_used_does_not() -> None:
         used.close()
 
 
-async def test_what_is_sent_ahead_is_held_and_not_begun() -> None:
+async def test_pipelined_requests_are_held_and_not_started() -> None:
     """A pipeline of thousands runs one request at a time, in order, and its connection is no longer read."""
     async with listening() as server:
         client = await server.connect()
@@ -250,7 +250,7 @@ async def test_what_is_sent_ahead_is_held_and_not_begun() -> None:
         b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: " + b"0" * 5000 + b"\r\n\r\n",
     ],
 )
-async def test_what_is_no_http_is_told_so_at_once(sent: bytes) -> None:
+async def test_bytes_that_are_not_http_are_refused_at_once(sent: bytes) -> None:
     async with listening() as server:
         client = await server.connect()
         status, body = await client.ask(sent)
@@ -301,7 +301,7 @@ def test_connections_are_counted_by_network_and_those_of_proxies_only_together()
     assert [peers.admit("10.1.2.3") for _ in range(11)] == [None] * 10 + [Refused.TOO_MANY]
 
 
-async def test_who_does_not_read_the_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_clients_that_do_not_read_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(protocol, "STALL_SECONDS", 0.2)
     async with listening() as server:
         before = refused("not_reading")

@@ -477,7 +477,7 @@ async def test_nobody_hands_a_client_what_they_do_not_hold(app: RunningApp, oper
     assert (await manager.call("DELETE", path)).status_code == 204
 
 
-async def test_what_takes_a_person_is_no_clients(operator: Person) -> None:
+async def test_personal_routes_refuse_clients(operator: Person) -> None:
     unknown = (await operator.post("/clients", {"name": "ERP", "claims": ["users:read", "user:read", "*"]})).json()
     assert (unknown["code"], unknown["claims"]) == ("claim_not_found", ["*", "user:read"])
     for name in ("clients:write", "money:approve", "identity:prove", "documents:review"):
@@ -489,7 +489,7 @@ async def test_what_takes_a_person_is_no_clients(operator: Person) -> None:
         assert (answer.status_code, answer.json()["code"]) == (403, "claim_for_people_only"), name
 
 
-async def test_who_manages_no_clients_sees_none(app: RunningApp, operator: Person) -> None:
+async def test_operators_without_the_claim_see_no_clients(app: RunningApp, operator: Person) -> None:
     machine = await new_machine(operator)
     reader, writer, nobody = app.person("clients:read"), app.person("clients:write"), app.person("users:write")
     assert (await reader.get("/clients")).status_code == 200

@@ -218,7 +218,9 @@ async def test_not_me_is_over_after_the_wait(app: RunningApp, endpoints: Endpoin
     assert ("email", new) in await contacts_of(app, person)
 
 
-async def test_who_never_recovered_may_undo_nothing(app: RunningApp, endpoints: Endpoints, person: Person) -> None:
+async def test_a_contact_that_never_recovered_undoes_nothing(
+    app: RunningApp, endpoints: Endpoints, person: Person
+) -> None:
     between, last = new_person()["email"], new_person()["email"]
     await change(person, email=between)
     await change(person, email=last)
@@ -268,7 +270,7 @@ async def test_an_address_that_still_recovers_is_nobody_elses(
     assert free.status_code == 201
 
 
-async def test_who_takes_an_address_while_it_is_changed_gets_it_not(app: RunningApp, person: Person) -> None:
+async def test_the_former_address_cannot_be_taken_during_a_change(app: RunningApp, person: Person) -> None:
     new = new_person()["email"]
     answers = await asyncio.gather(
         change(person, email=new),
@@ -308,7 +310,7 @@ async def test_a_code_confirms_the_contact_point_that_it_was_sent_to(
     assert isinstance(confirmed, datetime)
 
 
-async def test_what_was_given_at_registration_is_confirmed_by_a_link(
+async def test_contacts_of_registration_are_confirmed_by_a_link(
     app: RunningApp, endpoints: Endpoints, person: Person
 ) -> None:
     assert (await person.post("/users/me/contacts/email/confirmation")).status_code == 202

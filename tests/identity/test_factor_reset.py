@@ -43,7 +43,7 @@ async def test_two_operators_reset_a_lost_factor(app: RunningApp, endpoints: End
     assert any("segundo fator" in str(mail["Subject"]) for mail in mail_to(endpoints.maildir, person.email))
 
 
-async def test_who_decides_sees_whom_it_is_about_and_to_ask_twice_asks_once(app: RunningApp) -> None:
+async def test_the_checker_sees_the_person_and_a_repeated_request_counts_once(app: RunningApp) -> None:
     person = await sign_in(await register(app))
     await enrol(person)
     maker, other = app.person("users:write"), app.person("users:write")
@@ -78,7 +78,7 @@ async def grant_users_write(app: RunningApp, maker: Person) -> None:
     await assign_role(app, maker, added.json()["description"])
 
 
-async def test_who_holds_less_approves_no_reset_and_it_goes_on_waiting(app: RunningApp) -> None:
+async def test_a_checker_with_fewer_claims_approves_no_reset(app: RunningApp) -> None:
     person = await sign_in(await register(app))
     await enrol(person)
     await assign_role(app, person, "auditor")
@@ -100,7 +100,7 @@ async def test_of_who_came_to_hold_more_since_nothing_is_reset(app: RunningApp) 
     assert (await person.get("/users/me")).status_code == 200, "their sessions continue"
 
 
-async def test_what_was_asked_for_by_who_lost_the_claim_is_not_done(app: RunningApp) -> None:
+async def test_a_reset_by_an_operator_without_the_claim_is_not_done(app: RunningApp) -> None:
     person, maker = await sign_in(await register(app)), await sign_in(await register(app))
     await enrol(person)
     await grant_users_write(app, maker)
@@ -111,7 +111,7 @@ async def test_what_was_asked_for_by_who_lost_the_claim_is_not_done(app: Running
     assert (await person.get("/users/me")).status_code == 200
 
 
-async def test_who_has_no_factor_or_holds_more_is_not_reset(app: RunningApp) -> None:
+async def test_people_without_a_factor_or_with_more_claims_are_not_reset(app: RunningApp) -> None:
     person = await sign_in(await register(app))
     maker = app.person("users:write")
     answer = await maker.post(f"/users/{person.id}/second-factor/reset", {"paper": "rg"})

@@ -89,7 +89,7 @@ async def test_an_unknown_person_signs_up_with_a_proven_cpf_and_comes_back(
     assert (await browser.get("/auth/sessions", headers=headers)).json()["items"][0]["methods"] == ["govbr"]
 
 
-async def test_what_gov_br_is_asked(provider: Provider, browser: httpx.AsyncClient) -> None:
+async def test_requests_to_gov_br_are_complete(provider: Provider, browser: httpx.AsyncClient) -> None:
     await offered(browser, provider, known(provider))
     asked = next(item for item in reversed(provider.seen()) if item["path"] == "/oauth2/authorize")
     assert asked["scope"] == "openid email profile govbr_confiabilidades govbr_confiabilidades_idtoken"
@@ -176,7 +176,7 @@ async def test_the_person_of_a_cpf_takes_it_from_who_only_typed_it(
     assert "O CPF saiu da sua conta" in [message["Subject"] for message in mail_to(endpoints.maildir, squatter.email)]
 
 
-async def test_who_is_here_links_gov_br_and_is_proven(
+async def test_an_existing_person_links_gov_br_and_is_proven(
     app: RunningApp, provider: Provider, browser: httpx.AsyncClient, person: Person
 ) -> None:
     offer = await offered(browser, provider, known(provider, person.cpf))

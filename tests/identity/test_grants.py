@@ -209,7 +209,7 @@ async def test_roles_are_seen_whole_changed_and_deleted(app: RunningApp, claim: 
         assert refused(gone) == (404, "role_not_found")
 
 
-async def test_what_was_given_directly_stays_when_the_role_changes(app: RunningApp, claim: dict[str, int]) -> None:
+async def test_directly_granted_claims_stay_when_the_role_changes(app: RunningApp, claim: dict[str, int]) -> None:
     operator = app.operator()
     numbers = [claim["users:read"], claim["ledger:read"]]
     made = (await operator.post("/roles", {"description": f"papel {uuid4()}", "claim_ids": numbers})).json()
@@ -292,7 +292,7 @@ async def test_two_administrators_who_take_each_other_away_at_once_leave_one(
         assert left == 1, [answer.text for answer in answers]
 
 
-async def test_who_cannot_sign_in_is_no_administrator(app: RunningApp, role: dict[str, int]) -> None:
+async def test_a_person_who_cannot_sign_in_is_no_administrator(app: RunningApp, role: dict[str, int]) -> None:
     last, idle = await alone(app, role[ADMINISTRATOR], 2)
     async with app.database.transaction() as tx:
         await tx.execute(text("UPDATE users SET password_hash = NULL WHERE id = :id"), {"id": idle.id})

@@ -80,7 +80,7 @@ async def test_an_invited_administrator_has_a_second_factor(app: RunningApp) -> 
         assert (again.status_code, again.json()["code"]) == (401, "invitation_over")
 
 
-async def test_who_is_there_already_keeps_what_is_theirs(app: RunningApp) -> None:
+async def test_an_existing_person_keeps_their_data(app: RunningApp) -> None:
     person = await sign_in(await register(app))
     user_id, token = await invite(app, person.email.upper())
     assert user_id == person.id
@@ -112,7 +112,7 @@ async def test_a_link_is_good_for_three_days_and_a_newer_one_ends_it(app: Runnin
     assert (await start(app, "x")).status_code == 401
 
 
-async def test_what_is_wrong_is_named_and_counted(app: RunningApp) -> None:
+async def test_wrong_acceptances_are_named_and_counted(app: RunningApp) -> None:
     _, token = await invite(app, new_email())
     unopened = await accept(app, token, "123456")
     assert (unopened.status_code, unopened.json()["code"]) == (404, "totp_not_found")
@@ -133,7 +133,7 @@ async def test_one_of_two_at_once_accepts(app: RunningApp) -> None:
 
 
 @pytest.mark.parametrize("end", ["suspended", "erased"])
-async def test_who_may_not_come_in_is_not_made_an_administrator(app: RunningApp, end: str) -> None:
+async def test_suspended_or_erased_people_do_not_become_administrators(app: RunningApp, end: str) -> None:
     user_id, token = await invite(app, new_email())
     secret = (await start(app, token)).json()["secret"]
     if end == "suspended":

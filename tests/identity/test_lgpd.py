@@ -105,9 +105,7 @@ async def waiting_for(app: RunningApp, person: Person, email: str) -> str:
     return str(told.body.pending.id)
 
 
-async def test_what_waits_for_a_person_is_downloaded_and_ends_as_they_are_erased(
-    app: RunningApp, person: Person
-) -> None:
+async def test_waiting_operations_are_downloaded_and_end_with_the_erasure(app: RunningApp, person: Person) -> None:
     email = new_person()["email"]
     operation = await waiting_for(app, person, email)
     (held,) = (await person.get("/users/me/data")).json()["pending_operations"]
@@ -183,7 +181,9 @@ async def test_an_export_is_a_look_at_each_person_in_it_but_oneself(app: Running
     assert str(admin.id) not in [item["actor_id"] for item in answer.json()["items"]]
 
 
-async def test_who_hangs_up_was_shown_what_they_were_given(app: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_interrupted_export_records_the_people_already_shown(
+    app: RunningApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for _ in range(3):
         await register(app)
     monkeypatch.setattr(export, "_BATCH", 2)

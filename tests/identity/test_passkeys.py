@@ -58,7 +58,7 @@ async def test_a_passkey_is_added_and_signs_in(app: RunningApp, person: Person) 
     assert listed[0]["used_at"] is not None
 
 
-async def test_what_is_asked_of_the_browser(app: RunningApp, person: Person) -> None:
+async def test_options_for_the_browser_are_complete(app: RunningApp, person: Person) -> None:
     device = Authenticator()
     await add(app, person, device)
     options = (await app.client.post("/auth/passkeys/register/options", headers=person.headers)).json()

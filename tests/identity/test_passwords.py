@@ -53,7 +53,7 @@ def test_words_of_the_installation_are_refused_however_they_are_written() -> Non
         passwords.forbid([])
 
 
-def test_what_was_breached_is_refused_and_found_wherever_it_stands(tmp_path: Path) -> None:
+def test_breached_passwords_are_found_anywhere_in_the_file(tmp_path: Path) -> None:
     known = [f"Vazada{number}senha" for number in range(257)]
     hashes = sorted(hashlib.sha1(one.encode(), usedforsecurity=False).hexdigest().upper() for one in known)
     file = tmp_path / "hashes"

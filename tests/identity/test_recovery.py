@@ -64,7 +64,7 @@ async def reset(app: RunningApp, endpoints: Endpoints, person: Person, password:
     assert (await app.client.post("/password-recovery/reset", json=body)).status_code == 204
 
 
-async def test_who_registered_with_anothers_address_keeps_no_way_in(
+async def test_a_registrant_with_anothers_address_keeps_no_way_in(
     app: RunningApp, endpoints: Endpoints, person: Person
 ) -> None:
     """The first code that is used shows who reads the address; what was added before may be a stranger's."""

@@ -76,7 +76,7 @@ async def test_a_verb_that_asks_for_a_claim_says_the_same(operator: Person, app:
     assert refused(await operator.call("PATCH", f"/users/{other.id}", json={"full_name": "Outra Pessoa"})) == REQUIRED
 
 
-async def test_who_lacks_the_claim_is_not_told_of_a_second_factor(app: RunningApp) -> None:
+async def test_people_without_the_claim_are_not_asked_for_a_second_factor(app: RunningApp) -> None:
     person = await sign_in(await register(app))
     answer = await person.get("/users")
     assert refused(answer) == (403, "forbidden")

@@ -113,7 +113,7 @@ async def test_an_unknown_person_signs_up_and_signs_in_again(
     assert held["user"]["email_confirmed"] is (name == "google")
 
 
-async def test_what_the_provider_is_asked(provider: Provider, browser: httpx.AsyncClient) -> None:
+async def test_requests_to_the_provider_are_complete(provider: Provider, browser: httpx.AsyncClient) -> None:
     subject, _ = provider_account(provider)
     assert (await travel(browser, provider, subject)).status_code == 200
     asked = next(item for item in reversed(provider.seen()) if item["path"] == "/oauth2/authorize")
@@ -179,7 +179,7 @@ async def test_the_cookie_is_kept_from_scripts_and_other_sites(browser: httpx.As
     assert "path=/;" in cookie
 
 
-async def test_who_says_no_there_is_not_signed_in(provider: Provider, browser: httpx.AsyncClient) -> None:
+async def test_a_refusal_at_the_provider_signs_nobody_in(provider: Provider, browser: httpx.AsyncClient) -> None:
     state = parse_qs(urlsplit(await start_sign_in(browser)).query)["state"][0]
     answer = await browser.get("/auth/google/callback", params={"state": state, "error": "access_denied"})
     assert (answer.status_code, answer.json()["code"]) == (401, "social_refused")
@@ -228,7 +228,7 @@ async def test_another_issuers_document_is_not_taken(
     assert (answer.status_code, answer.json()["code"]) == (503, "provider_down")
 
 
-async def test_what_the_provider_does_not_tell_is_asked_for(provider: Provider, browser: httpx.AsyncClient) -> None:
+async def test_fields_that_the_provider_omits_are_asked_for(provider: Provider, browser: httpx.AsyncClient) -> None:
     subject = uuid4().hex
     provider.knows(subject, name="Mononome", email="isto não é um e-mail", email_verified=True)
     offered = (await travel(browser, provider, subject)).json()
@@ -426,7 +426,7 @@ async def test_erasure_unlinks(provider: Provider, browser: httpx.AsyncClient, p
     assert "registration_token" in (await travel(browser, provider, subject)).json()
 
 
-async def test_what_waits_is_sealed_and_forgotten(
+async def test_waiting_sign_ins_are_sealed_and_deleted(
     app: RunningApp, provider: Provider, browser: httpx.AsyncClient
 ) -> None:
     subject, email = provider_account(provider)

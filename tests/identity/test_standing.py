@@ -110,7 +110,7 @@ async def change_a_claim(here: RunningApp, _person: Person) -> None:
 
 
 @pytest.mark.parametrize("change", [end_sessions, sign_out, change_role, erase, change_a_claim])
-async def test_what_changed_before_the_outage_is_not_served_in_it(
+async def test_changes_before_the_outage_apply_during_it(
     start_app: Start, change: Callable[[RunningApp, Person], Awaitable[None]]
 ) -> None:
     here, there = await start_app(), await start_app()
@@ -161,7 +161,7 @@ async def test_a_redis_that_does_not_say_which_run_it_is_serves_the_cache_only(
     await redis.acl_deluser("no-info")
 
 
-async def test_what_is_known_is_good_for_the_time_set(start_app: Start) -> None:
+async def test_known_sessions_last_for_the_set_time(start_app: Start) -> None:
     app, never = await start_app(session_outage_seconds=100), await start_app(session_outage_seconds=0)
     person = await sign_in(await register(app))
     assert (await status_of(app, person), await status_of(never, person)) == (200, 200)
@@ -226,7 +226,9 @@ async def test_a_mark_outlives_what_is_remembered_and_never_has_a_value_again(ap
     assert await redis.get(mark) not in values
 
 
-async def test_who_hangs_is_waited_for_once_and_shortly(start_app: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_hanging_store_is_waited_for_once_and_briefly(
+    start_app: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
     app = await start_app(request_timeout_seconds=4)  # less than it takes to give a connection up
     person = await sign_in(await register(app))
     monkeypatch.setattr(standing, "_AWAY_SECONDS", 60.0)

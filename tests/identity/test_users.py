@@ -76,7 +76,7 @@ async def test_the_commonest_passwords_are_refused(app: RunningApp, password: st
 @pytest.mark.parametrize(
     "password", ["Girassol7amarelo", "Quarta4senha", "Bom dia vizinho 1", "Xk29vmQ1", "Sol9Lua4Mar"]
 )
-async def test_what_is_more_than_a_word_is_taken(app: RunningApp, password: str) -> None:
+async def test_passwords_of_more_than_a_word_are_accepted(app: RunningApp, password: str) -> None:
     answer = await app.client.post("/users/register", json=new_person() | {"password": password})
     assert answer.status_code == 201, answer.text
 

@@ -119,7 +119,7 @@ async def test_a_cursor_goes_through_all_sources_once(app: RunningApp) -> None:
     assert len({item["id"] for item in seen}) == len(seen)
 
 
-async def test_what_was_read_stays_read_and_what_comes_is_new(app: RunningApp) -> None:
+async def test_read_notices_stay_read_and_later_ones_are_new(app: RunningApp) -> None:
     person = await register(app)
     number = await blocked_card(person)
     (first,) = await listed(person)
@@ -159,7 +159,7 @@ async def test_a_list_is_its_persons_alone(app: RunningApp) -> None:
 
 
 @pytest.mark.parametrize("body", [None, {}, {"until": "ontem"}, {"until": 7}, {"until": str(uuid4()), "more": 1}])
-async def test_what_is_no_mark_is_refused(app: RunningApp, body: object) -> None:
+async def test_invalid_marks_are_refused(app: RunningApp, body: object) -> None:
     person = await register(app)
     answer = await person.post("/inbox/read", body)
     assert answer.status_code == 422, answer.text

@@ -32,7 +32,7 @@ def test_a_stream_opens_with_the_private_key_alone(clear: bytes) -> None:
         opened(content, PrivateKey.make())
 
 
-def test_what_was_changed_or_cut_off_does_not_open() -> None:
+def test_changed_or_truncated_files_do_not_open() -> None:
     key = PrivateKey.make()
     content = sealed(os.urandom(200_000), key)
     for broken in (content[:-1], content[:70_000], content[:1000] + b"\0" + content[1001:], b"", b"age"):
@@ -50,7 +50,7 @@ class Failing:
         raise LookupError("written")
 
 
-def test_what_an_end_raises_is_raised() -> None:
+def test_an_error_at_the_end_is_raised() -> None:
     key = PrivateKey.make()
     recipients, content = Recipients.parse(key.public), sealed(os.urandom(200_000), key)
     with pytest.raises(LookupError, match="read"):
@@ -70,7 +70,7 @@ def test_each_of_several_keys_opens() -> None:
 
 
 @pytest.mark.parametrize("text", ["", " , ", "age1bad", "AGE-SECRET-KEY-1"])
-def test_what_is_no_public_key_is_refused(text: str) -> None:
+def test_invalid_public_keys_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="chave pública age"):
         Recipients.parse(text)
 

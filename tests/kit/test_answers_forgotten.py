@@ -94,7 +94,9 @@ async def test_money_keeps_its_numbers_and_never_moves_again(client: httpx.Async
         assert not [body for body in bodies if "Maria" in body]
 
 
-async def test_what_moves_no_money_is_forgotten_and_may_be_asked_anew(client: httpx.AsyncClient, own: Database) -> None:
+async def test_answers_without_money_are_deleted_and_their_keys_reusable(
+    client: httpx.AsyncClient, own: Database
+) -> None:
     assert (await ask(client, "/words", "said")).json() == {"message": "Oi, Maria"}
     assert (await ask(client, "/words", "said")).headers[REPLAYED] == "true"
     clock.advance(timedelta(days=31))

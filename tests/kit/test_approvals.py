@@ -263,7 +263,7 @@ async def test_the_maker_does_not_approve(case: Desk) -> None:
     assert await case.given() == []
 
 
-async def test_who_gains_by_user_or_by_cpf_does_not_approve(case: Desk) -> None:
+async def test_beneficiaries_by_user_or_cpf_do_not_approve(case: Desk) -> None:
     other = uuid4()
     CPFS[other] = "52998224725"
     for name, value in (("to", str(other)), ("cpf", CPFS[other])):
@@ -275,7 +275,7 @@ async def test_who_gains_by_user_or_by_cpf_does_not_approve(case: Desk) -> None:
     assert len(await case.given()) == 2
 
 
-async def test_who_has_come_to_gain_since_does_not_approve(case: Desk) -> None:
+async def test_later_beneficiaries_do_not_approve(case: Desk) -> None:
     """The record does not decide alone: the verb says who gains now."""
     operation = await case.propose(cpf="52998224725")
     async with case.database.transaction() as tx:
@@ -325,9 +325,7 @@ async def test_of_two_checkers_at_once_one_approves_and_the_other_is_told_who(ca
 
 
 @pytest.mark.parametrize(("fate", "code"), [("refused", "no_money"), ("conflict", "conflict")])
-async def test_what_cannot_be_done_any_more_fails_with_its_reason_and_moves_nothing(
-    case: Desk, fate: str, code: str
-) -> None:
+async def test_impossible_operations_fail_with_a_reason_and_move_nothing(case: Desk, fate: str, code: str) -> None:
     operation = await case.propose()
     FATE[case.case] = fate
     answer = await case.decide(operation, headers={"Idempotency-Key": "k"})
@@ -342,14 +340,14 @@ async def test_what_cannot_be_done_any_more_fails_with_its_reason_and_moves_noth
     assert (await case.decide(operation, headers={"Idempotency-Key": "k"})).json()["code"] == "pending_failed"
 
 
-async def test_what_would_move_more_by_now_fails(case: Desk) -> None:
+async def test_operations_that_would_now_move_more_fail(case: Desk) -> None:
     operation = await case.propose()
     FATE[case.case] = str(ALONE + 2)
     assert (await case.decide(operation)).json()["reason"]["code"] == "operation_changed"
     assert await case.given() == []
 
 
-async def test_what_moves_less_by_now_counts_for_less(case: Desk) -> None:
+async def test_an_operation_that_now_moves_less_counts_for_less(case: Desk) -> None:
     operation = await case.propose(ALONE + 500)
     assert await case.day() == ALONE + 500
     FATE[case.case] = "7"
@@ -357,7 +355,7 @@ async def test_what_moves_less_by_now_counts_for_less(case: Desk) -> None:
     assert await case.day() == 7
 
 
-async def test_what_somebody_asked_for_who_is_gone_since_is_not_done(case: Desk) -> None:
+async def test_operations_of_erased_makers_are_not_done(case: Desk) -> None:
     operation = await case.propose()
     GONE.add(str(case.maker))
     assert (await case.decide(operation)).json()["reason"]["code"] == "maker_gone"
@@ -365,7 +363,7 @@ async def test_what_somebody_asked_for_who_is_gone_since_is_not_done(case: Desk)
     assert await case.given() == []
 
 
-async def test_what_somebody_asked_for_who_has_lost_the_claim_since_is_not_done(case: Desk) -> None:
+async def test_operations_of_makers_without_the_claim_are_not_done(case: Desk) -> None:
     operation = await case.propose()
     LOST.add((str(case.maker), "gifts:write"))
     assert (await case.decide(operation)).json()["reason"]["code"] == "maker_gone"
@@ -373,7 +371,7 @@ async def test_what_somebody_asked_for_who_has_lost_the_claim_since_is_not_done(
     assert await case.given() == []
 
 
-async def test_what_waits_and_what_came_of_it_lies_sealed_and_its_people_read_it(case: Desk) -> None:
+async def test_requests_and_outcomes_are_sealed_and_readable_by_their_people(case: Desk) -> None:
     operation = await case.propose()
 
     async def lies() -> str:
@@ -388,7 +386,7 @@ async def test_what_waits_and_what_came_of_it_lies_sealed_and_its_people_read_it
     assert (await case.see(operation))["outcome"] == {"given": ALONE + 1}
 
 
-async def test_what_lies_sealed_is_sealed_anew_as_the_key_is_rotated(case: Desk, tmp_path: Path) -> None:
+async def test_sealed_operations_are_resealed_when_the_key_is_rotated(case: Desk, tmp_path: Path) -> None:
     case.sealer.path = tmp_path / "identity.key"  # where the file stays
     case.sealer.path.write_bytes(key_ring._content(case.sealer.keys()))  # noqa: SLF001 - as its file was
     waits, done = await case.propose(), await case.propose()
@@ -412,7 +410,7 @@ async def test_what_lies_sealed_is_sealed_anew_as_the_key_is_rotated(case: Desk,
     assert (await case.decide(waits)).status_code == 200
 
 
-async def test_what_was_written_in_clear_before_is_read_and_approved(case: Desk) -> None:
+async def test_unsealed_operations_of_before_are_read_and_approved(case: Desk) -> None:
     operation = await case.propose()
     async with case.database.transaction() as tx:
         clear = orjson.dumps({"amount": ALONE + 1, "case": case.case}).decode()
@@ -464,7 +462,7 @@ async def test_the_maker_may_take_it_back(case: Desk) -> None:
     assert (await case.decide(operation, "refuse", who=case.maker, held="gifts:write")).json()["status"] == "refused"
 
 
-async def test_what_waited_too_long_is_not_approved(case: Desk) -> None:
+async def test_expired_operations_are_not_approved(case: Desk) -> None:
     operation, other = await case.propose(), await case.propose()
     clock.advance(HOURS)
     answer = await case.decide(operation)
@@ -499,7 +497,7 @@ async def test_a_day_has_a_ceiling_for_what_was_done_and_what_waits(case: Desk) 
     assert (await case.give(1)).status_code == 201
 
 
-async def test_what_was_refused_by_the_verb_counts_for_nothing(case: Desk) -> None:
+async def test_refused_operations_count_for_nothing(case: Desk) -> None:
     FATE[case.case] = "refused"
     assert (await case.give(500, key=case.case)).json()["code"] == "no_money"
     assert await case.day() == 0

@@ -92,7 +92,7 @@ async def test_a_whole_chain_verifies_and_goes_on(own: Database) -> None:
         ("UPDATE audit_chain SET seals = NULL WHERE height = 2", "broken_chain"),
     ],
 )
-async def test_what_was_changed_is_named(own: Database, statement: str, what: str) -> None:
+async def test_changed_rows_are_named(own: Database, statement: str, what: str) -> None:
     await record(own, "done")
     await record(own, "done_later")
     await tamper(own, statement)

@@ -59,7 +59,7 @@ async def write_and_raise(tx: Tx, number: int, error: Exception) -> None:
     raise CommitThenRaise(error)
 
 
-async def test_what_was_written_is_there_when_the_error_arrives(failures: Database) -> None:
+async def test_writes_are_committed_when_the_error_arrives(failures: Database) -> None:
     seen: list[bool] = []
 
     async def look() -> None:

@@ -45,6 +45,6 @@ async def test_a_list_is_written_as_if_it_were_written_whole(count: int) -> None
     assert await dump_json(models) == orjson.dumps([model.model_dump(mode="json") for model in models])
 
 
-async def test_what_json_cannot_say_is_not_written() -> None:
+async def test_values_outside_json_are_not_written() -> None:
     with pytest.raises(TypeError):
         await dump_json([object()])

@@ -57,7 +57,7 @@ EXPECTED = [{"code": "A", "amount": 1050, "note": "x, y; ção"}, {"code": "B", 
 @pytest.mark.parametrize("delimiter", [";", ",", "\t"])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("first", ["", "sep=", "SEP="])
-def test_what_spreadsheets_write_is_read(encoding: str, delimiter: str, end: str, first: str) -> None:
+def test_files_of_spreadsheets_are_read(encoding: str, delimiter: str, end: str, first: str) -> None:
     sheet = io.StringIO()
     writer = csv.writer(sheet, delimiter=delimiter, lineterminator=end)
     writer.writerows([["Código", " VALOR ", "Observação"], ["A", "10,50", "x, y; ção"], ["B", "R$ 20"]])
@@ -125,11 +125,11 @@ def test_other_titles_are_refused_by_name(head: str, told: str) -> None:
         b"PK\x03\x04\x00\x00\x81",
     ],
 )
-def test_what_is_no_csv_is_refused(file: str | bytes) -> None:
+def test_invalid_csv_is_refused(file: str | bytes) -> None:
     assert refused(file)
 
 
-def test_what_is_no_csv_is_told_with_its_line() -> None:
+def test_invalid_csv_is_reported_with_its_line() -> None:
     assert "linha 3" in refused('code,amount\nA,1\nB,"1"2\n')
 
 
@@ -200,20 +200,20 @@ words = st.text(st.characters(exclude_categories=["Cc", "Cf", "Cs", "Z", "Mn"]),
 
 
 @given(st.lists(st.tuples(words, st.integers(1, MAX_AMOUNT)), min_size=1, max_size=5))
-def test_what_we_write_reads_back(lines: list[tuple[str, int]]) -> None:
+def test_written_files_read_back(lines: list[tuple[str, int]]) -> None:
     rows = [["código", "valor"], *([code, format_brl(amount)] for code, amount in lines)]
     expected = [{"code": code, "amount": amount} for code, amount in lines]
     assert cells(MARK + csv_rows(rows)) == expected
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "\tx", "\rx", "＝1", "＋1", "－1", "＠x"])
-def test_what_somebody_wrote_is_no_formula(text: str) -> None:
+def test_peoples_texts_are_not_formulas(text: str) -> None:
     assert plain_cell(text) == f"'{text}"
     assert plain_cell(f"a{text}") == f"a{text}"
 
 
 @given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
-def test_whatever_is_sent_is_read_or_refused_in_words(body: bytes) -> None:
+def test_any_file_is_read_or_refused_in_words(body: bytes) -> None:
     told, lines = "", []
     try:
         lines = read(body)

@@ -65,7 +65,7 @@ def test_a_service_says_what_the_address_leaves_open(tmp_path: Path, monkeypatch
         DatabaseAddress.parse("postgresql:///carteira?service=other")
 
 
-def test_what_options_set_is_known() -> None:
+def test_options_of_the_address_are_known() -> None:
     address = DatabaseAddress.parse("postgresql://db/x?options=-c%20statement_timeout%3D5s%20--lock-timeout%3D1s")
     assert address.settings == {"statement_timeout", "lock_timeout"}
 
@@ -94,7 +94,7 @@ def test_what_options_set_is_known() -> None:
         ("host=@abstract", "soquetes abstratos"),
     ],
 )
-def test_what_cannot_be_honoured_is_refused_by_name(query: str, said: str) -> None:
+def test_unsupported_options_are_refused_by_name(query: str, said: str) -> None:
     with pytest.raises(AddressRefused, match=said):
         DatabaseAddress.parse(f"postgresql:///carteira?{query}")
 
@@ -102,7 +102,7 @@ def test_what_cannot_be_honoured_is_refused_by_name(query: str, said: str) -> No
 @pytest.mark.parametrize(
     "url", ["", "mysql://ana:segredo@db/carteira", "segredo", "postgresql://ana:segredo/x@db/carteira"]
 )
-def test_what_is_no_address_is_told_without_repeating_it(url: str) -> None:
+def test_invalid_addresses_are_reported_without_repeating_them(url: str) -> None:
     with pytest.raises(AddressRefused) as refused:
         DatabaseAddress.parse(url)
     assert "segredo" not in str(refused.value)
@@ -112,5 +112,5 @@ def test_what_is_no_address_is_told_without_repeating_it(url: str) -> None:
     "query",
     ["channel_binding=prefer", "gssencmode=disable", "sslsni=1", "max_protocol_version=latest", "client_encoding=UTF8"],
 )
-def test_what_asks_for_nothing_special_is_taken(query: str) -> None:
+def test_plain_addresses_are_accepted(query: str) -> None:
     assert DatabaseAddress.parse(f"postgresql://db/carteira?{query}").place == "db:5432/carteira"

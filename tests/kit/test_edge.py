@@ -120,7 +120,7 @@ def counted() -> set[tuple[str, str]]:
     return {(sample.labels["method"], sample.labels["route"]) for sample in samples}
 
 
-async def test_what_callers_make_up_is_no_time_series(client: httpx.AsyncClient) -> None:
+async def test_invented_methods_and_paths_make_no_time_series(client: httpx.AsyncClient) -> None:
     metrics.render()
     before = counted()
     for method in ("PURGE", "MKCOL", "X" * 40, "PATCH"):

@@ -78,7 +78,7 @@ def test_an_error_is_known_again_by_its_kind_and_where_it_came_through() -> None
     assert known(caused_by(caught(fail))) != known(caused_by(caught(fail, 0))), "the cause counts"
 
 
-def test_what_is_logged_as_an_error_is_told_once_and_warnings_are_not() -> None:
+def test_logged_errors_are_reported_once_and_warnings_are_not() -> None:
     events: list[ErrorEvent] = []
     before = REGISTRY.get_sample_value("carteira_errors_total", {"kind": "LookupError"}) or 0
     with logging_as("json") as output, errors.listening(events.append):
@@ -154,7 +154,7 @@ async def test_of_a_storm_some_errors_are_reported_a_minute_and_the_rest_is_coun
     assert not_reported() == before + 1_000 - MOST_EQUAL_A_MINUTE + 400 - MOST_A_MINUTE
 
 
-def test_what_is_counted_of_left_out_errors_has_an_end() -> None:
+def test_the_memory_of_unreported_errors_is_bounded() -> None:
     clock = [0.0]
     limit = ReportLimit(lambda: clock[0])
     made = [f"{number:016x}" for number in range(MOST_A_MINUTE + 2 * MOST_COUNTED)]

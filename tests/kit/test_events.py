@@ -68,7 +68,7 @@ async def test_batches_end_in_the_middle_of_a_transaction(own: Database) -> None
     assert reader.seen == [*"abcde"]
 
 
-async def test_what_is_rolled_back_never_was(own: Database) -> None:
+async def test_rolled_back_events_are_not_read(own: Database) -> None:
     reader = Reader()
     async with own.transaction() as tx:
         await emit(tx, "test", {"name": "never"})
@@ -144,7 +144,7 @@ async def test_followers_have_places_of_their_own(own: Database) -> None:
     assert one.seen == other.seen == ["a", "b"]
 
 
-async def test_what_nobody_wants_is_passed_over_and_what_comes_once_somebody_does_is_read(own: Database) -> None:
+async def test_events_without_subscribers_are_skipped_until_there_is_one(own: Database) -> None:
     reader = Reader()
 
     async def nobody(_tx: Tx) -> bool:

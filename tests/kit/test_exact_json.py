@@ -16,7 +16,7 @@ def test_numbers_keep_their_text(number: str) -> None:
     "text",
     ["", "{", "NaN", "[Infinity]", '{"a": -Infinity}', '{"a": 1, "a": 1}', "[01]", "[.5]", "\ufeff{}", "{} {}"],
 )
-def test_what_is_not_json_is_refused(text: str) -> None:
+def test_invalid_json_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         parse_exact_json(text)
 
@@ -31,7 +31,7 @@ def test_what_is_not_json_is_refused(text: str) -> None:
         '{"a": [{' + ",".join(f'"{name}": 1' for name in range(1_001)) + "}]}",
     ],
 )
-def test_what_has_two_meanings_or_none_is_refused(text: str) -> None:
+def test_ambiguous_json_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         parse_strict_json(text.encode())
 

@@ -43,6 +43,6 @@ async def test_each_fact_is_answered_as_its_problem(
     assert ("www-authenticate" in answer.headers) == (status == 401)
 
 
-def test_what_nobody_foresaw_is_the_plain_500_and_a_lost_connection_is_not() -> None:
+def test_unexpected_errors_are_500_and_lost_connections_are_not() -> None:
     assert type(problems.problem_of(ValueError("secret"))) is problems.Problem
     assert problems.problem_of(ConnectionResetError()).code == "database_down"

@@ -34,7 +34,7 @@ async def turn() -> None:
         await asyncio.sleep(0)
 
 
-async def test_what_comes_during_a_trip_goes_with_the_next_one() -> None:
+async def test_reads_during_a_trip_join_the_next_one() -> None:
     trips = Trips()
     first = trips.start("a")
     await turn()
@@ -60,7 +60,7 @@ async def test_a_trip_that_fails_fails_its_questions_only() -> None:
     assert await good == ("good", 2)
 
 
-async def test_who_goes_away_delays_nobody() -> None:
+async def test_cancelled_readers_delay_nobody() -> None:
     trips = Trips()
     first, second = trips.start("a"), trips.start("b")
     await turn()

@@ -131,7 +131,7 @@ async def test_a_refusal_is_an_answer_and_its_work_is_undone(asker: Asker) -> No
 
 
 @pytest.mark.parametrize(("end", "status"), [("broken", 500), ("conflict", 409)])
-async def test_what_did_not_come_to_an_answer_leaves_no_record(asker: Asker, end: str, status: int) -> None:
+async def test_requests_without_an_answer_leave_no_record(asker: Asker, end: str, status: int) -> None:
     assert (await asker.ask(end=end)).status_code == status
     assert await asker.done() == 0
     first = await asker.ask()  # the same key with another body: free to be used

@@ -100,7 +100,7 @@ async def test_the_state_of_the_queue_counts_what_is_due(queue: tuple[App, Datab
     assert (state.waiting, state.failed, state.oldest_seconds >= 300) == (2, 0, True)
 
 
-async def test_what_becomes_of_a_job_is_counted_and_logged(queue: tuple[App, Database, str]) -> None:
+async def test_outcomes_of_jobs_are_counted_and_logged(queue: tuple[App, Database, str]) -> None:
     app, _, _ = queue
 
     @app.task(name="kit:good")

@@ -101,7 +101,7 @@ def test_while_a_file_is_written_over_the_keys_that_it_had_go_on(tmp_path: Path)
 
 
 @pytest.mark.parametrize("text", ["", "ab", "zz" * 32, "[1]", '[{"id": "a", "key": "AAAA", "created_at": "2026"}]'])
-def test_what_is_no_ring_is_told_of(tmp_path: Path, text: str) -> None:
+def test_invalid_key_rings_are_reported(tmp_path: Path, text: str) -> None:
     path = tmp_path / "identity.key"
     path.write_text(text)
     with pytest.raises(KeyFileUnreadable):
@@ -128,7 +128,7 @@ def test_of_many_who_add_a_key_at_once_none_loses_another_s(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("mode", "expected"), [(0o600, None), (0o440, None), (0o640, None), (0o604, "read"), (0o660, "write")]
 )
-def test_who_else_may_touch_a_file(tmp_path: Path, mode: int, expected: str | None) -> None:
+def test_file_modes_show_the_access_of_others(tmp_path: Path, mode: int, expected: str | None) -> None:
     path = tmp_path / "key"
     path.write_text("secret")
     path.chmod(mode)

@@ -169,7 +169,7 @@ def _not_awaited() -> int:
 
 
 @pytest.mark.parametrize("dependency", [_of_its_own, _not_awaited])
-def test_what_it_has_no_need_of_is_refused_at_the_start(dependency: object) -> None:
+def test_unsupported_dependencies_are_refused_at_the_start(dependency: object) -> None:
     with pytest.raises(TypeError, match="a lean route depends on"):
 
         @APIRouter(route_class=JsonRoute).post("/x", dependencies=[lean("a test's"), Depends(dependency)])  # type: ignore[arg-type] # any callable

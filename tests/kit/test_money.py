@@ -70,7 +70,7 @@ def test_reais_are_read_exactly(text: str, centavos: int) -> None:
         ),
     ],
 )
-def test_what_is_no_positive_amount_of_whole_centavos_is_refused(text: str) -> None:
+def test_amounts_that_are_not_positive_whole_centavos_are_refused(text: str) -> None:
     with pytest.raises(InvalidAmount):
         parse_reais(text)
 
@@ -83,7 +83,7 @@ def test_every_amount_survives_its_text(centavos: int) -> None:
 @given(st.text(alphabet="0123456789.eE+-", max_size=20))
 @example("1e01")
 @example("0e5")
-def test_what_is_read_is_what_the_text_says(text: str) -> None:
+def test_read_amounts_equal_their_texts(text: str) -> None:
     try:
         centavos = parse_reais(text)
     except InvalidAmount:

@@ -107,7 +107,7 @@ def test_a_cursor_of_a_day_and_a_text_comes_back(day: date, number: int, label: 
 @example(packed("9999-12-31T23:59:59-14:00", "1", str(uuid4()), "1"))
 @example(packed("2026-01-01T00:00:00Z", "1", str(uuid4()), str(2**15)))
 @example(packed("2026-01-01T00:00:00Z", str(2**63), str(uuid4()), "1"))
-def test_what_is_no_cursor_is_invalid_input(text: str) -> None:
+def test_invalid_cursors_are_invalid_input(text: str) -> None:
     with pytest.raises(InvalidInput):
         LINES.read(text)
 
@@ -121,6 +121,6 @@ def test_each_part_is_what_its_column_takes(parts: tuple[str, ...]) -> None:
         LABELLED.read(packed(*parts))
 
 
-def test_what_no_column_takes_is_no_key() -> None:
+def test_unsupported_column_types_are_no_keys() -> None:
     with pytest.raises(TypeError):
         CursorOf(bytes)

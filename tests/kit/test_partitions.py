@@ -53,7 +53,7 @@ async def test_three_months_are_there_from_the_beginning(database: Database) -> 
     await partitions.analyze_all(database)
 
 
-async def test_who_serves_has_months_made_that_keep_what_their_table_keeps(database: Database, owner: str) -> None:
+async def test_the_services_role_makes_months_with_their_tables_constraints(database: Database, owner: str) -> None:
     for table in TABLES:
         drop_months(owner, table, month(2))
     assert await states(database) == dict.fromkeys(TABLES, (1, False))
@@ -155,7 +155,7 @@ async def test_only_what_has_partitions_is_given_any(database: Database) -> None
             assert getattr(refused.value.orig, "sqlstate", None) == "CA301"
 
 
-async def test_who_posts_opens_the_newest_partitions_alone(url: str, endpoints: Endpoints) -> None:
+async def test_posting_opens_only_the_newest_partitions(url: str, endpoints: Endpoints) -> None:
     """The others are not opened, however many there are: once statements are planned, no index of theirs is locked."""
     async with open_database(as_service(endpoints, url), pool_size=1) as database:
         async with database.transaction() as tx:

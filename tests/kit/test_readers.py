@@ -71,7 +71,7 @@ def test_a_phone_is_read_with_and_without_the_country(digits: str) -> None:
     "text",
     ["", "1", "119876543210", "+1 212 555 0100", "+55119876543", "5", "55119876543210", "0000000000", "11-98765-432a"],
 )
-def test_what_is_no_phone_is_refused(text: str) -> None:
+def test_invalid_phones_are_refused(text: str) -> None:
     with pytest.raises(ValidationError, match="O telefone deve ter 10 ou 11 dígitos"):
         TypeAdapter(Phone).validate_python(text)
 
@@ -101,7 +101,7 @@ def test_signs_that_look_alike_are_told(shape: Any, text: str, told: str) -> Non
     assert told in caught.value.errors()[0]["msg"]
 
 
-def test_what_looks_like_nothing_else_is_not_told() -> None:
+def test_plain_characters_are_not_reported_as_lookalikes() -> None:
     assert look_alike("529.982.247-25 ABC ç é") == ""
     assert compact("1\u00ad2.3-4/5·6") == "123456"
 
@@ -114,7 +114,7 @@ def test_an_address_is_read_without_what_cannot_be_seen(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["maria @exemplo.com.br", "maria@exemplo", "", "@", "a@b.c", "maria@exemplo.com.br."])
-def test_what_is_no_address_is_refused(text: str) -> None:
+def test_invalid_addresses_are_refused(text: str) -> None:
     with pytest.raises(ValidationError, match="E-mail inválido"):
         TypeAdapter(Email).validate_python(text)
 
@@ -185,7 +185,7 @@ def test_reais_are_read_as_they_are_shown(centavos: int) -> None:
 
 
 @given(st.text(alphabet="0123456789.,R$ -e", max_size=16))
-def test_what_is_read_as_reais_is_shown_as_it_was_written(text: str) -> None:
+def test_amounts_in_reais_are_shown_as_written(text: str) -> None:
     try:
         centavos = read_reais(text)
     except InvalidAmount:
@@ -203,7 +203,7 @@ READERS = (
 
 @pytest.mark.parametrize("read", READERS)
 @given(text=st.text(max_size=40))
-def test_whatever_is_typed_is_read_or_refused_in_words(read: Callable[[str], object], text: str) -> None:
+def test_any_typed_text_is_read_or_refused_in_words(read: Callable[[str], object], text: str) -> None:
     told: Exception | None = None
     try:
         read(text)
@@ -229,7 +229,7 @@ class CountingText(str):  # noqa: SLOT000 - it counts
 
 @pytest.mark.parametrize("read", READERS)
 @pytest.mark.parametrize("sign", ["1", "\u00a0", "\u200b", "５", "О", "\ufdfa"])
-def test_what_nobody_types_is_refused_unread(read: Callable[[str], object], sign: str) -> None:
+def test_absurdly_long_texts_are_refused_unread(read: Callable[[str], object], sign: str) -> None:
     """A body has room for a million characters: no more are read than a person could have typed."""
     text = CountingText("529" + sign * 10_000)
     with pytest.raises(ValueError, match=r"."):

@@ -29,7 +29,7 @@ async def test_a_query_says_the_same_alone_and_in_a_transaction(database: Databa
         await rows(database.reads, _BETWEEN, least=2)
 
 
-async def test_what_cannot_be_stored_is_told_as_such(database: Database) -> None:
+async def test_unstorable_values_are_reported_as_such(database: Database) -> None:
     with pytest.raises(TextNotStorable):
         await rows(database.reads, _NAMED, name="a\0b")
     assert await first(database.reads, _NAMED, name="n4")

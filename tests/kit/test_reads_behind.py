@@ -67,7 +67,7 @@ async def test_a_replica_that_is_late_is_not_asked(books: Database, leader: Clus
         follower.execute("SELECT pg_wal_replay_resume()")
 
 
-async def test_who_has_none_asks_the_leader(leader: Cluster) -> None:
+async def test_without_a_replica_the_leader_answers(leader: Cluster) -> None:
     async with open_database(leader.url("carteira")) as database:
         assert not await database.read_behind(is_replica)
     nowhere = Replica("postgresql://carteira@127.0.0.1:1/carteira", 10)

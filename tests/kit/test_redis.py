@@ -33,7 +33,7 @@ async def test_an_answer_is_handed_on(client: Redis) -> None:
     assert await patient(client).ask(lambda redis: redis.echo("hello")) == b"hello"
 
 
-async def test_who_is_away_is_left_alone_for_a_while(nowhere: Redis) -> None:
+async def test_an_unreachable_redis_is_skipped_for_a_while(nowhere: Redis) -> None:
     redis, asked = patient(nowhere), []
 
     async def ask(there: Redis) -> object:
@@ -48,7 +48,7 @@ async def test_who_is_away_is_left_alone_for_a_while(nowhere: Redis) -> None:
     assert len(asked) == 2
 
 
-async def test_who_is_too_slow_is_away(client: Redis) -> None:
+async def test_a_slow_redis_counts_as_unreachable(client: Redis) -> None:
     async def never(_redis: Redis) -> None:
         await asyncio.Event().wait()
 
@@ -57,7 +57,7 @@ async def test_who_is_too_slow_is_away(client: Redis) -> None:
     assert await redis.ask(lambda there: there.echo("hello")) is None
 
 
-async def test_who_is_wrong_is_not_away(client: Redis) -> None:
+async def test_a_redis_error_does_not_count_as_unreachable(client: Redis) -> None:
     async def stumble(_redis: Redis) -> None:
         raise ValueError("our own fault")
 

@@ -56,7 +56,7 @@ async def test_the_first_route_that_takes_a_request_answers_it(client: httpx.Asy
     assert (await client.post("/cards/7")).json() == "posted 7"
 
 
-async def test_what_no_route_takes_is_told_as_ever(client: httpx.AsyncClient) -> None:
+async def test_unknown_paths_get_the_usual_problem(client: httpx.AsyncClient) -> None:
     assert [(await client.get(path)).status_code for path in ("/", "/card", "/cards", "/cards/", "/cards/7/")] == [
         *(404, 404, 404, 404, 404)
     ]

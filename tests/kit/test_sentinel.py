@@ -56,7 +56,7 @@ def test_an_address_by_sentinel_names_who_is_asked() -> None:
         ("redis+sentinel://a:seg/redo@b/0?service=c", "o número do banco"),
     ],
 )
-def test_what_is_no_address_is_told_without_repeating_it(url: str, said: str) -> None:
+def test_invalid_addresses_are_reported_without_repeating_them(url: str, said: str) -> None:
     with pytest.raises(RedisAddressRefused, match=said) as refused:
         RedisAddress.parse(url)
     assert "seg" not in str(refused.value)

@@ -126,7 +126,7 @@ async def test_a_statement_of_the_queue_that_takes_long_is_left_alone(
     assert await backend_of_queue(queue) == before
 
 
-async def test_who_listens_to_the_queue_is_left_alone(queue: PsycopgConnector, server: Cluster) -> None:
+async def test_listeners_of_the_queue_are_not_closed(queue: PsycopgConnector, server: Cluster) -> None:
     heard = asyncio.Event()
 
     async def hear(*, channel: str, payload: str) -> None:

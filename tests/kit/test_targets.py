@@ -91,7 +91,7 @@ async def test_a_call_goes_to_the_address_that_was_judged(monkeypatch: pytest.Mo
     assert asked == ["erp.example"]
 
 
-async def test_what_goes_wrong_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_failed_calls_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(targets, "STEP_SECONDS", 0.2)
     async with receiving() as receiver:
         receiver.answer = lambda _request: None

@@ -82,7 +82,7 @@ async def test_parts_hang_on_what_they_are_parts_of_and_tell_the_kind_of_an_erro
     assert "529.982" not in texts
 
 
-async def test_what_is_not_drawn_makes_no_span_and_all_agree_by_its_id(receiver: Receiver) -> None:
+async def test_unsampled_traces_make_no_span_in_any_process(receiver: Receiver) -> None:
     ids = [uuid7() for _ in range(2_000)]
     async with tracing.running(at(receiver, ratio=0.25)):
         drawn = {number for number in ids if tracing.carried(number) is not None}
@@ -95,7 +95,7 @@ async def test_what_is_not_drawn_makes_no_span_and_all_agree_by_its_id(receiver:
 
 
 @pytest.mark.parametrize(("heeds_parent", "goes_on"), [(True, ["01"]), (False, ["00", "01"])])
-async def test_who_calls_decides_unless_told_otherwise(
+async def test_the_caller_decides_on_sampling_by_default(
     receiver: Receiver,
     heeds_parent: bool,  # noqa: FBT001 - a parameter of pytest's
     goes_on: list[str],
@@ -108,7 +108,7 @@ async def test_who_calls_decides_unless_told_otherwise(
     assert [(seen.name, seen.trace, seen.parent) for seen in receiver.spans] == [(one, trace, span) for one in goes_on]
 
 
-async def test_what_is_done_for_several_is_in_the_first_ones_trace_and_linked_with_the_others(
+async def test_shared_work_is_in_the_first_trace_and_linked_with_the_others(
     receiver: Receiver,
 ) -> None:
     async with tracing.running(at(receiver)):

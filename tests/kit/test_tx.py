@@ -145,7 +145,7 @@ async def test_a_lean_connection_that_is_lost_is_in_doubt_and_the_next_one_works
     await _backend(database)
 
 
-async def test_what_postgresql_refuses_for_want_of_room_is_not_in_doubt(database: Database) -> None:
+async def test_writes_refused_by_a_full_disk_are_not_in_doubt(database: Database) -> None:
     first, full = await _backend(database), "DO $$ BEGIN RAISE 'no room' USING ERRCODE = 'disk_full'; END $$"
     with pytest.raises(DatabaseDown) as error:
         async with database.lean_transaction() as connection:

@@ -30,7 +30,7 @@ def test_a_cpf_is_read_with_or_without_dots(text: str) -> None:
         *("00000000000", "11111111111", "999.999.999-99", "5299822472５", "٥٢٩٩٨٢٢٤٧٢٥", "a" * 11),
     ],
 )
-def test_what_is_no_cpf_is_refused(text: str) -> None:
+def test_invalid_cpfs_are_refused(text: str) -> None:
     with pytest.raises(InvalidCpf):
         parse_cpf(text)
     with pytest.raises(ValidationError, match="CPF inválido"):

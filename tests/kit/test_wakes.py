@@ -54,7 +54,7 @@ async def emit_and_fail(database: Database) -> None:
         raise RuntimeError("rolled back")
 
 
-async def test_what_is_followed_wakes_after_its_commit_and_what_is_not_does_not(database: Database, sent: Sent) -> None:
+async def test_only_followed_tables_wake_and_after_their_commit(database: Database, sent: Sent) -> None:
     async with database.transaction() as tx:
         await emit(tx, "test", {"name": "a"})
         assert await rung(database, sent) == 0
@@ -84,7 +84,7 @@ async def test_what_is_followed_wakes_after_its_commit_and_what_is_not_does_not(
     assert await rung(database, sent) == 1
 
 
-async def test_what_is_written_while_a_wake_is_on_its_way_takes_one_more() -> None:
+async def test_a_write_during_a_wake_causes_one_more() -> None:
     sent, wakes = Sent(), Wakes()
     wakes.ring()
     assert sent.count == 0, "no follower listens"
@@ -102,7 +102,7 @@ async def test_what_is_written_while_a_wake_is_on_its_way_takes_one_more() -> No
     assert sent.count == 2, "it is closed"
 
 
-async def test_what_is_due_is_sent_before_the_end() -> None:
+async def test_due_wakes_are_sent_before_the_end() -> None:
     sent, wakes = Sent(), Wakes()
     wakes.publish = sent
     wakes.ring()

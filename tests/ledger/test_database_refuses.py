@@ -68,7 +68,7 @@ async def test_a_customer_never_has_less_than_nothing(ledger_tx: Tx, change: str
     ("amounts", "sqlstate"),
     [((5, -4), UNBALANCED), ((5,), UNBALANCED), ((5, -5, 1), UNBALANCED), ((5, -5, 0), CHECK_VIOLATION)],
 )
-async def test_what_is_not_double_entry_is_refused(ledger_tx: Tx, amounts: tuple[int, ...], sqlstate: str) -> None:
+async def test_unbalanced_entries_are_refused(ledger_tx: Tx, amounts: tuple[int, ...], sqlstate: str) -> None:
     postings = lines(*((SHOP, amount, None, None) for amount in amounts))
     await refused(ledger_tx, sqlstate, WHOLE, entry=uuid7(), **postings)
 

@@ -27,7 +27,7 @@ async def status_of(tx: Tx, hold_id: UUID) -> tuple[str, int]:
     return status, captured
 
 
-async def test_what_is_held_cannot_be_spent_or_held_again(ledger_tx: Tx) -> None:
+async def test_held_money_cannot_be_spent_or_held_again(ledger_tx: Tx) -> None:
     wallet = await open_wallet(ledger_tx, 100)
     await ledger.hold(ledger_tx, wallet, 70, ttl=HOUR)
     assert await state(ledger_tx, wallet) == (100, 70)

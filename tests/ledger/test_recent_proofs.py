@@ -170,7 +170,7 @@ THEFTS = {  # what is done to what is new, and what is named; `total` is the sum
 
 
 @pytest.mark.parametrize(("theft", "named"), THEFTS.items())
-async def test_what_was_done_to_what_is_new_is_found_and_named(
+async def test_changes_to_new_rows_are_found_and_named(
     own: Database, endpoints: Endpoints, wallet: UUID, theft: str, named: set[str]
 ) -> None:
     quiet = await new_wallet(own)
@@ -209,7 +209,7 @@ def name_of(difference: dict[str, object], ids: dict[str, UUID]) -> str:
         "UPDATE ledger_entries SET kind = 'other' WHERE id = %(id)s",
     ],
 )
-async def test_what_was_done_to_what_is_old_is_found_by_the_whole_only(
+async def test_changes_to_old_rows_are_found_by_the_whole_proof_only(
     own: Database, endpoints: Endpoints, wallet: UUID, statement: str
 ) -> None:
     async with own.transaction() as tx:

@@ -108,7 +108,7 @@ async def test_an_entry_is_reversed_with_the_claim_and_once(
     assert (await person.get(f"/ledger/accounts/{wallet}")).json()["balance"] == 70
 
 
-async def test_who_moved_the_money_is_shown_to_operators_and_to_whom_it_was(
+async def test_operators_and_the_owner_see_the_actor_of_an_entry(
     ledger_database: Database, person: httpx.AsyncClient, operator: httpx.AsyncClient, wallet: UUID
 ) -> None:
     approver = uuid4()

@@ -358,7 +358,7 @@ def test_every_rule_is_made_to_fire() -> None:
     assert len(rules) == len(set(rules))
 
 
-def test_what_fires_reaches_whom_it_is_for(world: World) -> None:
+def test_firing_alerts_reach_their_receivers(world: World) -> None:
     if world.told is None:
         pytest.skip("NO ALERTMANAGER: nobody was told of an alert (`make proxies`)")
     severities = dict(re.findall(r"- alert: (\w+)\n(?:.*\n)*?\s+labels: \{severity: (\w+)\}", RULES))

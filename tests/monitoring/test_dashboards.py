@@ -94,7 +94,7 @@ def test_a_query_returns_data(world: World, query: str) -> None:
     wait_until(lambda: data_of(world, query), "there is data", 60)
 
 
-def test_what_the_queries_go_by_is_there(world: World) -> None:
+def test_metrics_of_the_queries_exist(world: World) -> None:
     names = set(re.findall(r"\bcarteira_\w+", "\n".join(QUERIES)))
     wait_until(lambda: not missing(world, names), f"all are there: {missing(world, names)}", 60)
 

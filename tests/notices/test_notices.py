@@ -165,7 +165,7 @@ async def test_a_document_that_expires_is_told_of_once(app: RunningApp, endpoint
         assert "62472927637" not in part
 
 
-async def test_what_an_operator_decides_about_a_document_is_told(app: RunningApp, endpoints: Endpoints) -> None:
+async def test_decisions_on_documents_are_notified(app: RunningApp, endpoints: Endpoints) -> None:
     person, operator = await register(app), app.person("documents:review")
 
     async def decide(verb: str, **words: str) -> None:
@@ -186,7 +186,7 @@ async def test_what_an_operator_decides_about_a_document_is_told(app: RunningApp
     assert [(item["action"], item["what"]) for item in seen] == [("document_listed", "Um documento seu, em uma lista")]
 
 
-async def test_what_is_gone_renewed_or_old_is_not_told_of(app: RunningApp, endpoints: Endpoints) -> None:
+async def test_deleted_renewed_and_old_documents_are_not_notified(app: RunningApp, endpoints: Endpoints) -> None:
     erased = await register(app)
     erased_email = erased.email
     number = await first_card(erased)

@@ -101,7 +101,7 @@ async def emails_to(app: RunningApp, endpoints: Endpoints, person: Person, subje
     return [parts_of(mail)[0] for mail in letters]
 
 
-async def test_who_may_approve_is_told_once_and_in_one_letter(app: RunningApp, endpoints: Endpoints) -> None:
+async def test_possible_checkers_are_notified_once_in_one_letter(app: RunningApp, endpoints: Endpoints) -> None:
     gainer, checker = await register(app), await holder(app, "money:approve")
     maker, other = app.person("benefits:write"), await holder(app, "users:write")
     account = await account_of(app, gainer)
@@ -120,7 +120,7 @@ async def test_who_may_approve_is_told_once_and_in_one_letter(app: RunningApp, e
     assert await emails_to(app, endpoints, other, WAITING) == []
 
 
-async def test_who_can_act_as_the_client_that_asks_is_told_nothing(app: RunningApp, endpoints: Endpoints) -> None:
+async def test_people_behind_the_asking_client_are_not_notified(app: RunningApp, endpoints: Endpoints) -> None:
     behind, checker = await holder(app, "money:approve"), await holder(app, "money:approve")
     machine = await new_acting(app.person("*", user_id=behind.id), "benefits:write")
     await propose(machine, await account_of(app, await register(app)))
@@ -128,7 +128,7 @@ async def test_who_can_act_as_the_client_that_asks_is_told_nothing(app: RunningA
     assert await emails_to(app, endpoints, behind, WAITING) == []
 
 
-async def test_who_may_not_approve_is_told_nothing(app: RunningApp, endpoints: Endpoints) -> None:
+async def test_people_who_may_not_approve_are_not_notified(app: RunningApp, endpoints: Endpoints) -> None:
     maker, gainer = await holder(app, "money:approve"), await holder(app, "money:approve")
     suspended = await holder(app, "money:approve")
     put = await app.operator().call("PUT", f"/users/{suspended.id}/suspension", json={"reason": "other"})

@@ -59,7 +59,7 @@ def test_published_examples_are_read(name: str) -> None:
 
 
 @given(LOCATIONS, st.text(max_size=60), st.text(max_size=60))
-def test_what_is_written_another_reader_reads(location: str, name: str, city: str) -> None:
+def test_another_reader_reads_written_codes(location: str, name: str, city: str) -> None:
     try:
         code = brcode.dynamic(location, name="Ana " + name, city="São " + city)
     except brcode.InvalidBrCode:  # a control character in a name
@@ -84,7 +84,7 @@ def test_a_static_code_tells_its_amount_in_reais(amount: int) -> None:
 
 
 @pytest.mark.parametrize("location", ["", "a" * 78, "exemplo.com/ç", "exemplo.com/\n"])
-def test_what_does_not_fit_is_refused(location: str) -> None:
+def test_unsuitable_locations_are_refused(location: str) -> None:
     with pytest.raises(brcode.InvalidBrCode):
         brcode.dynamic(location, name="Ana", city="Recife")
 

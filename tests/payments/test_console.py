@@ -62,7 +62,7 @@ async def test_a_charge_is_followed_from_being_asked_for_to_what_went_back(walle
     assert {"charge_read", "charges_listed", "payment_read"} <= {one["action"] for one in seen.json()["items"]}
 
 
-async def test_what_waits_to_be_returned_is_returned_once_by_who_reads_first_what_it_does(wallet: Wallet) -> None:
+async def test_a_waiting_payment_is_returned_once_after_a_preview(wallet: Wallet) -> None:
     me = wallet.app.person()
     charge = await wallet.charge(me)
     wallet.stand_in.behave(returns="fails")
@@ -105,7 +105,7 @@ async def test_what_waits_to_be_returned_is_returned_once_by_who_reads_first_wha
     assert [one["details"]["amount"] for one in acts if one["details"]["e2eid"] == e2eid] == [1_999]
 
 
-async def test_what_was_spent_is_not_returned_and_much_waits_for_a_second_person(wallet: Wallet) -> None:
+async def test_spent_money_is_not_returned_and_large_returns_wait_for_a_second_person(wallet: Wallet) -> None:
     me = wallet.app.person()
     charge = await wallet.charge(me, 6_000)
     e2eid = wallet.stand_in.pay(txid(charge))

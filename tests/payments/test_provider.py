@@ -97,7 +97,7 @@ async def test_pages_are_read_to_their_end(stand_in: StandIn, monkeypatch: pytes
 
 @pytest.mark.filterwarnings("ignore:unclosed transport:ResourceWarning")
 @pytest.mark.parametrize("mode", sorted(set(get_args(ApiMode)) - {"ok"}))
-async def test_whatever_is_wrong_is_down_and_in_time(stand_in: StandIn, mode: Any) -> None:  # noqa: ANN401 - a mode
+async def test_any_fault_counts_as_down_in_time(stand_in: StandIn, mode: Any) -> None:  # noqa: ANN401 - a mode
     async with asking(stand_in.config()) as provider:
         await provider.charged(new_txid())  # it has a token
         provider.config = replace(provider.config, attempt_seconds=0.2, budget_seconds=0.5)
@@ -130,7 +130,7 @@ async def test_a_token_that_is_not_taken_any_more_is_renewed(stand_in: StandIn) 
         assert await provider.charged(new_txid()) is None
 
 
-async def test_who_shows_no_certificate_or_another_ones_gets_nowhere(stand_in: StandIn, tmp_path: Path) -> None:
+async def test_callers_without_the_right_certificate_are_refused(stand_in: StandIn, tmp_path: Path) -> None:
     stranger = make_certificates(tmp_path)
     for change in (
         {"certificate": None, "certificate_key": None},
@@ -235,7 +235,7 @@ async def test_a_charge_whose_code_cannot_be_written_is_none(
     + [{"txid": value} for value in (1, "é", "x" * 36)]
     + [{"devolucoes": value} for value in ("?", [1], [{"id": "1", "valor": "1.00", "status": "?"}])],
 )
-def test_what_is_no_payment_is_none(change: dict[str, object]) -> None:
+def test_invalid_payments_are_refused(change: dict[str, object]) -> None:
     with pytest.raises((ValueError, TypeError)):
         read_pix(PIX | change)
 

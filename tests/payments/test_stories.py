@@ -95,7 +95,7 @@ async def test_paid_twice_the_second_goes_back(wallet: Wallet) -> None:
 
 
 @pytest.mark.parametrize("reason", ["expired", "other_amount", "card_not_active", "no_charge"])
-async def test_what_belongs_nowhere_goes_back_by_itself(wallet: Wallet, reason: str) -> None:
+async def test_payments_without_a_place_are_returned_automatically(wallet: Wallet, reason: str) -> None:
     me = wallet.app.person()
     charge = await wallet.charge(me)
     before = wallet.stand_in.account()["returned"]
@@ -117,9 +117,7 @@ async def test_what_belongs_nowhere_goes_back_by_itself(wallet: Wallet, reason: 
     assert await wallet.balance(me) == 0
 
 
-async def test_what_comes_to_another_key_of_the_account_is_left_alone(
-    wallet: Wallet, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_payments_to_another_key_are_left_alone(wallet: Wallet, monkeypatch: pytest.MonkeyPatch) -> None:
     me, as_json, before = wallet.app.person(), SandboxPayment.as_json, wallet.stand_in.account()["returned"]
     charge = await wallet.charge(me)
     ours = wallet.stand_in.pay(txid(charge), tell=False)
@@ -223,7 +221,7 @@ async def test_the_providers_call_is_heard_by_mutual_tls_alone(wallet: Wallet) -
     object.__setattr__(config, "listener", None)
 
 
-async def test_who_shows_no_certificate_keeps_no_place_and_no_file(
+async def test_callers_without_a_certificate_keep_no_connection(
     wallet: Wallet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(listener, "MOST_HANDSHAKES", 2)
@@ -243,7 +241,7 @@ async def test_who_shows_no_certificate_keeps_no_place_and_no_file(
             writer.close()
 
 
-async def test_what_is_forged_is_looked_for_and_not_found(wallet: Wallet) -> None:
+async def test_forged_calls_are_checked_and_not_found(wallet: Wallet) -> None:
     certificates, port = wallet.stand_in.certificates, free_port()
     shown = certificates.listener
     where = ListenerConfig("127.0.0.1", port, shown.certificate, shown.key, certificates.authority)
@@ -407,7 +405,7 @@ async def test_entries_of_payments_are_undone_by_returns_alone(wallet: Wallet) -
         assert (answer.status_code, answer.json()["code"]) == (409, code), answer.text
 
 
-async def test_who_is_erased_has_no_charges_left(wallet: Wallet) -> None:
+async def test_erased_people_have_no_charges_left(wallet: Wallet) -> None:
     me = wallet.app.person()
     charge = await wallet.charge(me)
     async with wallet.app.database.transaction() as tx:
@@ -460,7 +458,7 @@ async def test_a_return_above_the_limit_waits_for_somebody_else(wallet: Wallet) 
     assert [item["state"] for item in (await wallet.received(e2eid))["returns"]] == ["returned"]
 
 
-async def test_who_is_behind_the_client_that_paid_does_not_approve_the_return(wallet: Wallet) -> None:
+async def test_people_behind_the_paying_client_do_not_approve_the_return(wallet: Wallet) -> None:
     admin, other = wallet.app.operator(), wallet.app.person("money:approve")
     made = await admin.post("/benefits/employers", {"cnpj": CNPJ().generate(), "name": "Oficina", "prefunded": True})
     machine = await new_acting(admin, "benefits:fund")

@@ -91,7 +91,7 @@ async def test_it_is_found_and_booked_once(wallet: Wallet, find: Any) -> None:  
     assert notice["text"].startswith("O banco de quem pagou o contestou, por fraude.")
 
 
-async def test_what_was_spent_by_then_is_a_loss(wallet: Wallet) -> None:
+async def test_money_already_spent_is_a_loss(wallet: Wallet) -> None:
     me, operator = wallet.app.person(), wallet.app.person("payments:return")
     e2eid = await paid(wallet, me)
     await me.post(f"/transport-cards/{await wallet.card(me)}/debit", {"amount": 1_700})
@@ -112,7 +112,7 @@ async def test_what_was_spent_by_then_is_a_loss(wallet: Wallet) -> None:
     assert [one["details"]["lost"] for one in kept.json()["items"]] == [1_700]
 
 
-async def test_what_waits_to_be_returned_is_taken_first(wallet: Wallet) -> None:
+async def test_waiting_money_is_taken_first(wallet: Wallet) -> None:
     me = wallet.app.person()
     wallet.stand_in.behave(returns="fails")
     charge = await wallet.charge(me)

@@ -59,7 +59,7 @@ async def test_a_charge_that_is_paid_and_returned_is_told_of(wallet: Wallet) -> 
     }
 
 
-async def test_what_belongs_nowhere_and_a_return_that_fails_are_told_of(wallet: Wallet) -> None:
+async def test_payments_without_a_place_and_failed_returns_are_reported(wallet: Wallet) -> None:
     since = uuid7()
     wallet.stand_in.behave(returns="fails")
     e2eid = wallet.stand_in.pay(uuid4().hex, amount=321)

@@ -75,7 +75,7 @@ async def test_the_next_close_takes_an_adjustment_in_and_the_closed_month_stays(
     assert await me.balance() == 2_750
 
 
-async def test_what_a_month_does_not_cover_waits_for_the_next(own_app: RunningApp) -> None:
+async def test_the_uncovered_rest_waits_for_the_next_month(own_app: RunningApp) -> None:
     me = await seller_with(own_app, (APRIL, 900), (MAY, 200), (JULY, 1_000))
     await close(own_app, APRIL)
     owing = await adjust(own_app, me, APRIL, -700)
@@ -93,7 +93,7 @@ async def test_what_a_month_does_not_cover_waits_for_the_next(own_app: RunningAp
         assert sorted(told) == ["2026-04", "2026-07"], "a month without a credit tells nobody"
 
 
-async def test_what_is_owed_is_credited_to_who_bought_nothing_since(own_app: RunningApp) -> None:
+async def test_an_adjustment_is_credited_without_new_purchases(own_app: RunningApp) -> None:
     me = await seller_with(own_app, (MAY, 100))
     await close(own_app, MAY)
     await adjust(own_app, me, MAY, 1_234)
@@ -131,7 +131,7 @@ async def test_systems_and_the_reseller_are_told_of_a_correction_and_of_its_undo
     assert CATALOG["resellers.adjustment_booked"].claim == "purchases:read"
 
 
-async def test_what_is_no_correction_is_refused(own_app: RunningApp) -> None:
+async def test_invalid_corrections_are_refused(own_app: RunningApp) -> None:
     me = await seller_with(own_app, (MAY, 1_000), (JUNE, 1_000))
     operator = new_operator(own_app)
     early = await operator.post(PATH, wanted(me, MAY, 1))
@@ -174,7 +174,7 @@ async def test_two_operators_together_take_back_no_more_than_a_month_gave(own_ap
     assert sorted(answer.status_code for answer in answers) == [201, 201, 409, 409, 409, 409]
 
 
-async def test_what_others_count_on_is_not_undone(own_app: RunningApp) -> None:
+async def test_adjustments_that_others_need_are_not_undone(own_app: RunningApp) -> None:
     """A month that gave ten is owed five hundred, and takes back five hundred and ten: neither can be undone alone."""
     me = await seller_with(own_app, (MAY, 10), (JUNE, 2_000))
     await close(own_app, MAY)
@@ -221,7 +221,7 @@ async def test_closing_booking_and_undoing_at_once_neither_lose_nor_make_a_centa
         assert sum(one["adjustment_amount"] for one in figures) == in_months
 
 
-async def test_what_a_close_took_in_is_never_rewritten(own_app: RunningApp) -> None:
+async def test_adjustments_in_a_close_are_never_rewritten(own_app: RunningApp) -> None:
     me = await seller_with(own_app, (MAY, 100), (JUNE, 100))
     await close(own_app, MAY)
     await adjust(own_app, me, MAY, -30)

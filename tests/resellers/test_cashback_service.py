@@ -107,7 +107,7 @@ async def test_accumulated_cashback_over_http(app: RunningApp, sandbox: Sandbox,
 
 
 @pytest.mark.parametrize("mode", sorted(set(get_args(Mode)) - {"ok"}))
-async def test_whatever_is_wrong_is_a_clear_503_in_time(
+async def test_any_fault_is_a_clear_503_in_time(
     app: RunningApp,
     sandbox: Sandbox,
     redis: Redis,
@@ -205,7 +205,7 @@ async def test_the_breaker_opens_and_closes_as_its_metrics_say(
         assert metric(gauge) == 0
 
 
-async def test_what_concerns_one_cpf_does_not_open_the_breaker(
+async def test_errors_of_one_cpf_do_not_open_the_breaker(
     stand_in: tuple[Sandbox, str], sandbox: Sandbox, redis: Redis
 ) -> None:
     unlucky, other = new_cpf(), new_cpf()
@@ -316,7 +316,7 @@ def test_a_credit_is_read_from_its_text(credit: str, centavos: int) -> None:
     + [b'{"statusCode":200,"body":"{\\"credit\\":1}"}', b'{"statusCode":200,"body":{"credit":1,"credit":2}}']
     + [b"<html>", b"\xff\xfe", answer("1") + b"x", b"[" * 100_000],
 )
-def test_what_is_not_such_an_answer_is_no_credit(body: bytes) -> None:
+def test_malformed_answers_are_no_credit(body: bytes) -> None:
     with pytest.raises((ValueError, RecursionError)):
         read_credit(body)
 

@@ -90,7 +90,7 @@ async def test_a_code_names_one_purchase(app: RunningApp) -> None:
     assert statuses == [201] + [409] * 19
 
 
-async def test_whose_cpf_it_may_be(app: RunningApp) -> None:
+async def test_purchases_may_have_only_allowed_cpfs(app: RunningApp) -> None:
     me, other, operator = await new_reseller(app), await new_reseller(app), new_operator(app)
     month = new_month()
     stranger, claimless = buyer(app, "reseller"), buyer(app)

@@ -38,7 +38,7 @@ async def sign_in(app: RunningApp, person: dict[str, object]) -> dict[str, str]:
     return {"Authorization": f"Bearer {answer.json()['access_token']}"}
 
 
-async def test_who_registers_signs_in_and_registers_purchases(app: RunningApp) -> None:
+async def test_a_new_reseller_signs_in_and_registers_purchases(app: RunningApp) -> None:
     maria = newcomer()
     answer = await app.client.post("/resellers", json=maria)
     assert answer.status_code == 201, answer.text
@@ -74,7 +74,7 @@ async def test_neither_token_nor_body_nor_a_bad_token(app: RunningApp) -> None:
     assert (await app.client.post("/resellers", json=newcomer(), headers=bad)).status_code == 401
 
 
-async def test_what_is_taken_or_wrong_is_refused_and_leaves_nothing(app: RunningApp) -> None:
+async def test_taken_or_wrong_values_are_refused_and_leave_nothing(app: RunningApp) -> None:
     maria = newcomer()
     assert (await app.client.post("/resellers", json=maria)).status_code == 201
     wrong: list[tuple[dict[str, object], int, str | None]] = [
@@ -103,7 +103,7 @@ async def test_the_same_cpf_registered_by_many_at_once_is_one_reseller(app: Runn
     assert sorted(answer.status_code for answer in answers) == [201, 409, 409, 409]
 
 
-async def test_who_is_owed_nothing_is_erased_by_identity(app: RunningApp) -> None:
+async def test_a_reseller_without_a_balance_is_erased_by_identity(app: RunningApp) -> None:
     maria = newcomer()
     added = (await app.client.post("/resellers", json=maria)).json()
     me = await sign_in(app, maria)

@@ -121,7 +121,7 @@ async def test_a_reseller_whose_cpf_changed_long_ago_is_not_in_the_way(app: Runn
     assert (await rightful.buy(1_000, new_month()))["cpf"] == behind.cpf
 
 
-async def test_who_proves_a_cpf_gets_it_and_the_former_reseller_keeps_what_they_earned(app: RunningApp) -> None:
+async def test_a_proven_cpf_moves_and_the_former_reseller_keeps_their_earnings(app: RunningApp) -> None:
     squatter, month = await registered(app), new_month()
     bought = await squatter.buy(1_000, month)
     await new_operator(app).submit(f"/purchases/{bought['id']}/approve")

@@ -124,7 +124,7 @@ async def test_a_batch_sent_twice_shuffled_and_half_in_parallel_counts_once(app:
     await proven(app)
 
 
-async def test_what_the_balance_does_not_cover_is_owed_and_the_next_recharge_pays_it(app: RunningApp) -> None:
+async def test_the_uncovered_fare_is_owed_and_the_next_recharge_pays_it(app: RunningApp) -> None:
     person, number = await card_with(app, 300)
     bus = app.person("transit:validate")
     late = tap(number, 200, tapped_at=(NOON + timedelta(hours=1)).isoformat())

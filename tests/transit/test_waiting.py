@@ -92,7 +92,7 @@ async def test_a_card_that_was_blocked_at_the_true_time_does_not_pay(app: Runnin
     assert await balance(person, number) == 1000
 
 
-async def test_what_an_operator_dismisses_nobody_pays(app: RunningApp) -> None:
+async def test_nobody_pays_a_dismissed_tap(app: RunningApp) -> None:
     person, number, row, operator = await one_that_waits(app, 1000)
     reason = {"reason": "Validador em teste"}
     answer = await operator.post(f"/transit/taps/{row['id']}/dismiss", reason)
@@ -104,7 +104,7 @@ async def test_what_an_operator_dismisses_nobody_pays(app: RunningApp) -> None:
     assert ride["result"] == "denied"
 
 
-async def test_who_decides_needs_the_claim_and_not_ones_own_ride(app: RunningApp) -> None:
+async def test_a_decision_needs_the_claim_and_another_persons_ride(app: RunningApp) -> None:
     person, number, row, operator = await one_that_waits(app, 1000)
     for somebody in (person, app.person("transit:validate")):
         assert (await somebody.get("/transit/taps/waiting")).status_code == 403
@@ -144,7 +144,7 @@ async def read_all(bus: Person, path: str) -> dict[str, str]:
     return found
 
 
-async def test_who_has_the_list_already_is_told_so(app: RunningApp) -> None:
+async def test_a_known_list_is_304(app: RunningApp) -> None:
     person, number = await card_with(app, 1000)
     bus = app.person("transit:validate")
     path = "/transport-cards"

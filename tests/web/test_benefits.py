@@ -125,7 +125,7 @@ async def test_an_account_is_claimed_by_the_code_sent_to_its_contact(
     assert "Esta conta já é sua." in again.text
 
 
-async def test_who_registers_on_the_way_comes_back_to_the_invitation(
+async def test_registration_returns_to_the_invitation(
     app: RunningApp, browser: PlainBrowser, endpoints: Endpoints
 ) -> None:
     person = new_person()

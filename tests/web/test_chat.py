@@ -79,7 +79,7 @@ async def test_an_answer_offers_its_page(app: RunningApp, browser: PlainBrowser)
     assert "Abrir Trocar a senha" in answer.text
 
 
-async def test_what_is_sent_twice_acts_once_and_is_answered_the_same(app: RunningApp, browser: PlainBrowser) -> None:
+async def test_repeated_messages_act_once_with_the_same_answer(app: RunningApp, browser: PlainBrowser) -> None:
     person = await register(app)
     await browser.sign_in(person)
     asked = await browser.send(await browser.open(HERE), HERE, message="coloca dez reais no cartão")

@@ -96,7 +96,7 @@ async def test_without_a_file_it_waits_for_one_and_is_shown_to_nobody(browser: P
     assert "Anterior" in again.text
 
 
-async def test_what_is_wrong_is_told_and_what_was_typed_stays(app: RunningApp, browser: PlainBrowser) -> None:
+async def test_errors_are_shown_and_typed_values_stay(app: RunningApp, browser: PlainBrowser) -> None:
     before = await count(app)
     page = await send(browser, NEW, PDF, document_type="CNH", document_number="6247292763")
     assert page.status == 422
@@ -117,9 +117,7 @@ async def test_what_is_wrong_is_told_and_what_was_typed_stays(app: RunningApp, b
     assert await count(app) == before
 
 
-async def test_who_sends_too_many_files_at_once_loses_nothing_typed(
-    app: RunningApp, browser: PlainBrowser, person: Person
-) -> None:
+async def test_too_many_uploads_lose_no_typed_value(app: RunningApp, browser: PlainBrowser, person: Person) -> None:
     vault: Vault = app.api.state.documents
     with ExitStack() as others:
         for _ in range(MAX_UPLOADS_AT_ONCE):
@@ -207,7 +205,7 @@ async def test_a_proof_is_read_by_anyone_for_ten_minutes(app: RunningApp, browse
     await stranger.client.aclose()
 
 
-async def test_what_an_operator_decided_is_told(app: RunningApp, browser: PlainBrowser) -> None:
+async def test_decisions_of_operators_are_shown(app: RunningApp, browser: PlainBrowser) -> None:
     page = await store(browser)
     document_id = id_on(page)
     operator = app.person("documents:review")

@@ -19,7 +19,7 @@ def test_amounts_are_read_as_people_type_them(typed: str, centavos: int) -> None
 
 
 @pytest.mark.parametrize("typed", ["", "0", "0,00", "-5", "20.50", "1.20", "dez", "1,234", "12345678901,00", "²"])
-def test_what_is_no_amount_is_refused(typed: str) -> None:
+def test_invalid_amounts_are_refused(typed: str) -> None:
     with pytest.raises(ValueError, match=r".*"):
         read_reais(typed)
 

@@ -47,7 +47,7 @@ async def test_a_purchase_and_one_that_did_not_pass_are_told(app: RunningApp, br
     assert "O saldo Livre também não cobria" in home.text
 
 
-async def test_what_a_merchant_calls_itself_stays_text(app: RunningApp, browser: PlainBrowser) -> None:
+async def test_merchants_names_stay_text(app: RunningApp, browser: PlainBrowser) -> None:
     _, account, _ = await shown_home(app, browser)
     assert await buy(app, account, "1.00", "5411", HOSTILE.replace('"', "'")) == "00"
     home = await browser.get("/app")

@@ -49,7 +49,7 @@ async def test_an_empty_list_and_its_end_say_so(app: RunningApp, browser: PlainB
     assert "Não há avisos mais antigos." in (await browser.get(beginning)).text
 
 
-async def test_what_a_merchant_or_a_looker_is_called_stays_text(app: RunningApp, browser: PlainBrowser) -> None:
+async def test_names_of_merchants_and_lookers_stay_text(app: RunningApp, browser: PlainBrowser) -> None:
     person = await register(app)
     await browser.sign_in(person)
     await refused(app, person, HOSTILE)

@@ -38,7 +38,7 @@ async def confirm(browser: PlainBrowser, shown: Shown) -> Shown:
     return await browser.send(page, CONFIRM, password=PASSWORD)
 
 
-async def test_who_looked_is_shown_with_what_and_when(app: RunningApp, browser: PlainBrowser, person: Person) -> None:
+async def test_looks_are_shown_with_their_data_and_time(app: RunningApp, browser: PlainBrowser, person: Person) -> None:
     empty = await browser.open("/app/dados")
     assert "Ninguém consultou seus dados nos últimos 30 dias" in empty.text
     operator = await register(app, full_name=HOSTILE)
@@ -69,7 +69,7 @@ async def test_a_consent_is_given_and_taken_back(browser: PlainBrowser, person: 
 
 
 @pytest.mark.usefixtures("person")
-async def test_what_wants_a_recent_sign_in_asks_and_leads_back(browser: PlainBrowser) -> None:
+async def test_pages_that_need_a_recent_sign_in_ask_and_lead_back(browser: PlainBrowser) -> None:
     twenty_minutes_later()
     for path in ("/app/dados/baixar", "/app/dados/encerrar", "/app/dados/contato/email", "/app/acesso/duas-etapas"):
         shown = await browser.get(path)
@@ -218,7 +218,7 @@ async def test_all_devices_are_signed_out(browser: PlainBrowser, person: Person)
 
 
 @pytest.mark.usefixtures("person")
-async def test_what_is_not_mine_is_not_there(app: RunningApp, browser: PlainBrowser) -> None:
+async def test_other_peoples_data_are_not_found(app: RunningApp, browser: PlainBrowser) -> None:
     other = await sign_in(await register(app))
     session = (await other.get("/auth/sessions")).json()["items"][0]["id"]
     page = await browser.open("/app/acesso")

@@ -64,9 +64,7 @@ async def test_a_purchase_is_registered_counts_and_is_told(app: RunningApp, brow
     assert shown.answer.headers["cache-control"] == "no-store"
 
 
-async def test_what_is_wrong_is_said_at_its_field_and_what_was_typed_stays(
-    app: RunningApp, browser: PlainBrowser
-) -> None:
+async def test_errors_stand_at_their_fields_and_typed_values_stay(app: RunningApp, browser: PlainBrowser) -> None:
     await reseller(app, browser)
     wrong = await registered(browser, "", "vinte", date="2999-01-01")
     assert wrong.status == 422
@@ -157,7 +155,7 @@ async def test_where_the_external_service_is_down_the_page_says_so(app: RunningA
 
 
 @pytest.mark.parametrize("path", ["/app/vendas/nova", "/app/vendas/acumulado"])
-async def test_who_is_no_reseller_is_led_to_where_one_becomes_one(
+async def test_a_person_who_is_no_reseller_is_led_to_the_registration(
     app: RunningApp, browser: PlainBrowser, path: str
 ) -> None:
     await browser.sign_in(await register(app))

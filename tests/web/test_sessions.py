@@ -156,7 +156,7 @@ async def test_a_token_looks_another_each_time_and_is_the_same(browser: PlainBro
     assert all(csrf.fits(secret, token) for token in tokens)
 
 
-async def test_who_signs_in_comes_back_to_the_page_they_asked_for(app: RunningApp, browser: PlainBrowser) -> None:
+async def test_a_sign_in_returns_to_the_requested_page(app: RunningApp, browser: PlainBrowser) -> None:
     person = await register(app)
     page = await browser.open("/app/menu")
     assert page.answer.url.path == "/app/entrar"

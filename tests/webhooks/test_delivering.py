@@ -22,7 +22,7 @@ CREDITED, OPENED = "benefits.credited", "benefits.account_opened"
 REGISTERED = "identity.person_registered"
 
 
-async def test_what_happens_is_told_signed_and_holds_ids(app: RunningApp, operator: Person, receiver: Receiver) -> None:
+async def test_events_are_sent_signed_with_ids(app: RunningApp, operator: Person, receiver: Receiver) -> None:
     hook = await new_hook(operator, receiver.url + "?de=carteira", OPENED, CREDITED, DECIDED, RETURNED)
     account = await open_account(operator, cpf=new_cpf(), name="Maria da Silva")
     entry = (await operator.post(f"/benefits/accounts/{account}/credits", {"category": "FOOD", "amount": 700})).json()
@@ -86,7 +86,7 @@ async def test_a_client_is_told_what_it_may_read_now_and_of_its_own_employers(
     assert [one["last_error"] for one in await hook.deliveries(state="dead")] == ["not_allowed"]
 
 
-async def test_what_an_endpoint_asks_for_no_more_is_neither_told_nor_replayed(
+async def test_unsubscribed_events_are_neither_sent_nor_replayed(
     app: RunningApp, operator: Person, receiver: Receiver
 ) -> None:
     """A client that may no longer read events could otherwise move its endpoint and have old events sent again."""
@@ -119,7 +119,9 @@ async def test_what_an_endpoint_asks_for_no_more_is_neither_told_nor_replayed(
     assert [one.content["type"] for one in receiver.requests] == ["webhook.test"]
 
 
-async def test_who_is_told_of_is_in_who_has_looked(app: RunningApp, operator: Person, receiver: Receiver) -> None:
+async def test_a_delivery_about_a_person_counts_as_a_look(
+    app: RunningApp, operator: Person, receiver: Receiver
+) -> None:
     hook = await new_hook(operator, receiver.url, OPENED)
     user_id = uuid4()
     await open_account(operator, user_id=str(user_id))
@@ -316,7 +318,7 @@ async def test_nobody_answers_at_an_endpoint(app: RunningApp, operator: Person) 
     assert [one["last_error"] for one in await hook.deliveries()] == ["unreachable"]
 
 
-async def test_what_piles_up_disables_its_endpoint_and_what_is_old_is_forgotten(
+async def test_a_backlog_disables_its_endpoint_and_old_deliveries_are_deleted(
     app: RunningApp, operator: Person, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hook = await new_hook(operator, receiver.url, OPENED)
@@ -337,7 +339,7 @@ async def test_what_piles_up_disables_its_endpoint_and_what_is_old_is_forgotten(
     assert await hook.deliveries() == []
 
 
-async def test_what_no_run_has_come_for_is_taken_up(app: RunningApp, operator: Person, receiver: Receiver) -> None:
+async def test_abandoned_deliveries_are_taken_up(app: RunningApp, operator: Person, receiver: Receiver) -> None:
     await new_hook(operator, receiver.url, OPENED)
     await open_account(operator)
     receiver.answer = lambda _request: "500 Internal Server Error"

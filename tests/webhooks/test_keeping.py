@@ -69,7 +69,7 @@ async def test_nobody_has_a_client_told_what_they_may_not_read(operator: Person,
     assert {one["id"] for one in listed.json()["items"]} == {hook.id, made.json()["id"]}
 
 
-async def test_who_is_bound_keeps_those_of_clients_bound_to_no_others(operator: Person, app: RunningApp) -> None:
+async def test_bound_people_manage_endpoints_of_their_employers_clients_only(operator: Person, app: RunningApp) -> None:
     a, b = [
         (await operator.post("/benefits/employers", {"cnpj": cnpj, "name": "Padaria"})).json()["id"]
         for cnpj in ("44.555.666/0001-81", "11.444.777/0001-61")
@@ -176,7 +176,7 @@ async def test_secrets_are_sealed_anew_with_identitys_keys(operator: Person, app
         assert await tx.scalar(text("SELECT count(*) FROM webhook_secrets")) <= found.on_active
 
 
-async def test_what_is_done_to_an_endpoint_is_in_the_audit(operator: Person, app: RunningApp) -> None:
+async def test_changes_of_an_endpoint_are_in_the_audit(operator: Person, app: RunningApp) -> None:
     hook = await new_hook(operator, URL, CREDITED)
     await hook.client.call("PATCH", hook.path, json={"description": "ERP"})
     await hook.client.post(f"{hook.path}/secrets", {"overlap_hours": 0})

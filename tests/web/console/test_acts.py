@@ -127,7 +127,7 @@ async def test_hr_checks_a_file_and_sends_it_once(app: RunningApp) -> None:
         assert "Alimentação R$ 10,50" in found.text
 
 
-async def test_who_was_quicker_with_an_operation_of_two_people_is_named(app: RunningApp) -> None:
+async def test_the_faster_checker_is_named(app: RunningApp) -> None:
     holder = await register(app)
     maker = app.person("benefits:read", "benefits:write")
     account = await open_benefit_account(app.operator(), user_id=holder.id, FOOD=0)
@@ -265,7 +265,7 @@ async def test_a_closed_month_is_corrected_on_the_resellers_page_until_a_close_t
     assert [one["amount"] for one in (await seller.read("/cashback/adjustments"))["items"]] == [-300]
 
 
-async def test_who_works_for_an_employer_is_bound_and_unbound(app: RunningApp) -> None:
+async def test_employees_are_bound_and_unbound(app: RunningApp) -> None:
     employer = str(FIRST_EMPLOYER)
     rita = await register(app, full_name="Rita Vinculada")
     home = f"/console/empresas/{employer}/operadores"
@@ -293,7 +293,7 @@ async def test_who_works_for_an_employer_is_bound_and_unbound(app: RunningApp) -
         assert (await browser.get(home)).status == 403
 
 
-async def test_who_is_to_be_bound_is_found_as_everybody_is_and_sees_who_looked(app: RunningApp) -> None:
+async def test_people_to_bind_are_found_as_usual_and_see_the_look(app: RunningApp) -> None:
     one, other = [await sign_in(await register(app, full_name=f"Zenaide Dupla {name}")) for name in ("Sá", "Reis")]
     machine = await new_machine(app.operator(), "benefits:read", name="Folha da Zenaide")
     home = f"/console/empresas/{FIRST_EMPLOYER}/operadores"

@@ -69,7 +69,7 @@ async def test_the_panel_draws_how_long_answers_took(desk: PlainBrowser, account
     assert " ms</td>" in drawn, f"the answers of {account} took longer than expected"
 
 
-async def test_what_is_wrong_with_a_filter_is_said_at_it(desk: PlainBrowser, account: str) -> None:
+async def test_errors_of_a_filter_stand_beside_it(desk: PlainBrowser, account: str) -> None:
     wrong = await desk.get(f"{HOME}?conta=a+b&resposta=99&de=31/02/2026&cor=azul")
     assert wrong.status == 422
     for told in ("Uma conta tem letras", "Escolha uma das opções.", "Escreva um dia", "não tem: cor"):
@@ -116,7 +116,7 @@ async def test_a_list_is_downloaded_whole_and_the_audit_keeps_it(
     assert kept == {"list": "autorizacoes", "filters": {"conta": account}, "rows": 57}
 
 
-async def test_who_is_bound_to_an_employer_sees_its_decisions_alone(app: RunningApp, account: str) -> None:
+async def test_a_bound_operator_sees_only_their_employers_decisions(app: RunningApp, account: str) -> None:
     maker = app.operator()
     employer = (await maker.post("/benefits/employers", {"cnpj": "11.222.333/0001-81", "name": "Outra"})).json()["id"]
     person = await operator_of(app, "RH")

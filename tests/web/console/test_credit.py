@@ -7,7 +7,7 @@ from tests.support.credit import PURPOSE, fill_bases, store_model
 from tests.support.people import new_cpf
 
 
-async def test_what_became_of_people_is_recorded_by_form_and_from_a_file(app: RunningApp) -> None:
+async def test_outcomes_are_recorded_by_form_and_from_a_file(app: RunningApp) -> None:
     known, unknown = new_cpf(), new_cpf()
     operator = app.operator()
     operator.headers |= PURPOSE

@@ -142,7 +142,7 @@ async def test_a_disputed_cpf_moves_once_its_holders_proof_is_withdrawn(app: Run
         assert "Passou ao segundo" in (await browser.get(here)).text
 
 
-async def test_who_was_erased_is_told_as_such_in_their_case(app: RunningApp) -> None:
+async def test_erased_people_are_shown_as_such_in_their_case(app: RunningApp) -> None:
     holder, claimant = await register(app, full_name="Dona Restante"), await register(app)
     here = await dispute(app, holder, claimant)
     gone = await (await sign_in(claimant)).call("DELETE", f"/users/{claimant.id}")
@@ -154,7 +154,7 @@ async def test_who_was_erased_is_told_as_such_in_their_case(app: RunningApp) -> 
         assert (await browser.send(asked, f"{here}/manter")).status == 303
 
 
-async def test_who_is_in_a_case_does_not_decide_it(app: RunningApp) -> None:
+async def test_people_in_a_case_do_not_decide_it(app: RunningApp) -> None:
     holder = await register(app)
     operator = await operator_of(app, "atendente")
     here = await dispute(app, holder, operator)

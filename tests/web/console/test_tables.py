@@ -92,7 +92,7 @@ async def test_a_search_by_form_is_downloaded_by_form_and_the_audit_keeps_no_ter
     assert kept == {"list": "contas", "filters": {"cpf": "•"}, "rows": 1}
 
 
-async def test_who_may_not_download_people_is_offered_no_file(app: RunningApp) -> None:
+async def test_operators_without_the_export_claim_are_offered_no_file(app: RunningApp) -> None:
     person = await register(app, full_name="Zuleica Exportada")
     async with desk_of(app, ADMINISTRATOR) as browser:
         page = await browser.get("/console/pessoas")
