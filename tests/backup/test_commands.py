@@ -97,7 +97,7 @@ def test_key_files_of_other_names_travel_to_the_places_that_the_settings_name(
         ),
     ],
 )
-def test_settings_that_lack_something_are_told(tmp_path: Path, values: dict[str, str], said: str) -> None:
+def test_incomplete_settings_are_reported(tmp_path: Path, values: dict[str, str], said: str) -> None:
     key = PrivateKey.make().public
     with pytest.raises(ValidationError, match=said):
         settings_for(tmp_path, **{name: value.replace("KEY", key) for name, value in values.items()})

@@ -62,7 +62,7 @@ async def test_without_the_journal_nobody_is_erased(app: RunningApp, journal_fol
     assert (await person.call("DELETE", f"/users/{person.id}")).status_code == 204
 
 
-async def test_a_journal_that_goes_away_after_the_commit_is_told_of_and_made_up_for(
+async def test_a_journal_that_goes_away_after_the_commit_is_reported_and_made_up_for(
     app: RunningApp, journal_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     person, journal = await register(app), journal_of(app)

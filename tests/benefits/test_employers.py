@@ -331,7 +331,7 @@ async def test_nobody_frees_themselves_through_a_client(
     assert (await administrator.call("DELETE", f"{path}?release=true")).status_code == 204
 
 
-async def test_employers_are_told_apart_by_their_cnpj(administrator: Person, employers: tuple[str, str]) -> None:
+async def test_employers_are_distinguished_by_their_cnpj(administrator: Person, employers: tuple[str, str]) -> None:
     again = await administrator.post(EMPLOYERS, {"cnpj": CNPJ_B.upper(), "name": "Outra"})
     assert (again.status_code, again.json()["code"]) == (409, "cnpj_taken")
     for wrong in ("11.222.333/0001-82", "12.ABC.345/01DE-36", "1", "00000000000000", "529.982.247-25"):

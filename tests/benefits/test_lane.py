@@ -160,7 +160,7 @@ async def test_a_chunked_body(server: tuple[Server, str], books: Database, accou
     assert await spent(books, account) == 100
 
 
-async def test_a_length_of_thousands_of_digits_is_told_of(server: tuple[Server, str], account: str) -> None:
+async def test_a_length_of_thousands_of_digits_is_refused(server: tuple[Server, str], account: str) -> None:
     """Python refuses to read such a number: the connection would end without an answer, and with a trace in the log."""
     whole = re.sub(rb"(?i)(content-length: )", rb"\g<1>" + b"0" * 5000, request(purchase(account, "1.00")))
     [answer] = await talk(server, whole, answers=1)

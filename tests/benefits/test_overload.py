@@ -198,7 +198,7 @@ async def test_a_rejected_request_gets_its_own_request_id_back(lane: Parts) -> N
         assert b"x-request-id: def\r\n" in late[0]
 
 
-async def test_a_coroutine_is_told_that_there_was_no_room(lane: Parts) -> None:
+async def test_a_full_queue_raises_in_the_coroutine(lane: Parts) -> None:
     _, queue, gate = lane
     async with queue.running(), gate:
         late = queue.admission.room - queue.admission.flood_room

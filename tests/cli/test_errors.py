@@ -190,7 +190,7 @@ def test_a_revision_that_there_is_not(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["serve", "worker"])
-def test_a_home_that_cannot_be_written_is_told_before_anything_waits_in_it(command: str, tmp_path: Path) -> None:
+def test_an_unwritable_home_is_reported_before_anything_waits_in_it(command: str, tmp_path: Path) -> None:
     (tmp_path / "ocupado").write_text("a file, where the folder should be")
     for home in (tmp_path / "ocupado", tmp_path / "ocupado" / "home"):
         said = failing(tmp_path, command, carteira_home=home, port=0, worker_port=0)

@@ -119,7 +119,7 @@ def test_links_name_where_the_server_is_reached(tmp_path: Path, settings: dict[s
     assert Settings(_env_file=None, carteira_home=tmp_path, **settings).address == address
 
 
-def test_a_phone_is_told_an_address_only_where_it_may_come() -> None:
+def test_a_phone_gets_an_address_only_where_it_may_come() -> None:
     assert launcher.network_address("127.0.0.1") is launcher.network_address("192.168.0.7") is None
     seen = launcher.network_address("0.0.0.0")  # noqa: S104 - nothing listens
     assert seen is None or not ip_address(seen).is_unspecified

@@ -73,7 +73,7 @@ def new_balance_of(answer: MoveAnswer) -> int:
     return told
 
 
-async def test_the_balance_told_is_the_one_behind_the_move_whoever_moved_before(books: Database) -> None:
+async def test_the_returned_balance_is_the_one_after_the_move(books: Database) -> None:
     who, one, other = await rider(books, 1_000), CardMoves(books), CardMoves(books)
     assert new_balance_of((await ask(one, move(who, "debit", 100)))[0]) == 900
     assert new_balance_of((await ask(other, move(who, "debit", 50)))[0]) == 850

@@ -94,7 +94,7 @@ async def test_a_new_model_scores_once_two_people_said_so_and_one_goes_back(apps
         assert {model, new} <= set(looked), "a former answer keeps its model"
 
 
-async def test_of_two_choices_at_once_one_is_told_that_the_other_was_quicker(apps: list[RunningApp]) -> None:
+async def test_of_two_choices_at_once_one_reads_that_the_other_was_quicker(apps: list[RunningApp]) -> None:
     app = apps[0]
     first, second = await store(app, 1), await store(app, 2)
     in_force = next(one["version"] for one in (await _analyst(app).get("/credit/models")).json() if one["in_force"])

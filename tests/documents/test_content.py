@@ -47,7 +47,7 @@ WHOLE = {
 
 
 @pytest.mark.parametrize("name", WHOLE)
-async def test_whole_files_are_told_however_they_are_cut(name: str) -> None:
+async def test_whole_files_are_recognised_however_they_are_cut(name: str) -> None:
     data = WHOLE[name]
     picker = random.Random(name)
     told = {await inspect(data)}

@@ -351,7 +351,7 @@ async def test_a_proof_shows_type_name_and_validity_and_nothing_more(app: Runnin
     assert (await app.client.get(made["url"])).status_code == 403
 
 
-async def test_an_expired_document_is_told_so_and_a_deleted_one_not_at_all(app: RunningApp) -> None:
+async def test_an_expired_document_is_notified_and_a_deleted_one_is_not(app: RunningApp) -> None:
     person = app.person()
     document_id = (await upload(person, files.pdf(), expires_on="2020-03-01")).json()["id"]
     url = (await person.post(f"/documents/{document_id}/proof")).json()["url"]
@@ -386,7 +386,7 @@ BROKEN_FORMS: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.mark.parametrize("name", BROKEN_FORMS)
-async def test_a_broken_form_is_told_of_and_leaves_nothing(app: RunningApp, stored: StoredBytes, name: str) -> None:
+async def test_a_broken_form_is_reported_and_leaves_nothing(app: RunningApp, stored: StoredBytes, name: str) -> None:
     body, content_type = BROKEN_FORMS[name]
     person = app.person()
     before = stored()

@@ -57,7 +57,7 @@ def test_a_replaced_key_leaves_after_a_day_if_nothing_is_wrapped_with_it(ring: M
 @pytest.mark.parametrize(
     "text", ["", "[]", "{}", '[{"id":"a"}]', '[{"id":"a","key":"AA==","created_at":"2026-11-22"}]']
 )
-def test_a_file_that_holds_no_keys_is_told_of(tmp_path: Path, text: str) -> None:
+def test_a_file_that_holds_no_keys_is_reported(tmp_path: Path, text: str) -> None:
     path = tmp_path / "documents.json"
     path.write_text(text)
     with pytest.raises(KeyFileUnreadable):

@@ -7,7 +7,7 @@ from tests.support.documents import upload
 from tests.support.server import free_port
 
 
-async def test_an_upload_is_told_that_s3_is_down_and_no_row_is_left(database_url: str, tmp_path: Path) -> None:
+async def test_an_upload_fails_when_s3_is_down_and_leaves_no_row(database_url: str, tmp_path: Path) -> None:
     settings = settings_for(
         tmp_path,
         carteira_modules="documents",

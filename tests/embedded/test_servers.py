@@ -116,7 +116,7 @@ def test_dynamodb_and_s3_answer_on_one_endpoint(servers: EmbeddedServers) -> Non
     assert "ListAllMyBucketsResult" in httpx.get(url, headers=signed_for("s3")).text
 
 
-def test_second_owner_is_refused_and_told_who_the_first_is(servers: EmbeddedServers) -> None:
+def test_second_owner_is_refused_and_reads_who_the_first_is(servers: EmbeddedServers) -> None:
     with pytest.raises(HomeInUse, match=rf"já está em uso pelo processo {os.getpid()}\b"):
         EmbeddedServers(Path(servers.postgres.log).parents[1]).start()
 

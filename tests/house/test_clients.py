@@ -147,7 +147,7 @@ def test_the_client_of_typescript_is_typed_and_reads_a_statement(
     assert all(re.fullmatch(r"[A-Z]+ -?\d+ \S+Z", line) for line in lines[:-1])
 
 
-def test_the_page_says_what_the_generators_are_told() -> None:
+def test_the_page_states_the_generators_options() -> None:
     page = HOW_TO.read_text()
     for line in (SUPPORT / "config.yml").read_text().splitlines():
         assert line in page

@@ -28,7 +28,7 @@ def code_spans(text: str) -> str:
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_every_command_that_is_told_exists(path: Path) -> None:
+def test_every_documented_command_exists(path: Path) -> None:
     code = code_spans(path.read_text())
     assert set(re.findall(r"(?:^|\s)make ([a-z][a-z0-9-]*)", code, re.MULTILINE)) <= TARGETS
     assert set(re.findall(r"(?:^|[\s/])carteira ([a-z][a-z-]*)", code, re.MULTILINE)) <= commands()
@@ -76,13 +76,13 @@ def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_python_that_is_too_old_is_told_in_one_sentence(tmp_path: Path) -> None:
+def test_a_python_that_is_too_old_is_reported_in_one_sentence(tmp_path: Path) -> None:
     done = make(tmp_path, "install", "PYTHON=/bin/false")
     assert done.returncode != 0
     assert done.stdout == "Carteira needs Python 3.11 or newer, and /bin/false is not: set PYTHON=/path/to/python3.11\n"
 
 
-def test_a_broken_environment_is_told_in_one_sentence(tmp_path: Path) -> None:
+def test_a_broken_environment_is_reported_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / ".venv" / "bin").mkdir(parents=True)
     (tmp_path / ".venv" / "bin" / "python").symlink_to("/nonexistent")
     done = make(tmp_path, "install", f"PYTHON={sys.executable}")

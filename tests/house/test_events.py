@@ -21,7 +21,7 @@ def test_every_event_is_followed_and_every_topic_that_is_followed_is_emitted() -
     assert set(BY_NAME["credit"].follows) == set(CARD_MOVEMENTS)
 
 
-def test_webhooks_tell_of_an_event_what_it_holds_and_nobodys_name() -> None:
+def test_webhooks_send_an_events_fields_and_nobodys_name() -> None:
     emitted = {topic: set(keys) for entry in REGISTRY for topic, keys in entry.emits.items()}
     for kind in OF_TOPIC.values():
         assert set(kind.data) <= emitted[kind.topic], kind.name
@@ -29,7 +29,7 @@ def test_webhooks_tell_of_an_event_what_it_holds_and_nobodys_name() -> None:
     assert not {"cpf", "name", "full_name", "email", "phone", "contact", "merchant"} & told
 
 
-def test_every_topic_in_the_source_is_told() -> None:
+def test_every_topic_in_the_source_is_documented() -> None:
     """The module that emits a topic writes it out as text, once."""
     for name, emits in [("kit", KIT_EMITS), *((entry.name, entry.emits) for entry in REGISTRY)]:
         sources = [path for path in (SOURCE / name).rglob("*.py") if EMITS.search(path.read_text())]

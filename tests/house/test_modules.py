@@ -34,7 +34,7 @@ def test_the_registry_imports_nothing_of_ours() -> None:
     assert not [node for node in ast.walk(tree) if isinstance(node, ast.Import)]
 
 
-def test_each_module_is_told_once_and_the_lowest_first() -> None:
+def test_each_module_is_listed_once_and_the_lowest_first() -> None:
     assert len(BY_NAME) == len(REGISTRY)
     assert [entry.layer for entry in REGISTRY] == sorted((entry.layer for entry in REGISTRY), key=LAYERS.index)
 
@@ -56,7 +56,7 @@ def test_each_module_with_rooms_is_entered_by_its_door() -> None:
     assert protected == {f"{entry.door}.*": [entry.door] for entry in with_rooms}
 
 
-def test_every_file_that_owns_tables_is_told() -> None:
+def test_every_file_that_owns_tables_is_documented() -> None:
     owners = {
         "carteira." + path.relative_to(SOURCE).with_suffix("").as_posix().replace("/", ".")
         for path in SOURCE.rglob("*.py")
@@ -65,7 +65,7 @@ def test_every_file_that_owns_tables_is_told() -> None:
     assert owners == set(TABLE_OWNERS)
 
 
-def test_the_application_is_composed_of_what_is_told(modules: list[Module]) -> None:
+def test_the_application_is_composed_of_the_named_modules(modules: list[Module]) -> None:
     assert {module.name for module in modules} == set(BY_NAME)
 
 
@@ -80,7 +80,7 @@ def test_routes_stand_under_their_modules_paths(modules: list[Module]) -> None:
 
 
 @pytest.mark.parametrize("entry", REGISTRY, ids=lambda entry: entry.name)
-def test_demo_data_is_made_by_the_door_and_told(entry: ModuleEntry) -> None:
+def test_demo_data_is_made_by_the_door_and_reported(entry: ModuleEntry) -> None:
     assert bool(entry.demo) == bool(entry.demo_line)
     assert not entry.demo or callable(getattr(importlib.import_module(entry.door), entry.demo))
 

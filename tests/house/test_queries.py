@@ -75,7 +75,7 @@ async def test_errors_suggest_the_intended_parameter(app: RunningApp) -> None:
     assert "`account`, `code`" in answer.json()["errors"][0]["message"]
 
 
-async def test_thousands_of_unknown_parameters_are_told_by_some(app: RunningApp) -> None:
+async def test_thousands_of_unknown_parameters_are_reported_by_some(app: RunningApp) -> None:
     """A request's head has room for twenty thousand names: the answer must not be a hundred times its size."""
     for query in ("&".join(f"p{number}" for number in range(9_000)), "&".join(f"p{n % 4_000}" for n in range(9_000))):
         answer = await app.person().get(f"/transactions?{query}")

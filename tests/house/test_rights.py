@@ -133,7 +133,7 @@ def test_no_partition_is_reached_by_its_name(service: psycopg.Connection) -> Non
         assert refuses(service, sql.SQL("SELECT FROM {}").format(sql.Identifier(name)))
 
 
-def test_every_table_that_is_told_exists_and_the_others_are_served_whole(url: str) -> None:
+def test_every_named_table_exists_and_the_others_are_served_whole(url: str) -> None:
     with psycopg.connect(url) as connection:
         held: dict[str, list[str]] = dict(
             connection.execute(

@@ -136,7 +136,7 @@ def test_ambiguous_values_are_refused_by_the_name_of_their_setting(name: str, te
     assert not re.search(r"[Ii]nvalid|should|must|CONSTRAINED", faults[0])
 
 
-def test_a_setting_of_a_form_of_its_own_is_told_with_what_it_looks_like() -> None:
+def test_a_setting_with_its_own_format_is_explained_with_an_example() -> None:
     for name, field in Settings.model_fields.items():
         if [rule for rule in field.metadata if getattr(rule, "pattern", None)] or name == "redis_url":
             with pytest.raises(ValidationError) as caught:

@@ -241,7 +241,9 @@ async def test_going_back_to_the_former_one_needs_no_wait(
     assert await addresses_of_codes(app, endpoints, person.email, person.email) == [person.email]
 
 
-async def test_a_first_phone_is_a_change_and_the_email_address_is_told(app: RunningApp, endpoints: Endpoints) -> None:
+async def test_a_first_phone_is_a_change_and_the_email_address_is_notified(
+    app: RunningApp, endpoints: Endpoints
+) -> None:
     person = await sign_in(await register(app))
     async with app.database.transaction() as tx:
         await tx.execute(text("UPDATE users SET phone = NULL WHERE id = :id"), {"id": person.id})

@@ -38,7 +38,7 @@ async def first(
     return done, waiting
 
 
-async def test_so_many_at_once_so_many_wait_and_the_rest_is_told() -> None:
+async def test_some_run_some_wait_and_the_rest_is_refused() -> None:
     turns, under_way, most = Turns("test", at_once=2, waiting=3), 0, 0
     go = asyncio.Event()
 
@@ -66,7 +66,7 @@ async def test_so_many_at_once_so_many_wait_and_the_rest_is_told() -> None:
     assert (outcomes.count("done"), outcomes.count("busy for 3 s"), most) == (5, 4, 2)
 
 
-async def test_registrations_beyond_the_queue_are_told_to_come_back_and_people_sign_in(app: RunningApp) -> None:
+async def test_registrations_beyond_the_queue_are_503_and_people_sign_in(app: RunningApp) -> None:
     person = await register(app)
     runtime: Runtime = app.api.state.identity
     places = passwords.PARALLEL_HASHES + passwords.WAITING_HASHES
@@ -83,7 +83,7 @@ async def test_registrations_beyond_the_queue_are_told_to_come_back_and_people_s
     assert (await app.client.post("/users/register", json=new_person())).status_code == 201
 
 
-async def test_sign_ins_beyond_the_queue_are_told_to_come_back_and_people_register(app: RunningApp) -> None:
+async def test_sign_ins_beyond_the_queue_are_503_and_people_register(app: RunningApp) -> None:
     person = await register(app)
     runtime: Runtime = app.api.state.identity
     async with AsyncExitStack() as crowd:

@@ -73,7 +73,7 @@ def test_breached_passwords_are_found_anywhere_in_the_file(tmp_path: Path) -> No
         passwords.refuse_breached(())
 
 
-def test_a_file_that_is_no_list_of_hashes_is_told_as_the_settings_are_read(tmp_path: Path) -> None:
+def test_a_file_that_is_no_list_of_hashes_is_reported_as_the_settings_are_read(tmp_path: Path) -> None:
     wrong = tmp_path / "words"
     wrong.write_text("123456\n")
     for file in (wrong, tmp_path / "missing"):

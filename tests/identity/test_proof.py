@@ -49,7 +49,7 @@ async def test_a_typed_cpf_is_declared_and_an_operator_proves_it(app: RunningApp
     assert me["cpf_proven_at"] is not None
 
 
-async def test_the_proof_is_audited_once_and_the_person_told(
+async def test_the_proof_is_audited_once_and_the_person_notified(
     app: RunningApp, person: Person, endpoints: Endpoints
 ) -> None:
     operator = prover(app)

@@ -199,7 +199,7 @@ async def test_marks_count_as_they_were_before_the_read(start_app: Start) -> Non
     assert await status_of(there, person) == 401
 
 
-async def test_a_change_that_redis_missed_is_told_before_anything_else_is_asked(start_app: Start) -> None:
+async def test_a_change_that_redis_missed_is_reported_before_anything_else_is_asked(start_app: Start) -> None:
     here, there = await start_app(), await start_app()
     person, other = [await sign_in(await register(here)) for _ in range(2)]
     assert (await status_of(there, person), await status_of(here, other)) == (200, 200)

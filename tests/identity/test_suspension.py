@@ -55,7 +55,7 @@ async def test_a_second_factor_that_was_waited_for_comes_too_late(app: RunningAp
     assert (answer.status_code, answer.json()["code"]) == (403, "account_suspended")
 
 
-async def test_it_is_told_and_kept_who_did_it_and_why(app: RunningApp) -> None:
+async def test_the_actor_and_the_reason_are_shown_and_kept(app: RunningApp) -> None:
     person = await register(app)
     await suspend(app, person, "court_order")
     seen = await app.person("users:read").get(f"/users/{person.id}")

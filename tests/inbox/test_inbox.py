@@ -58,7 +58,7 @@ async def blocked_card(person: Person) -> str:
     return number
 
 
-async def test_a_newcomer_is_told_nothing(app: RunningApp) -> None:
+async def test_a_newcomer_gets_no_notice(app: RunningApp) -> None:
     person = await register(app)
     assert await listed(person) == []
     assert await unread(person) == 0

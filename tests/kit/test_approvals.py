@@ -306,7 +306,7 @@ async def test_only_who_holds_the_claim_approves_and_only_they_and_the_maker_see
     assert (await case.decide(str(uuid4()))).json()["code"] == "pending_not_found"
 
 
-async def test_of_two_checkers_at_once_one_approves_and_the_other_is_told_who(case: Desk) -> None:
+async def test_of_two_checkers_at_once_one_approves_and_the_other_reads_who(case: Desk) -> None:
     operation = await case.propose()
     checkers = [uuid4() for _ in range(4)]
     answers = await asyncio.gather(*(case.decide(operation, who=checker) for checker in checkers))

@@ -73,13 +73,13 @@ def test_rows_and_columns_that_hold_nothing_are_no_matter_and_rows_count() -> No
     ]
 
 
-def test_a_cell_without_a_title_is_told_with_its_place() -> None:
+def test_a_cell_without_a_title_is_reported_with_its_place() -> None:
     ((number, line, wrong),) = read("code;amount;;note\nA;1;mais;x;e mais\n")
     assert (number, line) == (1, {"code": "A", "amount": 1, "note": "x"})
     assert [(item.column, item.message.rpartition(" ")[2]) for item in wrong] == [("3", "mais"), ("5", "mais")]
 
 
-def test_many_cells_too_many_are_told_by_the_first() -> None:
+def test_too_many_cells_are_reported_by_the_first() -> None:
     ((_, line, wrong),) = read("code;amount\nA;1" + ";x" * 900 + "\n")
     assert (line, [item.column for item in wrong]) == ({"code": "A", "amount": 1}, ["3", "4", "5", "6", "7"])
     assert refused("code;amount" + ";x" * 900 + "\n") == refused("code;amount" + ";x" * 5 + "\n")

@@ -209,7 +209,7 @@ async def test_every_way_of_sharing_is_found(endpoints: Endpoints, mode: str, se
 
 
 @pytest.mark.parametrize("settings", [{}, {"server_round_robin": 1}, {"default_pool_size": 1}], ids=str)
-async def test_sessions_of_ones_own_are_told_apart(endpoints: Endpoints, settings: dict[str, int]) -> None:
+async def test_own_sessions_are_distinguished(endpoints: Endpoints, settings: dict[str, int]) -> None:
     with running_pgbouncer(endpoints.database_url, {"pool_mode": "session", **settings}) as bouncer:
         assert not await sessions_are_shared(DatabaseAddress.parse(bouncer.url("127.0.0.1")))
 

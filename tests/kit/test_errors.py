@@ -104,7 +104,7 @@ def test_logged_errors_are_reported_once_and_warnings_are_not() -> None:
     assert REGISTRY.get_sample_value("carteira_errors_total", {"kind": "LookupError"}) == before + 5
 
 
-async def test_sentry_is_told_of_what_happened_where_and_in_which_trace_and_of_no_values() -> None:
+async def test_sentry_gets_event_place_and_trace_and_no_values() -> None:
     with receiving_errors() as sentry, receiving() as receiver, logging_as("json"):
         config = TracingConfig(f"{receiver.http_url}/v1/traces", resource={"service.name": "t"})
         async with reporting_errors(sentry.dsn, "staging"), tracing.running(config):
@@ -165,7 +165,7 @@ def test_the_memory_of_unreported_errors_is_bounded() -> None:
     assert limit.admit(made[MOST_A_MINUTE + MOST_COUNTED]) == 0, "the metric alone has counted it"
 
 
-async def test_without_an_address_nobody_is_told_and_one_that_is_down_holds_nobody_up() -> None:
+async def test_without_an_address_nothing_is_reported_and_one_that_is_down_delays_nothing() -> None:
     async with reporting_errors(None, "development"):
         known(caught(fail))
     async with reporting_errors("http://key@127.0.0.1:9/7", "development"):

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from carteira.kit.outbound.objects import ObjectsDown, guarded
 
 
-async def test_the_system_s_error_is_told_and_no_name_of_a_file() -> None:
+async def test_the_systems_error_is_reported_without_a_files_name() -> None:
     async def fail() -> None:
         raise OSError(f"Generic LocalFileSystem error: Unable to copy /srv/ana.pdf: whatever (os error {errno.ENOSPC})")
 

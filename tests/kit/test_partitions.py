@@ -136,7 +136,7 @@ async def test_rows_of_months_that_nobody_made_are_one_partition_later(database:
     assert [id_ for _, id_ in rows[1:]] == late
 
 
-async def test_rows_of_a_time_to_come_are_told_and_stay(database: Database, owner: str) -> None:
+async def test_rows_of_the_future_are_reported_and_stay(database: Database, owner: str) -> None:
     drop_months(owner, "events", month(2))
     far = first_uuid7(month(60).timestamp())
     async with database.transaction() as tx:

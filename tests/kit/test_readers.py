@@ -95,7 +95,7 @@ def test_invalid_phones_are_refused(text: str) -> None:
         (Day, "2026-06-3０", "“０” parece 0"),
     ],
 )
-def test_signs_that_look_alike_are_told(shape: Any, text: str, told: str) -> None:  # noqa: ANN401 - a wire type
+def test_lookalike_characters_are_reported(shape: Any, text: str, told: str) -> None:  # noqa: ANN401 - a wire type
     with pytest.raises(ValidationError) as caught:
         TypeAdapter(shape).validate_python(text)
     assert told in caught.value.errors()[0]["msg"]

@@ -44,7 +44,7 @@ async def test_a_dead_connection_is_noticed_and_the_read_done_once_more(database
     assert await first(database.reads, _PROCESS) == (another,), "the new connection is kept"
 
 
-async def test_a_database_that_is_away_is_told(database_url: str) -> None:
+async def test_a_database_that_is_away_is_reported(database_url: str) -> None:
     database = Database(database_url.rpartition("/")[0].rpartition(":")[0] + ":1/none")
     with pytest.raises(DatabaseDown):
         await rows(database.reads, _PROCESS)

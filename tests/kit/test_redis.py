@@ -90,7 +90,7 @@ async def test_limiters_count_together_and_each_for_itself_without_redis(client:
         assert [await second.count(limit) for _ in range(PER_RECOVERY.amount)].count(True) == tries_of_the_second
 
 
-async def test_why_redis_is_away_is_told(endpoints: Endpoints) -> None:
+async def test_the_reason_for_an_unreachable_redis_is_reported(endpoints: Endpoints) -> None:
     there = str(endpoints.redis_url).rpartition("@")[2].removeprefix("redis://")
     for url, said in (
         (f"redis://ninguem:errada@{there}", "o Redis recusou o usuário ou a senha de REDIS_URL"),

@@ -112,7 +112,7 @@ def test_the_first_id_of_an_instant_is_below_those_made_since() -> None:
     assert first_uuid7(-62_135_596_800) < made < first_uuid7(253_402_300_799)
 
 
-def test_choices_are_told_in_portuguese() -> None:
+def test_choices_are_named_in_portuguese() -> None:
     error = {"type": "literal_error", "loc": ("query", "status"), "ctx": {"expected": "'a', 'b' or 'c'"}}
     assert describe(error) == {"field": "status", "message": "Valor fora da lista: 'a', 'b' ou 'c'."}
 

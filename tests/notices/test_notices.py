@@ -60,7 +60,7 @@ async def start_again(app: RunningApp) -> None:
         await tx.execute(text("DELETE FROM event_followers WHERE name = 'notices'"))
 
 
-async def test_a_cancelled_card_is_told_of_once(app: RunningApp, endpoints: Endpoints) -> None:
+async def test_a_cancelled_card_is_notified_once(app: RunningApp, endpoints: Endpoints) -> None:
     person = await register(app)
     email = person.email
     number = await first_card(person)
@@ -88,7 +88,7 @@ async def emails_to(app: RunningApp, endpoints: Endpoints, email: str) -> dict[s
     return {str(mail["Subject"]): parts_of(mail)[0] for mail in mail_to(endpoints.maildir, email)}
 
 
-async def test_a_blocked_card_is_told_of_and_a_block_that_is_over_is_not(app: RunningApp, endpoints: Endpoints) -> None:
+async def test_a_blocked_card_is_notified_and_an_ended_block_is_not(app: RunningApp, endpoints: Endpoints) -> None:
     person = await register(app)
     email = person.email
     number = await first_card(person)
@@ -104,7 +104,7 @@ async def test_a_blocked_card_is_told_of_and_a_block_that_is_over_is_not(app: Ru
     assert subjects == ["Seu cartão de transporte foi bloqueado"] + ["Seu cartão de transporte foi desbloqueado"] * 2
 
 
-async def test_a_reseller_is_told_what_was_decided_and_what_the_month_brought(
+async def test_a_reseller_is_notified_of_decisions_and_the_months_cashback(
     app: RunningApp, endpoints: Endpoints
 ) -> None:
     person = await register(app)
@@ -128,7 +128,7 @@ async def test_a_reseller_is_told_what_was_decided_and_what_the_month_brought(
     assert len(mail_to(endpoints.maildir, email)) == 3
 
 
-async def test_of_a_reseller_who_is_gone_nobody_is_told(app: RunningApp, endpoints: Endpoints) -> None:
+async def test_nobody_is_notified_of_an_erased_reseller(app: RunningApp, endpoints: Endpoints) -> None:
     person = await register(app)
     email = person.email
     assert (await person.post("/resellers")).status_code == 201
@@ -152,7 +152,7 @@ async def expiring(app: RunningApp, person: Person, days: int) -> str:
     return document_id
 
 
-async def test_a_document_that_expires_is_told_of_once(app: RunningApp, endpoints: Endpoints) -> None:
+async def test_an_expiring_document_is_notified_once(app: RunningApp, endpoints: Endpoints) -> None:
     person = await register(app)
     email = person.email
     await expiring(app, person, 1)

@@ -142,7 +142,7 @@ async def test_people_who_may_not_approve_are_not_notified(app: RunningApp, endp
         assert await emails_to(app, endpoints, person, WAITING) == [], person.email
 
 
-async def test_makers_are_told_what_became_of_it(app: RunningApp, endpoints: Endpoints) -> None:
+async def test_makers_are_notified_of_the_outcome(app: RunningApp, endpoints: Endpoints) -> None:
     maker, checker = await holder(app, "benefits:write"), await register(app)
     as_maker, as_checker = app.person("benefits:write", user_id=maker.id), app.person("*", user_id=checker.id)
     account = await account_of(app, await register(app))

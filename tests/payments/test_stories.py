@@ -48,7 +48,7 @@ async def test_a_code_is_paid_and_the_balance_is_there(wallet: Wallet) -> None:
     assert await wallet.balance(me) == 2_000, "polling again credits nothing"
 
 
-async def test_a_recharge_answers_with_its_charge_and_older_clients_are_told_where_it_is(wallet: Wallet) -> None:
+async def test_a_recharge_answers_with_its_charge_and_older_clients_get_its_address(wallet: Wallet) -> None:
     me = wallet.app.person()
     path = f"/transport-cards/{await wallet.card(me)}/recharge"
     answer = await me.post(path, {"amount": 1_500}, key="k")
@@ -315,7 +315,7 @@ async def test_the_provider_is_down_for_a_while(wallet: Wallet) -> None:
     assert await wallet.balance(me) == 2_000
 
 
-async def test_a_refused_charge_is_told_and_stays_refused(wallet: Wallet) -> None:
+async def test_a_refused_charge_is_reported_and_stays_refused(wallet: Wallet) -> None:
     me = wallet.app.person()
     wallet.stand_in.behave(api="refused")
     answer = await me.post(

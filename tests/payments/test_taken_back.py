@@ -143,7 +143,7 @@ async def test_a_bank_that_is_quicker_than_a_return_of_ours_wins_and_nothing_goe
     assert await wallet.balance(me) == 0
 
 
-async def test_a_pre_funded_employers_deposit_is_told_and_taken_back(wallet: Wallet) -> None:
+async def test_a_pre_funded_employers_deposit_is_reported_and_taken_back(wallet: Wallet) -> None:
     admin, hr = wallet.app.operator(), wallet.app.person("benefits:fund")
     made = await admin.post("/benefits/employers", {"cnpj": CNPJ().generate(), "name": "Mercado", "prefunded": True})
     order = {"purpose": "benefit_funding", "amount": 5_000, "employer_id": made.json()["id"]}

@@ -28,7 +28,7 @@ async def events_since(wallet: Wallet, since: UUID, charge: dict[str, Any] | Non
     return [{"topic": row.topic.removeprefix("payments."), **row.payload} for row in found]
 
 
-async def test_a_charge_that_is_paid_and_returned_is_told_of(wallet: Wallet) -> None:
+async def test_a_charge_that_is_paid_and_returned_is_reported(wallet: Wallet) -> None:
     since, me = uuid7(), wallet.app.person()
     charge = await wallet.charge(me)
     e2eid = wallet.stand_in.pay(txid(charge))
@@ -74,7 +74,7 @@ async def test_payments_without_a_place_and_failed_returns_are_reported(wallet: 
     assert again.status_code == 201
 
 
-async def test_a_charge_that_expires_is_told_of_once_and_after_the_list_was_read(wallet: Wallet) -> None:
+async def test_a_charge_that_expires_is_reported_once_and_after_the_list_was_read(wallet: Wallet) -> None:
     since, me = uuid7(), wallet.app.person()
     charge, in_time = await wallet.charge(me), await wallet.charge(me)
     await wallet.poll()
@@ -90,7 +90,7 @@ async def test_a_charge_that_expires_is_told_of_once_and_after_the_list_was_read
     assert [one["topic"] for one in await events_since(wallet, since, in_time)] == ["charge_paid"]
 
 
-async def test_a_charge_that_the_provider_does_not_take_is_told_of(wallet: Wallet) -> None:
+async def test_a_charge_that_the_provider_does_not_take_is_reported(wallet: Wallet) -> None:
     since, me = uuid7(), wallet.app.person()
     wallet.stand_in.behave(api="refused")
     charge = await wallet.charge(me)

@@ -113,7 +113,7 @@ async def test_an_adjustment_is_undone_before_a_close(own_app: RunningApp) -> No
     assert await me.balance() == 200
 
 
-async def test_systems_and_the_reseller_are_told_of_a_correction_and_of_its_undoing(own_app: RunningApp) -> None:
+async def test_systems_and_the_reseller_are_notified_of_a_correction_and_its_undoing(own_app: RunningApp) -> None:
     me = await seller_with(own_app, (MAY, 1_000))
     await close(own_app, MAY)
     booked = await adjust(own_app, me, MAY, -300)

@@ -260,7 +260,7 @@ async def test_failures_that_lie_apart_do_not_open_the_breaker(
 
 
 @pytest.mark.usefixtures("sandbox")
-async def test_the_stand_in_is_told_over_http(stand_in: tuple[Sandbox, str]) -> None:
+async def test_the_stand_in_is_controlled_over_http(stand_in: tuple[Sandbox, str]) -> None:
     async with httpx.AsyncClient(base_url=stand_in[1], trust_env=False) as client:
         cpf, token = new_cpf(), {"token": "the-token"}
 

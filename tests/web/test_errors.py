@@ -72,7 +72,7 @@ async def test_an_unforeseen_error_of_a_form_does_not_promise_too_much(
     assert "Não temos certeza se o pedido entrou. Confira o extrato antes de repetir." in shown.text
 
 
-async def test_a_body_that_is_too_large_is_told_by_the_edge_as_a_page(browser: PlainBrowser) -> None:
+async def test_a_too_large_body_is_refused_by_the_edge_as_a_page(browser: PlainBrowser) -> None:
     page = await browser.open("/app/entrar")
     sent = await browser.send(page, "/app/entrar", username="x" * 2_000_000)
     assert sent.status == 413

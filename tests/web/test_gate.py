@@ -75,7 +75,7 @@ async def test_a_cpf_or_an_email_that_is_taken_leads_back_to_its_step(app: Runni
         assert said in answer.text
 
 
-async def test_a_wrong_pair_is_told_without_telling_which_half(app: RunningApp, browser: PlainBrowser) -> None:
+async def test_a_wrong_pair_is_refused_without_naming_the_wrong_half(app: RunningApp, browser: PlainBrowser) -> None:
     person = await register(app)
     page = await browser.open("/app/entrar")
     wrong = await browser.send(page, "/app/entrar", username=person.cpf, password="Errada12345")

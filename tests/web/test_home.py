@@ -35,7 +35,7 @@ async def test_pockets_stand_apart_and_are_never_added_up(app: RunningApp, brows
     assert "R$ 0,00" in card
 
 
-async def test_a_purchase_and_one_that_did_not_pass_are_told(app: RunningApp, browser: PlainBrowser) -> None:
+async def test_purchases_and_declined_ones_are_notified(app: RunningApp, browser: PlainBrowser) -> None:
     _, account, _ = await shown_home(app, browser)
     assert await buy(app, account, "10.00", "5411", "MERCADO BOM                  SAO PAULO BR") == "00"
     assert await buy(app, account, "38.90", "5811", "PANIFICADORA AURORA          SAO PAULO BR") == "51"

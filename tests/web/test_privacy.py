@@ -144,7 +144,7 @@ async def test_a_name_is_corrected_and_a_wrong_one_comes_back(browser: PlainBrow
     assert (await person.get("/users/me")).json()["full_name"] == "Marina Alves"
 
 
-async def test_a_contact_is_changed_told_and_confirmed(
+async def test_a_contact_is_changed_notified_and_confirmed(
     app: RunningApp, browser: PlainBrowser, person: Person, endpoints: Endpoints
 ) -> None:
     taken = await register(app)
@@ -168,7 +168,7 @@ async def test_a_contact_is_changed_told_and_confirmed(
     assert (await person.get("/users/me")).json()["phone"] == "21998765432"
 
 
-async def test_a_cpf_is_told_once_and_its_proof_explained(app: RunningApp, browser: PlainBrowser) -> None:
+async def test_a_cpf_is_entered_once_and_its_proof_explained(app: RunningApp, browser: PlainBrowser) -> None:
     body = {"cpf": None}
     somebody = await register(app, **body)  # type: ignore[arg-type] # a registration without a CPF
     somebody.cpf = ""

@@ -49,7 +49,7 @@ def path_of(page: Shown) -> str:
     return next(link for link in page.links if link.startswith("/app/vendas/0"))
 
 
-async def test_a_purchase_is_registered_counts_and_is_told(app: RunningApp, browser: PlainBrowser) -> None:
+async def test_a_purchase_is_registered_and_counts_and_is_notified(app: RunningApp, browser: PlainBrowser) -> None:
     await reseller(app, browser)
     code = f"NF <b>{uuid4().hex[:6]}"
     page = await browser.follow(await registered(browser, code, "1.200,50"))

@@ -75,7 +75,7 @@ async def test_a_form_that_is_sent_again_moves_nothing(browser: PlainBrowser, pe
     ("typed", "said"),
     [({}, "Escolha um valor"), ({"amount": "vinte"}, "Escreva um valor em reais"), ({"amount": "-5"}, "Escreva")],
 )
-async def test_a_wrong_amount_is_told_and_stays(
+async def test_a_wrong_amount_is_reported_and_stays(
     browser: PlainBrowser, person: Person, typed: dict[str, str], said: str
 ) -> None:
     card_id, number = await first_card(person)

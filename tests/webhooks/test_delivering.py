@@ -58,7 +58,7 @@ async def test_events_are_sent_signed_with_ids(app: RunningApp, operator: Person
         Received(first.target, first.headers, first.body + b" ").verified(hook.secret)
 
 
-async def test_a_client_is_told_what_it_may_read_now_and_of_its_own_employers(
+async def test_a_client_receives_events_of_its_claims_and_employers(
     app: RunningApp, operator: Person, receiver: Receiver
 ) -> None:
     a, b = [
@@ -354,7 +354,7 @@ async def test_abandoned_deliveries_are_taken_up(app: RunningApp, operator: Pers
     assert len(receiver.requests) == 2
 
 
-async def test_the_hook_of_a_client_that_ended_is_told_nothing(
+async def test_the_hook_of_an_ended_client_receives_nothing(
     app: RunningApp, operator: Person, receiver: Receiver
 ) -> None:
     hook: Hook = await new_hook(operator, receiver.url, OPENED)

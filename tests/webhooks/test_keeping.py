@@ -50,7 +50,7 @@ async def test_a_client_keeps_its_own_and_nobody_elses(operator: Person) -> None
     assert await refused(await new_acting(operator, "benefits:read"), "GET", WEBHOOKS) == (403, "forbidden")
 
 
-async def test_nobody_has_a_client_told_what_they_may_not_read(operator: Person, app: RunningApp) -> None:
+async def test_nobody_sends_a_client_events_that_they_may_not_read(operator: Person, app: RunningApp) -> None:
     machine = await new_machine(operator, "benefits:read", "users:read", *KEEPS)
     narrowed = await acting(operator.client, machine, scope="webhooks:write benefits:read")
     asked = {"url": URL, "events": [CREDITED, REGISTERED]}
@@ -102,14 +102,14 @@ async def test_bound_people_manage_endpoints_of_their_employers_clients_only(ope
         ("https:///carteira", "inválido"),
     ],
 )
-async def test_an_address_that_is_not_called_is_told(operator: Person, url: str, says: str) -> None:
+async def test_an_address_that_is_not_called_is_reported(operator: Person, url: str, says: str) -> None:
     client = await new_acting(operator, "benefits:read", *KEEPS)
     answer = await client.post(WEBHOOKS, {"url": url, "events": [CREDITED]})
     assert (answer.status_code, answer.json()["code"]) == (422, "address_not_called")
     assert says in answer.json()["errors"][0]["message"]
 
 
-async def test_bad_input_is_told(operator: Person) -> None:
+async def test_bad_input_is_reported(operator: Person) -> None:
     client = await new_acting(operator, "benefits:read", *KEEPS)
     for body in (
         {"url": URL, "events": []},

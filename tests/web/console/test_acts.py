@@ -39,7 +39,7 @@ async def sure(browser: PlainBrowser, asked: Shown, action: str, *ids: str, **ty
     return Shown(await browser.client.post(action, data=fields))
 
 
-async def test_two_operators_decide_the_same_purchases_and_the_second_is_told_who_did(app: RunningApp) -> None:
+async def test_two_operators_decide_the_same_purchases_and_the_second_reads_who_did(app: RunningApp) -> None:
     seller = await new_reseller(app)
     first, second = [(await seller.buy(10_000, new_month()))["id"] for _ in range(2)]
     async with (
@@ -76,7 +76,7 @@ async def test_a_month_is_closed_once_its_purchases_are_decided(app: RunningApp)
         assert (await browser.get("/console/meses/1999-13")).status == 404
 
 
-async def test_a_lost_factor_that_nobody_has_is_told_at_the_form(app: RunningApp) -> None:
+async def test_a_lost_factor_that_nobody_has_is_reported_at_the_form(app: RunningApp) -> None:
     somebody = await register(app, full_name="Zélia Sem Fator")
     async with desk_of(app, "administrador") as browser:
         path = f"/console/pessoas/{somebody.id}/segundo-fator"
@@ -101,7 +101,7 @@ async def test_a_role_changes_once_it_is_said_what_changes(app: RunningApp) -> N
         assert [claim["description"] for claim in held] == ["benefits:read"]
 
 
-async def test_settings_are_told_without_secrets(app: RunningApp) -> None:
+async def test_settings_are_shown_without_secrets(app: RunningApp) -> None:
     async with desk_of(app, "administrador") as browser:
         shown = await browser.get("/console/configuracao?nome=jwt_secret")
         assert "JWT_SECRET" in shown.text
@@ -350,7 +350,7 @@ async def test_an_invitation_says_how_it_stands(app: RunningApp) -> None:
     await guest.client.aclose()
 
 
-async def test_of_two_who_decide_on_a_document_the_second_is_told_who_did(app: RunningApp) -> None:
+async def test_the_second_decision_on_a_document_names_the_first(app: RunningApp) -> None:
     holder = await register(app)
     answer = await upload(holder, files.pdf())
     assert answer.status_code == 201, answer.text
@@ -425,7 +425,7 @@ async def test_marked_accounts_are_invited_and_each_says_what_became_of_it(app: 
         assert act not in {form.action for form in page.forms}, "who only reads has nothing to mark"
 
 
-async def test_of_two_who_answer_a_ticket_the_second_is_told_who_did_and_its_person_is_told(app: RunningApp) -> None:
+async def test_the_second_answer_to_a_ticket_names_the_first_and_its_person_is_notified(app: RunningApp) -> None:
     person, hostile = await register(app), "<b>Perdi</b> o cartão"
     async with app.database.transaction() as tx:
         ticket = await open_ticket(tx, person.id, hostile)

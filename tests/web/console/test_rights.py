@@ -27,7 +27,7 @@ async def ask(app: RunningApp, person: Person, **typed: str) -> None:
     await browser.client.aclose()
 
 
-async def test_a_request_is_answered_once_and_the_second_operator_is_told_who_did(app: RunningApp) -> None:
+async def test_a_request_is_answered_once_and_the_second_operator_reads_who_did(app: RunningApp) -> None:
     person = await register(app, full_name="Otília Titular")
     await ask(app, person, kind="copy", message=HOSTILE)
     async with (
@@ -96,7 +96,7 @@ async def dispute(app: RunningApp, holder: Person, claimant: Person) -> str:
     return f"{DISPUTES}/{found}"
 
 
-async def test_a_disputed_cpf_stays_and_the_second_decision_is_told_so(app: RunningApp) -> None:
+async def test_a_disputed_cpf_stays_and_the_second_decision_is_refused(app: RunningApp) -> None:
     holder, claimant = await register(app, full_name="Dona Primeira"), await register(app, full_name="Dona Segunda")
     here = await dispute(app, holder, claimant)
     async with desk_of(app, "atendente") as joana, desk_of(app, "atendente") as ivo:

@@ -59,7 +59,7 @@ async def test_a_client_is_made_with_a_secret_that_is_shown_once(app: RunningApp
     assert answer.status_code == 200, answer.text
 
 
-async def test_a_webhook_is_made_tested_and_told_again(app: RunningApp) -> None:
+async def test_a_webhook_is_made_tested_and_replayed(app: RunningApp) -> None:
     path = "/console/webhooks/novo"
     async with desk_of(app, "administrador") as browser:
         name = f"painel {uuid4().hex[:6]}"
