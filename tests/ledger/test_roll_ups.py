@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy import text
 
 from carteira import ledger
+from carteira.kit.db.batches import run_batches
 from carteira.kit.db.engine import Database
-from carteira.kit.db.pieces import work_off
 from tests.support.horizon import pass_horizon
 from tests.support.ledger import SHOP, TESTER, TOP_UP, balance_of, open_wallet, purchase
 
@@ -73,7 +73,7 @@ async def test_a_piece_that_fails_loses_nothing(own: Database) -> None:
         await fail()
     assert await stored(own) == 9
     await assert_whole(own, 24)
-    await work_off(own, partial(ledger.roll_up, most=10))
+    await run_batches(own, partial(ledger.roll_up, most=10))
     assert await stored(own) == 24
     await assert_whole(own, 24)
 

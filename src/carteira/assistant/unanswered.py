@@ -9,8 +9,8 @@ from sqlalchemy import delete, select
 from carteira.assistant.errors import QuestionNotFound
 from carteira.assistant.models import ChatbotUnanswered
 from carteira.assistant.text import anonymous
+from carteira.kit.db.batches import delete_batch
 from carteira.kit.db.keyset import keyset
-from carteira.kit.db.pieces import delete_piece
 from carteira.kit.db.session import Tx
 from carteira.kit.security import audit
 from carteira.kit.values.clock import clock
@@ -51,4 +51,4 @@ async def dismiss(tx: Tx, question_id: UUID) -> None:
 async def forget_old(tx: Tx, *, days: int) -> int:
     """Delete some questions that are older than so many days; return how many. A job calls it."""
     before = clock.now() - timedelta(days=days)
-    return await delete_piece(tx, ChatbotUnanswered, ChatbotUnanswered.asked_at < before)
+    return await delete_batch(tx, ChatbotUnanswered, ChatbotUnanswered.asked_at < before)

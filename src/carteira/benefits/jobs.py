@@ -7,8 +7,8 @@ from procrastinate import Blueprint, JobContext, RetryStrategy
 
 from carteira.benefits import accounts, claims, imports, invitations, scheduled
 from carteira.benefits.authorizer import decisions
+from carteira.kit.db.batches import run_batches
 from carteira.kit.db.engine import Database
-from carteira.kit.db.pieces import work_off
 from carteira.kit.outbound.email_templates import EmailTemplates
 from carteira.kit.outbound.mail import Mailer
 from carteira.kit.outbound.sms import Sms
@@ -106,7 +106,7 @@ def make_blueprint(mailer: Mailer, sms: Sms, link_base: str, *, decision_years_k
     async def forget_declined(context: JobContext, timestamp: int) -> None:
         """Delete declined decisions past their retention, in short transactions."""
         forget = partial(decisions.forget_declined, years=decision_years_kept)
-        await work_off(context.additional_context["database"], forget)
+        await run_batches(context.additional_context["database"], forget)
 
     _add_bulk(blueprint)
     return blueprint

@@ -8,8 +8,8 @@ from uuid import UUID
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from carteira.credit import accesses, sealing
-from carteira.credit.accesses import AccessRecord
+from carteira.credit import access_log, sealing
+from carteira.credit.access_log import AccessRecord
 from carteira.credit.errors import CreditRecordNotFound, RecordUnreadable
 from carteira.credit.keys import Keyring
 from carteira.credit.models import CreditRecord
@@ -91,10 +91,10 @@ async def read(database: Database, keyring: Keyring, cpf: str, reader: Reader) -
     person = person_hash(keyring, cpf)
     async with database.transaction() as tx:
         row = await tx.scalar(select(CreditRecord).where(CreditRecord.person == person))
-        outcome = accesses.NOT_FOUND if row is None else accesses.FOUND
+        outcome = access_log.NOT_FOUND if row is None else access_log.FOUND
         access = AccessRecord(person, reader.who, reader.what, reader.purpose, outcome)
         await audit.write(tx, reader.looks)
-        await accesses.append(tx, keyring.derive(CHAIN), access)
+        await access_log.append(tx, keyring.derive(CHAIN), access)
     if row is None:
         raise CreditRecordNotFound
     return await _open(keyring, row)
@@ -149,9 +149,9 @@ async def export(tx: Tx, keyring: Keyring, cpf: str, person_id: UUID) -> BaseAOu
     """Return a person's own base A; their look is in the log before anything is opened."""
     person = person_hash(keyring, cpf)
     row = await tx.scalar(select(CreditRecord).where(CreditRecord.person == person))
-    outcome = accesses.NOT_FOUND if row is None else accesses.FOUND
+    outcome = access_log.NOT_FOUND if row is None else access_log.FOUND
     access = AccessRecord(person, person_id, "export", "data_subject", outcome)
-    await accesses.append(tx, keyring.derive(CHAIN), access)
+    await access_log.append(tx, keyring.derive(CHAIN), access)
     return (await _open(keyring, row)).content if row else None
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from carteira.credit import base_a, outcomes, score
-from carteira.credit.accesses import ACCESSES
+from carteira.credit.access_log import ACCESSES
 from carteira.credit.errors import InsufficientData, PersonIsMinor
 from carteira.credit.outcomes import OutcomeIn, OutcomesOut
 from carteira.credit.schemas import AccessOut, ProfileOut, Purpose, ScoreOut

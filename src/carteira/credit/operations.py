@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from carteira.credit import accesses, base_a, export, keys, synthetic, training, versions
-from carteira.credit.accesses import AccessLogVerification
+from carteira.credit import access_log, base_a, export, keys, synthetic, training, versions
+from carteira.credit.access_log import AccessLogVerification
 from carteira.credit.base_a import RecordKeyRotation
 from carteira.credit.stores import CreditConfig, Stores
 from carteira.credit.training import Trained
@@ -51,7 +51,7 @@ async def verify_accesses(
 ) -> AccessLogVerification:
     """Verify the access log's hashes and, if given, a head that was noted earlier."""
     async with open_database(database_url) as database:
-        return await accesses.verify(database, Stores(config).keyring.derive(base_a.CHAIN), noted_head=noted_head)
+        return await access_log.verify(database, Stores(config).keyring.derive(base_a.CHAIN), noted_head=noted_head)
 
 
 async def generate_people(config: CreditConfig, *, people: int, seed: int, progress: Progress) -> str:

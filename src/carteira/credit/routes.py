@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Depends, Header, Path, Request, Response
 
-from carteira.credit import accesses, base_a, outcomes, score
+from carteira.credit import access_log, base_a, outcomes, score
 from carteira.credit.base_a import Reader
 from carteira.credit.base_c import BaseCEvent, BureauQuery, Movement
 from carteira.credit.outcomes import OutcomeIn, OutcomesOut
@@ -233,7 +233,7 @@ async def get_accesses(
     tx: ReadTxDep,
     who: Who,
     period: PeriodDep,
-    asked: PageRequest[int] = page_of(accesses.ACCESSES),
+    asked: PageRequest[int] = page_of(access_log.ACCESSES),
 ) -> Page[AccessOut]:
     """Lista quem leu, quando e para quê, do mais novo ao mais antigo. Para a própria pessoa, ou `credit:audit`."""
     rows = await _stores(request).accesses_of(tx, cpf, who, period, limit=asked.limit + 1, before=asked.after)

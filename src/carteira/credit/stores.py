@@ -13,7 +13,7 @@ from prometheus_client import Counter
 from redis.asyncio import Redis
 
 from carteira import identity
-from carteira.credit import accesses, base_a
+from carteira.credit import access_log, base_a
 from carteira.credit.aws import Aws, AwsAccess
 from carteira.credit.base_a import Reader
 from carteira.credit.base_b import BaseB, partition_of
@@ -210,7 +210,7 @@ class Stores:
             tx, "credit_accesses_read", [] if proven == cpf else [base_a.person_id(self.keyring, cpf)]
         )
         person = base_a.person_hash(self.keyring, cpf)
-        rows = await accesses.of_person(tx, person, period, limit=limit, before=before, turned=turned)
+        rows = await access_log.of_person(tx, person, period, limit=limit, before=before, turned=turned)
         return [AccessOut.model_validate(row, from_attributes=True) for row in rows]
 
     async def ids_of_person(self, tx: Tx, user_id: UUID) -> Collection[UUID]:
@@ -227,7 +227,7 @@ class Stores:
         if cpf is None:
             return {}
         a, b, c = await base_a.export(tx, self.keyring, cpf, user_id), await self.b.find(cpf), await self.c.read(cpf)
-        rows = await accesses.of_person(tx, base_a.person_hash(self.keyring, cpf), limit=10_000)
+        rows = await access_log.of_person(tx, base_a.person_hash(self.keyring, cpf), limit=10_000)
         return {
             "base_a": a.model_dump(mode="json") if a else None,
             "base_b": b.content.model_dump(mode="json") if b else None,

@@ -6,8 +6,8 @@ from procrastinate import Blueprint, JobContext, RetryStrategy
 
 from carteira.documents import maintenance, service
 from carteira.documents.vault import Vault
+from carteira.kit.db.batches import run_batches
 from carteira.kit.db.engine import Database
-from carteira.kit.db.pieces import work_off
 
 
 def blueprint(vault: Vault) -> Blueprint:
@@ -31,6 +31,6 @@ def blueprint(vault: Vault) -> Blueprint:
     @jobs.task(name="remind_expiring", queueing_lock="documents.remind_expiring", pass_context=True)
     async def remind_expiring(context: JobContext, timestamp: int) -> None:
         """Emit reminders of expiring documents, every day at nine in São Paulo, in short transactions."""
-        await work_off(context.additional_context["database"], service.remind)
+        await run_batches(context.additional_context["database"], service.remind)
 
     return jobs

@@ -24,8 +24,8 @@ from carteira.identity.users import service as people
 from carteira.identity.users.export import export_daily
 from carteira.identity.users.queries import PersonView, person
 from carteira.kit.db import jobs
+from carteira.kit.db.batches import DoBatch, run_batches
 from carteira.kit.db.engine import Database
-from carteira.kit.db.pieces import Piece, work_off
 from carteira.kit.security import audit, audit_checks, codes
 from carteira.kit.values.actor import Actor
 from carteira.kit.web import idempotency
@@ -206,7 +206,7 @@ def _add_upkeep(blueprint: Blueprint, config: IdentityConfig) -> None:
     async def forget_old(context: JobContext, timestamp: int) -> None:
         """Delete what is not needed any more, in short transactions."""
         database: Database = context.additional_context["database"]
-        forgets: tuple[Piece, ...] = (
+        forgets: tuple[DoBatch, ...] = (
             invitations.forget_old,
             partial(sessions.forget_old, days=config.session_days_kept),
             service.forget_old,
@@ -219,7 +219,7 @@ def _add_upkeep(blueprint: Blueprint, config: IdentityConfig) -> None:
             data_requests.forget_erased,
         )
         for forget in forgets:
-            await work_off(database, forget)
+            await run_batches(database, forget)
 
 
 def _add_erasures(blueprint: Blueprint, config: IdentityConfig) -> None:

@@ -2,8 +2,8 @@
 
 from procrastinate import Blueprint, JobContext
 
+from carteira.kit.db.batches import run_batches
 from carteira.kit.db.engine import Database
-from carteira.kit.db.pieces import work_off
 from carteira.ledger import checks, service
 
 blueprint = Blueprint()
@@ -13,14 +13,14 @@ blueprint = Blueprint()
 @blueprint.task(name="expire_holds", queueing_lock="ledger.expire_holds", pass_context=True)
 async def expire_holds(context: JobContext, timestamp: int) -> None:
     """Release expired holds, every half minute, in short transactions."""
-    await work_off(context.additional_context["database"], service.expire_holds)
+    await run_batches(context.additional_context["database"], service.expire_holds)
 
 
 @blueprint.periodic(cron="* * * * * */30")
 @blueprint.task(name="roll_up", queueing_lock="ledger.roll_up", pass_context=True)
 async def roll_up(context: JobContext, timestamp: int) -> None:
     """Roll the system accounts' balances up, every half minute, in short transactions."""
-    await work_off(context.additional_context["database"], service.roll_up)
+    await run_batches(context.additional_context["database"], service.roll_up)
 
 
 @blueprint.periodic(cron="40 5 * * *")  # 2:40 in São Paulo

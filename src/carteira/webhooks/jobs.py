@@ -8,8 +8,8 @@ from uuid import UUID
 from procrastinate import Blueprint, JobContext
 
 from carteira.kit.db import jobs
+from carteira.kit.db.batches import run_batches
 from carteira.kit.db.engine import Database
-from carteira.kit.db.pieces import work_off
 from carteira.webhooks import maintenance
 from carteira.webhooks.delivering import Sender, deliver
 
@@ -38,6 +38,6 @@ def make_blueprint(sender_of: SenderOf, *, kept: timedelta) -> Blueprint:
     @blueprint.task(name="forget_old", queueing_lock="webhooks.forget_old", pass_context=True)
     async def forget_old(context: JobContext, timestamp: int) -> None:
         """Delete deliveries past their retention, in short transactions."""
-        await work_off(context.additional_context["database"], partial(maintenance.forget_old, kept=kept))
+        await run_batches(context.additional_context["database"], partial(maintenance.forget_old, kept=kept))
 
     return blueprint

@@ -5,7 +5,7 @@ from datetime import timedelta
 import structlog
 from sqlalchemy import ColumnElement, Select, func, select
 
-from carteira.kit.db.pieces import delete_piece
+from carteira.kit.db.batches import delete_batch
 from carteira.kit.db.session import Tx, locked
 from carteira.kit.values.clock import clock
 from carteira.kit.values.ids import first_uuid7
@@ -46,7 +46,7 @@ async def disable_overrun(tx: Tx) -> None:
 async def forget_old(tx: Tx, kept: timedelta) -> int:
     """Delete some finished deliveries past their retention; return how many."""
     before = first_uuid7((clock.now() - kept).timestamp())
-    return await delete_piece(
+    return await delete_batch(
         tx, WebhookDelivery, WebhookDelivery.message_id < before, WebhookDelivery.state != "waiting"
     )
 

@@ -19,8 +19,8 @@ from carteira.identity.errors import (
 from carteira.identity.models import Claim, User
 from carteira.identity.roles.grants import require_may_grant
 from carteira.identity.sessions.standing import SessionStandings
+from carteira.kit.db.batches import delete_batch
 from carteira.kit.db.keyset import keyset
-from carteira.kit.db.pieces import delete_piece
 from carteira.kit.db.session import Tx, locked
 from carteira.kit.security import audit
 from carteira.kit.security.opaque_tokens import digest, new_token
@@ -434,4 +434,4 @@ async def is_own(tx: Tx, who: Principal, user_id: UUID | None) -> bool:
 
 async def forget_old(tx: Tx) -> int:
     """Delete some expired assertions, which cannot be accepted again; return how many. A job calls it."""
-    return await delete_piece(tx, ClientAssertion, ClientAssertion.expires_at < clock.now() - timedelta(days=1))
+    return await delete_batch(tx, ClientAssertion, ClientAssertion.expires_at < clock.now() - timedelta(days=1))

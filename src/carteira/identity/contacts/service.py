@@ -16,7 +16,7 @@ from carteira.identity.signin import ways
 from carteira.identity.users.login import by_login, normal_name
 from carteira.identity.users.search_text import search_text_of
 from carteira.kit.db import jobs
-from carteira.kit.db.pieces import delete_piece
+from carteira.kit.db.batches import delete_batch
 from carteira.kit.db.session import Tx, locked
 from carteira.kit.security import audit
 from carteira.kit.security.rate_limits import PER_RECOVERY, PER_RECOVERY_DAY, RateLimit
@@ -236,7 +236,7 @@ async def settle(tx: Tx) -> int:
     """Delete some of the changes that have become final, and return how many. A job calls it."""
     now, gone = clock.now(), 0
     for kind, confirmed_at in (("email", User.email_confirmed_at), ("phone", User.phone_confirmed_at)):
-        gone += await delete_piece(
+        gone += await delete_batch(
             tx,
             ContactChange,
             ContactChange.kind == kind,

@@ -21,8 +21,8 @@ from carteira.identity.errors import (
     UserNotFound,
 )
 from carteira.identity.models import DataRequest, User
+from carteira.kit.db.batches import delete_batch
 from carteira.kit.db.keyset import keyset
-from carteira.kit.db.pieces import delete_piece
 from carteira.kit.db.session import Tx, locked
 from carteira.kit.security import audit
 from carteira.kit.values.clock import clock
@@ -213,4 +213,4 @@ async def forget_erased(tx: Tx) -> int:
 
     An erasure deletes them itself, except by a server of a release that knows no requests.
     """
-    return await delete_piece(tx, DataRequest, DataRequest.user_id == User.id, User.erased_at.is_not(None))
+    return await delete_batch(tx, DataRequest, DataRequest.user_id == User.id, User.erased_at.is_not(None))

@@ -15,7 +15,7 @@ from carteira.identity.runtime import Runtime
 from carteira.identity.sessions import service as sessions
 from carteira.identity.signin import totp
 from carteira.identity.users.service import NewPerson, add_person, prepare_password
-from carteira.kit.db.pieces import delete_piece
+from carteira.kit.db.batches import delete_batch
 from carteira.kit.db.session import Tx, locked
 from carteira.kit.outbound.mail import Mailer, MailNotConfigured
 from carteira.kit.security import audit
@@ -145,4 +145,4 @@ async def _invited(tx: Tx, token: str) -> User:
 
 async def forget_old(tx: Tx) -> int:
     """Delete some invitations that nobody accepted in time, and return how many. A job calls it."""
-    return await delete_piece(tx, Invitation, Invitation.expires_at < clock.now())
+    return await delete_batch(tx, Invitation, Invitation.expires_at < clock.now())

@@ -36,8 +36,8 @@ from carteira.identity.runtime import Runtime
 from carteira.identity.sessions import service as sessions
 from carteira.identity.sessions.service import Client, Tokens
 from carteira.kit.db import jobs
+from carteira.kit.db.batches import delete_batch
 from carteira.kit.db.errors import CommitThenRaise
-from carteira.kit.db.pieces import delete_piece
 from carteira.kit.db.session import Tx, locked
 from carteira.kit.security import audit
 from carteira.kit.security.opaque_tokens import digest
@@ -302,7 +302,7 @@ async def remove(tx: Tx, who: Principal, passkey_id: UUID) -> None:
 
 async def forget_old(tx: Tx) -> int:
     """Delete some expired challenges, and return how many. A job calls it."""
-    return await delete_piece(tx, PasskeyChallenge, PasskeyChallenge.expires_at < clock.now())
+    return await delete_batch(tx, PasskeyChallenge, PasskeyChallenge.expires_at < clock.now())
 
 
 async def _own(tx: Tx, user_id: UUID, passkey_id: UUID) -> Passkey:

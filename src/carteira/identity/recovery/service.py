@@ -21,8 +21,8 @@ from carteira.identity.sessions.service import Client
 from carteira.identity.signin import ways
 from carteira.identity.users import service as people
 from carteira.kit.db import jobs
+from carteira.kit.db.batches import delete_batch
 from carteira.kit.db.errors import CommitThenRaise
-from carteira.kit.db.pieces import delete_piece
 from carteira.kit.db.session import Tx, locked, locked_one
 from carteira.kit.security import audit, codes
 from carteira.kit.security.codes import CodeMessage, KeptCode
@@ -193,4 +193,4 @@ async def _live(tx: Tx, token: str) -> Recovery | None:
 
 async def forget_old(tx: Tx) -> int:
     """Delete some recoveries that are older than a day, and return how many. A job calls it."""
-    return await delete_piece(tx, Recovery, Recovery.created_at < clock.now() - timedelta(days=1))
+    return await delete_batch(tx, Recovery, Recovery.created_at < clock.now() - timedelta(days=1))

@@ -12,8 +12,8 @@ from carteira.identity.errors import AccountSuspended, DemoAccount, SessionNotFo
 from carteira.identity.models import KnownDevice, RefreshToken, Session, SessionCookie, User
 from carteira.identity.runtime import Runtime
 from carteira.identity.sessions.standing import SessionStandings
+from carteira.kit.db.batches import delete_batch
 from carteira.kit.db.errors import CommitThenRaise
-from carteira.kit.db.pieces import delete_piece
 from carteira.kit.db.session import Tx, locked, locked_one
 from carteira.kit.security import audit, tokens
 from carteira.kit.security.opaque_tokens import digest, new_token
@@ -379,4 +379,4 @@ async def end_all(tx: Tx, *, limit: int) -> int:
 async def forget_old(tx: Tx, *, days: int = 90) -> int:
     """Delete some sessions that ended long ago, with their tokens, and return how many. A job calls it."""
     bound = clock.now() - timedelta(days=days)
-    return await delete_piece(tx, Session, func.coalesce(Session.revoked_at, Session.expires_at) < bound)
+    return await delete_batch(tx, Session, func.coalesce(Session.revoked_at, Session.expires_at) < bound)

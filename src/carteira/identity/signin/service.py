@@ -21,8 +21,8 @@ from carteira.identity.sessions.service import Client, Method, Tokens
 from carteira.identity.signin import totp
 from carteira.identity.users.login import by_login, normal_name, refuse_look_alikes
 from carteira.identity.users.passwords import verify_password
+from carteira.kit.db.batches import delete_batch
 from carteira.kit.db.errors import CommitThenRaise
-from carteira.kit.db.pieces import delete_piece
 from carteira.kit.db.session import Tx, locked, locked_one
 from carteira.kit.security import audit
 from carteira.kit.security.opaque_tokens import digest, new_token
@@ -168,7 +168,7 @@ async def _challenge(tx: Tx, user_id: UUID, *, genuine: bool, method: Method = "
 
 async def forget_old(tx: Tx) -> int:
     """Delete some challenges that nobody answered in time, and return how many. A job calls it."""
-    return await delete_piece(tx, MfaChallenge, MfaChallenge.expires_at < clock.now() - timedelta(days=1))
+    return await delete_batch(tx, MfaChallenge, MfaChallenge.expires_at < clock.now() - timedelta(days=1))
 
 
 async def finish_sign_in(runtime: Runtime, mfa_token: str, code: str, client: Client) -> Tokens:

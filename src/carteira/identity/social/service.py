@@ -49,8 +49,8 @@ from carteira.identity.social.providers import AuthorizationRequest, Profile, Pr
 from carteira.identity.users import login
 from carteira.identity.users.service import NewPerson, add_person
 from carteira.kit.db import jobs
+from carteira.kit.db.batches import delete_batch
 from carteira.kit.db.errors import CommitThenRaise
-from carteira.kit.db.pieces import delete_piece
 from carteira.kit.db.session import Tx, locked
 from carteira.kit.outbound.http import ServiceDown
 from carteira.kit.security import audit, codes
@@ -470,5 +470,5 @@ async def unlink(tx: Tx, who: Principal, account_id: UUID) -> None:
 async def forget_old(tx: Tx) -> int:
     """Delete some unfinished attempts and registrations that have expired; return how many. A job calls it."""
     now = clock.now()
-    attempts = await delete_piece(tx, SocialAttempt, SocialAttempt.expires_at < now)
-    return attempts + await delete_piece(tx, SocialRegistration, SocialRegistration.expires_at < now)
+    attempts = await delete_batch(tx, SocialAttempt, SocialAttempt.expires_at < now)
+    return attempts + await delete_batch(tx, SocialRegistration, SocialRegistration.expires_at < now)

@@ -3,7 +3,7 @@
 from procrastinate import Blueprint, JobContext
 from prometheus_client import Gauge
 
-from carteira.kit.db.pieces import work_off
+from carteira.kit.db.batches import run_batches
 from carteira.kit.db.session import Tx
 from carteira.kit.security import approvals
 from carteira.kit.values.clock import clock
@@ -28,7 +28,7 @@ blueprint = Blueprint()
 @blueprint.task(name="expire_pending", queueing_lock="kit.expire_pending", pass_context=True)
 async def expire_pending(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
     """End expired operations, each minute, in short transactions."""
-    await work_off(context.additional_context["database"], approvals.expire)
+    await run_batches(context.additional_context["database"], approvals.expire)
 
 
 _seen_kinds: set[str] = set()

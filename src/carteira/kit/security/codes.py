@@ -27,7 +27,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, mapped_column
 
 from carteira.kit.db.base import Base
-from carteira.kit.db.pieces import delete_piece
+from carteira.kit.db.batches import delete_batch
 from carteira.kit.db.session import Tx
 from carteira.kit.security.opaque_tokens import digest
 from carteira.kit.values.clock import clock
@@ -187,7 +187,7 @@ async def _lock_count(tx: Tx, person: UUID) -> int:
 
 async def forget_old(tx: Tx) -> int:
     """Delete some of the counts of past days, and return how many. A job calls it."""
-    return await delete_piece(tx, WrongCodeCount, WrongCodeCount.day < clock.today() - timedelta(days=_KEPT_DAYS))
+    return await delete_batch(tx, WrongCodeCount, WrongCodeCount.day < clock.today() - timedelta(days=_KEPT_DAYS))
 
 
 def is_of(code_hash: bytes | None, bound_to: UUID, text: str) -> bool:

@@ -1,6 +1,6 @@
-"""Work in pieces, each in a transaction of its own: a backlog of any size is worked off under a statement's time-out.
+"""Work in batches, each in its own transaction: a backlog of any size is processed under a statement's time-out.
 
-A piece that fails undoes none of those before it, and the next run continues there.
+A failing batch undoes none of the former ones, and the next run continues there.
 """
 
 from collections.abc import Awaitable, Callable
@@ -12,18 +12,18 @@ from carteira.kit.db.engine import Database
 from carteira.kit.db.session import Tx
 
 ROWS_AT_ONCE = 5_000
-Piece = Callable[[Tx], Awaitable[int]]
+DoBatch = Callable[[Tx], Awaitable[int]]
 
 
-async def work_off(database: Database, do_piece: Piece) -> None:
-    """Call a verb in one transaction after another, until it returns 0 or False, since nothing is left."""
+async def run_batches(database: Database, do_batch: DoBatch) -> None:
+    """Call a function in one transaction after another, until it returns 0 or False, because nothing is left."""
     while True:
         async with database.transaction() as tx:
-            if not await do_piece(tx):
+            if not await do_batch(tx):
                 return
 
 
-async def delete_piece(tx: Tx, table: type[Base], *conditions: ColumnElement[bool], limit: int = ROWS_AT_ONCE) -> int:
+async def delete_batch(tx: Tx, table: type[Base], *conditions: ColumnElement[bool], limit: int = ROWS_AT_ONCE) -> int:
     """Delete up to `limit` of the rows that fulfil all conditions, and return how many."""
     key = inspect(table).primary_key
     chosen = select(*key).where(*conditions).limit(limit)

@@ -7,8 +7,8 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from carteira.credit import CreditConfig, Stores, accesses, base_a
-from carteira.credit.accesses import AccessLogVerification, AccessRecord
+from carteira.credit import CreditConfig, Stores, access_log, base_a
+from carteira.credit.access_log import AccessLogVerification, AccessRecord
 from carteira.embedded import Endpoints
 from carteira.kit.db.engine import Database
 from carteira.kit.db.session import Tx
@@ -61,8 +61,8 @@ async def test_a_person_sees_their_own_accesses_and_no_others(tx: Tx, key_file: 
         return cpf if user_id == person else None
 
     stores = Stores(CreditConfig(key_file), proven_cpf=proven_cpf)
-    access = AccessRecord(base_a.person_hash(stores.keyring, cpf), uuid4(), "base_a", "audit", accesses.FOUND)
-    await accesses.append(tx, stores.keyring.derive(base_a.CHAIN), access)
+    access = AccessRecord(base_a.person_hash(stores.keyring, cpf), uuid4(), "base_a", "audit", access_log.FOUND)
+    await access_log.append(tx, stores.keyring.derive(base_a.CHAIN), access)
     mine = await stores.accesses_of(tx, cpf, Principal(person), limit=10, before=None)
     assert [item.what for item in mine] == ["base_a"]
     for who, other in ((Principal(uuid4()), cpf), (Principal(person), new_cpf())):
@@ -73,8 +73,8 @@ async def test_a_person_sees_their_own_accesses_and_no_others(tx: Tx, key_file: 
 async def _log(database: Database, stores: Stores, number: int) -> None:
     async def one() -> None:
         async with database.transaction() as tx:
-            access = AccessRecord(stores.keyring.hash("x", new_cpf()), uuid4(), "base_a", "audit", accesses.FOUND)
-            await accesses.append(tx, stores.keyring.derive(base_a.CHAIN), access)
+            access = AccessRecord(stores.keyring.hash("x", new_cpf()), uuid4(), "base_a", "audit", access_log.FOUND)
+            await access_log.append(tx, stores.keyring.derive(base_a.CHAIN), access)
 
     await asyncio.gather(*(one() for _ in range(number)))
 
@@ -100,7 +100,7 @@ async def test_tampering_is_refused_and_found(
     database, stores = Database(url, pool_size=10), Stores(CreditConfig(key_file))
     key = stores.keyring.derive(base_a.CHAIN)
     await _log(database, stores, 20)
-    good = await accesses.verify(database, key)
+    good = await access_log.verify(database, key)
     assert good == AccessLogVerification(20, None, good.head)
     owner = await asyncpg.connect(url)
     with pytest.raises(asyncpg.PostgresError, match=r"refused|goes forward by one"):
@@ -109,7 +109,7 @@ async def test_tampering_is_refused_and_found(
     superuser = await asyncpg.connect(endpoints.superuser_url.rpartition("/")[0] + "/" + url.rpartition("/")[2])
     await superuser.execute("SET session_replication_role = replica; " + tampering)
     await superuser.close()
-    found = await accesses.verify(database, key, noted_head=good.head)
+    found = await access_log.verify(database, key, noted_head=good.head)
     assert found.broken_at == broken_at
     await database.close()
 
@@ -117,6 +117,6 @@ async def test_tampering_is_refused_and_found(
 async def test_the_log_is_whole_however_many_append_at_once(new_database: object, key_file: Path) -> None:
     database, stores = Database(new_database("appends"), pool_size=10), Stores(CreditConfig(key_file))  # type: ignore[operator] # a fixture that makes databases
     await _log(database, stores, 60)
-    assert (await accesses.verify(database, stores.keyring.derive(base_a.CHAIN))).checked == 60
-    assert (await accesses.verify(database, b"\0" * 32)).broken_at == 1, "another key proves nothing"
+    assert (await access_log.verify(database, stores.keyring.derive(base_a.CHAIN))).checked == 60
+    assert (await access_log.verify(database, b"\0" * 32)).broken_at == 1, "another key proves nothing"
     await database.close()
