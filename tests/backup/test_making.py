@@ -98,7 +98,9 @@ async def test_documents_that_were_not_lost_stay_and_what_is_missing_comes_back(
     assert {path: path.read_bytes() for path in (tmp_path / "home" / "documents").glob("*/*")} == before
 
 
-async def test_what_was_interrupted_goes_on_where_it_was(app: RunningApp, settings: Settings, tmp_path: Path) -> None:
+async def test_an_interrupted_backup_continues_where_it_stopped(
+    app: RunningApp, settings: Settings, tmp_path: Path
+) -> None:
     await upload(app.person(), files.pdf())
     (tmp_path / "place").mkdir()
     (tmp_path / "place" / "objects").write_text("in the way")
@@ -121,7 +123,7 @@ async def test_only_one_makes_a_backup_at_a_time(app: RunningApp, settings: Sett
             await made(settings)
 
 
-async def test_what_was_changed_where_it_lies_is_named(
+async def test_changed_parts_are_named(
     app: RunningApp, settings: Settings, private_key: PrivateKey, tmp_path: Path
 ) -> None:
     await upload(app.person(), files.pdf())
@@ -136,7 +138,9 @@ async def test_what_was_changed_where_it_lies_is_named(
     assert "não abre" in (await checking.check(config, manifest, PrivateKey.make()))[1]
 
 
-async def test_who_may_not_replicate_or_names_nothing_is_told(app: RunningApp, settings: Settings) -> None:
+async def test_a_role_without_replication_and_a_missing_address_are_reported(
+    app: RunningApp, settings: Settings
+) -> None:
     del app
     with pytest.raises(BackupFailed, match="BACKUP_DATABASE_URL"):
         await made(settings.model_copy(update={"backup_database_url": None}))
@@ -155,7 +159,7 @@ def manifest_of(set_id: str, first_wal: str | None) -> Manifest:
 
 
 @pytest.mark.unit
-async def test_what_is_too_old_goes_and_the_newest_stays_with_all_that_it_needs(
+async def test_old_backups_are_removed_and_the_newest_keeps_all_that_it_needs(
     settings_of_nothing: Settings,
 ) -> None:
     config = backup_config(settings_of_nothing)

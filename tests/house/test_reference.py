@@ -94,7 +94,7 @@ def test_each_action_has_a_name_on_the_console() -> None:
     assert len(set(ACTIONS.values())) == len(ACTIONS), "two actions are told apart by their names"
 
 
-def test_each_look_is_told_to_the_person_in_words() -> None:
+def test_each_look_is_described_to_the_person_in_words() -> None:
     looks = {action for action, (kind, _) in reference.marked_actions().items() if kind == "look"}
     assert looks == set(LOOKS)
     assert all(told[0].isupper() and "_" not in told for told in LOOKS.values())
