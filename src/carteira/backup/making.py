@@ -27,7 +27,7 @@ UNFINISHED = "unfinished.json"
 RESUMED_WITHIN = timedelta(hours=24)
 BASE, DUMP, BASE_B = "base.tar", "dump", "base-b"
 EXTENSION = "pg_trgm"
-"""The extension that the tables use. Others, which the server has, may be missing elsewhere, or want a superuser."""
+"""The extension that the tables use. Others of the server may be missing elsewhere, or require a superuser."""
 ProgressOf = Callable[[str], Progress]
 """Returns the callback for a step's progress, in bytes or items."""
 

@@ -43,7 +43,7 @@ class BulkState:
 
 
 def bulk_state() -> OneRow[BulkState]:
-    """Return the question how late files of accounts and scheduled top-ups are."""
+    """Return the query of the oldest unfinished file and of the scheduled top-ups that are overdue or failed."""
     oldest = select(func.min(BenefitImport.created_at)).where(BenefitImport.finished_at.is_(None)).scalar_subquery()
     waits, failed = BenefitScheduledCredit.state == "waiting", BenefitScheduledCredit.state == "failed"
     query = select(

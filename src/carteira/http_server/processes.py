@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 Target = Callable[[list[socket.socket]], None]
 CAN_FORK = sys.platform == "linux"
-"""Elsewhere libraries of the system do not survive a fork, and each process imports the product."""
+"""On other systems, libraries do not survive a fork, and each process imports the product."""
 
 
 LISTENERS = 8
-"""How often each process listens on the one address.
+"""The number of each process's listeners on the address.
 
 The loop accepts one connection from each listener a turn, and under load a turn lasts milliseconds
 (docs/adr/0007-fast-lane.md).

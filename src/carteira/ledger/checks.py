@@ -167,7 +167,7 @@ class SeenCheck:
 
 
 def last_result(check: Check) -> OneRow[SeenCheck]:
-    """Return the question about a check's last result."""
+    """Return the query of a check's last result."""
     row = LedgerCheck
     columns = (row.checked_at, row.whole_at, row.findings, row.height, row.hash)
     return OneRow(select(*columns).where(row.check == check), SeenCheck)

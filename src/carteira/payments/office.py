@@ -171,14 +171,14 @@ async def day(tx: Tx, who: Principal, which: date) -> DayDetailOut:
 
 @dataclass(frozen=True, slots=True)
 class SeenDay:
-    """When the last day was compared, and in how many payments it differs."""
+    """The time of the last day's comparison, and the number of payments that differ."""
 
     checked_at: datetime
     differences: int
 
 
 def last_day() -> OneRow[SeenDay]:
-    """Return the question about the last compared day."""
+    """Return the query of the last compared day."""
     day = ReconciledDay
     differences = day.missing_here + day.missing_there + day.amount_differs
     query = select(day.checked_at, differences).where(day.day <= clock.today()).order_by(day.day.desc()).limit(1)

@@ -140,14 +140,14 @@ async def decision_of(tx: Tx, purchase_id: UUID) -> PurchaseDecision | None:
 
 @dataclass(frozen=True, slots=True)
 class WaitingPurchases:
-    """How many purchases wait for a decision, and the oldest one's day."""
+    """The number of purchases that wait for a decision, and the oldest one's day."""
 
     count: int
     oldest: date | None
 
 
 def waiting(parties: Collection[UUID]) -> OneRow[WaitingPurchases]:
-    """Return the question about undecided purchases that none of some parties registered, changed or made."""
+    """Return the query of undecided purchases that none of some parties registered, changed or made."""
     theirs = literal(sorted(parties), ARRAY(Uuid))
     query = (
         select(func.count(), func.min(Purchase.purchased_on))

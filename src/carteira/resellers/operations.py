@@ -133,7 +133,7 @@ async def _purchase_changes(tx: Tx, order: ApprovalOrder) -> list[OrderChange]:
 
 
 async def _auto_approval_changes(tx: Tx, order: AutoApprovalIn) -> list[OrderChange]:
-    """Return what changes of an automatic approval that begins in this month already."""
+    """Return the changes by an automatic approval, which begins in this month already."""
     for known in await configuration.auto_approved(tx, [order.cpf]):
         if known.valid_from == order.valid_from and known.valid_until != order.valid_until:
             ends = [end and write_month(end) for end in (known.valid_until, order.valid_until)]

@@ -45,7 +45,7 @@ class CpfDisputeView:
 
     @property
     def version(self) -> str:
-        """Its version: what an operator must have seen to decide it."""
+        """Its version, which an operator must have seen to decide it."""
         return version_of_case(self.outcome, is_proven=self.is_proven)
 
 

@@ -69,7 +69,7 @@ class PersonView:
     contacts: list[ContactPoint]
 
     def written(self) -> dict[str, str | None]:
-        """Return what `PUT /users/{id}` changes, as it is sent; the CPF masked."""
+        """Return the fields that `PUT /users/{id}` changes, as they are sent; the CPF masked."""
         return {
             "full_name": self.full_name,
             "email": self.email,
@@ -80,7 +80,7 @@ class PersonView:
 
     @property
     def version(self) -> str:
-        """The version of what `PUT /users/{id}` changes."""
+        """The version of the fields that `PUT /users/{id}` changes."""
         return version_of_person(self)
 
     @property
@@ -92,7 +92,7 @@ class PersonView:
 
 
 def version_of_person(row: "PersonView | User") -> str:
-    """Return the version of a person's registration: what is changed together."""
+    """Return the version of a person's registration, whose fields are changed together."""
     return version_of(row.full_name, row.email, row.cpf, row.birth_date, row.phone)
 
 

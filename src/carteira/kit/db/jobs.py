@@ -86,7 +86,7 @@ class QueueConnection(AsyncConnection[TupleRow]):
 
 
 def connector(address: DatabaseAddress, *, most: int) -> PsycopgConnector:
-    """Return an application's way to the queue, over `most` connections and those on which it listens."""
+    """Return an application's connector to the queue, with up to `most` connections and those on which it listens."""
 
     async def configure(connection: QueueConnection) -> None:
         connection.address = address
@@ -266,7 +266,7 @@ def _queue(waiting: int, oldest_seconds: float, failed: int) -> QueueState:
 
 _COLUMNS = (column("waiting", BigInteger), column("oldest_seconds", Numeric), column("failed", BigInteger))
 QUEUE_STATE = OneRow(select(_STATE.columns(*_COLUMNS).subquery("queue")), _queue)
-"""The question about the queue's state."""
+"""The query of the queue's state."""
 
 
 async def queue_state(tx: Tx) -> QueueState:

@@ -1,4 +1,4 @@
-"""Questions that one row answers: one by itself, or many of several modules in one statement and one trip."""
+"""Queries with one row as their answer: a single one, or many of several modules in one statement and one trip."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,20 +13,20 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class OneRow(Generic[T]):
-    """A query of one row at most, and what its columns are read into."""
+    """A query of one row at most, and the type that its columns are read into."""
 
     query: Select[*tuple[Any, ...]]
     read: Callable[..., T]
 
 
 async def ask(tx: Tx, question: OneRow[T]) -> T | None:
-    """Return a question's answer; None: there is no row."""
+    """Return a query's answer; None: there is no row."""
     row = (await tx.execute(question.query)).one_or_none()
     return None if row is None else question.read(*row)
 
 
 async def ask_together(tx: Tx, questions: Mapping[str, OneRow[Any]]) -> dict[str, Any]:
-    """Return the answers of questions by their names, all from one statement; None: there is no row."""
+    """Return the answers of queries by their names, all from one statement; None: there is no row."""
     joined: FromClause = select(true().label("always")).subquery("always")
     columns: list[Any] = []
     spans: dict[str, slice] = {}
@@ -42,5 +42,5 @@ async def ask_together(tx: Tx, questions: Mapping[str, OneRow[Any]]) -> dict[str
 
 
 def _answer(question: OneRow[T], *values: object) -> T | None:
-    *told, there = values
-    return question.read(*told) if there else None
+    *columns, there = values
+    return question.read(*columns) if there else None

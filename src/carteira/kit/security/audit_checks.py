@@ -107,7 +107,7 @@ async def observe(tx: Tx) -> None:
 
 @dataclass(frozen=True, slots=True)
 class SeenAuditCheck:
-    """The last result of verifying the chain, and its head by then."""
+    """The last result of verifying the chain, and its head at that time."""
 
     checked_at: datetime
     whole_at: datetime | None
@@ -120,7 +120,7 @@ LAST = OneRow(
     select(AuditCheck.checked_at, AuditCheck.whole_at, AuditCheck.findings, AuditCheck.height, AuditCheck.hash),
     SeenAuditCheck,
 )
-"""The question about that result."""
+"""The query of that result."""
 
 
 async def last(tx: Tx) -> AuditCheck | None:

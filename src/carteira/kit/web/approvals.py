@@ -82,7 +82,7 @@ class CheckerNotAPerson(Forbidden):
 
 @dataclass(frozen=True, slots=True)
 class OrderChange:
-    """What an order changes: a field's value now, and after the approval; None: there is none. Both are JSON-ready."""
+    """A change by an order: a field's value now, and after the approval; None: there is none. Both are JSON-ready."""
 
     field: str
     now: Any
@@ -290,7 +290,7 @@ class Desk:
         return operation.show(operation.order.model_validate_json(payload))
 
     async def changes(self, tx: Tx, row: PendingOperation) -> Sequence[OrderChange]:
-        """Return what a pending operation changes, for its checker; nothing if its subject is gone meanwhile."""
+        """Return the changes of a pending operation, for its checker; none if its subject no longer exists."""
         operation = self._operations.get(row.kind)
         payload = approvals.opened(self._sealer, row, row.payload)
         if payload is None or operation is None or operation.changes is None:

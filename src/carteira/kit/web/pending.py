@@ -76,7 +76,7 @@ class AboutOut(BaseModel):
 
 
 class PendingChangeOut(BaseModel):
-    """What an operation changes."""
+    """A change by an operation."""
 
     field: str = Field(examples=["email"])
     now: Any = Field(None, description="O valor de agora; `null`: não há")

@@ -37,7 +37,7 @@ def version_seen(version: str | None) -> tuple[tuple[str, str], ...]:
 
 
 def told_unseen(form: Reading[M]) -> Reading[M]:
-    """Return a form, with words of its own if it came without the version that was shown."""
+    """Return a form, with its own message if it came without the shown version."""
     return form.saying(_UNSEEN) if SEEN in form.errors and not form.message else form
 
 

@@ -1,4 +1,4 @@
-"""The audit's actions in words, as auditors read them; `tests/house/test_reference.py` finds one that has none."""
+"""The audit's actions in words for auditors; `tests/house/test_reference.py` finds an action without words."""
 
 ACTIONS = {
     "administrator_invited": "Administrador convidado",
@@ -189,5 +189,5 @@ ACTIONS = {
 
 
 def action_name(action: str) -> str:
-    """Return an action's name; the code of one that no present code writes."""
+    """Return an action's name; its code if no present code writes it."""
     return ACTIONS.get(action, action)

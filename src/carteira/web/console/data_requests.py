@@ -25,7 +25,7 @@ router = pages()
 HOME = "/console/pedidos"
 READS, WRITES = "users:read", "users:write"
 WRITES_DOWN = "data_requests:write"
-"""For who hears people at the counter and answers nothing."""
+"""The claim of those who record requests at the counter and do not answer them."""
 ALL = "todos"
 _LOOK = "data_requests_listed"
 
@@ -217,7 +217,7 @@ async def ask_request(user_id: UUID, page: SignedPage) -> Response:
 
 @router.post(PEOPLE + "/{user_id}/pedido", dependencies=[claims(READS, WRITES_DOWN), acts("data_requested")])
 async def write_down(user_id: UUID, page: SignedPage) -> Response:
-    """Write a person's request down, once however often the form is sent."""
+    """Record a person's request, once however often the form is sent."""
     form = await page.form(WrittenRequestForm)
     person = await _person(page, user_id)
     if form.value is None:

@@ -37,7 +37,7 @@ _STALE = timedelta(hours=30)
 _BEHIND_SECONDS = 60.0
 """A follower that is further behind than this is shown as slow."""
 _HEAD_SIGNS = 12
-"""How much of a chain's head is shown: enough to compare it by eye."""
+"""The number of shown digits of a chain's head: enough to compare it by eye."""
 _LATENCY = "carteira_authorization_seconds"
 _AGES = "/console/chaves-e-backups"
 _FILE_SECONDS = 3_600.0
@@ -240,7 +240,7 @@ def _kinds(page: WebPage) -> list[CountedTodo]:
 
 
 def _questions(page: WebPage, parties: frozenset[UUID]) -> dict[str, OneRow[Any]]:
-    """Return what the operator may know of the house and its work, to be asked in one statement."""
+    """Return the queries that the operator's claims allow, for one statement."""
     asked: dict[str, OneRow[Any]] = {kind.path: OneRow(kind.count(page.user_id), int) for kind in _kinds(page)}
     if page.has("resellers") and page.holds("purchases:approve"):
         asked["purchases"] = resellers.desk.waiting(parties)
@@ -303,7 +303,7 @@ _CHECKS = (
     ("verify", "Corrente do livro-razão", ""),
     ("audit", "Corrente da auditoria", "/console/auditoria"),
 )
-"""The proofs, by the names of their questions."""
+"""The proofs, by the names of their queries."""
 
 
 def _health(facts: Mapping[str, Any]) -> list[HouseProof]:

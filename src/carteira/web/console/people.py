@@ -349,7 +349,7 @@ def _withdrawal(person: identity.PersonView) -> Confirmation:
     HOME + "/{user_id}/retirar-comprovacao", dependencies=[claims("identity:prove"), step_up(), looks("user_read")]
 )
 async def ask_withdrawal(user_id: UUID, page: SignedPage) -> Response:
-    """Show what withdrawing a proof does."""
+    """Show the effects of withdrawing a proof."""
     return ask(page, _withdrawal(await _person(page, user_id)))
 
 

@@ -50,14 +50,14 @@ PARTS = (
     WalletPart("payments", "Avisos de Pix", "payments", "payments:read"),
     WalletPart("look", "Quem viu os dados", "", "audit:read"),
 )
-"""A notice belongs to the part that its topic begins with."""
+"""The part of a notice, by its topic's prefix."""
 _MONEY = ((BENEFITS, "benefits"), (TRANSIT, "transit"), (CASHBACK, "resellers"))
-"""By the beginning of a kind of money: the part that it belongs to."""
+"""The part of each kind of money, by the kind's prefix."""
 _MONEYED = frozenset(part for _, part in _MONEY)
 
 
 def parts_for(page: WebPage) -> tuple[WalletPart, ...]:
-    """Return the parts that an operator may see; who works for some employers only sees no benefits of others."""
+    """Return the parts that an operator may see; operators of some employers see no benefits of others."""
     return tuple(
         part
         for part in PARTS

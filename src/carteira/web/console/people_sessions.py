@@ -55,7 +55,7 @@ async def show_sessions(user_id: UUID, page: SignedPage) -> Response:
 
 
 def ways_of(session: identity.SessionView) -> str:
-    """Return in words how a session's person verified themselves."""
+    """Return in words the factors that a session's person has shown."""
     return ", ".join(_WAYS.get(method, method) for method in session.methods)
 
 
@@ -92,7 +92,7 @@ async def _one(page: WebPage, user_id: UUID, session_id: UUID) -> Confirmation:
 
 @router.get(HOME + "/{user_id}/sessoes/{session_id}/sair", dependencies=[claims(CLAIM, WRITES), looks(_LOOK)])
 async def ask_end(user_id: UUID, session_id: UUID, page: SignedPage) -> Response:
-    """Show what ending one session does."""
+    """Show the effects of ending one session."""
     return ask(page, await _one(page, user_id, session_id))
 
 

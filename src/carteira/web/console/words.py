@@ -112,7 +112,7 @@ def facts_of(order: object, *, most: int = 40) -> list[tuple[str, str]]:
 
 
 def changes_of(changes: Iterable[OrderChange]) -> list[tuple[str, str, str]]:
-    """Return what an operation changes: each field with its value now and then, in words."""
+    """Return the changes by an operation: each field with its value before and after, in words."""
     return [
         (FIELDS.get(one.field, one.field), _value(one.field, one.now), _value(one.field, one.then)) for one in changes
     ]

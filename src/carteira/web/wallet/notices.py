@@ -22,7 +22,7 @@ NOTICE_ICONS = {
     "resellers": "percent",
     "transit": "bus",
 }
-"""By the beginning of a notice's topic."""
+"""By the prefix of a notice's topic."""
 
 
 class ReadForm(FormBody):
