@@ -139,7 +139,7 @@ def _told(name: str, value: object) -> str:
     return ", ".join(sorted(map(str, value))) if isinstance(value, frozenset) else str(value)
 
 
-@router.get(SETTINGS, dependencies=[claims(READS), reads("settings, nobody's data; secrets are not told")])
+@router.get(SETTINGS, dependencies=[claims(READS), reads("settings, nobody's data; secrets are not shown")])
 async def show_settings(page: SignedPage) -> Response:
     """List the settings that this server was started with."""
     return await SETTING_TABLE.answer(page, partial(_read_settings, page), template="console/settings.html")
