@@ -28,7 +28,7 @@ async def app(demo_url: str, tmp_path: Path) -> AsyncIterator[RunningApp]:
         yield app
 
 
-async def test_the_demo_people_sign_in_and_own_what_is_printed(demo_url: str, app: RunningApp) -> None:
+async def test_the_demo_people_sign_in_and_own_the_printed_accounts(demo_url: str, app: RunningApp) -> None:
     database = Database(demo_url, pool_size=2)
     async with database.transaction() as tx:
         await benefits.seed(tx, demo.PERSON_ID)  # what an earlier release left behind

@@ -47,7 +47,7 @@ async def test_a_stale_conversation_confirms_nothing(talker: ChatUser) -> None:
     assert [card["status"] for card in await talker.cards()] == ["active"]
 
 
-async def test_the_job_forgets_what_was_left(app: RunningApp, talker: ChatUser) -> None:
+async def test_the_job_deletes_leftovers(app: RunningApp, talker: ChatUser) -> None:
     for message in ("3", "2", CPF):
         await talker.say(message)
     assistant = Assistant(ModelCache(vectors=False), frozenset({"documents"}), None)

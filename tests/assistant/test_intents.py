@@ -135,7 +135,7 @@ async def test_a_question_is_answered(talker: ChatUser) -> None:
     assert answer["end_conversation"] is True
 
 
-async def test_an_answer_offers_what_does_it(talker: ChatUser) -> None:
+async def test_an_answer_offers_the_matching_act(talker: ChatUser) -> None:
     await talker.cards()
     await talker.say("5")
     answer = await talker.say("onde consulto o saldo do bilhete?")

@@ -157,7 +157,7 @@ NUMBERS = {
 
 
 @pytest.mark.parametrize("slug", NUMBERS)
-def test_an_answer_says_what_the_product_does(slug: str) -> None:
+def test_answers_match_the_product(slug: str) -> None:
     (topic,) = (topic for topic in knowledge.package() if topic.slug == slug)
     for number in NUMBERS[slug]:
         assert re.search(rf"\b{number}\b", topic.answer), number

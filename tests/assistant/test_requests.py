@@ -89,7 +89,7 @@ def test_despair_and_insults() -> None:
     assert not insults("meu cartão não passa")
 
 
-async def test_a_request_begins_the_act_with_what_was_said(talker: ChatUser) -> None:
+async def test_a_request_begins_the_act_with_its_details(talker: ChatUser) -> None:
     await talker.cards()
     asked = await talker.say("coloca dez reais no bilhete")
     assert "Recarregar R$ 10,00" in asked["message"]

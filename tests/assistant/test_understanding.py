@@ -120,5 +120,5 @@ def test_short_forms_are_written_out() -> None:
         ("minha senha é Girassol7amarelo e nada", "minha senha é [senha] e nada"),
     ],
 )
-def test_questions_are_kept_without_whose_they_are(question: str, kept: str) -> None:
+def test_questions_are_kept_without_their_person(question: str, kept: str) -> None:
     assert anonymous(question) == kept

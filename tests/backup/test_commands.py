@@ -107,7 +107,7 @@ async def seen(settings: Settings) -> list[Diagnosis]:
     return [finding async for finding in backups.check(settings)]
 
 
-async def test_the_doctor_says_how_old_the_newest_is_and_what_the_role_lacks(
+async def test_the_doctor_reports_the_newest_backups_age_and_the_roles_missing_rights(
     endpoints: Endpoints, database_url: str, private_key: PrivateKey, tmp_path: Path
 ) -> None:
     assert await seen(settings_for(tmp_path)) == [], "development needs no backup"

@@ -83,7 +83,7 @@ def test_one_that_was_killed_holds_nobody_up_and_is_gone_on_with(settings: dict[
     operator.sees_one_whole()
 
 
-def test_one_whose_place_is_full_says_so_and_the_next_one_is_whole(settings: dict[str, object], tmp_path: Path) -> None:
+def test_a_backup_to_a_full_place_fails_and_the_next_one_is_whole(settings: dict[str, object], tmp_path: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("NO DISK WAS FILLED: only root mounts a small one")
     place, operator = tmp_path / "place", Operator(tmp_path / "home", **settings)
@@ -132,7 +132,7 @@ def relayed(url: str, until: bytes) -> Iterator[str]:
             gone.set()
 
 
-def test_one_whose_bucket_goes_away_says_so_and_the_next_one_is_whole(
+def test_a_backup_without_its_bucket_fails_and_the_next_one_is_whole(
     settings: dict[str, object], endpoints: Endpoints, tmp_path: Path
 ) -> None:
     assert endpoints.aws_endpoint_url is not None

@@ -45,7 +45,7 @@ async def made(settings: Settings) -> Manifest:
     return await making.make(backup_config(settings))
 
 
-async def test_a_backup_is_whole_and_the_next_copies_only_what_is_new(
+async def test_a_backup_is_whole_and_the_next_copies_only_new_data(
     app: RunningApp, settings: Settings, private_key: PrivateKey, tmp_path: Path
 ) -> None:
     person = app.person()

@@ -11,7 +11,7 @@ from tests.support.people import Person
 Headers = dict[str, str]
 
 
-async def test_an_owner_sees_what_is_theirs_and_nobody_else_does(
+async def test_only_owners_see_their_data(
     client: httpx.AsyncClient, operator: Person, processor: Headers, app: RunningApp
 ) -> None:
     person = uuid4()
@@ -193,7 +193,7 @@ async def test_a_credit_with_a_key_is_made_once(operator: Person) -> None:
     assert (reused.status_code, reused.json()["code"]) == (422, "idempotency_key_reused")
 
 
-async def test_bulk_credits_say_what_became_of_each_line(operator: Person) -> None:
+async def test_bulk_credits_return_each_lines_result(operator: Person) -> None:
     one, two = await open_benefit_account(operator), await open_benefit_account(operator)
     rows = ["account;category;amount", f"{one};FOOD;100", f"{one};FOOD;50"]
     rows += [f"{two};WINE;1", "nobody;FOOD;1", f"{two};CASH;1,5", ""]

@@ -189,7 +189,7 @@ async def test_codes_and_guesses_are_limited(app: RunningApp) -> None:
     assert int(guesses[-1].headers["retry-after"]) > 0
 
 
-async def test_of_many_who_confirm_at_once_one_gets_the_account(app: RunningApp, endpoints: Endpoints) -> None:
+async def test_of_many_concurrent_confirmations_one_gets_the_account(app: RunningApp, endpoints: Endpoints) -> None:
     owner = await register(app)
     cpf = owner.cpf
     thief = await register(app)
@@ -275,7 +275,7 @@ async def invited(app: RunningApp, endpoints: Endpoints, account: str, contact: 
     return link.partition("=")[2]
 
 
-async def test_an_invitation_gives_the_account_to_who_has_no_cpf(app: RunningApp, endpoints: Endpoints) -> None:
+async def test_an_invitation_gives_the_account_to_a_person_without_a_cpf(app: RunningApp, endpoints: Endpoints) -> None:
     squatter, contact = await register(app), address()
     account = await open_account(app, squatter.cpf, contact)
     token = await invited(app, endpoints, account, contact)
@@ -316,7 +316,7 @@ async def test_an_invitation_is_for_the_cpf_of_the_account_and_the_newest_counts
     assert (late.status_code, late.json()["code"]) == (404, "benefit_invitation_over")
 
 
-async def test_several_are_invited_at_once_and_what_stops_one_stops_no_other(app: RunningApp) -> None:
+async def test_several_are_invited_at_once_and_one_failure_stops_no_other(app: RunningApp) -> None:
     accounts = [await open_account(app, new_cpf(), address()) for _ in range(2)]
     silent = await open_account(app, new_cpf(), None)
     asked = {"accounts": [accounts[0], silent, accounts[1], "n-nowhere", accounts[0]]}
@@ -348,7 +348,7 @@ async def test_an_invitation_wants_the_claim_and_a_contact(app: RunningApp) -> N
     assert (await operator.post(f"/benefits/accounts/c-{uuid4()}/invite")).status_code == 404
 
 
-async def test_many_who_bring_one_invitation_leave_one_with_the_account(app: RunningApp, endpoints: Endpoints) -> None:
+async def test_of_many_with_one_invitation_one_gets_the_account(app: RunningApp, endpoints: Endpoints) -> None:
     contact = address()
     account = await open_account(app, (await register(app)).cpf, contact)
     token = await invited(app, endpoints, account, contact)

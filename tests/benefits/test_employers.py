@@ -358,9 +358,7 @@ async def test_an_account_that_names_no_employer_is_the_first_ones(app: RunningA
     assert (await administrator.post("/benefits/accounts", unknown)).json()["code"] == "employer_not_found"
 
 
-async def test_a_machine_is_no_other_person_than_who_made_it(
-    app: RunningApp, administrator: Person, own: PathIds
-) -> None:
+async def test_a_client_counts_as_its_creator(app: RunningApp, administrator: Person, own: PathIds) -> None:
     maker, another = app.operator(), app.operator()
     machine = await new_acting(maker, "benefits:read", "benefits:write")
     top_up = {"category": "CASH", "amount": 5_000}

@@ -124,7 +124,7 @@ async def test_a_purchase_reversed_before_its_arrival_is_declined(
     assert (await program.detail(late))["state"] == "reversed"
 
 
-async def test_undoing_what_was_declined_moves_nothing(operator: Person, program: Processor) -> None:
+async def test_reversing_a_declined_purchase_moves_nothing(operator: Person, program: Processor) -> None:
     account, declined = await open_benefit_account(operator, FOOD=100), new_id()
     assert await program.buy(account, "5.00", declined) == "51"
     assert await program.reverse(declined) == "00"

@@ -210,7 +210,7 @@ async def test_the_attendant_helps_a_person_and_no_address_holds_who(
 
 
 @each_size
-async def test_the_analyst_says_what_for_before_whom_and_proposes_a_model(
+async def test_the_analyst_gives_a_purpose_before_a_cpf_and_proposes_a_model(
     browser: Browser, server: Server, size: dict[str, int]
 ) -> None:
     async with at_desk(browser, server, "fabio", size) as page:
@@ -234,7 +234,7 @@ async def test_the_analyst_says_what_for_before_whom_and_proposes_a_model(
         await page.get_by_text("Enviado: outra pessoa aprova aqui.").wait_for()
 
 
-async def test_the_administrator_changes_a_role_once_it_is_said_what_changes(browser: Browser, server: Server) -> None:
+async def test_the_administrator_changes_a_role_after_a_preview(browser: Browser, server: Server) -> None:
     async with at_desk(browser, server, "admin") as page:
         await page.goto(server.url + "/console/papeis")
         await looks_well(page, TABLET)

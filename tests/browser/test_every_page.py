@@ -382,7 +382,7 @@ async def _link_google(looked: PageCheck, server: Server, provider: Provider) ->
 
 
 @pytest.mark.parametrize("who", ["anyone", "signed in"])
-async def test_each_page_says_what_it_is_without_scripts(browser: Browser, server: Server, who: str) -> None:
+async def test_each_page_is_readable_without_scripts(browser: Browser, server: Server, who: str) -> None:
     context = await browser.new_context(viewport=PHONE, java_script_enabled=False)
     page = await context.new_page()
     known: dict[str, Any] = {}

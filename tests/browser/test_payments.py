@@ -81,7 +81,7 @@ async def test_a_recharge_is_paid_and_the_page_tells(browser: Browser, shop: Sho
     await context.close()
 
 
-async def test_an_operator_returns_what_came_late_by_keyboard(browser: Browser, shop: Shop, tmp_path: Path) -> None:
+async def test_an_operator_returns_a_late_payment_by_keyboard(browser: Browser, shop: Shop, tmp_path: Path) -> None:
     shop.stand_in.behave(returns="fails")
     e2eid = shop.stand_in.pay(amount=4_321)
     await shop.poll(tmp_path)

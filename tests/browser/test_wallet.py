@@ -200,7 +200,7 @@ async def wide_by(page: Page) -> int:
     return wide
 
 
-async def test_a_wrong_form_takes_the_eye_to_what_is_wrong(page: Page, server: Server) -> None:
+async def test_a_wrong_form_moves_the_focus_to_its_errors(page: Page, server: Server) -> None:
     await page.goto(server.url + "/app/criar-conta")
     await page.get_by_label("Nome completo").fill("Só")
     await page.get_by_label("Data de nascimento").fill("1990-05-17")
@@ -231,7 +231,7 @@ async def test_a_passkey_signs_in_on_the_page(page: Page, server: Server) -> Non
 
 
 @pytest.mark.parametrize("viewport", [PHONE, DESKTOP], ids=["phone", "desktop"])
-async def test_a_passkey_is_made_shows_who_it_is_and_is_deleted(
+async def test_a_passkey_is_made_identifies_its_person_and_is_deleted(
     browser: Browser, server: Server, viewport: ViewportSize
 ) -> None:
     context = await browser.new_context(viewport=viewport, service_workers="block")
@@ -341,7 +341,7 @@ async def test_no_other_site_frames_a_page(page: Page, server: Server, provider:
 
 
 @pytest.mark.usefixtures("browser")
-async def test_a_shared_computer_shows_nothing_of_who_has_signed_out(server: Server) -> None:
+async def test_a_shared_computer_shows_nothing_after_a_sign_out(server: Server) -> None:
     """Going back finds no page in the browser's memory (which the other tests switch off), nor in its cache."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(

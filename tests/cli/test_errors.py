@@ -245,7 +245,7 @@ def test_every_command_explains_itself_in_portuguese(capsys: pytest.CaptureFixtu
         assert not [word for word in ENGLISH if word in said], path
 
 
-def test_a_command_imports_neither_a_web_framework_nor_what_help_is_drawn_by(tmp_path: Path) -> None:
+def test_a_command_imports_no_web_framework_and_no_renderer_of_help(tmp_path: Path) -> None:
     program = """
 import sys
 from carteira.cli import usage

@@ -62,7 +62,7 @@ def test_a_folder_of_keys_is_made_once_and_its_lines_are_settings(carteira: Cart
     assert {path: path.read_bytes() for path in folder.iterdir()} == content
 
 
-def test_the_check_names_what_is_wrong_and_what_to_do(carteira: Carteira, tmp_path: Path) -> None:
+def test_the_check_names_faults_and_remedies(carteira: Carteira, tmp_path: Path) -> None:
     carteira("keys", "init")
     (tmp_path / "keys" / "documents.json").chmod(0o644)
     (tmp_path / "keys" / "credit.json").write_text("{}")
@@ -105,7 +105,7 @@ def made(home: Path) -> Settings:
 @pytest.mark.parametrize(
     "settings", [{}, {"database_url": "postgresql://ana@127.0.0.1:1/banco"}], ids=["unset", "down"]
 )
-def test_the_check_does_what_needs_no_database_and_says_what_it_could_not(
+def test_the_check_runs_without_a_database_and_names_skipped_checks(
     settings: dict[str, str], carteira: Carteira, tmp_path: Path
 ) -> None:
     made(tmp_path)

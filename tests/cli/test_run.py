@@ -45,7 +45,7 @@ def test_the_supervisor_imports_nothing_heavy(tmp_path: Path) -> None:
 
 
 @pytest.mark.unit
-def test_a_server_that_is_up_has_not_imported_what_few_requests_need(tmp_path: Path) -> None:
+def test_a_running_server_has_not_imported_rarely_needed_modules(tmp_path: Path) -> None:
     code = "from carteira.app import create_app\nfrom carteira.settings import Settings\ncreate_app(Settings())"
     assert not LATE & imported(f"{code}\nimport carteira.worker", tmp_path)
 

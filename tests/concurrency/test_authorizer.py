@@ -178,7 +178,7 @@ async def test_one_id_claimed_by_different_purchases_at_once_goes_to_one_of_them
     assert sorted(left) == [0] + [1000] * 9
 
 
-def test_shutdown_finishes_what_is_under_way(new_database: NewDatabase, endpoints: Endpoints, tmp_path: Path) -> None:
+def test_shutdown_finishes_running_requests(new_database: NewDatabase, endpoints: Endpoints, tmp_path: Path) -> None:
     url = new_database("shutdown")
 
     async def spend(running: Server) -> Counter[str]:

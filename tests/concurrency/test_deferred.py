@@ -79,7 +79,7 @@ async def test_purchases_on_other_accounts_do_not_wait(books: Database, queue: A
     assert not queue._deferred, "no request is deferred any more"  # noqa: SLF001 - nothing else tells
 
 
-async def test_those_set_aside_are_decided_in_order_on_what_the_other_left(
+async def test_deferred_requests_are_decided_in_order_on_the_remaining_balance(
     books: Database, queue: AuthorizationQueue
 ) -> None:
     account = await open_account(books, CASH=110)

@@ -83,7 +83,7 @@ async def test_the_returned_balance_is_the_one_after_the_move(books: Database) -
     assert await balance(books, who) == 0
 
 
-async def test_two_processes_at_one_card_take_what_is_there_and_no_more(books: Database) -> None:
+async def test_two_processes_at_one_card_spend_the_balance_and_no_more(books: Database) -> None:
     who, writers = await rider(books, 1_000), [CardMoves(books), CardMoves(books)]
     queues = [MoveQueue(writer, deferred_gauge=deferred_gauge) for writer in writers]
     async with queues[0].running(), queues[1].running():

@@ -88,7 +88,7 @@ async def test_many_reversals_at_once_give_back_once_for_each_id_and_no_more_tha
     assert (await balances(books, account))["CASH"] == 1_000
 
 
-async def test_an_operator_and_the_processor_give_back_what_was_taken_and_no_more(books: Database) -> None:
+async def test_an_operator_and_the_processor_return_the_paid_amount_and_no_more(books: Database) -> None:
     account = await open_account(books, CASH=1_000)
     reversals = Reversals(books)
     for _ in range(8):

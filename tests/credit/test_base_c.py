@@ -63,7 +63,7 @@ async def test_totals_may_be_more_than_one_operation_may_move(stores: Stores) ->
     assert (await stores.c.read(cpf)).financial_movement.last_30_days.outgoing == 3 * 10**12
 
 
-async def test_replaying_gives_the_same_state_in_whatever_order_and_however_often(stores: Stores) -> None:
+async def test_replaying_gives_the_same_state_in_any_order_and_number(stores: Stores) -> None:
     chance = random.Random(3)
     events: list[BaseCEvent] = [
         _movement(

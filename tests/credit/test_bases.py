@@ -41,7 +41,7 @@ async def test_a_record_is_made_read_changed_and_deleted_by_version(
     assert (await analyst.call("GET", path)).status_code == 404
 
 
-async def test_base_a_gives_back_what_was_written(analyst: Person) -> None:
+async def test_base_a_returns_the_written_record(analyst: Person) -> None:
     cpf = new_cpf()
     await analyst.call("PUT", f"/credit/{cpf}/base-a", json=BASE_A)
     answer = (await analyst.call("GET", f"/credit/{cpf}/base-a")).json()

@@ -145,7 +145,7 @@ async def test_a_rotation_killed_half_way_is_ended_by_the_next(
         assert (await base_a.read(database, again.keyring, cpf, READER)).content.name == f"Pessoa {index}"
 
 
-async def test_a_rotation_names_what_it_cannot_open_and_goes_on(own: tuple[Database, Stores]) -> None:
+async def test_a_rotation_names_unreadable_data_and_continues(own: tuple[Database, Stores]) -> None:
     database, stores = own
     (cpf, _) = await _fill(database, stores, 2)
     person = base_a.person_hash(stores.keyring, cpf)

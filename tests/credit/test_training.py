@@ -147,7 +147,7 @@ async def test_too_few_people_teach_nothing(tmp_path: Path) -> None:
         train(tmp_path)
 
 
-def test_the_measures_are_what_they_are_called() -> None:
+def test_the_measures_match_their_names() -> None:
     perfect = {100: [0, 10], 900: [10, 0]}
     useless = {100: [5, 5], 900: [5, 5]}
     assert (area_under_curve(perfect), kolmogorov_smirnov(perfect)) == (1.0, 1.0)

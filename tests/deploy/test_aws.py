@@ -176,7 +176,7 @@ def pretended(folder: Path) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-def test_moto_made_all_but_what_it_is_known_not_to(aws: tuple[str, Path]) -> None:
+def test_moto_made_all_but_the_known_exceptions(aws: tuple[str, Path]) -> None:
     url, folder = aws
     assert "it's not supported by moto" not in (folder / "moto.log").read_text()
     assert pretended(folder).keys() == PRETENDED
@@ -303,7 +303,7 @@ def test_people_come_by_tls_to_servers_in_two_zones(aws: tuple[str, Path]) -> No
     assert named[0]["AliasTarget"]["EvaluateTargetHealth"] is True
 
 
-def test_a_release_is_what_runs_after_its_migration(aws: tuple[str, Path]) -> None:
+def test_a_release_runs_after_its_migration(aws: tuple[str, Path]) -> None:
     url, folder = aws
     ecs = asked(url, "ecs")
     services = ecs.describe_services(cluster="carteira", services=["server", "worker"])["services"]

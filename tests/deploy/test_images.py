@@ -23,7 +23,7 @@ def inspected(podman: Podman, image: str) -> dict[str, object]:
     return found[0]
 
 
-def test_production_weighs_little_and_says_what_it_is(podman: Podman) -> None:
+def test_production_images_are_small_and_labelled(podman: Podman) -> None:
     image = inspected(podman, "localhost/carteira-server")
     assert isinstance(image["Size"], int)
     assert image["Size"] <= 480 * MB
@@ -35,7 +35,7 @@ def test_production_weighs_little_and_says_what_it_is(podman: Podman) -> None:
     assert "Healthcheck" in str(image)
 
 
-def test_volumes_get_the_owner_of_who_runs(podman: Podman) -> None:
+def test_volumes_get_the_running_user_as_owner(podman: Podman) -> None:
     """Docker gives a new volume the owner of the folder in the image, and root where there is none; podman does not."""
     how = ("--rm", "--network=none", "--entrypoint=stat", *GUARDED)
     told = podman("run", *how, "localhost/carteira-server", "--format=%u %a %n", "/data", "/keys")
@@ -68,7 +68,7 @@ print("well")
     assert podman("run", *arguments, "localhost/carteira-server", "-c", script) == "well"
 
 
-def test_production_has_what_makes_backups(podman: Podman) -> None:
+def test_production_can_make_backups(podman: Podman) -> None:
     programs = ("pg_basebackup", "pg_dump", "pg_receivewal", "pg_restore", "pg_verifybackup")
     script = " && ".join(f"{program} --version" for program in programs)
     how = ("--rm", "--network=none", "--entrypoint=sh", *GUARDED)
@@ -77,7 +77,7 @@ def test_production_has_what_makes_backups(podman: Podman) -> None:
     assert all(" 18." in line for line in told)
 
 
-def test_secrets_of_the_environment_become_files_of_who_serves(podman: Podman) -> None:
+def test_secrets_of_the_environment_become_files_of_the_serving_user(podman: Podman) -> None:
     """The case of ECS: two containers of the image share a volume, which takes its owner from the image."""
     volume = "--volume=secrets:/data"
     given = (
@@ -96,7 +96,7 @@ def test_secrets_of_the_environment_become_files_of_who_serves(podman: Podman) -
     assert "JWT_SECRET" not in told.partition("@hk")[2]
 
 
-def test_the_bill_of_materials_names_what_is_inside(podman: Podman) -> None:
+def test_the_bill_of_materials_names_the_content(podman: Podman) -> None:
     subprocess.run(["make", "-s", "sbom"], cwd=ROOT, env=podman.environment, check=True, timeout=600)
     told = json.loads((ROOT / "dist" / "carteira-server.cdx.json").read_text())
     versions = {one["name"]: one["version"] for one in told["components"] if one["type"] == "library"}

@@ -87,7 +87,7 @@ def test_manifests_are_sound_in_four_releases_and_clean(environment: str, tmp_pa
     run(sys.executable, *checkov, PYTHONPATH=str(CHECKERS))
 
 
-def test_the_network_lets_through_what_is_used_and_traces_to_the_namespace_of_monitoring() -> None:
+def test_the_network_policy_allows_used_traffic_and_traces_to_monitoring() -> None:
     """Ports of docs/reference/connections.md; into the pods come the ingress and Prometheus alone."""
     policy = next(
         one for one in yaml.safe_load_all(rendered(MANIFESTS / "production")) if one["kind"] == "NetworkPolicy"

@@ -13,7 +13,7 @@ TUTORIALS = [
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
 
 
-def test_the_tutorials_and_the_readme_do_what_they_say(reader: Reader) -> None:
+def test_the_tutorials_and_the_readme_run_as_written(reader: Reader) -> None:
     """One test, so that one test worker has the product that all of it runs on."""
     assert sorted(TUTORIALS) == sorted((ROOT / "docs" / "tutorials").glob("*.md"))
     for page in (*TUTORIALS, ROOT / "README.md"):

@@ -18,5 +18,5 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 
 @pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.relative_to(ROOT).as_posix())
-def test_a_guide_does_what_it_says(reader: Reader, page: Path) -> None:
+def test_a_guide_runs_as_written(reader: Reader, page: Path) -> None:
     reader.follow(page)

@@ -211,7 +211,7 @@ def test_other_files_are_not_taken(data: bytes) -> None:
         (b"BM\x36\0\0\0\0\0", "BMP"),
     ],
 )
-def test_photos_of_other_kinds_are_refused_with_what_to_do(head: bytes, said: str) -> None:
+def test_photos_of_other_kinds_are_refused_with_instructions(head: bytes, said: str) -> None:
     with pytest.raises(FileTypeRefused) as refused:
         content.sniff(head + bytes(200))
     assert said in refused.value.detail

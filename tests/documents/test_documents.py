@@ -271,7 +271,7 @@ async def test_on_s3_the_bytes_are_not_the_files_either(on_s3: RunningApp) -> No
     assert (gone.status_code, gone.json()["code"]) == (500, "file_damaged")
 
 
-async def test_without_the_rows_key_what_is_stored_cannot_be_read(app: RunningApp, home: Path, vault: Vault) -> None:
+async def test_without_the_rows_key_stored_data_cannot_be_read(app: RunningApp, home: Path, vault: Vault) -> None:
     person = app.person()
     document_id = UUID((await upload(person, files.pdf(300_000))).json()["id"])
     async with app.database.transaction() as tx:

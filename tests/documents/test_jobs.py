@@ -70,7 +70,7 @@ async def test_the_bytes_of_an_erased_person_go_away_at_once(app: RunningApp, st
     assert stored() == before
 
 
-async def test_the_daily_job_tells_of_what_expires(app: RunningApp, queue: App) -> None:
+async def test_the_daily_job_notifies_of_expiring_documents(app: RunningApp, queue: App) -> None:
     person = app.person()
     soon = (clock.today() + timedelta(days=5)).isoformat()
     document_id = (await upload(person, files.pdf(), expires_on=soon)).json()["id"]

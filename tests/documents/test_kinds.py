@@ -90,7 +90,7 @@ def test_paths_and_tricks_are_not(name: str) -> None:
         (DocumentType.CNH, "62472927638", "Os números desta CNH não conferem entre si. Confira cada um."),
     ],
 )
-def test_a_refusal_says_what_is_wrong_with_the_number(kind: DocumentType, text: str, said: str) -> None:
+def test_a_refusal_explains_the_numbers_error(kind: DocumentType, text: str, said: str) -> None:
     with pytest.raises(InvalidNumber) as refused:
         parse_number(kind, text)
     assert str(refused.value) == said

@@ -47,7 +47,7 @@ async def audit_of(app: RunningApp, person: Person) -> list[tuple[str, UUID]]:
         return [(action, actor) for action, actor in rows]
 
 
-async def test_an_operator_reviews_what_they_saw_and_every_look_is_recorded(app: RunningApp) -> None:
+async def test_an_operator_reviews_the_seen_version_and_every_look_is_recorded(app: RunningApp) -> None:
     person, operator = app.person(), app.person(CLAIM)
     document = await new_document(person)
     assert (document["state"], document["decided_at"], document["refusal_reason"]) == ("declared", None, None)
@@ -149,7 +149,7 @@ async def test_nobody_reviews_their_own_and_nobody_without_the_claim(app: Runnin
     assert {answer.status_code for answer in refused} == {403}
 
 
-async def test_a_decision_is_about_what_was_seen(app: RunningApp) -> None:
+async def test_a_decision_applies_to_the_seen_version(app: RunningApp) -> None:
     person, operator = app.person(), app.person(CLAIM)
     document = await new_document(person)
     file = {"file": ("novo.pdf", files.pdf(), "application/pdf")}
@@ -174,7 +174,7 @@ async def test_a_review_without_words_is_refused(app: RunningApp, body: dict[str
     assert await state_of(person, document) == "declared"
 
 
-async def test_a_review_and_a_change_at_once_never_vouch_for_what_was_not_seen(app: RunningApp) -> None:
+async def test_a_review_and_a_concurrent_change_never_vouch_for_an_unseen_version(app: RunningApp) -> None:
     """In either order: a document that counts as reviewed has the number that the operator saw."""
     operator = app.person(CLAIM)
     for _ in range(10):
@@ -192,7 +192,7 @@ async def test_a_review_and_a_change_at_once_never_vouch_for_what_was_not_seen(a
         assert (after["state"], after["document_number"]) == ("declared", "34167211071")
 
 
-async def test_a_proof_says_who_stands_behind_the_document(app: RunningApp, vault: Vault) -> None:
+async def test_a_proof_names_who_vouches_for_the_document(app: RunningApp, vault: Vault) -> None:
     person, operator = app.person(), app.person(CLAIM)
     names = {person.id: "Maria da Silva", operator.id: "Ana <Operadora>"}
 

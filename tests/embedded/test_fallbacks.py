@@ -76,7 +76,7 @@ def test_a_guard_goes_when_its_child_does(tmp_path: Path, monkeypatch: pytest.Mo
     until(lambda: guards(marker) == [])
 
 
-def test_without_proc_a_leftover_is_known_by_what_ps_tells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_proc_a_leftover_is_recognised_by_ps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "_PROC", tmp_path / "none")
     child = process.spawn([SLEEP, "601"], log=tmp_path / "log")
     until(lambda: process.is_running_with(child.pid, "601"))

@@ -156,7 +156,7 @@ _BALANCES = text("""
 """)
 
 
-async def test_each_payment_counts_once_whatever_is_killed(
+async def test_each_payment_counts_once_despite_kills(
     tmp_path: Path, new_database: NewDatabase, redis_url: str, stand_in: StandIn
 ) -> None:
     url = new_database("payments_killed")

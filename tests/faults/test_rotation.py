@@ -63,7 +63,7 @@ async def found(url: str, path: Path) -> SealedWalk:
 
 @pytest.mark.integration
 @pytest.mark.timeout(300)
-def test_the_key_of_identity_is_rotated_whatever_it_is_killed_at(new_database: NewDatabase, tmp_path: Path) -> None:
+def test_the_key_of_identity_is_rotated_despite_kills(new_database: NewDatabase, tmp_path: Path) -> None:
     url, path = new_database("rotation"), tmp_path / "identity.key"
     asyncio.run(demo.seed(url, ()))
     ring = Sealer(path, create=True)
@@ -94,7 +94,7 @@ def test_the_key_of_identity_is_rotated_whatever_it_is_killed_at(new_database: N
 
 
 @pytest.mark.parametrize("key", ["fresh", "prepared"])
-def test_the_key_of_tokens_is_rotated_whatever_it_is_killed_at(tmp_path: Path, key: str) -> None:
+def test_the_key_of_tokens_is_rotated_despite_kills(tmp_path: Path, key: str) -> None:
     path = tmp_path / "keys" / "access-token.pem"
     tokens.create_key(path)
     with doomed("tokens", str(path)) as rotations:

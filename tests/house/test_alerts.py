@@ -28,7 +28,7 @@ def test_each_rule_names_its_page() -> None:
         assert 'summary: "' in rule, alert
 
 
-def test_each_page_is_of_a_rule_and_says_what_to_do() -> None:
+def test_each_page_belongs_to_a_rule_and_has_instructions() -> None:
     alerts = {page_of(alert): alert for alert in (rule.partition("\n")[0] for rule in RULES)}
     pages = {path.name: path.read_text() for path in PAGES.glob("*.md")}
     listed = pages.pop("index.md")

@@ -224,7 +224,7 @@ def looks_at(citizen: Citizen) -> list[Call]:
     ]
 
 
-async def test_a_person_sees_in_one_stream_who_looked_in_any_module(
+async def test_a_person_sees_the_looks_of_all_modules_in_one_list(
     app: RunningApp, operator: Person, citizen: Citizen
 ) -> None:
     calls = looks_at(citizen)

@@ -53,7 +53,7 @@ def exported(template: dict[str, Any]) -> set[str]:
 
 
 @pytest.mark.parametrize("name", ORDER)
-def test_a_stack_asks_for_what_one_before_it_gives(name: str) -> None:
+def test_a_stack_requires_outputs_of_former_stacks(name: str) -> None:
     before = [exported(TEMPLATES[other]) for other in ORDER[: ORDER.index(name)]]
     asked = {value["Fn::Sub"] for key, value in walk(TEMPLATES[name]) if key == "Fn::ImportValue"}
     assert asked <= set().union(*before)
@@ -116,9 +116,7 @@ def files_of(task: str, folder: Path, settings: dict[str, str]) -> subprocess.Co
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_production_starts_with_what_a_task_is_given(
-    task: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_production_starts_with_a_tasks_environment(task: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in Settings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.chdir(tmp_path)

@@ -47,7 +47,7 @@ def test_the_readme_starts_and_tests_with_make() -> None:
     assert {"run", "test"} <= told
 
 
-def test_the_checks_run_what_developers_run() -> None:
+def test_the_checks_run_the_developers_commands() -> None:
     run = re.findall(r"\bmake ([a-z -]+)", (ROOT / ".ci" / "run").read_text())
     called = {target for line in run for target in line.split()}
     assert {"check", "test"} <= called <= TARGETS
@@ -97,7 +97,7 @@ def test_cleaning_up_leaves_data_and_keys_alone(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [".carteira"]
 
 
-def test_the_command_line_starts_without_what_its_commands_import() -> None:
+def test_the_command_line_starts_without_its_commands_imports() -> None:
     late = {"alembic", "fastapi", "sqlalchemy", "carteira.app"}
     code = f"import sys, carteira.cli.commands; print(*({late} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -112,7 +112,7 @@ def taken() -> Iterator[Taken]:
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.label)
-def test_answers_are_what_the_contract_says(operation: Operation, server: Server, token: str, taken: Taken) -> None:
+def test_answers_match_the_contract(operation: Operation, server: Server, token: str, taken: Taken) -> None:
     cases = one_of(operation.as_strategy(GenerationMode.POSITIVE), operation.as_strategy(GenerationMode.NEGATIVE))
     is_authorizer = operation.path.startswith(AUTHORIZER)
     checks = [check for check in CHECKS if not (is_authorizer and check is ignored_auth)]
@@ -164,7 +164,7 @@ def test_every_operation_declares_its_problems_in_one_shape() -> None:
     assert {name for need in needs for name in need} <= set(schemes)
 
 
-def test_operations_declare_what_can_come_and_nothing_else() -> None:
+def test_operations_declare_their_possible_problems_and_no_others() -> None:
     def codes(method: str, path: str) -> set[str]:
         answers = DOCUMENT["paths"][path][method]["responses"].values()
         media = [answer.get("content", {}).get("application/problem+json", {}) for answer in answers]

@@ -392,7 +392,7 @@ HELD = """
 """
 
 
-def test_claims_and_roles_of_before_stay_with_who_has_them(new_empty_database: Callable[[], str]) -> None:
+def test_former_claims_and_roles_stay_with_their_holders(new_empty_database: Callable[[], str]) -> None:
     """Validators keep the claim that an operator made for them; administrators get the new ones."""
     url = new_empty_database()
     schema.migrate(url, "0024")

@@ -40,7 +40,7 @@ def pinned(lock: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("lock", LOCKS)
-def test_a_lock_holds_what_it_is_for_by_hash_and_names_no_address(lock: str) -> None:
+def test_a_lock_stores_a_hash_of_its_purpose_and_no_address(lock: str) -> None:
     text = (ROOT / lock).read_text()
     packages = pinned(lock)
     assert not packages.keys() & LOCKS[lock]
@@ -50,7 +50,7 @@ def test_a_lock_holds_what_it_is_for_by_hash_and_names_no_address(lock: str) -> 
     assert {name: whole[name] for name in packages} == packages, "one version of each in all locks"
 
 
-def test_the_extras_are_what_the_locks_add() -> None:
+def test_the_extras_match_the_locks() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = {
         name: {re.split(r"[=><\[]", wanted)[0] for wanted in wishes}

@@ -70,13 +70,13 @@ def test_a_container_may_no_more_than_it_needs(name: str) -> None:
     assert bool(outside) == (name == "caddy"), "people reach Caddy only"
 
 
-def test_volumes_lie_where_the_image_has_a_folder_of_who_runs() -> None:
+def test_volumes_lie_in_folders_of_the_running_user() -> None:
     made = re.findall(r"install -d -o 10001 -g 10001 -m 0700 (\S+)", (ROOT / "Dockerfile").read_text())
     ours = [PRODUCTION[name] for name in ("api", "worker", "migration", "keys")] + [SERVICES["api"], SERVICES["aws"]]
     assert {volume.split(":")[1] for service in ours for volume in service["volumes"]} == {*made}
 
 
-def test_production_has_nothing_whose_password_everybody_knows() -> None:
+def test_production_has_no_service_with_a_public_password() -> None:
     """With any profile, production starts none of compose.yaml's services that have its passwords."""
     served = {
         name: service | PRODUCTION.get(name, {})

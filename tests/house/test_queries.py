@@ -35,14 +35,14 @@ async def app(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> As
         yield running
 
 
-async def test_only_what_others_write_takes_any_query(app: RunningApp) -> None:
+async def test_only_routes_for_others_accept_any_query(app: RunningApp) -> None:
     routes = [route.original_route for route in iter_route_contexts(app.api.routes)]
     ours = [route for route in routes if isinstance(route, APIRoute) and isinstance(route, JsonRoute)]
     assert len(ours) > len(OPERATIONS)
     assert {route.path for route in ours if route.known_queries() is None} == OPEN
 
 
-async def test_a_route_knows_what_the_contract_says(app: RunningApp) -> None:
+async def test_routes_match_the_contract(app: RunningApp) -> None:
     paths = app.api.openapi()["paths"]
     for route in iter_route_contexts(app.api.routes):
         original = route.original_route

@@ -14,7 +14,7 @@ from tools import problems, reference
 
 
 @pytest.mark.parametrize("name", reference.PAGES)
-def test_the_page_is_what_the_code_says(name: str) -> None:
+def test_the_page_matches_the_code(name: str) -> None:
     written = (reference.FOLDER / f"{name}.md").read_text()
     assert written == reference.page(name), "run `make reference`"
 

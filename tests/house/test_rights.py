@@ -105,7 +105,7 @@ def test_the_service_cannot_act_as_the_owner(service: psycopg.Connection, statem
         service.execute("ROLLBACK")
 
 
-def test_a_table_that_triggers_keep_is_one_whose_rights_are_withheld(url: str) -> None:
+def test_tables_kept_by_triggers_have_withheld_rights(url: str) -> None:
     with psycopg.connect(url) as connection:
         kept = connection.execute(REFUSED).fetchall()
     assert {table for table, *_ in kept} >= {
@@ -215,7 +215,7 @@ def test_the_role_that_serves_is_made_and_its_password_changed(maker: str, endpo
     assert schema.make_role(maker, "postgresql://test_maker:any@localhost/any") is False, "not its own password"
 
 
-def test_an_owner_who_may_make_no_role_makes_none(url: str, endpoints: Endpoints) -> None:
+def test_an_owner_without_the_right_to_make_roles_makes_none(url: str, endpoints: Endpoints) -> None:
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         schema.make_role(as_owner(endpoints, url), "postgresql://test_unmade:any@localhost/any")
 

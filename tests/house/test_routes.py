@@ -67,7 +67,7 @@ def kinds(dependant: Dependant) -> Iterator[Acts | Looks | PlainReads]:
         yield from kinds(inner)
 
 
-def test_each_route_that_demands_a_claim_says_what_it_leaves_in_the_audit(application: Application) -> None:
+def test_each_route_with_a_claim_declares_its_audit(application: Application) -> None:
     actions: dict[type, set[str]] = {Acts: set(), Looks: set()}
     for route in routes_of(application):
         named = list(kinds(route.dependant))

@@ -91,7 +91,7 @@ def test_production_starts_when_everything_is_set() -> None:
 
 
 @pytest.mark.parametrize("missing", sorted(set(PRODUCTION) - {"environment"}))
-def test_production_refuses_what_is_not_set(missing: str) -> None:
+def test_production_refuses_unset_settings(missing: str) -> None:
     with pytest.raises(ValidationError, match=missing.upper()) as caught:
         Settings.model_validate({name: value for name, value in PRODUCTION.items() if name != missing})
     assert not [fault for fault in faults_of_settings(caught.value) if fault.endswith("definida")], (
@@ -214,7 +214,7 @@ def test_unambiguous_values_are_accepted(change: dict[str, object]) -> None:
     ],
     ids=str,
 )
-def test_production_refuses_what_is_weak_and_what_crosses_a_network_in_clear(change: dict[str, object]) -> None:
+def test_production_refuses_weak_and_unencrypted_settings(change: dict[str, object]) -> None:
     with pytest.raises(ValidationError, match=next(iter(change)).upper()):
         Settings.model_validate(PRODUCTION | change)
 
@@ -235,7 +235,7 @@ def test_production_refuses_what_is_weak_and_what_crosses_a_network_in_clear(cha
     ],
     ids=str,
 )
-def test_production_takes_what_stays_here_and_what_is_said_to_be_meant(change: dict[str, object]) -> None:
+def test_production_accepts_local_and_explicitly_insecure_addresses(change: dict[str, object]) -> None:
     assert Settings.model_validate(PRODUCTION | change).environment == "production"
 
 
@@ -290,7 +290,7 @@ def test_production_refuses_the_stand_in_payment_provider(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("missing", sorted(set(STAGING) - {"environment", "sms_url"}))
-def test_staging_refuses_what_production_does(missing: str) -> None:
+def test_staging_refuses_the_same_as_production(missing: str) -> None:
     with pytest.raises(ValidationError, match=missing.upper()):
         Settings.model_validate({name: value for name, value in STAGING.items() if name != missing})
 

@@ -46,7 +46,7 @@ def test_imports_go_down_only() -> None:
         ("stranger.py", "from carteira import ledger"),
     ],
 )
-def test_the_contract_sees_what_it_forbids(tmp_path: Path, file: str, line: str) -> None:
+def test_the_contract_detects_forbidden_imports(tmp_path: Path, file: str, line: str) -> None:
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     shutil.copytree(SOURCE, tmp_path / "src" / "carteira", ignore=shutil.ignore_patterns("__pycache__"))
     with (tmp_path / "src" / "carteira" / file).open("a") as target:
@@ -90,7 +90,7 @@ FOREIGN = {
 
 
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a checkout")
-def test_no_file_holds_what_belongs_elsewhere() -> None:
+def test_no_file_holds_the_content_of_another() -> None:
     found = []
     for path in files_of_the_house():
         try:
@@ -125,7 +125,7 @@ def test_each_ignored_lint_has_its_own_reason() -> None:
     assert not unsaid
 
 
-def test_migrations_say_what_the_former_release_needs_of_them() -> None:
+def test_migrations_state_the_needs_of_the_former_release() -> None:
     said, silent = re.compile(r"^Former release: \S.*\.$", re.MULTILINE), []
     for path in sorted((ROOT / "migrations" / "versions").glob("[0-9]*.py")):
         told = ast.get_docstring(ast.parse(path.read_text())) or ""

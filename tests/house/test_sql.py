@@ -81,7 +81,7 @@ def build(connection: psycopg.Connection, files: Mapping[str, str]) -> dict[str,
     return made
 
 
-def test_the_files_are_what_the_migrated_database_holds(migrated: psycopg.Connection) -> None:
+def test_the_files_match_the_migrated_database(migrated: psycopg.Connection) -> None:
     held = definitions(migrated)
     made = build(migrated, texts())
     assert definitions(migrated) == held

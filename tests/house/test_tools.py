@@ -22,7 +22,7 @@ def test_psql_is_there() -> None:
     assert psql.find_psql()
 
 
-def test_a_letter_is_read_once_and_by_what_it_says(tmp_path: Path) -> None:
+def test_a_letter_is_read_once_and_by_its_text(tmp_path: Path) -> None:
     box = mailbox.Maildir(tmp_path / "Maildir")
     for at, (to, text) in enumerate(
         (("ana@x.br", "Olá"), ("rui@x.br", "Código: 12345678"), ("ana@x.br", "Código: 87654321"))
@@ -41,7 +41,7 @@ def test_a_letter_is_read_once_and_by_what_it_says(tmp_path: Path) -> None:
     assert letter.read_letter(tmp_path / "Maildir", "rui@x.br", "[0-9]{8}") == "12345678"
 
 
-def test_reset_drops_what_is_in_a_home_that_nobody_uses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reset_deletes_an_unused_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "home"
     monkeypatch.setenv("CARTEIRA_HOME", str(folder))
     monkeypatch.setenv("YES", "1")

@@ -198,7 +198,7 @@ def test_people_are_themselves_and_links_lead_back(proxied: Proxied) -> None:
     assert client.get(proof).json()["state"] == "declared"
 
 
-def test_pages_and_what_they_load_are_under_the_prefix(proxied: Proxied) -> None:
+def test_pages_and_their_files_are_under_the_prefix(proxied: Proxied) -> None:
     client = proxied.client
     document = client.get("/openapi.json").json()
     schemes = document["components"]["securitySchemes"].values()

@@ -209,7 +209,7 @@ KEYS: dict[str, Callable[[], Key]] = {
 
 @pytest.mark.parametrize("algorithm", sorted(KEYS))
 @pytest.mark.parametrize("form", ["jwk", "pem"])
-async def test_a_client_proves_itself_by_what_it_signs(
+async def test_a_client_authenticates_by_its_signature(
     app: RunningApp, operator: Person, algorithm: str, form: str
 ) -> None:
     key = KEYS[algorithm]()
@@ -450,7 +450,7 @@ async def test_a_token_is_good_in_the_clients_networks_only(app: RunningApp, ope
         assert (await operator.post("/clients", {"name": "ERP", "networks": [bad]})).status_code == 422, bad
 
 
-async def test_nobody_hands_a_client_what_they_do_not_hold(app: RunningApp, operator: Person) -> None:
+async def test_nobody_grants_a_client_claims_that_they_do_not_hold(app: RunningApp, operator: Person) -> None:
     manager = app.person("clients:write", "clients:read", "users:read")
     wanted, more = ["users:read"], ["users:read", "users:export"]
     answer = await manager.post("/clients", {"name": "ERP", "claims": more})

@@ -183,9 +183,7 @@ async def test_not_me_undoes_the_change_and_ends_all_sessions(
     assert (again.status_code, "não vale mais" in again.text) == (422, True)
 
 
-async def test_not_me_takes_away_what_a_thief_added_to_sign_in_by(
-    app: RunningApp, endpoints: Endpoints, person: Person
-) -> None:
+async def test_not_me_removes_a_thiefs_ways_to_sign_in(app: RunningApp, endpoints: Endpoints, person: Person) -> None:
     """The thief had a session and the password, and added passkeys before and after the change of address."""
     old, before, behind = Authenticator(), Authenticator(), Authenticator()
     await add_passkey(app, person, old)

@@ -40,7 +40,7 @@ async def test_a_person_asks_and_reads_the_answer(app: RunningApp) -> None:
     assert "data_requests_listed" in {one["action"] for one in looks}
 
 
-async def test_nobody_answers_their_own_and_who_only_reads_answers_none(app: RunningApp) -> None:
+async def test_nobody_answers_their_own_request_or_without_the_right_to_write(app: RunningApp) -> None:
     operator = app.person("users:read", "users:write")
     somebody = await register(app)
     written = ASKED | {"kind": "erasure"}

@@ -89,7 +89,7 @@ async def test_a_checker_with_fewer_claims_approves_no_reset(app: RunningApp) ->
     assert (await app.operator().post(path)).status_code == 200
 
 
-async def test_of_who_came_to_hold_more_since_nothing_is_reset(app: RunningApp) -> None:
+async def test_a_person_with_more_claims_by_then_is_not_reset(app: RunningApp) -> None:
     person, maker = await sign_in(await register(app)), await sign_in(await register(app))
     await enrol(person)
     await grant_users_write(app, maker)

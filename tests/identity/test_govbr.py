@@ -159,7 +159,7 @@ async def test_a_stolen_code_or_another_trips_nonce_proves_nothing(
         assert (answer.status_code, answer.json()["code"]) == (401, "social_refused")
 
 
-async def test_the_person_of_a_cpf_takes_it_from_who_only_typed_it(
+async def test_the_person_of_a_cpf_takes_it_from_an_account_that_typed_it(
     app: RunningApp, provider: Provider, browser: httpx.AsyncClient, endpoints: Endpoints
 ) -> None:
     squatter = await sign_in(await register(app, password="Outra7senhaForte"))

@@ -144,7 +144,7 @@ async def test_the_database_keeps_the_names_too(app: RunningApp, statement: str)
             await tx.execute(text(statement))
 
 
-async def test_a_claim_of_ones_own_is_held_by_who_made_it(app: RunningApp, writer: Person) -> None:
+async def test_the_creator_of_a_claim_holds_it(app: RunningApp, writer: Person) -> None:
     name = f"portal:{uuid4()}"
     made = await writer.post("/claims", {"description": name})
     assert (made.status_code, made.json()["built_in"]) == (201, False)
@@ -162,7 +162,7 @@ async def test_a_claim_of_ones_own_is_held_by_who_made_it(app: RunningApp, write
     assert refused(await stranger.call("PATCH", path, json={"active": False})) == BEYOND
 
 
-async def test_nobody_acts_on_who_holds_more(app: RunningApp, writer: Person, role: dict[str, int]) -> None:
+async def test_nobody_acts_on_people_with_more_claims(app: RunningApp, writer: Person, role: dict[str, int]) -> None:
     boss = await with_role(app, role["auditor"])
     guard = await with_claims(app, "users:suspend")
     for who, method, path, body in (

@@ -37,7 +37,7 @@ async def end(there: RunningApp, person: Person) -> None:
     assert (await there.client.delete("/auth/sessions", headers=person.headers)).status_code == 204
 
 
-async def test_a_read_is_begun_by_what_is_remembered_and_answered_by_what_is_true(
+async def test_a_read_starts_from_cached_rows_and_answers_with_present_ones(
     here: RunningApp, there: RunningApp, known: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[object] = []
@@ -63,9 +63,7 @@ async def test_a_refusal_is_confirmed_too(there: RunningApp, known: Person) -> N
     assert (await known.get("/roles")).status_code == 200, "a claim granted in another process counts at once"
 
 
-async def test_no_look_is_recorded_for_who_is_not_there_any_more(
-    here: RunningApp, there: RunningApp, known: Person
-) -> None:
+async def test_no_look_is_recorded_for_an_erased_person(here: RunningApp, there: RunningApp, known: Person) -> None:
     other = await sign_in(await register(here))
     role = {"role_id": ADMINISTRATOR}
     assert (await here.operator().call("PUT", f"/users/{known.id}/role", json=role)).status_code == 200

@@ -162,7 +162,7 @@ async def test_a_counter_that_stays_at_nothing_is_fine(app: RunningApp, person: 
         assert (await enter(app, device.get(await options_of(app)))).status_code == 200
 
 
-async def test_adding_refuses_what_does_not_fit(app: RunningApp, person: Person) -> None:
+async def test_adding_refuses_unsuitable_values(app: RunningApp, person: Person) -> None:
     other = await sign_in(await register(app))
 
     async def try_to_add(credential: Any, headers: dict[str, str]) -> tuple[int, str]:  # noqa: ANN401 - any JSON
@@ -296,7 +296,7 @@ async def test_erasure_takes_them_along(app: RunningApp, person: Person) -> None
 
 
 @pytest.mark.parametrize("url", ["https://carteira.exemplo.com.br/", "https://Carteira.exemplo.com.br:443/app"])
-async def test_the_public_address_is_what_counts(start_app: Callable[..., Awaitable[RunningApp]], url: str) -> None:
+async def test_the_public_address_decides(start_app: Callable[..., Awaitable[RunningApp]], url: str) -> None:
     app = await start_app(public_url=url, root_path=urlsplit(url).path.rstrip("/"))
     person = await sign_in(await register(app))
     device = Authenticator(origin="https://carteira.exemplo.com.br")

@@ -129,7 +129,7 @@ async def test_a_server_of_the_release_before_leaves_no_proof_of_another_cpf(app
         assert row.cpf_proven_at is None
 
 
-async def test_of_two_who_prove_one_cpf_nobody_is_moved(app: RunningApp) -> None:
+async def test_two_proofs_of_one_cpf_move_nobody(app: RunningApp) -> None:
     holder, claimant, operator = await register(app), await without_cpf(app), prover(app)
     await prove(operator, holder, holder.cpf)
     for _ in range(2):
@@ -186,7 +186,7 @@ async def test_an_erased_person_leaves_the_cpf_free_and_unproven(app: RunningApp
 
 
 @pytest.mark.parametrize("others", [7])
-async def test_many_who_prove_one_cpf_at_once_leave_one_with_it(app: RunningApp, others: int) -> None:
+async def test_of_many_concurrent_proofs_of_a_cpf_one_wins(app: RunningApp, others: int) -> None:
     squatter = await register(app)
     people = [await without_cpf(app) for _ in range(others)]
     operator = prover(app)
@@ -245,7 +245,7 @@ async def test_a_move_that_nobody_may_make_any_more_fails_at_approval(strict: Ru
     assert (await squatter.get("/users/me")).json()["cpf_state"] == "proven"
 
 
-async def test_in_production_too_one_person_proves_what_moves_from_nobody(strict: RunningApp) -> None:
+async def test_in_production_one_person_proves_a_cpf_that_moves_from_nobody(strict: RunningApp) -> None:
     person, operator = await register(strict), prover(strict)
     await prove(operator, person, person.cpf)
     themselves = strict.person("identity:prove", user_id=person.id)
@@ -253,7 +253,7 @@ async def test_in_production_too_one_person_proves_what_moves_from_nobody(strict
     assert (await prove(operator, person, new_cpf(), 409))["code"] == "cpf_differs"
 
 
-async def test_two_who_typed_each_others_cpf_and_prove_their_own_at_once(app: RunningApp) -> None:
+async def test_two_people_prove_their_own_cpf_that_the_other_typed(app: RunningApp) -> None:
     """Each proof takes something from the other's account: they lock in one order."""
     operator = prover(app)
     for _ in range(5):

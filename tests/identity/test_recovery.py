@@ -120,7 +120,7 @@ async def test_only_the_newest_code_counts(app: RunningApp, endpoints: Endpoints
     assert (await verify(app, second, email=person.email)).status_code == 200
 
 
-async def test_asking_is_limited_by_name_and_tells_nothing_of_who_has_it(
+async def test_asking_is_limited_by_name_and_reveals_nothing_about_its_owner(
     app: RunningApp, endpoints: Endpoints, person: Person
 ) -> None:
     """Known and unknown logins get the same answers, and no answer links two logins of one person."""
@@ -137,7 +137,7 @@ async def test_asking_is_limited_by_name_and_tells_nothing_of_who_has_it(
     assert len(mail_to(endpoints.maildir, person.email)) == 5, "a person gets five, whichever logins are used"
 
 
-async def test_wrong_codes_cost_the_same_whoever_is_asked_for(app: RunningApp, person: Person) -> None:
+async def test_wrong_codes_cost_the_same_for_every_person(app: RunningApp, person: Person) -> None:
     """An unknown login causes the same writes as a known one: the same rows, the same tries."""
     unknown = new_person()["email"]
     seen = []

@@ -108,7 +108,7 @@ async def sign_in_with(app: RunningApp, person: Person, code: str) -> Person:
     return Person(app.client, person.id, {"Authorization": f"Bearer {tokens['access_token']}"}, person.cpf)
 
 
-async def test_turning_the_authenticator_off_or_anew_ends_what_its_codes_opened(operator: Person) -> None:
+async def test_turning_the_authenticator_off_or_replacing_it_ends_its_sessions_rights(operator: Person) -> None:
     await enrol(operator)
     assert (await operator.call("DELETE", "/auth/totp")).status_code == 204
     assert refused(await operator.get("/users")) == REQUIRED

@@ -212,7 +212,7 @@ async def test_a_change_that_redis_missed_is_reported_before_anything_else_is_as
         assert await status_of(there, person) == 503
 
 
-async def test_a_mark_outlives_what_is_remembered_and_never_has_a_value_again(app: RunningApp, person: Person) -> None:
+async def test_a_mark_outlives_cached_rows_and_never_repeats_a_value(app: RunningApp, person: Person) -> None:
     redis: Redis = app.api.state.redis
     mark = standing._mark(person.id)  # noqa: SLF001 - what Redis knows
     values = set()

@@ -81,7 +81,7 @@ async def test_passwords_of_more_than_a_word_are_accepted(app: RunningApp, passw
     assert answer.status_code == 201, answer.text
 
 
-async def test_the_same_email_or_cpf_is_a_conflict_whatever_its_shape(app: RunningApp) -> None:
+async def test_the_same_email_or_cpf_is_a_conflict_in_any_form(app: RunningApp) -> None:
     body = new_person()
     assert (await app.client.post("/users/register", json=body)).status_code == 201
     again = await app.client.post("/users/register", json=new_person() | {"email": body["email"].upper()})
@@ -150,7 +150,7 @@ async def test_a_change_of_password_wants_the_current_one_and_ends_other_session
     assert (await app.client.get("/users/me", headers=other.headers)).status_code == 401
 
 
-async def test_cpf_is_masked_for_who_lacks_the_claim(app: RunningApp, person: Person) -> None:
+async def test_cpf_is_masked_without_the_claim(app: RunningApp, person: Person) -> None:
     masked = f"***.{person.cpf[3:6]}.{person.cpf[6:9]}-**"
     reader = await app.client.get(f"/users/{person.id}", headers=app.bearer("users:read"))
     assert reader.json()["cpf"] == masked
@@ -285,7 +285,7 @@ async def test_a_new_role_grants_its_claims_and_a_sleeping_claim_nothing(app: Ru
     assert me.json()["claims"] == []
 
 
-async def test_a_person_sees_who_looked(app: RunningApp, person: Person) -> None:
+async def test_a_person_sees_looks_at_their_data(app: RunningApp, person: Person) -> None:
     admin = await register(app)
     await app.client.put(f"/users/{admin.id}/role", json={"role_id": 2}, headers=app.bearer("*"))
     await sign_in(admin)

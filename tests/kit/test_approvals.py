@@ -286,7 +286,7 @@ async def test_later_beneficiaries_do_not_approve(case: Desk) -> None:
     assert await case.given() == []
 
 
-async def test_only_who_holds_the_claim_approves_and_only_they_and_the_maker_see(case: Desk) -> None:
+async def test_only_holders_of_the_claim_approve_and_only_they_and_the_maker_see(case: Desk) -> None:
     operation, other = await case.propose(), await case.propose(path="/other-gifts")
     stranger = uuid4()
     for path in ("", "/approve", "/refuse"):
@@ -483,7 +483,7 @@ async def test_expired_operations_are_not_approved(case: Desk) -> None:
     assert await case.day() == 0
 
 
-async def test_a_day_has_a_ceiling_for_what_was_done_and_what_waits(case: Desk) -> None:
+async def test_a_day_has_a_ceiling_for_done_and_waiting_operations(case: Desk) -> None:
     operation = await case.propose(3_000)
     assert (await case.give(1_000)).status_code == 201
     over = await case.give(DAILY)

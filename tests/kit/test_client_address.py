@@ -35,7 +35,7 @@ from tests.support.app import settings_for
         ("10.0.0.0/8", "10.0.0.1", [""], "10.0.0.1"),
     ],
 )
-async def test_the_client_is_the_last_who_is_no_proxy_of_ours(
+async def test_the_client_is_the_last_address_that_is_no_proxy_of_ours(
     trusted: str, peer: str, forwarded: list[str], client: str
 ) -> None:
     seen: list[tuple[str, str]] = []

@@ -135,7 +135,7 @@ async def test_old_counts_are_forgotten(tx: AsyncSession) -> None:
     assert codes.is_typed((await codes.draw(tx, uuid7(), person=person)).code)
 
 
-def test_a_message_tells_its_way_and_what_its_text_says_and_no_log_its_code() -> None:
+def test_a_message_has_its_channel_and_text_and_no_log_has_its_code() -> None:
     message = CodeMessage("maria@exemplo.com.br", "12345678", {"name": "Maria"})
     assert message.is_email
     assert message.values("https://x") == {"name": "Maria", "code": "12345678", "link": None, "minutes": 10}

@@ -42,7 +42,7 @@ def test_several_hosts_have_a_port_each_or_one_for_all() -> None:
     ]
 
 
-def test_variables_say_what_the_address_leaves_open(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_complete_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGHOST", "elsewhere")
     monkeypatch.setenv("PGUSER", "ana")
     monkeypatch.setenv("PGSSLMODE", "require")
@@ -50,7 +50,7 @@ def test_variables_say_what_the_address_leaves_open(monkeypatch: pytest.MonkeyPa
     assert (address.hosts[0].name, address.user, address.demands_tls) == ("db", "ana", True)
 
 
-def test_a_service_says_what_the_address_leaves_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_service_file_completes_the_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "services"
     file.write_text("# ours\n[wallet]\nhost=db\nport=6000\nuser=ana\npassword=50%\n[broken]\nhots=db\n")
     monkeypatch.setenv("PGSERVICEFILE", str(file))

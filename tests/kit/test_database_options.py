@@ -299,7 +299,7 @@ def test_migrating_goes_by_the_owners_address(
     assert (done.returncode, "não foi aceito" in done.stderr) == (1, True)
 
 
-def test_commands_name_what_is_refused(server: Server, tmp_path: Path) -> None:
+def test_commands_name_refused_values(server: Server, tmp_path: Path) -> None:
     done = run(tmp_path, "ledger", "reconcile", url=server.url(channel_binding="require"))
     assert done.returncode == 1
     assert done.stderr.strip() == (

@@ -255,7 +255,7 @@ async def test_every_claim_named_is_needed(client: httpx.AsyncClient) -> None:
     problem(response, 403, "forbidden")
 
 
-async def test_the_line_of_a_request_says_who_asked_and_of_the_next_one_too(
+async def test_each_requests_log_line_names_its_caller(
     client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("carteira.kit.web.edge.log", structlog.get_logger("carteira.http"))  # one that is not cached

@@ -89,7 +89,7 @@ async def test_a_transaction_still_open_is_waited_for_and_not_skipped(own: Datab
     assert reader.seen == ["slow", "quick", "in a savepoint"]
 
 
-async def test_a_look_tells_what_can_be_read_from_what_has_to_wait(own: Database) -> None:
+async def test_a_look_separates_readable_rows_from_waiting_ones(own: Database) -> None:
     reader = Reader()
     backlog = Backlog([reader.follower])
     assert await backlog.look(own.reads) == ([], False)

@@ -88,7 +88,7 @@ async def test_a_job_of_a_dead_worker_whose_equal_waits_already_is_dropped(queue
     assert await _jobs(database) == [("sweep", "todo")]
 
 
-async def test_the_state_of_the_queue_counts_what_is_due(queue: tuple[App, Database, str]) -> None:
+async def test_the_state_of_the_queue_counts_due_jobs(queue: tuple[App, Database, str]) -> None:
     _, database, _ = queue
     async with database.transaction() as tx:
         assert await jobs.queue_state(tx) == jobs.QueueState(0, 0.0, 0)

@@ -31,7 +31,7 @@ def test_a_file_of_64_hex_digits_is_a_ring_of_one_that_grows(tmp_path: Path) -> 
     assert digest.all("52998224725") == [digest("52998224725"), before]
 
 
-def test_a_former_key_leaves_once_what_it_sealed_is_over(tmp_path: Path) -> None:
+def test_a_former_key_is_removed_once_its_sealed_data_have_expired(tmp_path: Path) -> None:
     ring = Sealer(tmp_path / "identity.key", create=True)
     former = ring.active
     ring.add()
@@ -112,7 +112,7 @@ def _add(path: Path) -> None:
     KeyRing(path).add()
 
 
-def test_of_many_who_add_a_key_at_once_none_loses_another_s(tmp_path: Path) -> None:
+def test_concurrent_additions_of_keys_lose_none(tmp_path: Path) -> None:
     path = tmp_path / "identity.key"
     KeyRing(path).make()
     context = multiprocessing.get_context("spawn")

@@ -153,7 +153,7 @@ async def test_a_route_without_a_body_reads_none(client: httpx.AsyncClient) -> N
     assert (await client.post(LEAN + "/plain/7", content=b"{", headers=JSON)).text == "7"
 
 
-def test_only_what_says_so_is_lean() -> None:
+def test_only_declared_routes_are_lean() -> None:
     lean_ones = {
         route.path for route in router.routes if isinstance(route, JsonRoute) and isinstance(route.app, LeanRoute)
     }

@@ -22,7 +22,7 @@ def text_of(registry: CollectorRegistry) -> list[str]:
     return [line for line in lines if "_created" not in line and "_sum" not in line]
 
 
-async def test_a_tally_says_what_single_observations_say() -> None:
+async def test_a_tally_equals_single_observations() -> None:
     rng = random.Random(4)
     events = [
         (rng.choice([("00", "approved"), ("51", "short")]), rng.choice([0.0, 0.0005, 0.001, 0.02, 0.1, 3]))

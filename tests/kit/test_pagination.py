@@ -116,7 +116,7 @@ def test_invalid_cursors_are_invalid_input(text: str) -> None:
     "parts",
     [("2026-13-01", "1", "a"), ("2026-01-01", str(2**31), "a"), ("2026-01-01", "1", ""), ("2026-01-01", "1", "a\x00")],
 )
-def test_each_part_is_what_its_column_takes(parts: tuple[str, ...]) -> None:
+def test_each_part_has_its_columns_type(parts: tuple[str, ...]) -> None:
     with pytest.raises(InvalidInput):
         LABELLED.read(packed(*parts))
 

@@ -86,7 +86,7 @@ async def test_the_services_role_makes_months_with_their_tables_constraints(data
 
 @pytest.mark.parametrize("deed", ["UPDATE {} SET xid = 0", "DELETE FROM {}", "TRUNCATE {}"])
 @pytest.mark.parametrize("part", ["before", "later", f"{month(3):%Y_%m}"])
-async def test_the_owner_who_names_a_partition_is_refused_as_at_its_table(owner: str, deed: str, part: str) -> None:
+async def test_the_owner_is_refused_at_a_partition_as_at_its_table(owner: str, deed: str, part: str) -> None:
     with psycopg.connect(owner, autocommit=True) as connection, pytest.raises(psycopg.Error) as refused:
         connection.execute(deed.format(f"ledger_entries_{part}").encode())
     assert refused.value.sqlstate == "CA002"
@@ -146,7 +146,7 @@ async def test_rows_of_the_future_are_reported_and_stay(database: Database, owne
     assert (await states(database))["events"] == (1, True)
 
 
-async def test_only_what_has_partitions_is_given_any(database: Database) -> None:
+async def test_only_partitioned_tables_get_partitions(database: Database) -> None:
     for function in ("partition_make", "partition_analyze"):
         for table in ("users", "ledger_entries_before", "ledger_entries; DROP TABLE users"):
             with pytest.raises(DBAPIError) as refused:

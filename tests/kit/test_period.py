@@ -106,7 +106,7 @@ async def walk(path: str, limit: int, **query: str) -> list[str]:
     limit=st.integers(5, 30),
     late=st.integers(0, 1),
 )
-async def test_the_pages_of_a_period_hold_what_is_in_it_once(first: int, length: int, limit: int, late: int) -> None:
+async def test_the_pages_of_a_period_hold_its_rows_once(first: int, length: int, limit: int, late: int) -> None:
     since = ROWS[0] + timedelta(hours=first, seconds=late)
     until = since + timedelta(hours=length)
     inside = [at for at in ROWS if since <= at < until]

@@ -41,9 +41,7 @@ async def test_answers_have_a_policy_and_over_tls_say_to_stay_there(database_url
                 assert is_told == (settings is not plain)
 
 
-async def test_links_lead_to_the_public_address_whatever_the_request_calls_it(
-    database_url: str, tmp_path: Path
-) -> None:
+async def test_links_lead_to_the_public_address_for_any_host_header(database_url: str, tmp_path: Path) -> None:
     settings = settings_for(
         tmp_path,
         database_url=database_url,

@@ -109,7 +109,7 @@ def test_plain_characters_are_not_reported_as_lookalikes() -> None:
 @pytest.mark.parametrize(
     "text", [" maria@exemplo.com.br\u200b", "maria\u200b@exemplo.com.br", "\ufeffmaria@exemplo.com.br"]
 )
-def test_an_address_is_read_without_what_cannot_be_seen(text: str) -> None:
+def test_an_address_is_read_without_invisible_characters(text: str) -> None:
     assert parse_email(text) == "maria@exemplo.com.br"
 
 
@@ -119,7 +119,7 @@ def test_invalid_addresses_are_refused(text: str) -> None:
         TypeAdapter(Email).validate_python(text)
 
 
-def test_a_path_keeps_what_is_no_card_number() -> None:
+def test_paths_keep_numbers_that_are_no_card_numbers() -> None:
     assert bare_card_number("9076 1234-1234 1234") == CARD
     assert bare_card_number("x") == "x"
 

@@ -43,7 +43,7 @@ async def is_replica(tx: Tx) -> bool:
     return bool(await tx.scalar(text("SELECT pg_is_in_recovery()")))
 
 
-async def test_the_replica_answers_and_what_it_is_asked_cannot_write(books: Database, leader: Cluster) -> None:
+async def test_the_replica_answers_and_its_queries_cannot_write(books: Database, leader: Cluster) -> None:
     leader.execute("CREATE TABLE IF NOT EXISTS written (at int)", database="carteira")
     assert await books.read_behind(is_replica)
     async with books.transaction() as tx:

@@ -33,7 +33,7 @@ def test_a_plain_address_is_one_server() -> None:
     assert RedisAddress.parse("redis://[::1]:6000").hosts == (RedisHost("::1", 6000),)
 
 
-def test_an_address_by_sentinel_names_who_is_asked() -> None:
+def test_an_address_by_sentinel_names_the_sentinels() -> None:
     url = "rediss+sentinel://ana:s%40o@a,b:26380,[::1]/3?service=carteira&sentinel_password=x%26y&ssl_ca_certs=%2Fca"
     address = RedisAddress.parse(url)
     assert [str(host) for host in address.hosts] == ["a:26379", "b:26380", "::1:26379"]

@@ -28,7 +28,7 @@ def part(content: object) -> str:
     return base64.urlsafe_b64encode(json.dumps(content).encode()).decode().rstrip("=")
 
 
-def test_a_token_comes_back_with_what_was_signed() -> None:
+def test_a_token_returns_its_signed_content() -> None:
     token = tokens.sign(KEY, subject="me", ttl_seconds=60, claims={"claims": ["x:read"]})
     content = tokens.verify(KEY, token)
     assert (content["sub"], content["claims"], content["exp"] - content["iat"]) == ("me", ["x:read"], 60)

@@ -62,7 +62,7 @@ print(sorted(name for name in sys.modules if name in names))
     assert (done.stdout, done.returncode) == ("[]\n", 0), done.stderr
 
 
-async def test_parts_hang_on_what_they_are_parts_of_and_tell_the_kind_of_an_error(receiver: Receiver) -> None:
+async def test_spans_have_their_parents_and_the_kind_of_an_error(receiver: Receiver) -> None:
     made = uuid7()
     async with tracing.running(at(receiver)):
         with tracing.root("root", "server", trace_id=made, attributes={"who": "52998224725", "n": 1}):
@@ -145,9 +145,7 @@ async def test_a_trip_for_several_is_of_none_of_them_alone(receiver: Receiver) -
     assert trips == {named(receiver, name).trace for name in ("first", "second")}, "not two in the first one's trace"
 
 
-async def test_statements_are_parts_whoever_sends_them_and_tell_no_values(
-    receiver: Receiver, endpoints: Endpoints
-) -> None:
+async def test_statements_have_spans_for_every_sender_without_values(receiver: Receiver, endpoints: Endpoints) -> None:
     async with tracing.running(at(receiver)):
         database = Database(endpoints.database_url, pool_size=2)
         try:

@@ -243,7 +243,7 @@ async def test_two_that_wait_for_each_other_are_reported(database: Database) -> 
     assert sorted(await asyncio.gather(cross(1, 2), cross(2, 1))) == [False, True]
 
 
-async def test_a_select_returns_rows_as_they_are_now_and_keeps_what_is_not_written_yet(database: Database) -> None:
+async def test_a_select_returns_present_rows_and_keeps_unwritten_changes(database: Database) -> None:
     async with database.transaction() as tx:
         tx.add(Event(id=uuid7(), topic="kit.seen_again", payload={"step": 1}))
     query = select(Event).where(Event.topic == "kit.seen_again")

@@ -74,7 +74,7 @@ def test_ids_sort_by_the_time_they_were_made(instant: int, later_by: int) -> Non
         assert early < uuid7()
 
 
-def test_an_actor_who_is_a_person_has_a_user() -> None:
+def test_actors_that_are_people_have_users() -> None:
     user_id = uuid4()
     assert Principal(user_id).actor == Actor("person", str(user_id))
     assert Actor.person(user_id).user_id == user_id

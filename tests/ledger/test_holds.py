@@ -125,7 +125,7 @@ async def test_an_expired_hold_can_still_be_released(ledger_tx: Tx) -> None:
     assert await state(ledger_tx, wallet) == (100, 0)
 
 
-async def test_expiry_works_off_what_is_due_in_pieces(ledger_tx: Tx) -> None:
+async def test_expiry_processes_due_holds_in_batches(ledger_tx: Tx) -> None:
     one, two = await open_wallet(ledger_tx, 100), await open_wallet(ledger_tx, 100)
     for index in range(6):
         await ledger.hold(ledger_tx, (one, two)[index % 2], 10, ttl=HOUR)

@@ -312,7 +312,7 @@ async def test_a_proof_of_the_release_before_is_nothing_to_go_on_from(own: Datab
 
 
 @pytest.mark.usefixtures("wallet")
-async def test_the_metrics_tell_the_whole_from_what_is_new(own: Database) -> None:
+async def test_the_metrics_distinguish_whole_and_new_proofs(own: Database) -> None:
     async with own.transaction() as tx:
         await checks.observe(tx)
     whole = checks.checked_whole_at.labels("reconcile")._value.get()  # noqa: SLF001 - the client has no other way

@@ -47,7 +47,7 @@ async def wallet(ledger_database: Database) -> UUID:
     return wallet
 
 
-async def test_an_owner_reads_what_is_theirs(person: httpx.AsyncClient, wallet: UUID) -> None:
+async def test_an_owner_reads_their_data(person: httpx.AsyncClient, wallet: UUID) -> None:
     account = (await person.get(f"/ledger/accounts/{wallet}")).json()
     assert (account["balance"], account["held"], account["available"]) == (65, 0, 65)
     assert account["owner_id"] == str(PERSON)

@@ -346,7 +346,7 @@ def test_none_fires_while_all_is_well(world: World) -> None:
 
 
 @pytest.mark.parametrize("alert", CAUSES)
-def test_an_alert_fires_when_what_it_is_about_happens(world: World, alert: str) -> None:
+def test_each_alert_fires_on_its_event(world: World, alert: str) -> None:
     assert alert not in world.prometheus.firing() or alert in BURNING
     go_on = CAUSES[alert](world)
     wait_until(lambda: fires(world, alert, go_on), f"{alert} fires", 90)

@@ -19,7 +19,7 @@ async def return_payment(desk: PlainBrowser, e2eid: str, **typed: str) -> Shown:
     return await desk.send(await desk.get(action), action, None, **typed)
 
 
-async def test_a_charge_is_followed_from_being_asked_for_to_what_went_back(wallet: Wallet) -> None:
+async def test_a_charge_is_shown_from_its_request_to_its_returns(wallet: Wallet) -> None:
     me = wallet.app.person()
     charge, waiting = await wallet.charge(me), await wallet.charge(me, 1_234)
     e2eid, again = wallet.stand_in.pay(txid(charge)), wallet.stand_in.pay(txid(charge))
@@ -120,7 +120,7 @@ async def test_spent_money_is_not_returned_and_large_returns_wait_for_a_second_p
         assert "gast" in refused.text
 
 
-async def test_a_day_says_what_does_not_agree(wallet: Wallet) -> None:
+async def test_a_day_shows_its_differences(wallet: Wallet) -> None:
     me = wallet.app.person()
     charge = await wallet.charge(me)
     e2eid = wallet.stand_in.pay(txid(charge), tell=False)

@@ -325,7 +325,7 @@ async def test_a_refused_charge_is_reported_and_stays_refused(wallet: Wallet) ->
     assert answer.json()["state"] == "creating"
 
 
-async def test_a_day_agrees_and_what_does_not_is_named(wallet: Wallet) -> None:
+async def test_a_day_agrees_and_differences_are_named(wallet: Wallet) -> None:
     me, auditor = wallet.app.person(), wallet.app.person("payments:read")
     charge = await wallet.charge(me)
     e2eid = wallet.stand_in.pay(txid(charge), tell=False)

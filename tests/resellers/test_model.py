@@ -131,7 +131,7 @@ class Life:
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_a_life_is_what_the_model_says(own_app: RunningApp, seed: int) -> None:
+async def test_a_run_matches_the_model(own_app: RunningApp, seed: int) -> None:
     clock.set(datetime(2026, 6, 28, 12, tzinfo=UTC))
     chance = random.Random(seed)
     life = Life(await new_reseller(own_app), new_operator(own_app), chance)

@@ -58,7 +58,7 @@ async def test_spent_cashback_comes_back_when_the_purchase_is_deleted_or_rejecte
     assert await amounts(rich) == [2_000, 1_000, -2_000, -1_000, 5_000]
 
 
-async def test_editing_changes_keeps_or_gives_back_what_is_spent(rich: Buyer) -> None:
+async def test_editing_changes_keeps_or_returns_the_spent_cashback(rich: Buyer) -> None:
     month = new_month()
     bought = await rich.buy(5_000, month, cashback_to_spend=1_000)
     path = f"/purchases/{bought['id']}"
@@ -105,7 +105,7 @@ async def test_deleting_rejecting_and_editing_at_once_give_back_once(app: Runnin
     assert (await rich.balance(), await amounts(rich)) == (5_000, [5_000, -5_000, 5_000])
 
 
-async def test_the_ledger_does_not_reverse_what_a_purchase_counts_as_paid(app: RunningApp, rich: Buyer) -> None:
+async def test_the_ledger_does_not_reverse_a_purchases_payment(app: RunningApp, rich: Buyer) -> None:
     bought = await rich.buy(5_000, new_month(), cashback_to_spend=1_000)
     entry = (await rich.read("/cashback/statement"))["items"][0]["entry_id"]
     reverser = buyer(app, "ledger:write")

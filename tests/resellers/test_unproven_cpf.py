@@ -74,7 +74,7 @@ async def test_an_operator_enters_no_purchase_for_it(strict_app: RunningApp) -> 
     assert (await operator.buy(1_000, month, cpf=me.cpf))["status"] == PENDING
 
 
-async def test_accumulated_cashback_is_of_who_proved_the_cpf(strict_app: RunningApp, sandbox: Sandbox) -> None:
+async def test_accumulated_cashback_needs_a_proven_cpf(strict_app: RunningApp, sandbox: Sandbox) -> None:
     me = await registered(strict_app)
     refused = await me.get("/cashback/accumulated")
     assert (refused.status_code, refused.json()["code"]) == (403, "cpf_not_proven")
@@ -92,7 +92,7 @@ async def test_development_lets_a_typed_cpf_earn(app: RunningApp, sandbox: Sandb
     assert sandbox.requests.total() == 1
 
 
-async def test_an_operators_approval_of_a_cpf_goes_with_who_proved_it_only(app: RunningApp) -> None:
+async def test_an_operators_approval_of_a_cpf_follows_its_proven_person_only(app: RunningApp) -> None:
     me, month, operator = await registered(app), new_month(), new_operator(app)
     await approve_automatically(app, me, month)
     assert (await app.client.delete(f"/users/{me.id}", headers=me.headers)).status_code == 204

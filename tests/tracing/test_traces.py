@@ -108,7 +108,7 @@ def test_the_trace_of_a_purchase_arrives_whole_with_the_follower_that_it_caused(
     assert [span for span in spans if span.parent == follower.id and "redis" in span.attributes.values()]
 
 
-def test_the_trace_of_a_recharge_goes_on_in_who_follows_its_event(stage: Stage) -> None:
+def test_the_trace_of_a_recharge_continues_in_its_events_followers(stage: Stage) -> None:
     own = stage.person()
     card = stage.client.post("/transport-cards", json={}, headers=own).json()["card_number"]
     followers = {"follower credit.transit", "follower notices"}
@@ -153,7 +153,7 @@ def test_a_document_goes_to_s3_and_comes_from_there(stage: Stage) -> None:
     assert link.rpartition("/")[2] not in str(spans), "a link contains a secret"
 
 
-def test_mail_dynamodb_and_redis_are_parts_of_what_they_are_asked_in(stage: Stage) -> None:
+def test_mail_dynamodb_and_redis_have_spans_in_their_requests_trace(stage: Stage) -> None:
     own = stage.person()
     asked = stage.client.post("/users/me/contacts/email/confirmation", headers=own)
     assert asked.status_code == 202, asked.text

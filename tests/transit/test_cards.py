@@ -169,7 +169,7 @@ async def test_a_lost_card_is_blocked_and_unblocked(app: RunningApp) -> None:
     assert (await person.post(f"/transport-cards/{number}/unblock")).json()["code"] == "card_cancelled"
 
 
-async def test_two_hundred_debits_at_once_spend_what_is_there_and_no_more(app: RunningApp) -> None:
+async def test_two_hundred_concurrent_debits_spend_the_balance_and_no_more(app: RunningApp) -> None:
     person, number = await charged(app, 1000)
     answers = await asyncio.gather(
         *(person.post(f"/transport-cards/{number}/debit", {"amount": 100}) for _ in range(200))

@@ -24,7 +24,7 @@ def test_invalid_amounts_are_refused(typed: str) -> None:
         read_reais(typed)
 
 
-def test_figures_carry_their_value_and_what_is_hostile_stays_text() -> None:
+def test_figures_carry_their_value_and_hostile_text_stays_text() -> None:
     assert formats.plain_money(123456) == "R$\N{NO-BREAK SPACE}1.234,56"
     assert formats.plain_money(-470) == "−\N{NO-BREAK SPACE}R$\N{NO-BREAK SPACE}4,70"
     assert 'value="-470"' in formats.money(-470)

@@ -51,7 +51,7 @@ def test_a_birth_date_is_not_guessed(typed: str) -> None:
     assert list(read(WhoForm, {"full_name": "Maria da Silva", "birth_date": typed}).errors) == ["birth_date"]
 
 
-async def test_each_step_says_what_is_wrong_and_keeps_what_was_typed(browser: PlainBrowser) -> None:
+async def test_each_step_shows_its_errors_and_keeps_the_typed_values(browser: PlainBrowser) -> None:
     page = await browser.open("/app/criar-conta")
     page = await browser.send(page, "/app/criar-conta", full_name="Só", cpf="111.111.111-11", birth_date="2999-01-01")
     assert page.status == 422
@@ -108,7 +108,7 @@ def hashes(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 
 @pytest.mark.parametrize("path", ["/app/entrar", "/auth/login"])
-async def test_a_wrong_password_costs_the_same_whoever_it_is(
+async def test_a_wrong_password_costs_the_same_for_every_name(
     app: RunningApp, browser: PlainBrowser, hashes: Counter[str], path: str
 ) -> None:
     known, second, bare = await register(app), await sign_in(await register(app), app.client), await register(app)

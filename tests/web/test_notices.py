@@ -17,7 +17,7 @@ async def refused(app: RunningApp, person: Person, merchant: str = "PADARIA") ->
     assert answer.json()["code"] == "51"
 
 
-async def test_the_home_counts_what_is_new_until_it_is_read(app: RunningApp, browser: PlainBrowser) -> None:
+async def test_the_home_counts_new_notices_until_they_are_read(app: RunningApp, browser: PlainBrowser) -> None:
     person = await register(app)
     home = await browser.sign_in(person)
     assert ("aria-label", "Avisos") in home.attributes

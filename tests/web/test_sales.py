@@ -123,7 +123,7 @@ async def test_a_rejected_purchase_says_why_and_is_not_changed(app: RunningApp, 
     assert (late.status, "Esta compra não está mais em validação." in late.text) == (409, True)
 
 
-async def test_another_resellers_purchase_is_not_there_even_for_who_may_read_all(
+async def test_another_resellers_purchase_is_not_found_even_with_the_right_to_read_all(
     app: RunningApp, browser: PlainBrowser
 ) -> None:
     await reseller(app, browser)

@@ -189,7 +189,7 @@ async def test_no_link_leads_anywhere_else(app: RunningApp, browser: PlainBrowse
     assert (await browser.get("/app/entrar?para=" + quote(wanted, safe=""))).answer.headers["location"] == "/app"
 
 
-async def test_no_kind_of_form_is_taken_without_its_token_from_who_is_signed_in(
+async def test_no_kind_of_form_is_accepted_from_a_session_without_its_token(
     app: RunningApp, browser: PlainBrowser
 ) -> None:
     await browser.sign_in(await register(app))

@@ -35,7 +35,7 @@ async def person(app: RunningApp, browser: PlainBrowser) -> Person:
 
 
 @pytest.mark.usefixtures("person")
-async def test_a_month_is_listed_with_what_came_and_went(browser: PlainBrowser) -> None:
+async def test_a_month_is_listed_with_its_sums_in_and_out(browser: PlainBrowser) -> None:
     shown = await browser.get("/app/extrato")
     for said in ("Supermercado Boa Vista", "Cantina da Praca", "Panificadora Aurora", "Não passou", "Hoje"):
         assert said in shown.text

@@ -86,7 +86,7 @@ async def test_a_wrong_amount_is_reported_and_stays(
     assert await balance_of(person, number) == 0
 
 
-async def test_rides_name_their_line_and_what_is_owed(app: RunningApp, browser: PlainBrowser, person: Person) -> None:
+async def test_rides_name_their_line_and_the_debt(app: RunningApp, browser: PlainBrowser, person: Person) -> None:
     card_id, number = await first_card(person)
     await recharged(browser, card_id, choice="10")
     await tapped(app, number, 470, "474 Jacaré", ago=30)

@@ -21,7 +21,7 @@ def example() -> Callable[[str, Mapping[str, str], bytes], bool]:
     return verified
 
 
-async def test_the_example_verifies_what_is_sent(app: RunningApp, operator: Person, receiver: Receiver) -> None:
+async def test_the_example_verifies_sent_messages(app: RunningApp, operator: Person, receiver: Receiver) -> None:
     hook = await new_hook(operator, receiver.url, "benefits.account_opened")
     other = await new_hook(operator, receiver.url, "benefits.credited")
     await open_account(operator)

@@ -85,7 +85,7 @@ async def test_a_lost_factor_that_nobody_has_is_reported_at_the_form(app: Runnin
         assert "segundo fator" in sent.text
 
 
-async def test_a_role_changes_once_it_is_said_what_changes(app: RunningApp) -> None:
+async def test_a_role_changes_after_a_preview_of_its_changes(app: RunningApp) -> None:
     maker = app.operator()
     role = (await maker.post("/roles", {"description": "leitora de contas", "claim_ids": []})).json()["id"]
     known = {one["description"]: one["id"] for one in (await maker.get("/claims", limit=100)).json()["items"]}
@@ -148,7 +148,7 @@ async def test_the_faster_checker_is_named(app: RunningApp) -> None:
         assert "já foi aprovada por Joana Prates" in late.text
 
 
-async def test_people_are_looked_for_by_post_and_see_who_looked(app: RunningApp) -> None:
+async def test_people_are_searched_by_post_and_see_the_look(app: RunningApp) -> None:
     person = await register(app, full_name="Quitéria <b>Bold</b>")
     async with desk_of(app, "atendente") as browser:
         page = await browser.get("/console/pessoas")
@@ -217,7 +217,7 @@ async def test_the_audit_is_found_by_ids_and_tells_whether_its_chain_holds(app: 
         assert "Um CPF nunca vai no endereço." in wrong.text
 
 
-async def test_a_rule_for_a_name_tells_what_it_would_have_changed(app: RunningApp) -> None:
+async def test_a_rule_for_a_name_previews_its_past_effect(app: RunningApp) -> None:
     shop = f"FEIRA {uuid4().hex[:6].upper()}"
     account = await open_benefit_account(app.operator(), FOOD=10_000, CASH=10_000)
     for _ in range(2):
@@ -373,7 +373,7 @@ async def test_the_second_decision_on_a_document_names_the_first(app: RunningApp
         assert stubborn.status_code == 409, "what he saw is still what he saw"
 
 
-async def test_a_form_that_is_drawn_again_is_of_what_was_seen_first(app: RunningApp) -> None:
+async def test_a_form_shown_again_keeps_the_first_seen_version(app: RunningApp) -> None:
     """A wrong field and a new file at once: what is sent the second time is no decision on the new file."""
     holder = await register(app)
     document = (await upload(holder, files.pdf())).json()["id"]
@@ -403,7 +403,7 @@ async def test_months_are_drawn(app: RunningApp) -> None:
         assert shown.answer.text.count("<rect") >= 2
 
 
-async def test_marked_accounts_are_invited_and_each_says_what_became_of_it(app: RunningApp) -> None:
+async def test_marked_accounts_are_invited_and_each_result_is_shown(app: RunningApp) -> None:
     operator, accounts = app.operator(), [f"c-{uuid4()}" for _ in range(2)]
     for account, contact in zip(accounts, (f"{uuid4().hex}@exemplo.com.br", None), strict=True):
         opened = await operator.post("/benefits/accounts", {"account": account, "cpf": new_cpf(), "contact": contact})

@@ -160,7 +160,7 @@ async def test_a_top_up_is_kept_for_a_day_and_cancelled(app: RunningApp) -> None
         assert f"{here}/cancelar" not in (await browser.get(here)).links
 
 
-async def test_mccs_tell_what_they_would_have_changed_before_they_are_saved(app: RunningApp) -> None:
+async def test_mccs_preview_their_past_effect_before_they_are_saved(app: RunningApp) -> None:
     account = await open_benefit_account(app.operator(), CASH=10_000)
     await app.client.post(AUTHORIZER, content=purchase(account, "10.00", "8011"), headers=processor_headers())
     path = "/console/estabelecimentos/categoria"

@@ -66,7 +66,7 @@ async def test_a_citizen_finds_nothing(app: RunningApp) -> None:
 
 
 @pytest.mark.parametrize("role", [ADMINISTRATOR, *ROLES])
-async def test_a_role_finds_what_its_claims_open_and_nothing_else(app: RunningApp, role: str) -> None:
+async def test_a_role_finds_only_the_screens_of_its_claims(app: RunningApp, role: str) -> None:
     async with desk_of(app, role) as browser:
         token = await token_of(browser)
         assert HOME in (await browser.open("/app/menu")).links
