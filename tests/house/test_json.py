@@ -69,6 +69,21 @@ async def test_a_query_that_says_something_twice_is_422(app: RunningApp, method:
     assert {"field": "limit", "message": "Este parâmetro aparece mais de uma vez."} in answer.json()["errors"]
 
 
+@pytest.mark.parametrize("path", ["/transport-cards/9076123412341234/debit", "/transport-cards"])
+async def test_a_header_with_two_values_is_422(app: RunningApp, path: str) -> None:
+    """A route of the lane and an ordinary one; the same value twice has one meaning."""
+    who, other = app.bearer()["Authorization"], app.bearer()["Authorization"]
+    for headers, field in (
+        ([("Authorization", who), ("Authorization", other)], "authorization"),
+        ([("Authorization", who), ("Idempotency-Key", "a"), ("Idempotency-Key", "b")], "idempotency-key"),
+    ):
+        answer = await app.client.post(path, json={"amount": 1}, headers=headers)
+        assert answer.status_code == 422, answer.text
+        assert answer.json()["errors"] == [{"field": field, "message": "Este cabeçalho aparece com dois valores."}]
+    same = [("Authorization", who), ("Idempotency-Key", "a"), ("Idempotency-Key", "a")]
+    assert (await app.client.post(path, json={"amount": 1}, headers=same)).status_code in {201, 404}
+
+
 def test_every_route_of_ours_is_one_that_reads_strictly(database_url: str, tmp_path: Path) -> None:
     application = create_app(settings_for(tmp_path, database_url=database_url))
     lenient = [

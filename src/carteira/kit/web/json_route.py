@@ -121,9 +121,10 @@ class JsonRoute(APIRoute):
         return frozenset(_query_names(self.dependant))
 
     def _read_strictly(self, request: Request) -> Request:
-        """Return the request as one that reads JSON strictly; refuse repeated and unknown names in its query."""
+        """Return the request as one that reads JSON strictly; refuse what has two meanings in its query or headers."""
         if request.scope["query_string"]:
             _require_one_meaning(request, self._known)
+        _require_one_value(request)
         request.state.kind = self._kind
         return _Request(request.scope, request.receive)
 
@@ -206,6 +207,18 @@ def _require_one_meaning(request: Request, known: frozenset[str] | None) -> None
     ]
     if errors:
         raise RequestValidationError(errors)
+
+
+_OF_ONE_VALUE = frozenset({b"authorization", b"idempotency-key"})
+"""Headers that say who asks and which request this is: proxies differ in which of two values they keep."""
+
+
+def _require_one_value(request: Request) -> None:
+    seen: dict[bytes, bytes] = {}
+    for name, value in request.scope["headers"]:
+        if name in _OF_ONE_VALUE and seen.setdefault(name, value) != value:
+            told = {"type": "invalid_repeated", "msg": "Este cabeçalho aparece com dois valores."}
+            raise RequestValidationError([{**told, "loc": ("header", name.decode())}])
 
 
 def _unknown(name: str, known: Collection[str]) -> str:
