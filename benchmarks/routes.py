@@ -1,7 +1,8 @@
 """`make bench-routes`: ordinary routes of the product beside a floor and a toy, in one run, one process each.
 
 The floor is FastAPI and asyncpg, one statement a request, no sign-in, no ledger; the toy an ORM session a request
-(`floor.py`). Each round alternates floor, toy and product on the same PostgreSQL; figures are medians. After the
+(`floor.py`). A second process of the product decides purchases one by one (`optimistic`). Each round alternates floor,
+toy and product on the same PostgreSQL; figures are medians. After the
 rounds, requests come at a fixed rate, half of what was reached: reads, debits, and reads while people sign in.
 """
 
@@ -18,6 +19,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -29,9 +31,14 @@ from validate_docbr import CPF
 from benchmarks.draw import draw
 from benchmarks.floor import CARDS, LINES  # a page has as many by default
 from benchmarks.load import Result, closed_loop, open_loop
-from benchmarks.stage import floor, product, stage
+from benchmarks.stage import floor, product, purchases, stage
+from carteira.cli import tokens
+from carteira.settings import Settings
+from carteira.transit.schemas import MAX_FARE
 
 CONNECTIONS, WARM_SECONDS, PEOPLE, SIGN_INS_AT_ONCE = 32, 1.0, 64, 4
+OWING, RIDES = 16, 10
+"""People who owe rides, and how many."""
 BALANCE, DEBIT, SIGN_IN = "GET …/balance", "POST …/debit, many cards", "POST /auth/login"
 PASSWORD = "Girassol7amarelo"  # noqa: S105 - of nobody
 Requests = Iterator[bytes]
@@ -106,9 +113,9 @@ def _reads(url: str, path: str, people: Sequence[Person]) -> Requests:
     return itertools.cycle(one)
 
 
-def _moves(url: str, path: str, people: Sequence[Person], amount: int) -> Requests:
+def _moves(url: str, path: str, people: Sequence[Person], amount: int, *, more: bytes = b"") -> Requests:
     """Yield requests that move money, each with its own key."""
-    place, body = b"0" * 16, b'{"amount":%d}' % amount
+    place, body = b"0" * 16, b'{%s"amount":%d}' % (more, amount)
     run = secrets.token_hex(6)
     parts = [
         _write(
@@ -119,6 +126,43 @@ def _moves(url: str, path: str, people: Sequence[Person], amount: int) -> Reques
     ]  # fmt: skip
     # A card's number has sixteen digits, too: none of them consists of zeros.
     return (b"%s%016d%s" % (before, n, after) for n, (before, after) in enumerate(itertools.cycle(parts)))
+
+
+def _cash(url: str, people: Sequence[Person], operator: str) -> Requests:
+    """Yield recharges at a counter, each with its own key."""
+    counter = [Person(operator, person.card, person.cpf) for person in people]
+    return _moves(url, "/transit/cards/{card}/recharge", counter, 1)
+
+
+def _credits(url: str, operator: str) -> Requests:
+    """Yield top-ups of accounts of the stage, each with its own key."""
+    accounts = [Person(operator, f"b{number}", "") for number in range(1, PEOPLE + 1)]
+    return _moves(url, "/benefits/accounts/{card}/credits", accounts, 1, more=b'"category":"FOOD",')
+
+
+def _rides(url: str, people: Sequence[Person], operator: str) -> Requests:
+    """Yield uploads of one ride each."""
+    run, place = secrets.token_hex(6), b"0" * 12
+    at = datetime.now(UTC).isoformat()
+    parts = []
+    for person in people:
+        tap = {"id": f"{run}-{place.decode()}", "card_number": person.card, "amount": 1, "tapped_at": at}
+        body = json.dumps({"taps": [tap]}).encode()
+        head = f"Authorization: Bearer {operator}\r\n"
+        parts.append(_write(url, "POST", "/transit/taps", body=body, head=head).rsplit(place, 1))
+    return (b"%s%012d%s" % (before, n, after) for n, (before, after) in enumerate(itertools.cycle(parts)))
+
+
+def _owing(url: str, people: Sequence[Person], operator: str) -> Sequence[Person]:
+    """Have people owe rides that recharges of a centavo never pay, and return them."""
+    at = datetime.now(UTC).isoformat()
+    for person in people:
+        balance = _ask(f"{url}/transport-cards/{person.card}/balance", token=person.token)["balance"]
+        _ask(f"{url}/transport-cards/{person.card}/debit", {"amount": balance}, token=person.token)
+        ride = {"card_number": person.card, "amount": MAX_FARE, "tapped_at": at}
+        taps = [ride | {"id": secrets.token_hex(8)} for _ in range(RIDES)]
+        _ask(f"{url}/transit/taps", {"taps": taps}, token=operator)
+    return people
 
 
 def _said(url: str, message: str, people: Sequence[Person]) -> Requests:
@@ -171,13 +215,26 @@ def _product_cases(url: str, people: Sequence[Person]) -> list[Case]:
     ]
 
 
+def _ordinary_cases(url: str, people: Sequence[Person], operator: str) -> list[Case]:
+    """Return the cases of the ordinary gear: one read and one write for each request."""
+    move = "floor: debit"
+    return [
+        Case("POST …/recharge for cash, many cards", _cash(url, people, operator), move),
+        Case("POST …/credits, many accounts", _credits(url, operator), move),
+        Case("POST …/taps, a ride each", _rides(url, people, operator), move),
+    ]
+
+
 def _measure(url: str, case: Case, seconds: float) -> Result:
     closed_loop(url, case.connections, WARM_SECONDS, case.requests)
     return _sound(case.name, closed_loop(url, case.connections, seconds, case.requests))
 
 
+_FAILED = b'"type":"urn:', b'"detail":', b'"code":"07"', b'"code":"51"'
+
+
 def _sound(name: str, result: Result) -> Result:
-    failed = [body for body in result.answers if b'"type":"urn:' in body or b'"detail":' in body]
+    failed = [body for body in result.answers if any(part in body for part in _FAILED)]
     if failed or result.lost:
         raise SystemExit(f"{name}: {result.lost} lost, {len(failed)} kinds of failures, such as {failed[:1]}")
     return result
@@ -188,19 +245,32 @@ def _sign_in_beside(url: str, people: Sequence[Person], rate: float, seconds: fl
 
 
 def _at_half(
-    url: str, people: Sequence[Person], cases: Mapping[str, Case], reached: Mapping[str, float], seconds: float
+    places: Mapping[str, str],
+    people: Sequence[Person],
+    cases: Mapping[str, Case],
+    reached: Mapping[str, float],
+    seconds: float,
 ) -> dict[str, Result]:
-    """Send reads and debits at half of the rate reached; then reads again, while people sign in at half of theirs."""
+    """Send reads and debits at half of the rate reached; then reads again, while people sign in at half of theirs.
 
-    def at_half(name: str) -> Result:
-        return _sound(name, open_loop(url, reached[name] / 2, seconds, cases[name].requests, connections=256))
+    The floor goes first, at the product's rate: what its slowest answers take is the stage's, not the product's.
+    """
 
-    seen = {f"{name}, at half of it": at_half(name) for name in (BALANCE, DEBIT) if name in reached}
+    def at_half(name: str, rate: float) -> Result:
+        case = cases[name]
+        return _sound(name, open_loop(places[case.where], rate / 2, seconds, case.requests, connections=256))
+
+    seen = {}
+    for name in (BALANCE, DEBIT):
+        if name in reached:
+            low = cases[name].floor
+            seen[f"{low}, at half of the product's"] = at_half(low, reached[name])
+            seen[f"{name}, at half of it"] = at_half(name, reached[name])
     if BALANCE in reached and SIGN_IN in reached:
-        rest = (url, people, reached[SIGN_IN] / 2, seconds + 1)
+        rest = (places["product"], people, reached[SIGN_IN] / 2, seconds + 1)
         beside = multiprocessing.get_context("spawn").Process(target=_sign_in_beside, args=rest)
         beside.start()
-        seen[f"{BALANCE}, at half of it, beside half of the sign-ins"] = at_half(BALANCE)
+        seen[f"{BALANCE}, at half of it, beside half of the sign-ins"] = at_half(BALANCE, reached[BALANCE])
         beside.join()
     return seen
 
@@ -255,18 +325,27 @@ def main() -> None:
             stage(home, 1_000, wal_segments=32) as endpoints,
             floor(home, endpoints) as low,
             product(home, endpoints, strategy="queue", workers=1, log_level="info", **modules) as url,
+            product(home, endpoints, strategy="optimistic", workers=1, log_level="info") as ordinary,
         ):
-            people = [_register(url) for _ in range(PEOPLE)]
-            cases = [*_floor_cases(low), *_product_cases(url, people)]
+            settings = Settings(carteira_home=home)
+            operator = tokens.administrator(settings, ["*"], timedelta(hours=2))
+            people = [_register(url) for _ in range(PEOPLE + OWING)]
+            cases = [*_floor_cases(low), *_product_cases(url, people[:PEOPLE])]
+            cases += _ordinary_cases(url, people[:PEOPLE], operator)
+            owing = _moves(url, "/transport-cards/{card}/recharge", _owing(url, people[PEOPLE:], operator), 1)
+            cases.append(Case("POST …/recharge, rides owed", owing, "floor: debit"))
+            bought = purchases(ordinary, tokens.processor(settings, timedelta(hours=2)), 1_000)
+            cases.append(Case("a purchase, optimistic", bought, "floor: debit", where="ordinary"))
+            places = {"floor": low, "product": url, "ordinary": ordinary}
             if options.only:
                 wanted = [case for case in cases if options.only in case.name]
                 floors = {case.floor for case in wanted}
                 cases = [case for case in cases if case in wanted or case.name in floors]
             for _, case in itertools.product(range(options.rounds), cases):
-                result = _measure(low if case.where == "floor" else url, case, options.seconds)
+                result = _measure(places[case.where], case, options.seconds)
                 seen.setdefault(case.name, (case, []))[1].append(result)
             reached = {name: statistics.median(one.rate for one in results) for name, (_, results) in seen.items()}
-            halves = _at_half(url, people, {case.name: case for case in cases}, reached, options.seconds)
+            halves = _at_half(places, people[:PEOPLE], {case.name: case for case in cases}, reached, options.seconds)
     rows = _rows(seen, halves)
     _report(rows, out)
     if options.svg:
