@@ -1,4 +1,4 @@
-"""Every route that moves a person's money by itself, and how to call it once more."""
+"""Every route that moves money, and how to call those that move a person's by themselves once more."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -46,3 +46,81 @@ MONEY_MOVES = (
     ),
     MoneyMove("POST /transactions/{transaction_id}/refund", True, _one),
 )
+
+_SELDOM = "an operator's, a few times a day: a session's transaction around a verb that other routes share"
+_PROVIDER = "the provider calls it, not a person"
+SELDOM: dict[str, str] = {
+    "POST /transactions/authorizer": "the processor calls it; its lane has tests and benchmarks of its own",
+    "POST /transactions/authorizer/reversal": "the processor calls it",
+    "POST /payments/provider/pix": _PROVIDER,
+    "POST /chatbot/chat": "a turn that moves money calls transit's verb in the conversation's own transaction",
+    "POST /purchases": "a purchase that spends cashback: a reseller's own form",
+    "PUT /purchases/{purchase_id}": "a purchase that spends cashback: a reseller's own form",
+    "DELETE /purchases/{purchase_id}": "cashback that was spent comes back: a reseller's own form",
+    "POST /transport-cards/{card_number}/cancel": "once in a card's life",
+    **dict.fromkeys(
+        (
+            "POST /pending/{operation_id}/approve",
+            "POST /ledger/entries/{entry_id}/reversal",
+            "POST /payments/received/{e2eid}/returns",
+            "POST /transactions/{transaction_id}/reversal",
+            "POST /benefits/accounts",
+            "POST /benefits/accounts/bulk",
+            "POST /transit/taps/{tap_id}/charge",
+            "POST /purchases/{purchase_id}/reject",
+            "POST /cashback/months/{month}/close",
+            "POST /cashback/adjustments",
+            "POST /cashback/adjustments/{adjustment_id}/undo",
+        ),
+        _SELDOM,
+    ),
+}
+"""Routes that move money, too, but whose trips nobody counts, and why."""
+MOVES_NOTHING = {
+    "POST /pending/{operation_id}/refuse",
+    "POST /payments/charges",
+    "POST /transactions/authorizer/query",
+    "POST /transactions/simulate",
+    "POST /benefits/employers",
+    "PATCH /benefits/employers/{employer_id}",
+    "PUT /benefits/employers/{employer_id}/members/{member_id}",
+    "DELETE /benefits/employers/{employer_id}/members/{member_id}",
+    "POST /benefits/accounts/bulk/preview",
+    "POST /benefits/scheduled-credits",
+    "DELETE /benefits/scheduled-credits/{scheduled_id}",
+    "POST /benefits/accounts/invitations",
+    "POST /benefits/accounts/search",
+    "POST /benefits/accounts/{account}/block",
+    "POST /benefits/accounts/{account}/unblock",
+    "POST /benefits/accounts/{account}/close",
+    "POST /benefits/accounts/{account}/claim",
+    "POST /benefits/accounts/{account}/invite",
+    "POST /benefits/invitations/accept",
+    "POST /benefits/accounts/{account}/claim/confirm",
+    "POST /benefits/credits/preview",
+    "PUT /benefits/categories/{category}",
+    "PUT /benefits/merchants",
+    "PUT /benefits/merchants/{name}",
+    "DELETE /benefits/merchants/{name}",
+    "POST /transport-cards",
+    "POST /transport-cards/{card_number}/block",
+    "POST /transport-cards/{card_number}/unblock",
+    "POST /transit/taps/{tap_id}/dismiss",
+    "POST /resellers",
+    "POST /purchases/bulk",
+    "POST /purchases/bulk/preview",
+    "POST /purchases/{purchase_id}/approve",
+    "PUT /cashback/tiers/{valid_from}",
+    "DELETE /cashback/tiers/{valid_from}",
+    "PUT /cashback/closing-days/{valid_from}",
+    "DELETE /cashback/closing-days/{valid_from}",
+    "POST /cashback/auto-approvals",
+    "DELETE /cashback/auto-approvals/{approval_id}",
+    "POST /chatbot/start",
+    "PUT /chatbot/topics/{slug}",
+    "DELETE /chatbot/unanswered/{question_id}",
+    "POST /chatbot/tickets/{ticket_id}/answer",
+}
+"""The other routes that change something in modules that move money: they post no entry."""
+MODULES = {"assistant", "benefits", "ledger", "operation", "payments", "resellers", "transit"}
+"""The tags of routes whose modules may post entries: the others do not import the ledger."""
