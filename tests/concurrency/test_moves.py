@@ -68,6 +68,12 @@ async def balance(books: Database, who: Rider) -> int:
         return await queries.balance(tx, who.id, who.card)
 
 
+async def owed(books: Database, who: Rider) -> list[int]:
+    async with books.transaction() as tx:
+        _, debts = await queries.debts(tx, who.id, limit=100)
+        return [debt.outstanding for debt in debts]
+
+
 def new_balance_of(answer: MoveAnswer) -> int:
     told: int = json.loads(answer.body)["new_balance"]
     return told
@@ -145,10 +151,37 @@ async def test_a_ride_that_is_owed_behind_the_memory_is_paid_before_the_recharge
     ride = TapIn(id=f"tap-{uuid4()}", card_number=who.card, amount=500, tapped_at=clock.now())
     async with books.transaction() as tx:
         await taps.account_for(tx, uuid4(), [ride], actor=TESTER, bounds=BOUNDS)
-    assert await statuses(moves, move(who, "debit", 1), move(who, "recharge", 1_000)) == [400, 0]
+    refused, paid = await ask(moves, move(who, "debit", 1), move(who, "recharge", 1_000))
+    assert (refused.status, paid.status, new_balance_of(paid)) == (400, 200, 601)
+    assert new_balance_of((await ask(moves, move(who, "recharge", 1)))[0]) == 602
+
+
+async def test_two_processes_and_a_session_pay_rides_once_oldest_first(books: Database) -> None:
+    who, one, other = await rider(books), CardMoves(books), CardMoves(books)
+    now = clock.now()
+    rides = [TapIn(id=f"tap-{uuid4()}", card_number=who.card, amount=100, tapped_at=now) for _ in range(3)]
     async with books.transaction() as tx:
-        assert await service.recharge(tx, who.id, who.card, 1_000, actor=TESTER) == 601
-    assert await statuses(moves, move(who, "recharge", 1)) == [200]
+        await taps.account_for(tx, uuid4(), rides, actor=TESTER, bounds=BOUNDS)
+    assert new_balance_of((await ask(one, move(who, "recharge", 120)))[0]) == 0
+    assert await owed(books, who) == [80, 100], "what it remembers of the rides"
+    async with books.transaction() as tx:
+        assert await service.recharge(tx, who.id, who.card, 30, actor=TESTER) == 0
+    assert new_balance_of((await ask(one, move(who, "recharge", 20)))[0]) == 0, "it remembers 80 and 100"
+    answers = await asyncio.gather(*(ask(one if n % 2 else other, move(who, "recharge", 10)) for n in range(20)))
+    assert {answer.status for (answer,) in answers} == {200}
+    assert (await owed(books, who), await balance(books, who)) == ([], 70)
+
+
+async def test_who_owes_very_many_rides_recharges_the_ordinary_way(
+    books: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    who, moves = await rider(books), CardMoves(books)
+    monkeypatch.setattr("carteira.transit.moves.MOST_DEBTS", 1)
+    rides = [TapIn(id=f"tap-{uuid4()}", card_number=who.card, amount=100, tapped_at=clock.now()) for _ in range(2)]
+    async with books.transaction() as tx:
+        await taps.account_for(tx, uuid4(), rides, actor=TESTER, bounds=BOUNDS)
+    assert await statuses(moves, move(who, "recharge", 50)) == [0]
+    assert await owed(books, who) == [100, 100]
 
 
 async def test_each_move_is_reported_once_with_its_entry(books: Database) -> None:

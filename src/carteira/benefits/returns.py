@@ -54,6 +54,13 @@ async def _approved(tx: Tx, transaction_id: UUID, actor: Actor) -> BenefitDecisi
 
 RETURNS = ("benefits.reversal", "benefits.refund")
 """The kinds of ledger entry of returns."""
+REVERSED, REFUNDED = "transaction_reversed", "transaction_refunded"
+"""The acts of returns."""
+
+
+def description_of(kind: str, merchant: str | None) -> str:
+    """Return what a return's entry says to people."""
+    return f"{'Estorno' if kind == 'reversal' else 'Devolução'}: {merchant}"
 
 
 async def _post_return(tx: Tx, decision: BenefitDecision, kind: str, amount: int, act: Act) -> ReturnOut:
@@ -67,14 +74,18 @@ async def _post_return(tx: Tx, decision: BenefitDecision, kind: str, amount: int
     await act.weigh(tx, amount=amount, summary=summary, gains=gains, scope=account.employer_id)
     holder = await ledger.accounts_of_holder(tx, decision.account_id)
     target = next(view.id for view in holder if view.kind == LEDGER_KIND + decision.category_used)
-    description = f"{'Estorno' if kind == 'reversal' else 'Devolução'}: {decision.merchant}"
     entry = ledger.transfer(
-        f"benefits.{kind}", source=SETTLEMENT, target=target, amount=amount, description=description, key=act.key
+        f"benefits.{kind}",
+        source=SETTLEMENT,
+        target=target,
+        amount=amount,
+        description=description_of(kind, decision.merchant),
+        key=act.key,
     )
     await ledger.post(tx, entry, actor=act.actor, approved_by=act.approved_by)
     await _record_return(tx, entry.id, decision.id, kind, amount)
     person = (await persons(tx, [decision.account_id]))[0]
-    action = "transaction_reversed" if kind == "reversal" else "transaction_refunded"
+    action = REVERSED if kind == "reversal" else REFUNDED
     await audit.record(
         tx,
         action,

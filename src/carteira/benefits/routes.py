@@ -9,7 +9,18 @@ from fastapi.security import HTTPBearer
 from pydantic import BaseModel, TypeAdapter, ValidationError, WithJsonSchema
 
 from carteira import ledger
-from carteira.benefits import accounts, catalog, finding, invitations, lifecycle, operations, queries, topups
+from carteira.benefits import (
+    accounts,
+    catalog,
+    finding,
+    invitations,
+    lifecycle,
+    operations,
+    queries,
+    returns,
+    routes_at_once,
+    topups,
+)
 from carteira.benefits import claims as claiming
 from carteira.benefits.authorizer.asgi import PATH, QUERY_PATH, REVERSAL_PATH
 from carteira.benefits.authorizer.rules import normalise_merchant
@@ -205,9 +216,9 @@ async def get_transaction(transaction_id: UUID, tx: ReadTxDep, who: Who) -> Tran
     summary="Estornar",
     response_model=ReturnOut,
     responses=MAY_WAIT,
-    dependencies=[acts("transaction_reversed")],
+    dependencies=[acts(returns.REVERSED)],
 )
-@idempotent(status=201)
+@idempotent(status=201, at_once=routes_at_once.reverse)
 async def reverse(transaction_id: UUID, tx: TxDep, who: Writer, desk: DeskDep) -> object:
     """Desfaz uma transação aprovada por inteiro, uma única vez. Acima do limite, espera uma segunda pessoa."""
     order = operations.ReversalOrder(transaction_id=transaction_id)
@@ -221,9 +232,9 @@ async def reverse(transaction_id: UUID, tx: TxDep, who: Writer, desk: DeskDep) -
     summary="Devolver",
     response_model=ReturnOut,
     responses=MAY_WAIT,
-    dependencies=[acts("transaction_refunded")],
+    dependencies=[acts(returns.REFUNDED)],
 )
-@idempotent(status=201)
+@idempotent(status=201, at_once=routes_at_once.refund)
 async def refund(transaction_id: UUID, tx: TxDep, who: Writer, desk: DeskDep, body: RefundIn | None = None) -> object:
     """Devolve uma parte de uma transação aprovada (ou tudo o que resta) à categoria que pagou.
 
@@ -392,9 +403,9 @@ async def confirm_claim(
     summary="Creditar",
     response_model=CreditOut,
     responses=MAY_WAIT,
-    dependencies=[acts("benefit_credited")],
+    dependencies=[acts(topups.CREDITED_ONE)],
 )
-@idempotent(status=201)
+@idempotent(status=201, at_once=routes_at_once.credit)
 async def credit(account: Reference, body: CreditIn, tx: TxDep, who: Writer, desk: DeskDep) -> object:
     """Credita uma categoria de uma conta. Acima do limite, espera uma segunda pessoa."""
     return await desk.carry_out(
@@ -449,9 +460,9 @@ CreditLines = Annotated[BulkLines, Depends(_credit_lines)]
     openapi_extra=BULK_BODY,
     response_model=BulkCreditOut,
     responses=MAY_WAIT,
-    dependencies=[acts("benefits_credited_in_bulk")],
+    dependencies=[acts(topups.CREDITED_IN_BULK)],
 )
-@idempotent(payload=lambda arguments: arguments["lines"].lines)
+@idempotent(at_once=routes_at_once.credit_many, payload=lambda arguments: arguments["lines"].lines)
 async def credit_many(
     lines: CreditLines,
     tx: TxDep,

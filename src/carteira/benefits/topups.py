@@ -56,12 +56,14 @@ CSV_COLUMNS = [
 """The columns of a file of top-ups."""
 
 CREDITED = "benefits.credited"
+CREDITED_ONE, CREDITED_IN_BULK = "benefit_credited", "benefits_credited_in_bulk"
+"""The acts of top-ups."""
 _RECORDER = ledger.Recorder(outbox.EVENTS)
 AccountCategory = tuple[str, str]
 """An account's reference and a category."""
 
 
-class _Target(NamedTuple):
+class CreditTarget(NamedTuple):
     """The benefit account and the category of a ledger account."""
 
     account_id: UUID
@@ -79,7 +81,7 @@ class _Found:
     employers: set[UUID] = field(default_factory=set)
     prefunded: set[UUID] = field(default_factory=set)
     accounts: dict[AccountCategory, UUID] = field(default_factory=dict)
-    targets: dict[UUID, _Target] = field(default_factory=dict)
+    targets: dict[UUID, CreditTarget] = field(default_factory=dict)
 
     def refusal_of(self, reference: str) -> Problem:
         """Return why an account cannot be credited in a category."""
@@ -128,14 +130,16 @@ async def _find_accounts(tx: Tx, requested: Collection[AccountCategory], reach: 
             if account in there:
                 found.accounts[one] = there[account]
                 _, account_id, employer_id, _, user_id, _ = open_ones[one[0]]
-                found.targets[there[account]] = _Target(account_id, employer_id, user_id, one[1])
+                found.targets[there[account]] = CreditTarget(account_id, employer_id, user_id, one[1])
         missing += [(one, account[0]) for one, account in held.items() if account not in there]
     for (reference, category), holder_id in sorted(missing):
         view = await find(tx, reference, keep=True)  # its owner must not change meanwhile
         found.accounts[reference, category] = await ledger.open_account(
             tx, LEDGER_KIND + category, holder_id=holder_id, owner_id=view.user_id
         )
-        found.targets[found.accounts[reference, category]] = _Target(view.id, view.employer_id, view.user_id, category)
+        found.targets[found.accounts[reference, category]] = CreditTarget(
+            view.id, view.employer_id, view.user_id, category
+        )
     return found
 
 
@@ -163,11 +167,11 @@ async def credit(tx: Tx, reference: str, body: CreditIn, act: Act) -> CreditOut:
     entry = credit_entry(account_id, body.amount, body.description, source=source, key=act.key)
     book = await ledger.lock(tx, [source, account_id])
     book.post(entry)
-    events = outbox.as_rows(CREDITED, [_event_of(found.targets[account_id], body.amount, entry.id)])
+    events = outbox.as_rows(CREDITED, [event_of(found.targets[account_id], body.amount, entry.id)])
     await ledger.write(tx, book, actor=act.actor, approved_by=act.approved_by, records=_RECORDER.record(*events))
     await audit.record(
         tx,
-        "benefit_credited",
+        CREDITED_ONE,
         actor=act.actor,
         approved_by=act.approved_by,
         subject=view.person,
@@ -185,7 +189,7 @@ async def credit(tx: Tx, reference: str, body: CreditIn, act: Act) -> CreditOut:
     )
 
 
-def _event_of(targets: _Target, amount: int, entry_id: UUID) -> dict[str, object]:
+def event_of(targets: CreditTarget, amount: int, entry_id: UUID) -> dict[str, object]:
     """Return the payload of a top-up's event."""
     return {
         "account_id": str(targets.account_id),
@@ -243,6 +247,15 @@ class Weighed:
         return len(self.due)
 
 
+def plain_lines(sent: BulkLines, *, most: int) -> list[tuple[int, Line]] | None:
+    """Return the lines of a bulk top-up with their numbers; None: there are none or too many, or one is wrong."""
+    if not 0 < len(sent.lines) <= most:
+        return None
+    lines = [(number, _check(sent, number, raw)) for number, raw in sent.numbered()]
+    good = [(number, line) for number, line in lines if isinstance(line, tuple)]
+    return good if len(good) == len(lines) else None
+
+
 async def weigh_many(tx: Tx, sent: BulkLines, act: Act, *, atomic: bool, when: str = "") -> Weighed:
     """Check a bulk top-up and weigh its good lines; nothing moves. `when` is shown to the checker.
 
@@ -284,7 +297,7 @@ async def credit_many(tx: Tx, sent: BulkLines, act: Act, *, atomic: bool) -> Bul
     failed = len(results) - len(due)
     await audit.record(
         tx,
-        "benefits_credited_in_bulk",
+        CREDITED_IN_BULK,
         actor=act.actor,
         approved_by=act.approved_by,
         credited=len(due),
@@ -333,7 +346,7 @@ async def _judge(tx: Tx, sent: BulkLines, reach: Reach) -> tuple[list[BulkCredit
                 results.append(line)
             elif account_id := found.accounts.get(line[:2]):
                 due.append((account_id, entry_id := uuid7(), line[2], line[3]))
-                results.append(_credited(number, line[0], entry_id))
+                results.append(credited(number, line[0], entry_id))
             else:
                 results.append(_failed(number, line[0], found.refusal_of(line[0])))
     return results, due, found
@@ -387,13 +400,14 @@ async def _post(tx: Tx, due: list[Credit], found: _Found, act: Act) -> None:
             entry = credit_entry(account_id, amount, description, source=source, entry_id=entry_id, key=key)
             book.post(entry)
         events = [
-            _event_of(found.targets[account_id], amount, entry_id) for _, (account_id, entry_id, amount, _) in piece
+            event_of(found.targets[account_id], amount, entry_id) for _, (account_id, entry_id, amount, _) in piece
         ]
         records = _RECORDER.record(*outbox.as_rows(CREDITED, events))
         await ledger.write(tx, book, actor=act.actor, approved_by=act.approved_by, records=records)
 
 
-def _credited(number: int, account: str, entry_id: UUID) -> BulkCreditResult:
+def credited(number: int, account: str, entry_id: UUID) -> BulkCreditResult:
+    """Return the result of a line that was credited."""
     return BulkCreditResult(line=number, account=account, status="credited", entry_id=entry_id)
 
 

@@ -13,11 +13,11 @@ It owns accounts, entries, postings and holds. It knows owners and holders only 
 Callers write `ledger.post(tx, ledger.transfer(…), actor=…)`, or `lock` (or `read`) a book, `post` to it and `write` it.
 Python decides, the database checks again (checks, triggers, versions). A `Recorder` writes rows of the caller's own
 with the book, in the same statement; `Holders` describes the caller's table of the accounts' holders. High volumes use
-the lane (`lane/`: `Batch`, `Writer`, `Queue`). Permanently unique values (keys, reversals, a module's own ids) have
-narrow tables of their own (`Narrow`), which `reconcile` compares. `system_account(kind)` names the accounts of the
-operator. Holds (`hold`, `capture`, `release`, `expire_holds`) are for money that is authorized first and settled later;
-no module uses them yet. `sql/` holds the present text of the functions and triggers in the database. Sources: rules.md,
-ledger; ADR 0002.
+the lane (`lane/`: `Batch`, `Writer`, `Queue`), frequent verbs without one `at_once`. Permanently unique values (keys,
+reversals, a module's own ids) have narrow tables of their own (`Narrow`), which `reconcile` compares.
+`system_account(kind)` names the accounts of the operator. Holds (`hold`, `capture`, `release`, `expire_holds`) are for
+money that is authorized first and settled later; no module uses them yet. `sql/` holds the present text of the
+functions and triggers in the database. Sources: rules.md, ledger; ADR 0002.
 """
 
 from carteira.kit.module import Module
@@ -44,6 +44,7 @@ from carteira.ledger.lane.batch import Batch, ConcurrencyMode, Holder, Outdated,
 from carteira.ledger.lane.deferred import Waiting
 from carteira.ledger.lane.queue import Queue
 from carteira.ledger.lane.writer import AccountLocked, Writer
+from carteira.ledger.ordinary import at_once
 from carteira.ledger.queries import (
     BALANCES,
     STATEMENT,
@@ -135,6 +136,7 @@ __all__ = [
     "accounts_of_holders",
     "accounts_of_owner",
     "assign_owner",
+    "at_once",
     "balance_at",
     "capture",
     "expire_holds",

@@ -206,6 +206,17 @@ class Book:
             moves.append((account.id, version, balance, change, account.held - held, account.version - version))
         return moves
 
+    def keep(self, account_id: UUID) -> None:
+        """Have an account locked and compared when the book is written, even if nothing is posted to it.
+
+        Raises:
+            AccountNotFound: the book was read without it.
+        """
+        account = self.account(account_id)
+        if not account.place:
+            self._moved.append(account)
+            account.place = len(self._moved)
+
     def _move(self, account: Account) -> None:
         """Move an account to its next version."""
         if not account.place:

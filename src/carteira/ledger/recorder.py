@@ -62,7 +62,7 @@ class Holders:
         table: The table, aliased as `holder_row` in the other parameters.
         name: The column with the module's own name of a holder.
         holder_id: The column with the ledger's id of a holder.
-        more: Expressions of the module's further columns.
+        more: Expressions of the module's further columns; their own parameters begin with `$2`.
     """
 
     def __init__(self, table: str, *, name: str, holder_id: str = "id", more: Sequence[str] = ()) -> None:

@@ -119,14 +119,15 @@ async def find_held(tx: Tx | LeanTx, held: Collection[tuple[UUID, str]]) -> dict
 
 
 async def accounts_held(
-    tx: Tx | LeanTx, holders: Holders, names: Collection[str]
-) -> Sequence[tuple[str, tuple[Any, ...], Account | None]]:
+    tx: Tx | LeanTx, holders: Holders, names: Collection[str] | Collection[UUID], *given: object
+) -> Sequence[tuple[Any, tuple[Any, ...], Account | None]]:
     """Read, without locks, the accounts of the holders in a module's table with these names.
 
     Returns name, holder (its id and the module's further columns) and account for each account; a holder without
-    accounts once, with None; nothing for a name without a holder. It takes one trip.
+    accounts once, with None; nothing for a name without a holder. It takes one trip. `given` are the parameters of the
+    module's columns.
     """
-    rows, end = await fetch(tx, holders.read_accounts, names), 1 + holders.width
+    rows, end = await fetch(tx, holders.read_accounts, names, *given), 1 + holders.width
     return [(row[0], row[1:end], Account(*row[end:]) if row[end] else None) for row in rows]
 
 

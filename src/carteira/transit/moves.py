@@ -1,10 +1,10 @@
 """Debits and recharges of people's own cards by the ledger's lane.
 
-Requests that need more than a card and its balance (rides still owed, a missing or another's card, a reused key) are
-not decided here: status 0 sends them to `service`.
+Requests that need more than a card, its balance and the rides that its person owes (a missing or another's card, a
+reused key) are not decided here: status 0 sends them to `service`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, Literal, NamedTuple
 from uuid import UUID
 
@@ -21,15 +21,32 @@ from carteira.kit.web.problems import Refusal
 from carteira.kit.web.state import StateKey
 from carteira.transit import metrics
 from carteira.transit.errors import CardNotActive, InsufficientBalance
-from carteira.transit.service import ACCOUNT_KIND, FARE_BOX, TOP_UP, count, event_of
+from carteira.transit.service import ACCOUNT_KIND, FARE_BOX, RECEIVABLE, RIDE_PAID, TOP_UP, count, event_of
 
 Direction = Literal["debit", "recharge"]
 Key = tuple[str, str]
 """Caller and `Idempotency-Key`."""
 CARDS_CHANGED: Final = "CT001"
-"""The SQLSTATE of `transit_require_cards` for decisions on outdated cards."""
-_RECORDER: Final = ledger.Recorder(RECORDS, EVENTS, guard="transit_require_cards({0}, {1}, {2})", guarded=3)
-_OWES: Final = "EXISTS (SELECT FROM transit_taps tap WHERE tap.user_id = holder_row.user_id AND tap.outstanding > 0)"
+"""The SQLSTATE of `transit_settle` for decisions on outdated cards or debts."""
+MOST_DEBTS: Final = 100
+"""Who owes more rides recharges by `service`."""
+
+
+def _debts(column: str) -> str:
+    """Return the expression of a column of a holder's unpaid rides, the oldest first, one more than are paid here."""
+    return f"""NULLIF(ARRAY(
+        SELECT tap.{column} FROM transit_taps tap WHERE tap.user_id = holder_row.user_id AND tap.outstanding > 0
+        ORDER BY tap.tapped_at, tap.id LIMIT {MOST_DEBTS + 1}), '{{}}')"""  # noqa: S608 - constants
+
+
+CARDS: Final = ledger.Holders(
+    "transport_cards", name="card_number", more=("user_id", "status", _debts("id"), _debts("outstanding"))
+)
+"""Cards, by number, with their person, their state, and the person's unpaid rides."""
+SETTLE: Final = "transit_settle({0}, {1}, {2}, {3}, {4}, {5})"
+"""The guard of recharges and debits: cards, their persons, who recharges, and `Debts.settled` of all."""
+
+_RECORDER: Final = ledger.Recorder(RECORDS, EVENTS, guard=SETTLE, guarded=6)
 
 deferred_gauge = Gauge(
     "carteira_transit_moves_held_up",
@@ -65,12 +82,36 @@ class MoveAnswer(NamedTuple):
     card_id: UUID | None = None
     move: MoveRequest | None = None
     entry_id: UUID | None = None
+    paid: tuple[UUID, int] | None = None
+    """The entry that paid the person's rides, and how much."""
+
+
+class Debts:
+    """A person's unpaid rides in a batch, by id and the oldest first: in centavos as they were read, and by now."""
+
+    def __init__(self, taps: Sequence[UUID] | None, owed: Sequence[int] | None) -> None:
+        self.read = dict(zip(taps or (), owed or (), strict=True))
+        self.left = dict(self.read)
+
+    def pay(self, available: int) -> int:
+        """Pay what an amount covers, the oldest ride first; return how much was paid."""
+        paid = 0
+        for tap, owed in self.left.items():
+            part = min(owed, available - paid)
+            self.left[tap] -= part
+            paid += part
+        return paid
+
+    def columns(self) -> tuple[list[UUID] | None, list[int] | None]:
+        """Return the rides that are still owed, as a holder has them."""
+        left = {tap: owed for tap, owed in self.left.items() if owed}
+        return (list(left), list(left.values())) if left else (None, None)
 
 
 class MoveBatch(ledger.Batch[MoveRequest, MoveAnswer]):
     """A batch of debits and recharges; the answer holds the balance, so versions are compared."""
 
-    source = ledger.Holders("transport_cards", name="card_number", more=("user_id", "status", _OWES))
+    source = CARDS
     actor = None
 
     def __init__(self, requests: Sequence[MoveRequest]) -> None:
@@ -79,6 +120,8 @@ class MoveBatch(ledger.Batch[MoveRequest, MoveAnswer]):
             payer = (request.account, ACCOUNT_KIND)
             asked[payer] = asked.get(payer, 0) + (request.amount if request.direction == "debit" else 0)
         super().__init__(requests, asked)
+        self._debts: dict[UUID, Debts] = {}
+        """What those who recharge owe."""
 
     async def find_answered(self, tx: LeanTx, keys: Sequence[Key]) -> dict[Key, MoveAnswer]:
         """Return earlier answers by their keys."""
@@ -98,13 +141,14 @@ class MoveBatch(ledger.Batch[MoveRequest, MoveAnswer]):
         return ledger.StaleBook() if sqlstate == CARDS_CHANGED else None
 
     def decide(self, place: int, request: MoveRequest, earlier: MoveAnswer | None) -> MoveAnswer:
-        """Move the money if the card is the person's, active, and covers it."""
+        """Move the money if the card is the person's, active, and covers it; a recharge pays rides still owed."""
         del place
         payer = (request.account, ACCOUNT_KIND)
-        card_id, user_id, status, owes = self.holders.get(request.account) or (None, None, "", False)
+        card_id, user_id, status, taps, owed = self.holders.get(request.account) or (None, None, "", None, None)
         account = self.accounts.get(payer)
         is_recharge = request.direction == "recharge"
-        if earlier is not None or account is None or user_id != request.user_id or (is_recharge and owes):
+        owes_many = is_recharge and len(taps or ()) > MOST_DEBTS
+        if earlier is not None or account is None or user_id != request.user_id or owes_many:
             self.doubtful.add(payer)
             return MoveAnswer(None, b"", 0)
         if status != "active":
@@ -115,8 +159,22 @@ class MoveBatch(ledger.Batch[MoveRequest, MoveAnswer]):
             self.book.post(entry, actor=request.actor)
         except ledger.InsufficientFunds:
             return self._refuse(request, InsufficientBalance())
+        paid = self._pay(request, account, self._debts.setdefault(user_id, Debts(taps, owed))) if is_recharge else None
         body = orjson.dumps({"card_number": request.account, "new_balance": account.balance})
-        return MoveAnswer(request.key, request.content, 200, body, card_id=card_id, move=request, entry_id=entry.id)
+        return MoveAnswer(
+            request.key, request.content, 200, body, card_id=card_id, move=request, entry_id=entry.id, paid=paid
+        )
+
+    def _pay(self, request: MoveRequest, account: ledger.Account, debts: Debts) -> tuple[UUID, int] | None:
+        """Pay rides still owed from a recharged card; the holder that is cached owes the rest."""
+        amount = debts.pay(account.available)
+        if not amount:
+            return None
+        entry = ledger.transfer("transit.debt_payment", source=account.id, target=RECEIVABLE, amount=amount)
+        self.book.post(entry, actor=request.actor)
+        card_id, user_id, status, *_ = self.holders[request.account]
+        self.holders[request.account] = (card_id, user_id, status, *debts.columns())
+        return entry.id, amount
 
     def _refuse(self, request: MoveRequest, refusal: Refusal) -> MoveAnswer:
         self.doubtful.add((request.account, ACCOUNT_KIND))
@@ -124,34 +182,49 @@ class MoveBatch(ledger.Batch[MoveRequest, MoveAnswer]):
         return MoveAnswer(request.key, request.content, refusal.status, body)
 
     def record(self) -> ledger.Records | None:
-        """Return the answers under keys and the events as rows, which are written only if the cards are unchanged."""
+        """Return the answers under keys and the events as rows, which are written only if the cards are unchanged.
+
+        Rides are paid in the same statement, if they are owed as they were read.
+        """
         keyed = sorted((answer for answer in self.fresh if answer.key), key=lambda answer: answer.key or ("", ""))
         moved = [(answer, answer.move) for answer in self.fresh if answer.move]
         if not (keyed or moved):
             return None
         owners = {answer.card_id: move.user_id for answer, move in moved}
+        events = [event for answer, move in moved for event in _events(answer, move)]
+        debts = self._debts.values()
         return _RECORDER.record(
             list(owners),
             list(owners.values()),
-            list({move.user_id for _, move in moved if move.direction == "recharge"}),
+            list(self._debts),
+            [tap for one in debts for tap in one.read],
+            [owed for one in debts for owed in one.read.values()],
+            [owed for one in debts for owed in one.left.values()],
             [answer.key[0] for answer in keyed if answer.key],
             [answer.key[1] for answer in keyed if answer.key],
             [answer.content for answer in keyed],
             [answer.status for answer in keyed],
             [answer.body for answer in keyed],
-            [uuid7() for _ in moved],
-            [_TOPICS[move.direction] for _, move in moved],
-            [_payload(answer, move) for answer, move in moved],
-            [move.traceparent for _, move in moved],
+            [uuid7() for _ in events],
+            [topic for topic, _, _ in events],
+            [payload for _, payload, _ in events],
+            [traceparent for _, _, traceparent in events],
         )
 
 
 _TOPICS: Final = {"debit": "transit.debited", "recharge": "transit.recharged"}
 
 
-def _payload(answer: MoveAnswer, move: MoveRequest) -> str:
-    event = event_of(move.user_id, answer.card_id, amount=move.amount, entry_id=str(answer.entry_id))
-    return orjson.dumps(event).decode()
+def _events(answer: MoveAnswer, move: MoveRequest) -> Iterator[tuple[str, str, str | None]]:
+    """Return topic, payload and trace of a movement's events."""
+    if answer.paid is not None:
+        yield RIDE_PAID, _payload(answer, move, *answer.paid), move.traceparent
+    assert answer.entry_id is not None, "it moved money"
+    yield _TOPICS[move.direction], _payload(answer, move, answer.entry_id, move.amount), move.traceparent
+
+
+def _payload(answer: MoveAnswer, move: MoveRequest, entry_id: UUID, amount: int) -> str:
+    return orjson.dumps(event_of(move.user_id, answer.card_id, amount=amount, entry_id=str(entry_id))).decode()
 
 
 class CardMoves(ledger.Writer[MoveRequest, MoveAnswer]):

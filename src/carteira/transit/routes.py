@@ -1,7 +1,9 @@
 """Transit over HTTP: a person's cards, and the validators' taps."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Any
 from uuid import UUID
 
 import structlog
@@ -17,14 +19,14 @@ from carteira.kit.security import audit
 from carteira.kit.values.card_number import bare_card_number, is_card_number
 from carteira.kit.web.access import Principal, Who, acts, claims, confirm, looks, reads
 from carteira.kit.web.approvals import MAY_WAIT, DeskDep
-from carteira.kit.web.idempotency import Call, CallDep, answer_of, idempotent
+from carteira.kit.web.idempotency import Call, CallDep, KeptAnswer, answer_of, idempotent
 from carteira.kit.web.json_route import JsonRoute, polled
 from carteira.kit.web.lean_route import lean
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
 from carteira.kit.web.state import DATABASE
 from carteira.kit.web.transaction import ReadsDep, ReadTxDep, TxDep
 from carteira.kit.web.versions import PAID_RECHARGES, version_of
-from carteira.transit import operations, queries, service, taps, waiting
+from carteira.transit import counter, operations, queries, service, taps, waiting
 from carteira.transit.errors import CardNotFound, PaymentRequired
 from carteira.transit.moves import CARD_MOVES, Direction, MoveQueue, MoveRequest, count_move
 from carteira.transit.operations import RECHARGE_WITHOUT_PAYMENT
@@ -126,7 +128,7 @@ class _Mover:
                 balance = await verb(tx, who.user_id, card_number, amount, actor=who.actor)
                 return NewBalanceOut(card_number=card_number, new_balance=balance)
 
-            return await call.answer(tx, {"amount": amount}, work)
+            return await call.answer(tx, {"amount": amount}, work, alone=True)
 
 
 async def _mover(request: Request, call: CallDep) -> _Mover:
@@ -228,10 +230,24 @@ async def unblock(card_number: CardNumber, tx: TxDep, who: Who) -> CardOut:
     return CardOut.model_validate(await service.unblock(tx, who.user_id, card_number))
 
 
-@transit_router.post(
-    "/taps", summary="Enviar viagens registradas por validadores", dependencies=[acts("transit_taps_sent")]
-)
-@idempotent()
+async def _taps_at_once(database: Database, keeping: KeptAnswer, asked: Mapping[str, Any]) -> Response | None:
+    who, sent, bounds = asked["who"], asked["body"].taps, asked["bounds"]
+
+    def answer(results: list[taps.TapResult]) -> tuple[Response, tuple[object, ...]]:
+        return keeping.answer(_taps_out(results))
+
+    return await ledger.at_once(
+        database,
+        partial(taps.account_at_once, client_id=who.id, taps=sent, bounds=bounds, actor=who.actor, answer=answer),
+    )
+
+
+def _taps_out(results: Sequence[taps.TapResult]) -> TapsOut:
+    return TapsOut(results=[TapOut.model_validate(result) for result in results])
+
+
+@transit_router.post("/taps", summary="Enviar viagens registradas por validadores", dependencies=[acts(taps.SENT)])
+@idempotent(at_once=_taps_at_once)
 async def send_taps(
     body: TapsIn, tx: TxDep, who: Annotated[Principal, claims("transit:validate")], bounds: Bounds
 ) -> TapsOut:
@@ -241,8 +257,8 @@ async def send_taps(
     um relógio impossível a viagem é guardada, nada é cobrado, e um operador decide (`waiting`).
     """
     results = await taps.account_for(tx, who.id, body.taps, bounds=bounds, actor=who.actor)
-    await audit.record(tx, "transit_taps_sent", taps=len(results))
-    return TapsOut(results=[TapOut.model_validate(result) for result in results])
+    await audit.record(tx, taps.SENT, taps=len(results))
+    return _taps_out(results)
 
 
 @transit_router.get(
@@ -276,15 +292,26 @@ async def dismiss_tap(tap_id: UUID, body: TapDismissalIn, tx: TxDep, who: Review
     return TapOut.model_validate(await waiting.dismiss(tx, tap_id, reason=body.reason, who=who))
 
 
+async def _cash_at_once(database: Database, keeping: KeptAnswer, asked: Mapping[str, Any]) -> Response | None:
+    who, desk, number, amount = asked["who"], asked["desk"], asked["card_number"], asked["body"].amount
+    day = desk.day_of(operations.RECHARGE, who, amount)
+    if day is None or not is_card_number(number):
+        return None
+    recharge = partial(
+        counter.recharge_at_once, card_number=number, amount=amount, actor=who.actor, day=day, keeping=keeping
+    )
+    return await ledger.at_once(database, recharge)
+
+
 @transit_router.post(
     "/cards/{card_number}/recharge",
     status_code=201,
     summary="Recarregar em dinheiro",
     response_model=CashRechargeOut,
     responses=MAY_WAIT,
-    dependencies=[acts("card_recharged_for_cash")],
+    dependencies=[acts(service.RECHARGED_FOR_CASH)],
 )
-@idempotent(status=201)
+@idempotent(status=201, at_once=_cash_at_once)
 async def recharge_for_cash(
     card_number: CardNumber,
     body: AmountIn,

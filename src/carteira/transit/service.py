@@ -3,7 +3,7 @@
 Locks are taken in one order everywhere: taps' ids, cards by id, ledger accounts by id, debts by age.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -45,6 +45,8 @@ RECEIVABLE = ledger.system_account("transit.receivable")
 
 _OPERATORS = {TOP_UP, CASH, FARE_BOX, RECEIVABLE}
 
+RECHARGED_FOR_CASH = "card_recharged_for_cash"
+"""The act of a recharge at a counter."""
 MAX_CARDS = 20
 """Most cards of one person that are not cancelled."""
 
@@ -192,7 +194,7 @@ async def recharge_for_cash(tx: Tx, card_number: str, amount: int, act: Act) -> 
     entry_id = book.entries[0].id
     await audit.record(
         tx,
-        "card_recharged_for_cash",
+        RECHARGED_FOR_CASH,
         actor=act.actor,
         approved_by=act.approved_by,
         subject=card.user_id,
@@ -323,7 +325,7 @@ async def _pay_debts(tx: Tx, book: ledger.Book, card: TransportCard) -> None:
     if paid:
         entry = ledger.transfer("transit.debt_payment", source=card.account_id, target=RECEIVABLE, amount=paid)
         book.post(entry)
-        await emit_paid(tx, [(card, entry.id, paid)])
+        await emit_paid(tx, [(card.user_id, card.id, entry.id, paid)])
 
 
 async def cancel(tx: Tx, user_id: UUID, card_number: str, *, actor: Actor, move_balance_to: str | None = None) -> Card:
@@ -408,12 +410,23 @@ async def _with_balance(tx: Tx, card: TransportCard) -> Card:
     return view(card, (await ledger.account(tx, card.account_id)).balance)
 
 
-async def emit_paid(tx: Tx, payments: Sequence[tuple[TransportCard, UUID, int]]) -> None:
-    """Emit events of rides paid from cards' balances, with their entries and centavos."""
-    events = [
-        _payload(card, amount=amount, entry_id=str(entry_id)) for card, entry_id, amount in payments if card.user_id
+RIDE_PAID = "transit.ride_paid"
+Payment = tuple[UUID | None, UUID, UUID, int]
+"""Rides paid from a card's balance: its person, the card, the entry, and how many centavos."""
+
+
+async def emit_paid(tx: Tx, payments: Iterable[Payment]) -> None:
+    """Emit events of rides paid from cards' balances."""
+    await outbox.emit(tx, RIDE_PAID, *events_of_paid(payments))
+
+
+def events_of_paid(payments: Iterable[Payment]) -> list[dict[str, Any]]:
+    """Return the payloads of `RIDE_PAID`; none for erased people."""
+    return [
+        event_of(user_id, card_id, amount=amount, entry_id=str(entry_id))
+        for user_id, card_id, entry_id, amount in payments
+        if user_id
     ]
-    await outbox.emit(tx, "transit.ride_paid", *events)
 
 
 async def emit_reversed(tx: Tx, reversal: ledger.NewEntry) -> None:

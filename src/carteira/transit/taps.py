@@ -6,25 +6,38 @@ sent.
 """
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Final, NamedTuple, Protocol
 from uuid import UUID
 
 import orjson
+from fastapi import Response
 from sqlalchemy import select, text
 
 from carteira import ledger
-from carteira.kit.db.session import Tx
+from carteira.kit.db.insert import Insert
+from carteira.kit.db.outbox import EVENTS, as_rows
+from carteira.kit.db.session import LeanTx, Tx
+from carteira.kit.security import audit
 from carteira.kit.values.actor import Actor
 from carteira.kit.values.clock import clock
 from carteira.kit.values.ids import uuid7
+from carteira.kit.web.idempotency import RECORDS
 from carteira.kit.web.state import StateKey
 from carteira.transit import metrics
 from carteira.transit.errors import RideSettled
 from carteira.transit.models import CardBlock, Tap, TransportCard
-from carteira.transit.service import FARE_BOX, RECEIVABLE, emit_paid, emit_reversed
+from carteira.transit.service import (
+    FARE_BOX,
+    RECEIVABLE,
+    RIDE_PAID,
+    Payment,
+    emit_paid,
+    emit_reversed,
+    events_of_paid,
+)
 
 IMPOSSIBLE = "clock_impossible"
 """The reason of a tap that waits for an operator, or was denied by one."""
@@ -90,35 +103,41 @@ class ClockBounds:
 TAP_BOUNDS = StateKey[ClockBounds]("tap_bounds")
 
 
+class _Card(NamedTuple):
+    """A card as a ride needs it; `blocks` are the instants of its blocking and unblocking."""
+
+    id: UUID
+    user_id: UUID | None
+    account_id: UUID
+    cancelled_at: datetime | None
+    blocks: Sequence[tuple[datetime, datetime | None]] = ()
+
+
 @dataclass(slots=True)
 class _Decision:
     tap_id: str
     result: str
-    card: TransportCard | None = None
+    card: _Card | None = None
     reason: str | None = None
     paid: int = 0
     owed: int = 0
     entry_id: UUID | None = None
 
 
-@dataclass
-class _Fleet:
-    """The locked cards of a batch, with the periods in which they were blocked."""
+_Fleet = dict[str, _Card]
+"""The cards of a batch, by number."""
 
-    cards: dict[str, TransportCard]
-    blocks: dict[UUID, list[CardBlock]] = field(default_factory=dict)
 
-    def denial(self, tap: RecordedTap) -> str | None:
-        """Return why a card must not pay for a ride; None: it must."""
-        card = self.cards.get(tap.card_number)
-        if card is None:
-            return "unknown_card"
-        for block in self.blocks.get(card.id, ()):
-            if block.blocked_at <= tap.tapped_at and (block.unblocked_at is None or tap.tapped_at < block.unblocked_at):
-                return "card_blocked"
-        if card.cancelled_at is not None and card.cancelled_at <= tap.tapped_at:
-            return "card_cancelled"
-        return None
+def _denial(card: _Card | None, tap: RecordedTap) -> str | None:
+    """Return why a card must not pay for a ride; None: it must."""
+    if card is None:
+        return "unknown_card"
+    for blocked_at, unblocked_at in card.blocks:
+        if blocked_at <= tap.tapped_at and (unblocked_at is None or tap.tapped_at < unblocked_at):
+            return "card_blocked"
+    if card.cancelled_at is not None and card.cancelled_at <= tap.tapped_at:
+        return "card_cancelled"
+    return None
 
 
 def _fingerprint(tap: RecordedTap) -> bytes:
@@ -186,10 +205,13 @@ async def _lock_fleet(tx: Tx, taps: Sequence[RecordedTap]) -> _Fleet:
             .with_for_update(key_share=True)
         )
     ).all()
-    fleet = _Fleet({card.card_number: card for card in cards})
+    blocks: dict[UUID, list[tuple[datetime, datetime | None]]] = {}
     for block in await tx.scalars(select(CardBlock).where(CardBlock.card_id.in_([card.id for card in cards]))):
-        fleet.blocks.setdefault(block.card_id, []).append(block)
-    return fleet
+        blocks.setdefault(block.card_id, []).append((block.blocked_at, block.unblocked_at))
+    return {
+        card.card_number: _Card(card.id, card.user_id, card.account_id, card.cancelled_at, blocks.get(card.id, ()))
+        for card in cards
+    }
 
 
 async def decide(tx: Tx, taps: Sequence[RecordedTap], actor: Actor, bounds: ClockBounds | None = None) -> None:
@@ -198,22 +220,11 @@ async def decide(tx: Tx, taps: Sequence[RecordedTap], actor: Actor, bounds: Cloc
     With `bounds`, rides beyond them wait for an operator.
     """
     fleet = await _lock_fleet(tx, taps)
-    book = await ledger.lock(tx, [card.account_id for card in fleet.cards.values()])
-    decisions = []
-    for tap in sorted(taps, key=lambda tap: (tap.tapped_at, tap.id)):
-        reason = fleet.denial(tap)
-        card = fleet.cards.get(tap.card_number)
-        if card is not None and bounds is not None and not bounds.hold(tap.tapped_at):
-            decisions.append(_Decision(tap.id, "waiting", card, IMPOSSIBLE))
-        elif reason is not None or card is None:
-            decisions.append(_Decision(tap.id, "denied", card, reason))
-        else:
-            decisions.append(_charge(book, card, tap))
+    book = await ledger.lock(tx, [card.account_id for card in fleet.values()])
+    decisions = _decide(fleet, book, taps, bounds)
     if book.entries:
         await ledger.write(tx, book, actor=actor)
-    await emit_paid(
-        tx, [(made.card, made.entry_id, made.paid) for made in decisions if made.card and made.entry_id and made.paid]
-    )
+    await emit_paid(tx, _payments(decisions))
     await tx.execute(
         _DECIDE,
         {
@@ -227,6 +238,148 @@ async def decide(tx: Tx, taps: Sequence[RecordedTap], actor: Actor, bounds: Cloc
             "entry_ids": [decision.entry_id for decision in decisions],
         },
     )
+
+
+def _decide(
+    fleet: _Fleet, book: ledger.Book, taps: Sequence[RecordedTap], bounds: ClockBounds | None
+) -> list[_Decision]:
+    """Decide the rides in the order of their times, and post those that are charged to the book."""
+    decisions = []
+    for tap in sorted(taps, key=lambda tap: (tap.tapped_at, tap.id)):
+        card = fleet.get(tap.card_number)
+        reason = _denial(card, tap)
+        if card is not None and bounds is not None and not bounds.hold(tap.tapped_at):
+            decisions.append(_Decision(tap.id, "waiting", card, IMPOSSIBLE))
+        elif reason is not None or card is None:
+            decisions.append(_Decision(tap.id, "denied", card, reason))
+        else:
+            decisions.append(_charge(book, card, tap))
+    return decisions
+
+
+def _payments(decisions: Iterable[_Decision]) -> Iterator[Payment]:
+    for made in decisions:
+        if made.card and made.entry_id and made.paid:
+            yield made.card.user_id, made.card.id, made.entry_id, made.paid
+
+
+MOST_AT_ONCE: Final = 100
+"""Larger uploads are accounted for in a session's transaction: so many cards seldom stay as they were read."""
+
+
+def _instants(column: str) -> str:
+    return f"""NULLIF(ARRAY(SELECT block.{column} FROM transit_card_blocks block
+        WHERE block.card_id = holder_row.id ORDER BY block.blocked_at), '{{}}')"""  # noqa: S608 - constants
+
+
+_CARDS: Final = ledger.Holders(
+    "transport_cards",
+    name="card_number",
+    more=("user_id", "cancelled_at", _instants("blocked_at"), _instants("unblocked_at")),
+)
+_COLUMNS: Final = (
+    ("id", "uuid"),
+    ("tap_id", "text"),
+    ("fingerprint", "bytea"),
+    ("amount", "bigint"),
+    ("tapped_at", "timestamptz"),
+    ("line", "text"),
+    ("vehicle", "text"),
+    ("card_id", "uuid"),
+    ("user_id", "uuid"),
+    ("result", "text"),
+    ("reason", "text"),
+    ("paid", "bigint"),
+    ("owed", "bigint"),
+    ("outstanding", "bigint"),
+    ("entry_id", "uuid"),
+    ("client_id", "uuid"),
+    ("received_at", "timestamptz"),
+)
+_ARRAYS: Final = ", ".join(f"{{{place}}}::{kind}[]" for place, (_, kind) in enumerate(_COLUMNS))
+_TAPS: Final = Insert(
+    (f"transit_taps ({', '.join(name for name, _ in _COLUMNS)})", f"SELECT * FROM unnest({_ARRAYS})"),  # noqa: S608 - constants
+    parameters=len(_COLUMNS),
+)
+_RECORDER: Final = ledger.Recorder(
+    RECORDS, EVENTS, audit.ACTS, _TAPS, guard="transit_keep_cards({0}, {1}, {2}, {3})", guarded=4
+)
+SENT: Final = "transit_taps_sent"
+"""The act of an upload."""
+
+
+async def account_at_once(  # noqa: PLR0913 - an upload, spelled out
+    tx: LeanTx,
+    client_id: UUID,
+    taps: Sequence[RecordedTap],
+    *,
+    bounds: ClockBounds,
+    actor: Actor,
+    answer: Callable[[list[TapResult]], tuple[Response, tuple[object, ...]]],
+) -> Response | None:
+    """Account for new taps as `account_for` does, by one read and one write; None: it is to be done there.
+
+    `answer` returns the response, and the parameters of `RECORDS` by which it is kept.
+
+    Raises:
+        StaleBook, PostgresError: as `ledger.at_once` knows them; nothing was written.
+    """
+    by_id = {tap.id: tap for tap in taps}
+    numbers = {tap.card_number for tap in taps}
+    if len(by_id) < len(taps) or len(numbers) > MOST_AT_ONCE:
+        return None
+    fleet: _Fleet = {}
+    accounts = []
+    for number, (card_id, user_id, cancelled_at, blocked, unblocked), account in await ledger.accounts_held(
+        tx, _CARDS, numbers
+    ):
+        assert account is not None, "each card has its account"
+        blocks = tuple(zip(blocked or (), unblocked or (), strict=True))
+        fleet[number] = _Card(card_id, user_id, account.id, cancelled_at, blocks)
+        accounts.append(account)
+    book = ledger.Book(accounts)
+    for account in accounts:
+        book.keep(account.id)  # a ride that the balance does not cover at all depends on it, too
+    decisions = {made.tap_id: made for made in _decide(fleet, book, taps, bounds)}
+    results = [
+        TapResult(tap.id, made.result, made.reason, made.paid, made.owed, replayed=False)
+        for tap in taps
+        for made in (decisions[tap.id],)
+    ]
+    response, record = answer(results)
+    cards = list(fleet.values())
+    records = _RECORDER.record(
+        [card.id for card in cards],
+        [card.user_id for card in cards],
+        [card.cancelled_at for card in cards],
+        [sum(1 if unblocked is None else 2 for _, unblocked in card.blocks) for card in cards],
+        *record,
+        *as_rows(RIDE_PAID, events_of_paid(_payments(decisions.values()))),
+        audit.acts_of(SENT, taps=len(results)),
+        *_columns(by_id, decisions, client_id),
+    )
+    await ledger.write(tx, book, actor=actor, records=records)
+    audit.done(SENT)
+    for result in results:
+        metrics.taps.labels(result.result).inc()
+    return response
+
+
+def _columns(
+    taps: Mapping[str, RecordedTap], decisions: Mapping[str, _Decision], client_id: UUID
+) -> tuple[list[object], ...]:
+    """Return the columns of decided taps, sorted by their ids, so that two uploads of the same ones cannot deadlock."""
+    now = clock.now()
+    rows = [
+        (
+            uuid7(), tap.id, _fingerprint(tap), tap.amount, tap.tapped_at, tap.line, tap.vehicle,
+            made.card and made.card.id, made.card and made.card.user_id,
+            made.result, made.reason, made.paid, made.owed, made.owed, made.entry_id, client_id, now,
+        )
+        for _, tap in sorted(taps.items())
+        for made in (decisions[tap.id],)
+    ]  # fmt: skip
+    return tuple(list(column) for column in zip(*rows, strict=True))
 
 
 async def forgive_reversed(tx: Tx, reversal: ledger.NewEntry) -> None:
@@ -256,7 +409,7 @@ async def refuse_reversal(_tx: Tx, _reversal: ledger.NewEntry) -> None:
     raise RideSettled
 
 
-def _charge(book: ledger.Book, card: TransportCard, tap: RecordedTap) -> _Decision:
+def _charge(book: ledger.Book, card: _Card, tap: RecordedTap) -> _Decision:
     """Charge the fare as far as the balance covers it; the rest is owed."""
     paid = min(book.account(card.account_id).available, tap.amount)
     owed = tap.amount - paid

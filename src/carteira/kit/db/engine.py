@@ -1,5 +1,6 @@
 """The pool of connections, and the one place where transactions begin and end: one per request or job."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
@@ -42,7 +43,7 @@ _SERVER_SETTINGS = {
 }
 """Settings of every connection, unless `options` in the address override them; times in milliseconds."""
 _unasked: ContextVar[bool] = ContextVar("connection_unasked", default=False)
-"""Set while a connection may be taken from the pool without a ping, since a read may be repeated."""
+"""Set while a connection may be taken from the pool without a transaction on it, since a read may be repeated."""
 
 
 T = TypeVar("T")
@@ -74,7 +75,7 @@ class Database:
             hide_parameters=True,  # an error's text goes to the log; a statement's values must not
         )
         event.listen(self.engine.sync_engine, "connect", _check_positions)
-        event.listen(self.engine.sync_engine, "checkout", _ask_for_a_sign_of_life)
+        event.listen(self.engine.sync_engine, "checkout", _begin)
         event.listen(self.engine.sync_engine, "handle_error", _drop_misdirected)
         silence.watch(self.engine, self.address)
         self._sessions = async_sessionmaker(self.engine, sync_session_class=CurrentSession, expire_on_commit=False)
@@ -101,11 +102,12 @@ class Database:
         self.gate.pass_through()
         failure: CommitThenRaise | None = None
         with _as_facts():
-            async with self._sessions.begin() as session:
+            async with self._sessions() as session:
                 try:
                     yield session
                 except CommitThenRaise as raised:
                     failure = raised
+                await session.commit()
             await self._after_commit(session)
         if failure is not None:
             raise failure.error from failure
@@ -206,8 +208,10 @@ def _check_positions(connection: Any, _record: object) -> None:  # noqa: ANN401 
     connection.run_async(positions.check)
 
 
-def _ask_for_a_sign_of_life(connection: Any, record: Any, _proxy: object) -> None:  # noqa: ANN401 - the library's
-    """Ping a connection, in one trip, before a transaction begins on it, so that a dead or silent one is replaced.
+def _begin(connection: Any, record: Any, _proxy: object) -> None:  # noqa: ANN401 - the library's
+    """Begin the transaction as a connection is taken from the pool: a dead or silent one is noticed, and replaced.
+
+    The library would begin it with the first statement, which may not be repeated on another connection.
 
     Raises:
         InvalidatePoolError: it is dead, and so are the pool's others; a new one is opened.
@@ -215,9 +219,14 @@ def _ask_for_a_sign_of_life(connection: Any, record: Any, _proxy: object) -> Non
     if record.fresh or _unasked.get():
         return
     try:
-        connection.run_async(lambda driver: driver.fetchrow(";", timeout=silence.SIGN_OF_LIFE_SECONDS))
-    except DRIVER_ERRORS as error:
+        connection.run_async(lambda _: _begin_in_time(connection))
+    except (DBAPIError, connection.dbapi.Error, *DRIVER_ERRORS) as error:
         raise InvalidatePoolError from error
+
+
+async def _begin_in_time(connection: Any) -> None:  # noqa: ANN401 - the library's
+    async with asyncio.timeout(silence.SIGN_OF_LIFE_SECONDS):
+        await connection._start_transaction()  # noqa: SLF001 - the library has no call for it
 
 
 @contextmanager

@@ -70,6 +70,12 @@ def after_commit(tx: Tx, work: Callable[[], Awaitable[None]]) -> None:
     tx.info.setdefault(_AFTER_COMMIT, []).append(work)
 
 
+async def roll_back(tx: Tx) -> None:
+    """Undo all that a transaction did so far, with the work registered for its commit; it goes on as a new one."""
+    await tx.rollback()
+    tx.info.clear()
+
+
 async def locked(tx: Tx, table: type[Row], key: object) -> Row | None:
     """Lock a row by its primary key and return it as it is now; None if there is none.
 

@@ -14,6 +14,7 @@ from enum import Enum
 from typing import Any, Literal
 from uuid import UUID
 
+import orjson
 import structlog
 from prometheus_client import Counter
 from sqlalchemy import BigInteger, Boolean, Index, Text, bindparam, false, text
@@ -22,6 +23,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from carteira.kit.db import positions, wakes
 from carteira.kit.db.base import INSTANT, Base
+from carteira.kit.db.insert import Insert
 from carteira.kit.db.session import Tx
 from carteira.kit.values.actor import Actor
 from carteira.kit.values.clock import clock
@@ -190,11 +192,54 @@ def act_row(
     **details: Any,  # noqa: ANN401 - any JSON
 ) -> dict[str, Any]:
     """Return the row of `record`, for code that writes it elsewhere."""
+    done(action)
+    details["approved_by"] = str(approved_by) if approved_by else None
+    return _row(action, actor, subject, details) | {"entry_id": entry}
+
+
+def done(action: str) -> None:
+    """Note that the request has recorded an act, and count it; for code that has written a row of `acts_of`."""
     if request := _request.get():
         request.acts.append(action)
     acts_total.labels(action).inc()
-    details["approved_by"] = str(approved_by) if approved_by else None
-    return _row(action, actor, subject, details) | {"entry_id": entry}
+
+
+def acts_of(
+    action: str,
+    *,
+    actor: By = FROM_REQUEST,
+    subject: UUID | None = None,
+    entry: UUID | None = None,
+    **details: Any,  # noqa: ANN401 - any JSON
+) -> str:
+    """Return one row of `record` as the parameter of `ACTS`, within a statement that may yet fail; then call `done`."""
+    row = _row(action, actor, subject, details) | {"entry_id": entry}
+    return orjson.dumps([row], default=str).decode()  # the driver has a UUID of its own
+
+
+_ACT_COLUMNS = (
+    ("id", "uuid"),
+    ("actor_id", "uuid"),
+    ("subject_id", "uuid"),
+    ("action", "text"),
+    ("details", "jsonb"),
+    ("created_at", "timestamptz"),
+    ("actor_kind", "text"),
+    ("session_id", "uuid"),
+    ("request_id", "text"),
+    ("entry_id", "uuid"),
+    ("actor_name", "text"),
+)
+_ACT_NAMES = ", ".join(name for name, _ in _ACT_COLUMNS)
+_ACT_TYPES = ", ".join(f"{name} {kind}" for name, kind in _ACT_COLUMNS)
+ACTS = Insert(
+    (
+        f"audit_log (xid, {_ACT_NAMES})",
+        f"SELECT (SELECT position_now()), new.* FROM jsonb_to_recordset({{0}}::jsonb) AS new ({_ACT_TYPES})",  # noqa: S608 - constants
+    ),
+    parameters=1,
+)
+"""Appends acts within the statement that does them: rows of `acts_of`."""
 
 
 async def write(tx: Tx, rows: Sequence[dict[str, Any]]) -> None:

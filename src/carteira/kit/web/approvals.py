@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from carteira.kit.db.errors import CommitThenRaise
 from carteira.kit.db.session import Tx
-from carteira.kit.security import approvals, audit
+from carteira.kit.security import approvals, audit, operator_days
 from carteira.kit.security.approvals import Act, ApprovedAct, Gains, MustWait, OperatorAct, PendingOperation
 from carteira.kit.security.sealing import Sealer
 from carteira.kit.values.actor import Actor
@@ -202,6 +202,10 @@ class Desk:
         """Return the most that one operator may do alone under a limit; None: any amount."""
         known = self._limits.get(limit)
         return None if known is None else known.alone
+
+    def day_of(self, operation: Operation[Any], who: Principal, amount: int) -> tuple[object, ...] | None:
+        """Return the parameters of `COUNT_DAY` for an operation; None: its amount needs a second person."""
+        return operator_days.day_of(who.actor, self._limit(operation), amount)
 
     def _limit(self, operation: Operation[Any]) -> Limit | None:
         return None if operation.limit is None else self._limits.get(operation.limit)

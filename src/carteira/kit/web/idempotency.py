@@ -23,7 +23,20 @@ from uuid import UUID
 import orjson
 from fastapi import Depends, Header, Request, Response
 from fastapi.encoders import jsonable_encoder
-from sqlalchemy import Boolean, LargeBinary, SmallInteger, Text, delete, false, func, select, true, tuple_, update
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    LargeBinary,
+    SmallInteger,
+    Text,
+    delete,
+    false,
+    func,
+    select,
+    true,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -31,12 +44,13 @@ from carteira.kit.db.base import INSTANT, Base
 from carteira.kit.db.engine import Database
 from carteira.kit.db.errors import CommitThenRaise
 from carteira.kit.db.insert import Insert
-from carteira.kit.db.session import LeanTx, Tx, fetch
+from carteira.kit.db.session import LeanTx, Tx, fetch, roll_back
 from carteira.kit.ops.cooperative import dump_json
 from carteira.kit.security import audit
 from carteira.kit.values.clock import clock
 from carteira.kit.web.problems import MEDIA_TYPE, InvalidInput, Refusal
 from carteira.kit.web.public_address import route_path
+from carteira.kit.web.state import DATABASE
 from carteira.kit.web.transaction import TxDep
 
 P = ParamSpec("P")
@@ -82,10 +96,20 @@ class Call:
     key: str | None
     operation: str
 
-    async def answer(
-        self, tx: Tx, payload: object, work: Callable[[], Awaitable[object]], *, status: int = 200, money: bool = True
+    async def answer(  # noqa: PLR0913 - what makes two requests one
+        self,
+        tx: Tx,
+        payload: object,
+        work: Callable[[], Awaitable[object]],
+        *,
+        status: int = 200,
+        money: bool = True,
+        alone: bool = False,
     ) -> Response:
         """Do the work and return its result as JSON with `status`; a `Refusal` under a key is recorded too.
+
+        A refusal undoes what the work wrote, by a savepoint; or, where the transaction holds nothing else (`alone`), by
+        its rollback, which saves the trips of the savepoint.
 
         Raises:
             IdempotencyKeyReused: the key belongs to another request.
@@ -93,30 +117,35 @@ class Call:
         if self.key is None:
             return _json(await work(), status)
         fingerprint = self.fingerprint(await _written(payload))
-        claimed = await tx.scalar(
-            insert(IdempotencyRecord)
-            .values(caller=self.caller, key=self.key, fingerprint=fingerprint, money=money)
-            .on_conflict_do_nothing()
-            .returning(IdempotencyRecord.key)
-        )
-        if claimed is None:
+        claim = insert(IdempotencyRecord).on_conflict_do_nothing().returning(IdempotencyRecord.key)
+        mine = {"caller": self.caller, "key": self.key, "fingerprint": fingerprint, "money": money}
+        if await tx.scalar(claim.values(mine)) is None:
             return await self._replay(tx, fingerprint)
-        mine = (IdempotencyRecord.caller == self.caller, IdempotencyRecord.key == self.key)
-        savepoint = await tx.begin_nested()  # the transaction's commit releases it
+        savepoint = None if alone else await tx.begin_nested()
         try:
             response = _json(await work(), status)
         except Refusal as refusal:
-            await savepoint.rollback()
             audit.nothing_done()
             response = refusal.response()
+            if savepoint is None:
+                await roll_back(tx)
+                told = {"status": response.status_code, "body": response.body}
+                # Between the rollback and this claim another process may have answered.
+                recorded = await tx.scalar(claim.values(mine | told))
+                return response if recorded is not None else await self._replay(tx, fingerprint)
+            await savepoint.rollback()
         except CommitThenRaise as failure:
             if not isinstance(failure.error, Refusal):
-                await tx.execute(delete(IdempotencyRecord).where(*mine))
+                await tx.execute(delete(IdempotencyRecord).where(*self._mine()))
                 raise
             audit.nothing_done()
             response = failure.error.response()
-        await tx.execute(update(IdempotencyRecord).where(*mine).values(status=response.status_code, body=response.body))
+        answer = update(IdempotencyRecord).where(*self._mine())
+        await tx.execute(answer.values(status=response.status_code, body=response.body))
         return response
+
+    def _mine(self) -> tuple[ColumnElement[bool], ...]:
+        return IdempotencyRecord.caller == self.caller, IdempotencyRecord.key == self.key
 
     async def answered(self, tx: Tx, payload: object) -> Response | None:
         """Return the recorded first answer; None where there is none yet.
@@ -132,9 +161,7 @@ class Call:
         return await self._replay(tx, self.fingerprint(await _written(payload)))
 
     async def _record(self, tx: Tx) -> IdempotencyRecord | None:
-        found: IdempotencyRecord | None = await tx.scalar(
-            select(IdempotencyRecord).where(IdempotencyRecord.caller == self.caller, IdempotencyRecord.key == self.key)
-        )
+        found: IdempotencyRecord | None = await tx.scalar(select(IdempotencyRecord).where(*self._mine()))
         return found
 
     async def _replay(self, tx: Tx, fingerprint: bytes) -> Response:
@@ -149,6 +176,28 @@ class Call:
     def fingerprint(self, content: bytes) -> bytes:
         """Return the digest that two requests under one key must share; `content` is JSON with sorted members."""
         return hashlib.sha256(self.operation.encode() + b"\0" + content).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class KeptAnswer:
+    """A request's answer, for a verb that writes it in the statement that moves its money (`RECORDS`)."""
+
+    call: Call
+    fingerprint: bytes
+    status: int
+
+    def answer(self, result: object) -> tuple[Response, tuple[object, ...]]:
+        """Return a result as the answer, and the parameters of `RECORDS`."""
+        response, call = _json(result, self.status), self.call
+        if call.key is None:
+            return response, ([], [], [], [], [])
+        rows = [call.caller], [call.key], [self.fingerprint], [response.status_code], [bytes(response.body)]
+        return response, rows
+
+
+AtOnce = Callable[[Database, KeptAnswer, Mapping[str, Any]], Awaitable[Response | None]]
+"""Does a route's work in one read and one write, with its answer under the key; None: nothing was written, and the
+route itself does the work. It gets the route's arguments."""
 
 
 async def _written(payload: object) -> bytes:
@@ -258,10 +307,11 @@ CallDep = Annotated[Call, Depends(_call)]
 class _CallInTx:
     tx: Tx
     call: Call
+    database: Database
 
 
-async def _call_in_tx(tx: TxDep, call: CallDep) -> _CallInTx:
-    return _CallInTx(tx, call)
+async def _call_in_tx(request: Request, tx: TxDep, call: CallDep) -> _CallInTx:
+    return _CallInTx(tx, call, DATABASE.of(request.app))
 
 
 PARAMETER = "idempotent_call"
@@ -273,13 +323,18 @@ def idempotent(
     status: int = 200,
     payload: Callable[[Mapping[str, Any]], object] = lambda arguments: arguments.get("body"),
     money: bool = True,
+    at_once: AtOnce | None = None,
 ) -> Callable[[Callable[P, Awaitable[object]]], Callable[P, Awaitable[Response]]]:
     """Decorate a route whose work, under an `Idempotency-Key`, is done at most once per caller and key.
 
-    The route takes `TxDep`, in which the key's record is written. `status` is what the route declares for success.
-    `payload` selects the arguments of the route that a repetition must share with the first request, beside method and
-    address: by default its `body`. They may be a list, parsed from JSON or CSV. A route that returns bytes has written
-    its JSON itself. Records of routes that move no money (`money=False`) are deleted after some weeks.
+    The route takes `TxDep`, in which the key's record is written; its other dependencies write nothing into it, since a
+    refusal rolls it back. `status` is what the route declares for success. `payload` selects the arguments of the route
+    that a repetition must share with the first request, beside method and address: by default its `body`. They may be a
+    list, parsed from JSON or CSV. A route that returns bytes has written its JSON itself. Records of routes that move
+    no money (`money=False`) are deleted after some weeks.
+
+    `at_once` is tried first: it answers the plain case in two trips, and leaves all else to the route, a key that was
+    used before included. The route's transaction takes no connection before its first statement.
     """
 
     def decorate(route: Callable[P, Awaitable[object]]) -> Callable[P, Awaitable[Response]]:
@@ -288,7 +343,12 @@ def idempotent(
             once = kwargs.pop(PARAMETER)
             assert isinstance(once, _CallInTx), "FastAPI resolves it"
             asked, work = payload(kwargs), lambda: route(*args, **kwargs)
-            return await once.call.answer(once.tx, asked, work, status=status, money=money)
+            if at_once is not None:
+                fingerprint = once.call.fingerprint(await _written(asked)) if once.call.key else b""
+                answer = await at_once(once.database, KeptAnswer(once.call, fingerprint, status), kwargs)
+                if answer is not None:
+                    return answer
+            return await once.call.answer(once.tx, asked, work, status=status, money=money, alone=True)
 
         # FastAPI reads this signature: the route's own parameters, and the call, which is resolved after the caller.
         signature = inspect.signature(route)

@@ -125,7 +125,7 @@ class Writer(ABC, Generic[RequestT, DecisionT]):
                 await batch.run(tx, "free" if mode == "free" else "locked")
         elif mode == "compared" or conflicts:
             async with self.database.lean_statements() as tx:
-                await batch.run(tx, mode)
+                await batch.run(tx, mode, look_up=conflicts > 0)
         else:
             async with self.database.lean_statements() as tx:
                 await batch.run(tx, mode, memory=self._memory, look_up=False)

@@ -1,3 +1,5 @@
+-- As releases before `transit_settle` call it: their servers still run during an upgrade.
+--
 -- Raise CT001 unless each card is active and its person's, and the persons of `debtless` owe no ride: what the caller
 -- decided with, perhaps out of its memory. Called when the cards' accounts are locked, it reads what is committed by then
 -- (each query of a volatile function has its own snapshot): who moves a card's balance away, or erases its person, locks

@@ -1,0 +1,13 @@
+-- Raise CB003 unless so much of a decision was returned as its refund was decided with. Returns of one decision take
+-- turns, as `ledger.lock_entry` has them do.
+
+CREATE FUNCTION benefits_keep_returned(of_decision uuid, returned bigint) RETURNS boolean
+LANGUAGE plpgsql SET enable_seqscan = off AS $$
+BEGIN
+    PERFORM ledger_keep_entry(of_decision);
+    IF returned <> (SELECT coalesce(sum(back.amount), 0) FROM benefits_returns back
+                    WHERE back.decision_id = of_decision) THEN
+        RAISE EXCEPTION 'another amount was returned' USING ERRCODE = 'CB003';
+    END IF;
+    RETURN true;
+END $$;

@@ -1,0 +1,19 @@
+"""An operator's daily ceiling within the statement that moves money; `approvals.count` is the same for a session."""
+
+from datetime import date
+
+from carteira.kit.values.actor import Actor
+from carteira.kit.values.clock import clock
+from carteira.kit.values.limits import Limit
+
+COUNT_DAY = "count_operator_day({0}, {1}, {2}, {3}, {4}, {5})"
+"""The call of the function that counts; its parameters are `day_of`'s."""
+
+
+def day_of(actor: Actor, limit: Limit | None, amount: int) -> tuple[str, str, str, date, int, int | None] | None:
+    """Return the parameters of `COUNT_DAY`; None: one operator may not do it alone."""
+    if limit is None:
+        return actor.kind, actor.id, "", clock.today(), amount, None
+    if limit.alone is not None and amount > limit.alone:
+        return None
+    return actor.kind, actor.id, limit.name, clock.today(), amount, limit.daily
