@@ -5,13 +5,16 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
+from uuid import uuid4
 
 import httpx
 import pytest
 
 from carteira import demo
 from carteira.embedded import Endpoints
+from carteira.kit.values.clock import clock
 from carteira.modules import OPTIONAL_MODULES
+from carteira.transit.schemas import MAX_FARE
 from tests.support.app import RunningApp, running_app, settings_for
 from tests.support.contract import openapi_document
 from tests.support.credit import PURPOSE, fill_bases
@@ -269,6 +272,23 @@ async def test_money_travels_twice(stage: Stage) -> None:
         assert trips is not None, f"{move.route} was refused"
         faults.append(wrong(move.route, trips, MONEY))
     assert not list(filter(None, faults)), "\n".join(filter(None, faults))
+
+
+async def test_a_recharge_that_pays_rides_travels_twice(stage: Stage) -> None:
+    recharge = next(move for move in MONEY_MOVES if move.route.startswith("POST /transport-cards/{card_number}/rech"))
+    number = stage.things["card_number"]
+    balance = (await stage.maria.get(f"/transport-cards/{number}/balance")).json()["balance"]
+    ride = {"card_number": number, "amount": MAX_FARE, "tapped_at": clock.now().isoformat()}
+    rides = [ride | {"id": str(uuid4())} for _ in range(balance // MAX_FARE + 1)]
+    sent = await stage.operator.post("/transit/taps", {"taps": rides})
+    assert sent.json()["results"][-1]["result"] == "owed", sent.text
+    try:
+        trips = await fewest(partial(recharge.ask, stage.maria, stage.things), recharge.route, MONEY)
+        assert trips is not None
+        assert not wrong(recharge.route, trips, MONEY)
+        assert (await stage.maria.get("/transit/debts")).json()["total"] > 0, "each recharge paid a part"
+    finally:
+        await stage.maria.post(f"/transport-cards/{number}/recharge", {"amount": 2 * MAX_FARE})
 
 
 async def test_debits_at_once_travel_together(stage: Stage) -> None:
