@@ -117,6 +117,7 @@ EXCEPTIONS: dict[str, Most] = {
     "GET /cashback/adjustments (own)": Most(3, 1, _DOORS),
     "GET /cashback/months (own)": Most(5, 1, _DOORS),
     "GET /cashback/months (operator)": Most(4, 2, _LOOK),
+    "GET /cashback/months/{month} (operator)": Most(4, 2, _LOOK),
     "GET /cashback/auto-approvals (operator)": Most(2, 4, _LOOK),
     "GET /credit/{cpf} (operator)": Most(8, 7, _CREDIT),
     "GET /credit/{cpf}/base-a (operator)": Most(8, 6, _CREDIT),
