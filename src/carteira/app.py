@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import timedelta
-from functools import partial
+from functools import cache, partial
 from importlib.resources import files
 from pathlib import Path
 
@@ -479,6 +479,7 @@ def observers_of(modules: list[Module]) -> list[Callable[[Tx], Awaitable[None]]]
     return [approvals_jobs.observe, partitions.observe, *(module.observe for module in modules if module.observe)]
 
 
+@cache
 def declared_problems() -> problems.Declared:
     """Return the problems that each operation may answer, from the file that `make reference` derives from the code."""
     declared: problems.Declared = orjson.loads((files("carteira") / "problems.json").read_bytes())

@@ -3,18 +3,22 @@
 import re
 from email import message_from_bytes, policy
 from email.message import EmailMessage
+from functools import cache
 from pathlib import Path
 
 
 def mail_to(maildir: str, address: str) -> list[EmailMessage]:
     """Return the e-mails delivered to an address, oldest first."""
-    found = []
-    for file in sorted(Path(maildir, "new").iterdir(), key=lambda path: path.stat().st_mtime_ns):
-        message = message_from_bytes(file.read_bytes(), policy=policy.default)
-        assert isinstance(message, EmailMessage)
-        if message["To"] == address:
-            found.append(message)
-    return found
+    files = sorted(Path(maildir, "new").iterdir(), key=lambda path: path.stat().st_mtime_ns)
+    return [message for to, message in map(_read, files) if to == address]
+
+
+@cache
+def _read(file: Path) -> tuple[str, EmailMessage]:
+    """Return a delivered e-mail with its receiver; by the end of a run there are thousands."""
+    message = message_from_bytes(file.read_bytes(), policy=policy.default)
+    assert isinstance(message, EmailMessage)
+    return message["To"], message
 
 
 def parts_of(message: EmailMessage) -> tuple[str, str]:

@@ -8,6 +8,7 @@ ledger's entries, the authorizer's decisions. A reader takes only rows below the
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
@@ -214,8 +215,14 @@ class Backlog:
 
     def __init__(self, followers: Sequence[Follower]) -> None:
         self._followers = {follower.name: follower for follower in followers}
-        self._firsts = Query(union_all(*map(_first, followers))) if followers else None
-        self._lags = Query(union_all(*map(_counted, followers))) if followers else None
+
+    @cached_property
+    def _firsts(self) -> Query:
+        return Query(union_all(*map(_first, self._followers.values())))
+
+    @cached_property
+    def _lags(self) -> Query:
+        return Query(union_all(*map(_counted, self._followers.values())))
 
     async def look(self, reads: Reads) -> tuple[list[Follower], bool]:
         """Return the followers with something to read now, and whether more rows wait for an open transaction to end.
@@ -223,7 +230,7 @@ class Backlog:
         Raises:
             DatabaseDown: PostgreSQL is unreachable.
         """
-        if self._firsts is None:
+        if not self._followers:
             return [], False
         found = await read(reads, self._firsts)
         ready = [self._followers[name] for name, first, horizon in found if first is not None and first < horizon]
@@ -235,7 +242,7 @@ class Backlog:
         Raises:
             DatabaseDown: PostgreSQL is unreachable.
         """
-        if self._lags is None:
+        if not self._followers:
             return {}
         now = clock.now().timestamp()
         return {

@@ -4,8 +4,10 @@ No call belongs inside a transaction: a verb that calls out opens short transact
 """
 
 import asyncio
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import httpx
@@ -67,11 +69,24 @@ class Answer:
         return content
 
 
+@cache
+def _authorities(*, trust_env: bool) -> ssl.SSLContext:
+    """Read the certificates of authorities once for the process: a client that reads its own takes milliseconds.
+
+    With `trust_env` they may be those of `SSL_CERT_FILE` and `SSL_CERT_DIR`, as httpx has it.
+    """
+    return httpx.create_ssl_context(trust_env=trust_env)
+
+
 class TracedClient(httpx.AsyncClient):
     """A client whose requests are spans of the present trace, and carry it to the service.
 
     A span holds the host, never the path or the content; it ends with the answer's head.
     """
+
+    def __init__(self, *, verify: ssl.SSLContext | None = None, trust_env: bool = True, **options: Any) -> None:  # noqa: ANN401 - as httpx's
+        """Make a client, whose TLS is `verify`, or trusts the system's authorities."""
+        super().__init__(verify=verify or _authorities(trust_env=trust_env), trust_env=trust_env, **options)
 
     async def send(self, request: httpx.Request, **options: Any) -> httpx.Response:  # noqa: ANN401 - as httpx's
         """Send a request."""
