@@ -285,7 +285,7 @@ _CHOICE = ("body", "orelse")
 
 
 def actions() -> list[str]:
-    """Give every action that the code records."""
+    """Return every action that the code records."""
     return sorted({PROPOSED, *marked_actions(), *_recorded()})
 
 

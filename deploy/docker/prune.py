@@ -36,12 +36,12 @@ def tests(packages: Path) -> Iterator[Path]:
 
 
 def sources(packages: Path) -> Iterator[Path]:
-    """Give what extensions were compiled of, and types for checkers."""
+    """Return the sources of extensions, and types for checkers."""
     yield from (file for file in packages.rglob("*") if file.suffix in SOURCES and file.is_file())
 
 
 def tools(packages: Path) -> Iterator[Path]:
-    """Give what installs packages."""
+    """Return the installers of packages."""
     for name in TOOLS:
         yield from packages.glob(name)
         yield from packages.glob(f"{name}-*.dist-info")

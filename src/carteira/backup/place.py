@@ -95,7 +95,7 @@ class Manifest:
 
     @property
     def made_at(self) -> datetime:
-        """When it was completed."""
+        """The time of its completion."""
         return datetime.fromisoformat(self.ended_at)
 
     def to_json(self) -> bytes:

@@ -34,7 +34,7 @@ class Waiting(Protocol[RequestT_co, DecisionT_contra]):
 
     @property
     def since(self) -> float:
-        """When it arrived."""
+        """The time of its arrival."""
         ...
 
     @property

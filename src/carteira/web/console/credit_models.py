@@ -177,7 +177,7 @@ def _choosing(one: Model, in_force: Model) -> Confirmation:
 
 
 class ModelChoiceForm(FormBody):
-    """Why a model is chosen, and which one was in force when its figures were read."""
+    """The reason for choosing a model, and the model in force when its figures were read."""
 
     reason: credit.desk.ChoiceReason
     instead_of: credit.desk.ModelVersion

@@ -130,7 +130,7 @@ class ApprovalForm(FormBody):
 
 
 class RefusalForm(FormBody):
-    """Why an operation is refused."""
+    """The reason for refusing an operation."""
 
     reason: Annotated[str, Field(max_length=300)] | None = None
 

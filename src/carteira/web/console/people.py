@@ -197,7 +197,7 @@ def _proof(person: identity.PersonView) -> Confirmation:
 
 
 class SuspensionForm(FormBody):
-    """Why a person is suspended."""
+    """The reason for suspending a person."""
 
     reason: identity.desk.SuspensionReason
 

@@ -91,7 +91,7 @@ def _dismissal(tap: transit.desk.WaitingTap) -> Confirmation:
 
 
 class DismissalForm(FormBody):
-    """Why a ride is dismissed."""
+    """The reason for dismissing a ride."""
 
     reason: Annotated[str, Field(min_length=1, max_length=300)]
 
