@@ -6,7 +6,7 @@ It owns the place of backups (a folder or a bucket) and no table. Invariants:
 - the machine that makes a backup cannot read it: the private key is on no server, and keys are never stored beside the
   data;
 - a backup counts once its manifest is written, which names each part with its size and hash;
-- a restore writes into empty places only.
+- a restore writes into empty places only; with `--again` it adds what is missing where a store was not lost.
 
 Sources: docs/how-to/back-up.md, docs/how-to/restore.md; ADR 0031.
 """

@@ -163,7 +163,7 @@ async def erase(tx: Tx, person: bytes) -> None:
 async def count_by_key(tx: Tx) -> dict[str, int]:
     """Return how many records each key-encryption key wraps, by its id."""
     rows = await tx.execute(select(CreditRecord.wrapped_by, func.count()).group_by(CreditRecord.wrapped_by))
-    return dict(rows.tuples().all())
+    return dict(rows.all())
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,7 @@ async def rotate_master_key(
 async def count_by_key(tx: Tx) -> dict[str, int]:
     """Return how many files' keys each master key wraps, by its id."""
     rows = await tx.execute(select(DocumentVersion.key_id, func.count()).group_by(DocumentVersion.key_id))
-    return dict(rows.tuples().all())
+    return dict(rows.all())
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ async def stored_since(tx: Tx, since: datetime) -> list[UUID]:
 async def stored_names(tx: Tx) -> set[str]:
     """Return the names in storage of every version's segments."""
     rows = await tx.execute(select(DocumentVersion.id, DocumentVersion.segments))
-    return {segment_name(version_id, index) for version_id, segments in rows.tuples() for index in range(segments)}
+    return {segment_name(version_id, index) for version_id, segments in rows for index in range(segments)}
 
 
 async def unreadable_among(tx: Tx, ring: MasterKeyRing, storage: Storage, newest: int) -> list[UUID]:
