@@ -14,6 +14,8 @@ import pytest
 from sqlalchemy import text
 
 from carteira.embedded import Endpoints
+from carteira.identity.models import User
+from carteira.identity.users.queries import version_of_person
 from carteira.kit.values.clock import clock
 from tests.identity.test_passkeys import add as add_passkey
 from tests.identity.test_passkeys import enter, options_of
@@ -436,3 +438,12 @@ async def test_a_registration_that_changed_while_it_waited_is_not_overwritten(
     failed = await checker.post(f"/pending/{waiting['id']}/approve")
     assert (failed.status_code, failed.json()["reason"]["code"]) == (409, "record_changed")
     assert ("email", person.email) in await contacts_of(strict, person)
+
+
+def test_the_version_of_a_registration_reveals_no_cpf() -> None:
+    one, other, third = (
+        version_of_person(User(full_name="Ana", email="ana@exemplo.br", cpf=cpf))
+        for cpf in ("52998224725", "11998224700", "52998224825")
+    )
+    assert one == other, "a reader is shown ***.982.247-**, and could try out the other digits"
+    assert one != third
