@@ -92,8 +92,11 @@ class PersonView:
 
 
 def version_of_person(row: "PersonView | User") -> str:
-    """Return the version of a person's registration, whose fields are changed together."""
-    return version_of(row.full_name, row.email, row.cpf, row.birth_date, row.phone)
+    """Return the version of a person's registration, whose fields are changed together.
+
+    Of the CPF it covers what every reader sees: a digest of the whole number, which has few digits, would reveal it.
+    """
+    return version_of(row.full_name, row.email, row.cpf and mask_cpf(row.cpf), row.birth_date, row.phone)
 
 
 def _claims_of() -> Any:  # noqa: ANN401 - SQLAlchemy's scalar subquery of an array
