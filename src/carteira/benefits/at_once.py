@@ -26,11 +26,11 @@ from carteira.kit.values.clock import clock
 from carteira.kit.web.idempotency import RECORDS
 
 MOST_AT_ONCE: Final = 100
-"""Bulk top-ups of more lines are done in a session's transaction, in pieces."""
+"""Bulk top-ups with more lines run in a session's transaction, in batches."""
 FindDay = Callable[[int], tuple[object, ...] | None]
-"""Returns what an amount counts against (`operator_days.day_of`); None: one operator may not move it alone."""
+"""Returns the daily ceiling of an amount (`operator_days.day_of`); None: one operator may not move it alone."""
 Answer = Callable[[object], tuple[Response, tuple[object, ...]]]
-"""Returns a result as the response, and the parameters of `RECORDS` by which it is kept."""
+"""Returns a result as the response, and the parameters of `RECORDS` that store it."""
 
 _REACHED: Final = """(
     NOT EXISTS (SELECT FROM benefits_employer_members member WHERE member.member_id = $2)
@@ -77,7 +77,7 @@ class _Credits(NamedTuple):
 
 
 async def _read(tx: LeanTx, lines: Sequence[Line], who: UUID) -> _Credits | None:
-    """Read the accounts of lines; None: one is not there, or not as plain as it must be."""
+    """Read the accounts of lines; None: one does not exist, or is not plain."""
     targets: dict[tuple[str, str], tuple[UUID, CreditTarget]] = {}
     accounts: dict[UUID, ledger.Account] = {}
     prefunded: set[UUID] = set()
@@ -105,7 +105,7 @@ async def _read(tx: LeanTx, lines: Sequence[Line], who: UUID) -> _Credits | None
 async def credit(  # noqa: PLR0913 - a top-up, spelled out
     tx: LeanTx, reference: str, body: CreditIn, *, actor: Actor, who: UUID, day: FindDay, answer: Answer
 ) -> Response | None:
-    """Top up one account as `topups.credit` does; None: it is to be done there.
+    """Top up one account as `topups.credit` does; None: call that instead.
 
     Raises:
         StaleBook, PostgresError: as `ledger.at_once` knows them; nothing was written.
@@ -143,7 +143,7 @@ async def credit(  # noqa: PLR0913 - a top-up, spelled out
 async def credit_many(  # noqa: PLR0913 - a bulk top-up, spelled out
     tx: LeanTx, numbered: Sequence[tuple[int, Line]], *, actor: Actor, who: UUID, day: FindDay, answer: Answer
 ) -> Response | None:
-    """Top up accounts as `topups.credit_many` does; None: it is to be done there.
+    """Top up accounts as `topups.credit_many` does; None: call that instead.
 
     Raises:
         StaleBook, PostgresError: as `ledger.at_once` knows them; nothing was written.
@@ -206,14 +206,14 @@ _RETURNER: Final = ledger.Recorder(
 
 
 class WantedReturn(NamedTuple):
-    """What is to be returned of a purchase: all of it (`reversal`), or an amount, or the rest (`refund`)."""
+    """An order to return a purchase: all of it (`reversal`), or an amount, or the rest (`refund`)."""
 
     decision_id: UUID
     kind: Literal["reversal", "refund"]
     amount: int | None = None
 
     def of(self, paid: int, returned: int) -> int:
-        """Return the centavos to return, of so many that were paid and so many returned; 0: it cannot be."""
+        """Return the centavos to return, by the paid and the returned ones; 0: impossible."""
         if self.kind == "reversal":
             return 0 if returned else paid
         wanted = paid - returned if self.amount is None else self.amount
@@ -223,7 +223,7 @@ class WantedReturn(NamedTuple):
 async def give_back(  # noqa: PLR0913 - a return, spelled out
     tx: LeanTx, back: WantedReturn, *, actor: Actor, who: UUID, day: FindDay, answer: Answer
 ) -> Response | None:
-    """Return a purchase's money as `returns` does; None: it is to be done there.
+    """Return a purchase's money as `returns` does; None: call that instead.
 
     Raises:
         StaleBook, PostgresError: as `ledger.at_once` knows them; nothing was written.

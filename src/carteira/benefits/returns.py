@@ -59,7 +59,7 @@ REVERSED, REFUNDED = "transaction_reversed", "transaction_refunded"
 
 
 def description_of(kind: str, merchant: str | None) -> str:
-    """Return what a return's entry says to people."""
+    """Return the text of a return's entry for people."""
     return f"{'Estorno' if kind == 'reversal' else 'Devolução'}: {merchant}"
 
 

@@ -1,4 +1,4 @@
-"""What routes try first: their arguments as `at_once` takes them (`idempotency.AtOnce`)."""
+"""The first tries of routes: their arguments in the form that `at_once` takes (`idempotency.AtOnce`)."""
 
 from collections.abc import Mapping
 from functools import partial

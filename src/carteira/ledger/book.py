@@ -207,7 +207,7 @@ class Book:
         return moves
 
     def keep(self, account_id: UUID) -> None:
-        """Have an account locked and compared when the book is written, even if nothing is posted to it.
+        """Lock and compare an account when the book is written, even if nothing is posted to it.
 
         Raises:
             AccountNotFound: the book was read without it.

@@ -20,7 +20,7 @@ GUARDED: Final = frozenset({"CT001", "CB002", "CB003", "CA303"})
 
 
 async def at_once(database: Database, work: Callable[[LeanTx], Awaitable[T | None]]) -> T | None:
-    """Run work that reads and then writes once; None: it declined, or it was overtaken and nothing was written.
+    """Run work that reads and then writes once; None: it declined, or another write came first and nothing was written.
 
     Raises:
         CommitUnknown: PostgreSQL went away during the write.

@@ -22,7 +22,7 @@ _RECORDER: Final = ledger.Recorder(RECORDS, EVENTS, EVENTS, audit.ACTS, guard=f"
 async def recharge_at_once(  # noqa: PLR0913 - a recharge, spelled out
     tx: LeanTx, card_number: str, amount: int, *, actor: Actor, day: tuple[object, ...], keeping: KeptAnswer
 ) -> Response | None:
-    """Recharge an active card as `service.recharge_for_cash` does; None: it is to be done there.
+    """Recharge an active card as `service.recharge_for_cash` does; None: call that instead.
 
     `day` is what counts against the operator's daily ceiling (`operator_days.day_of`).
 

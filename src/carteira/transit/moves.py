@@ -29,7 +29,7 @@ Key = tuple[str, str]
 CARDS_CHANGED: Final = "CT001"
 """The SQLSTATE of `transit_settle` for decisions on outdated cards or debts."""
 MOST_DEBTS: Final = 100
-"""Who owes more rides recharges by `service`."""
+"""With more unpaid rides, `service` recharges."""
 
 
 def _debts(column: str) -> str:
@@ -44,7 +44,7 @@ CARDS: Final = ledger.Holders(
 )
 """Cards, by number, with their person, their state, and the person's unpaid rides."""
 SETTLE: Final = "transit_settle({0}, {1}, {2}, {3}, {4}, {5})"
-"""The guard of recharges and debits: cards, their persons, who recharges, and `Debts.settled` of all."""
+"""The guard of recharges and debits: cards, their persons, the recharging ones, and `Debts.settled` of all."""
 
 _RECORDER: Final = ledger.Recorder(RECORDS, EVENTS, guard=SETTLE, guarded=6)
 
@@ -83,18 +83,18 @@ class MoveAnswer(NamedTuple):
     move: MoveRequest | None = None
     entry_id: UUID | None = None
     paid: tuple[UUID, int] | None = None
-    """The entry that paid the person's rides, and how much."""
+    """The entry that paid the person's rides, and the paid amount."""
 
 
 class Debts:
-    """A person's unpaid rides in a batch, by id and the oldest first: in centavos as they were read, and by now."""
+    """A person's unpaid rides in a batch, by id and the oldest first: in centavos as read, and as of now."""
 
     def __init__(self, taps: Sequence[UUID] | None, owed: Sequence[int] | None) -> None:
         self.read = dict(zip(taps or (), owed or (), strict=True))
         self.left = dict(self.read)
 
     def pay(self, available: int) -> int:
-        """Pay what an amount covers, the oldest ride first; return how much was paid."""
+        """Pay rides with an amount, the oldest first; return the paid centavos."""
         paid = 0
         for tap, owed in self.left.items():
             part = min(owed, available - paid)
@@ -121,7 +121,7 @@ class MoveBatch(ledger.Batch[MoveRequest, MoveAnswer]):
             asked[payer] = asked.get(payer, 0) + (request.amount if request.direction == "debit" else 0)
         super().__init__(requests, asked)
         self._debts: dict[UUID, Debts] = {}
-        """What those who recharge owe."""
+        """The debts of the recharging people."""
 
     async def find_answered(self, tx: LeanTx, keys: Sequence[Key]) -> dict[Key, MoveAnswer]:
         """Return earlier answers by their keys."""
@@ -166,7 +166,7 @@ class MoveBatch(ledger.Batch[MoveRequest, MoveAnswer]):
         )
 
     def _pay(self, request: MoveRequest, account: ledger.Account, debts: Debts) -> tuple[UUID, int] | None:
-        """Pay rides still owed from a recharged card; the holder that is cached owes the rest."""
+        """Pay unpaid rides from a recharged card; the cached holder owes the rest."""
         amount = debts.pay(account.available)
         if not amount:
             return None

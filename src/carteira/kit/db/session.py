@@ -71,7 +71,7 @@ def after_commit(tx: Tx, work: Callable[[], Awaitable[None]]) -> None:
 
 
 async def roll_back(tx: Tx) -> None:
-    """Undo all that a transaction did so far, with the work registered for its commit; it goes on as a new one."""
+    """Undo a transaction so far, with the work registered for its commit; it continues as a new one."""
     await tx.rollback()
     tx.info.clear()
 

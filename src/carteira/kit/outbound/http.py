@@ -85,7 +85,7 @@ class TracedClient(httpx.AsyncClient):
     """
 
     def __init__(self, *, verify: ssl.SSLContext | None = None, trust_env: bool = True, **options: Any) -> None:  # noqa: ANN401 - as httpx's
-        """Make a client, whose TLS is `verify`, or trusts the system's authorities."""
+        """Make a client with the TLS context `verify`, or one that trusts the system's authorities."""
         super().__init__(verify=verify or _authorities(trust_env=trust_env), trust_env=trust_env, **options)
 
     async def send(self, request: httpx.Request, **options: Any) -> httpx.Response:  # noqa: ANN401 - as httpx's

@@ -212,7 +212,7 @@ def acts_of(
     entry: UUID | None = None,
     **details: Any,  # noqa: ANN401 - any JSON
 ) -> str:
-    """Return one row of `record` as the parameter of `ACTS`, within a statement that may yet fail; then call `done`."""
+    """Return one row of `record` as the parameter of `ACTS`, for a statement that may fail; then call `done`."""
     row = _row(action, actor, subject, details) | {"entry_id": entry}
     return orjson.dumps([row], default=str).decode()  # the driver has a UUID of its own
 

@@ -11,7 +11,7 @@ COUNT_DAY = "count_operator_day({0}, {1}, {2}, {3}, {4}, {5})"
 
 
 def day_of(actor: Actor, limit: Limit | None, amount: int) -> tuple[str, str, str, date, int, int | None] | None:
-    """Return the parameters of `COUNT_DAY`; None: one operator may not do it alone."""
+    """Return the parameters of `COUNT_DAY`; None: the operation needs a second person."""
     if limit is None:
         return actor.kind, actor.id, "", clock.today(), amount, None
     if limit.alone is not None and amount > limit.alone:
