@@ -7,8 +7,8 @@ Purposes (a card's recharge, an employer's fund) are passed in as `Purpose`. Inv
 - a webhook alone credits nothing: the payment that it names is looked up at the provider;
 - a payment is credited whole to its charge's target, or not at all: after expiry, with another amount, for a second
   time, or to a target that no longer accepts money, it is returned;
-- minus `payments.provider` is the balance at the provider; `payments.to_return` and `payments.returning` are the sums
-  of uncredited money, and of returns under way;
+- the negated balance of `payments.provider` is the money at the provider; `payments.to_return` and `payments.returning`
+  are the sums of uncredited money, and of returns under way;
 - returns that were made at the provider and not requested here are booked once by their id there; money that had been
   spent is a loss (`payments.lost`);
 - charges and returns have ids of ours at the provider, so that repeated requests make one.

@@ -10,7 +10,7 @@ It owns cards, the times they were blocked, and taps. Money is the ledger's. Inv
 - a recharge is paid by Pix (from `payments`' account) or in cash at a counter (`transit.cash`), or needs no payment if
   the settings say so;
 - people's own debits and recharges use the ledger's lane (`moves`); recharges for cash and taps read and write once
-  (`counter`, `taps.account_at_once`); what these leave is done in a session's transaction (`service`, `taps`);
+  (`counter`, `taps.account_at_once`); all other cases are done in a session's transaction (`service`, `taps`);
 - incoming money (a recharge, a moved balance) pays the person's outstanding rides first, the oldest first.
 
 Events: `transit.recharged`, `transit.debited`, `transit.ride_paid` (a tap, when and as far as a balance pays it),

@@ -1,4 +1,4 @@
-"""Taps with an impossible validator's clock, which an operator charges as of another instant or dismisses.
+"""Taps from a validator with an impossible clock; an operator charges them as of another instant, or dismisses them.
 
 A validator with a clock at 1970, or a day ahead, has still recorded a ride. The ride's time decides whether the card
 was blocked then, and so whether it pays.

@@ -1,4 +1,4 @@
-"""Queries with one row as their answer: a single one, or many of several modules in one statement and one trip."""
+"""Queries that return one row each; those of several modules can share one statement and one trip."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -1,9 +1,9 @@
 """Statements without an answer: their connection is ended if the server does not answer on a new one either.
 
-TCP notices a machine that is lost. It does not notice a server that is paused or waits for its disk, for the kernel
-still answers there, and no time-out of that server's ends the statement. So while a statement or a commit has no answer
-in time, the server is asked again and again over a new connection. If it answers there, the statement only takes long,
-and is left alone.
+TCP notices a machine that is lost. It does not notice a server that is paused or waits for its disk: the kernel still
+answers there, and no time-out of that server ends the statement. So while a statement or a commit has no answer in
+time, the server is asked again and again over a new connection. If it answers there, the statement only takes long, and
+is left alone.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""An operator's daily ceiling within the statement that moves money; `approvals.count` is the same for a session."""
+"""Counts an operator's day in the statement that moves money; `approvals.count` does the same in a session."""
 
 from datetime import date
 

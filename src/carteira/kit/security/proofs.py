@@ -1,8 +1,8 @@
 """Proofs of append-only tables: of all rows, or of those since the last proof.
 
 A recent proof begins where the last one ended, and relies on it: it does not see what was altered before that point.
-The whole proof, each week, does. A recent proof needs a last one without findings in the same history of the database;
-otherwise the whole is proved.
+The weekly proof of the whole does. A recent proof needs a last one without findings in the same history of the
+database; otherwise the whole is proved.
 """
 
 from dataclasses import dataclass

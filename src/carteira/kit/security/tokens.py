@@ -1,4 +1,4 @@
-"""Bearer tokens of people and operators: Ed25519 JWTs under an own audience (RFC 7519, RFC 9864).
+"""Bearer tokens of people and operators: Ed25519 JWTs with an audience of their own (RFC 7519, RFC 9864).
 
 The card processor's HS256 tokens (`benefits`) are separate: neither side accepts the other's.
 """

@@ -1,4 +1,4 @@
-"""HTTP methods as traces and metrics name them: callers make up others, and each would be a name of its own."""
+"""HTTP methods as traces and metrics name them: all unknown ones get one name, since callers can invent any number."""
 
 OTHER_METHOD = "_OTHER"
 """OpenTelemetry's name for a method that is not known."""

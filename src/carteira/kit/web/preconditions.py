@@ -1,8 +1,8 @@
 """Conditional changes (RFC 9110): a caller names the version that they saw, and a later one is not overwritten.
 
 A route takes `PreconditionDep` (`If-Match`, `If-None-Match`), a page a hidden field (`Precondition.of_form`). A verb
-compares it under its lock: `require` where a change must name a version, `hold` where it may. A record without a
-version number has `version_of` what it shows.
+compares it under its lock: `require` where a change must name a version, `hold` where it may. The version of a record
+without a version number is `version_of` the values that it shows.
 """
 
 import hashlib
