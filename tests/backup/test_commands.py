@@ -1,13 +1,18 @@
 """`carteira backup …`: keys, missing settings, and the doctor's findings."""
 
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr, ValidationError
 from typer.testing import CliRunner
 
+from carteira import schema
 from carteira.app import backup_config
-from carteira.backup import keys, signing
+from carteira.backup import ages, keys, signing
 from carteira.backup.errors import BackupDamaged, BackupFailed
 from carteira.backup.place import Manifest
 from carteira.cli.backup import app as backup
@@ -57,6 +62,89 @@ def test_key_files_travel_in_one_and_never_over_others(tmp_path: Path) -> None:
     (tmp_path / "home" / "keys" / "identity.key").unlink()
     with pytest.raises(BackupFailed, match="não existe"):
         keys.pack(settings, Recipients.parse(key.public))
+
+
+def test_keys_are_not_put_beside_the_backups_by_another_name_of_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_keys(tmp_path / "home")
+    (tmp_path / "place").mkdir()
+    (tmp_path / "disk").symlink_to(tmp_path / "place")
+    for name, value in installed(tmp_path, PrivateKey.make()).items():
+        monkeypatch.setenv(name, value)
+    for path in ("place/keys.age", "disk/keys.age", "home/../place/keys.age"):
+        refused = CliRunner().invoke(backup, ["keys", str(tmp_path / path)])
+        assert (refused.exit_code, "chaves nunca ficam ao lado" in refused.stderr.replace("\n", " ")) == (1, True)
+    assert CliRunner().invoke(backup, ["keys", str(tmp_path / "keys.age")]).exit_code == 0
+    assert (tmp_path / "keys.age").stat().st_mode & 0o777 == 0o600
+
+
+def installed(tmp_path: Path, key: PrivateKey) -> dict[str, str]:
+    """Return the environment of an installation with a place for backups."""
+    return {
+        "CARTEIRA_HOME": str(tmp_path / "home"),
+        "BACKUP_URL": (tmp_path / "place").as_uri(),
+        "BACKUP_RECIPIENTS": key.public,
+    }
+
+
+def test_a_restore_is_only_continued_for_the_same_backup_and_of_no_later_release(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, settings, folder = PrivateKey.make(), with_keys(tmp_path / "home"), tmp_path / "new"
+    (tmp_path / "backup.key").write_text(key.text())
+    for name, value in installed(tmp_path, key).items():
+        monkeypatch.setenv(name, value)
+    at = "2026-01-01T00:00:00+00:00"
+    for set_id, revision in (("one", schema.head()), ("two", schema.head()), ("later", "9999")):
+        manifest = Manifest(set_id, at, at, "99.0", revision, "18", "carteira", "carteira", "7", None)
+        signing.sign(manifest, settings)
+        path = tmp_path / "place" / "sets" / set_id / "manifest.json"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(manifest.to_json())
+
+    def tried(set_id: str, *more: str) -> str:
+        arguments = ["home", str(folder), f"--identity={tmp_path}/backup.key", f"--set={set_id}", "--yes", *more]
+        done = CliRunner().invoke(restore, arguments)
+        return f"{done.stderr} {done.exception}".replace("\n", " ")
+
+    assert "o backup é da Carteira 99.0" in tried("later")
+    assert not folder.exists()
+    assert "não tem uma cópia lógica" in tried("one", "--form=logical")
+    assert "já recebe one (logical)" in tried("two", "--form=logical")
+    assert "não tem uma cópia lógica" in tried("one", "--form=logical")
+
+
+DRILL = """
+import os, sys, time
+from pathlib import Path
+from carteira.cli.restoring import drill_home
+with drill_home(Path(sys.argv[1])) as folder:
+    (folder / "everybody").write_text("their data")
+    print(folder, flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_stopped_drill_leaves_nothing_and_the_next_removes_what_a_killed_one_left(tmp_path: Path) -> None:
+    def begun() -> "tuple[subprocess.Popen[str], Path]":
+        drill = subprocess.Popen([sys.executable, "-c", DRILL, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+        assert drill.stdout is not None
+        return drill, Path(drill.stdout.readline().strip())
+
+    living, kept = begun()
+    killed, left = begun()
+    killed.kill()
+    killed.communicate()
+    for folder in (kept, left):
+        os.utime(folder, (0, 0))
+    stopped, folder = begun()
+    assert (kept.exists(), left.exists(), folder.exists()) == (True, False, True)
+    assert folder.stat().st_mode & 0o777 == 0o700
+    for drill, number in ((stopped, signal.SIGTERM), (living, signal.SIGHUP)):
+        drill.send_signal(number)
+        drill.communicate()
+    assert [*tmp_path.iterdir()] == []
 
 
 def test_key_files_of_other_names_travel_to_the_places_that_the_settings_name(
@@ -121,10 +209,14 @@ async def test_the_doctor_reports_the_newest_backups_age_and_the_roles_missing_r
     )
     journal, age, role = await seen(settings)
     assert (journal.level, age.level, "nenhum backup" in age.text, role.level) == ("ok", "fail", True, "ok")
-    old = "2020-01-01T00:00:00+00:00"
+    old, fast = "2020-01-01T00:00:00+00:00", "2099-01-01T00:00:00+00:00"
     manifest = Manifest("20200101T000000000000Z", old, old, "1", "0001", "18", "carteira", "carteira", "7", None)
     await backup_config(settings).place.put(f"sets/{manifest.id}/manifest.json", manifest.to_json())
     changes = {"backup_database_url": SecretStr(database_url), "erasure_journal_url": None}
     journal, age, role = await seen(settings.model_copy(update=changes))
     assert (journal.level, age.level, "01/01/2020" in age.text) == ("warn", "fail", True)
     assert (role.level, "não replica" in role.text) == ("fail", True)
+    by_a_fast_clock = Manifest("20990101T000000000000Z", fast, fast, "1", "0001", "18", "c", "c", "7", None)
+    await backup_config(settings).place.put(f"sets/{by_a_fast_clock.id}/manifest.json", by_a_fast_clock.to_json())
+    assert [finding.level for finding in (await seen(settings))[1:2]] == ["fail"]
+    assert (await ages.of_backup(settings, backup_config(settings))).said == "com data errada"

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from carteira import identity
-from carteira.backup.erasures import confirmed_of, erase_again, open_of
+from carteira.backup.erasures import confirmed_of, erase_again, open_of, unknown_to
 from carteira.kit.security.age import CannotOpen, PrivateKey
 from tests.support.app import RunningApp
 from tests.support.benefits import open_benefit_account
@@ -104,6 +104,7 @@ async def test_a_restored_database_erases_again_whatever_balance_it_has(
         ).one()
     assert (row.cpf, row.email, row.erased_at is None) == (None, None, False)
     await fill_bases(analyst, person.cpf)  # what an export of base B from before brings back
+    assert [await unknown_to(app.database, known) for known in (entries, [])] == [0, 1]
     again = await erase_again(app.database, runtime, journal, private_key, entries)
     assert (again.erased, again.absent, again.money) == (0, 1, [])
     profile = (await analyst.call("GET", f"/credit/{person.cpf}")).json()

@@ -16,6 +16,7 @@ from carteira.backup.programs import Programs
 from carteira.embedded import Endpoints
 from carteira.key_rings import RINGS
 from carteira.kit.db.address import DatabaseAddress
+from carteira.kit.ops.progress import Progress, no_progress
 from carteira.kit.outbound.objects import ObjectsDown
 from carteira.kit.security.age import PrivateKey
 from carteira.kit.security.key_ring import KeyRing
@@ -113,6 +114,51 @@ async def test_an_interrupted_backup_continues_where_it_stopped(
     manifest = await made(settings)
     assert (manifest.id, dump.stat().st_mtime_ns) == (dump.parents[1].name, written_at)
     assert [path.name for path in dump.parents[1].iterdir() if path.name == making.UNFINISHED] == []
+
+
+async def test_an_unfinished_backup_of_somebody_else_is_not_continued_or_taken_for_whole(
+    app: RunningApp, settings: Settings, tmp_path: Path
+) -> None:
+    await upload(app.person(), files.pdf())
+    store = backup_config(settings).place
+    (tmp_path / "place" / "objects").write_text("in the way")
+    with pytest.raises(ObjectsDown):
+        await made(settings)
+    (noted,) = (tmp_path / "place").glob(f"sets/*/{making.UNFINISHED}")
+    ours = noted.read_bytes()
+    name = f"sets/{noted.parent.name}/manifest.json"
+    await store.put(name, ours)
+    with pytest.raises(BackupDamaged, match="não é o de um backup inteiro"):
+        await place.manifest_of(store, noted.parent.name)
+    await store.remove([name])
+
+    (tmp_path / "place" / "objects").unlink()
+    true = Manifest.from_json(ours)
+    others = (replace(true, owner="mallory"), replace(true, signature="", signed_by=""), replace(true, id="other"))
+    for planted in (*(one.to_json() for one in others), ours[:-1], b"[]"):
+        noted.write_bytes(planted)
+        assert (await made(settings)).id != true.id
+    noted.write_bytes(ours)
+    assert (await made(settings)).id == true.id
+
+
+@pytest.mark.usefixtures("app")
+async def test_a_backup_that_lost_its_lock_is_not_declared_whole(settings: Settings, endpoints: Endpoints) -> None:
+    def end_the_lock(step: str) -> Progress:
+        if step == "documents":
+            with psycopg.connect(endpoints.superuser_url, autocommit=True) as connection:
+                connection.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_locks"
+                    " WHERE locktype = 'advisory' AND (classid::bigint << 32) + objid::bigint = %s"
+                    " AND database = (SELECT oid FROM pg_database WHERE datname = %s)",
+                    (making.LOCK, str(settings.database()).rpartition("/")[2]),
+                )
+        return no_progress
+
+    with pytest.raises(BackupFailed, match="caiu durante o backup"):
+        await making.make(backup_config(settings), end_the_lock)
+    assert await place.manifests(backup_config(settings).place) == []
+    await made(settings)
 
 
 async def test_only_one_makes_a_backup_at_a_time(app: RunningApp, settings: Settings) -> None:

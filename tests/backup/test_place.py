@@ -1,15 +1,20 @@
 """The place of the backups: pieces, and the faults that are found when they are read."""
 
+import asyncio
 import os
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 
 from carteira.backup.errors import BackupDamaged
 from carteira.backup.place import Manifest, Part, PieceReader, PieceWriter, manifest_of, manifests
+from carteira.backup.restoring import fetch_log
 from carteira.embedded import Endpoints
+from carteira.kit.ops.progress import no_progress
 from carteira.kit.outbound.objects import ObjectsDown, ObjectStore, opener
+from carteira.kit.security.age import PrivateKey, Recipients
 
 Open = Callable[[], ObjectStore]
 
@@ -62,10 +67,34 @@ async def test_a_backup_counts_once_its_manifest_is_there(store: ObjectStore) ->
     await store.put("sets/20260102T000000Z/manifest.json", manifest("20260102T000000Z").to_json())
     assert (await manifest_of(store, "20260101T000000Z")) == one
     assert (await manifest_of(store, None)).id == "20260102T000000Z"
-    for content in (b"", b"{}", b'{"format": 2, "id": "x"}'):
+    for content in (b"", b"{}", b"[]", b'{"format": 2, "id": "x"}', b'{"format": 2, "parts": []}', one.to_json()):
         await store.put("sets/20260103T000000Z/manifest.json", content)
-        with pytest.raises(BackupDamaged):
+        with pytest.raises(BackupDamaged, match="20260103T000000Z"):
             await manifests(store)
+        with pytest.raises(BackupDamaged, match="20260103T000000Z"):
+            await manifest_of(store, None)
+        assert (await manifest_of(store, "20260101T000000Z")) == one
+
+
+@pytest.mark.unit
+async def test_a_continued_restore_fetches_the_last_segment_again(tmp_path: Path) -> None:
+    key, folder = PrivateKey.make(), tmp_path / "restore_wal"
+    store = opener((tmp_path / "place").as_uri(), aws_endpoint_url=None)()
+    first, second = "0" * 23 + "1", "0" * 23 + "2"
+
+    async def put(name: str, content: bytes) -> None:
+        sealed = bytearray()
+        Recipients.parse(key.public).encrypt_stream(BytesIO(content), sealed.extend)
+        await store.put(f"wal/7/{name}", bytes(sealed))
+
+    await put(first, b"whole")
+    await put(f"{second}.partial", b"half")
+    await asyncio.to_thread(fetch_log, store, "7", key, folder, [first, f"{second}.partial"], no_progress)
+    await put(second, b"whole by now")
+    before = (folder / first).stat().st_ino
+    await asyncio.to_thread(fetch_log, store, "7", key, folder, [first, second], no_progress)
+    assert ((folder / first).stat().st_ino, (folder / second).read_bytes()) == (before, b"whole by now")
+    assert folder.stat().st_mode & 0o777 == 0o700
 
 
 async def test_a_place_that_is_away_says_so(tmp_path: Path) -> None:

@@ -8,11 +8,13 @@ from carteira import key_rings, web
 from carteira.backup import place
 from carteira.backup.config import BackupConfig
 from carteira.backup.errors import BackupDamaged
+from carteira.backup.place import Manifest
 from carteira.kit.outbound.objects import ObjectsDown
 from carteira.kit.values.clock import clock
 from carteira.settings import Settings
 
 OLD_BACKUP = timedelta(hours=26)
+_FAST_CLOCK = timedelta(hours=1)
 OLD_KEY, OLD_TOKENS_KEY = timedelta(days=731), timedelta(days=366)
 """The longest use of a key (`docs/reference/cryptography.md`)."""
 _SECONDS = 5.0
@@ -47,6 +49,12 @@ def of_keys(settings: Settings) -> list[web.HouseAge]:
     return found
 
 
+def is_late(newest: Manifest) -> bool:
+    """Return whether a newer backup should be there: it is old, or from a time to come by a clock that was wrong."""
+    age = clock.now() - newest.made_at
+    return not -_FAST_CLOCK <= age <= OLD_BACKUP
+
+
 async def of_backup(settings: Settings, config: BackupConfig) -> web.HouseAge:
     """Return the age of the newest complete backup, or that the place does not answer."""
     what = "Backup inteiro mais novo"
@@ -59,9 +67,15 @@ async def of_backup(settings: Settings, config: BackupConfig) -> web.HouseAge:
         return web.HouseAge(what, None, "bad", "não há", "carteira backup create, e veja o worker")
     except (ObjectsDown, TimeoutError):
         return web.HouseAge(what, None, "bad", "o lugar não responde", "carteira doctor diz por quê")
-    is_old = clock.now() - newest.made_at > OLD_BACKUP
+    is_old = is_late(newest)
     advice = "carteira backup create, e veja o worker" if is_old else ""
-    return web.HouseAge(what, newest.made_at, "bad" if is_old else "ok", "velho" if is_old else "em dia", advice)
+    return web.HouseAge(
+        what,
+        newest.made_at,
+        "bad" if is_old else "ok",
+        "com data errada" if newest.made_at > clock.now() else "velho" if is_old else "em dia",
+        advice,
+    )
 
 
 async def ages(settings: Settings, config: BackupConfig) -> Sequence[web.HouseAge]:

@@ -31,6 +31,8 @@ class ErasedAgain:
     absent: int = 0
     """People who had been erased before, or were not registered yet."""
     money: list[MoneyLeft] = field(default_factory=list)
+    unknown: int = 0
+    """Erased people of the restored state whom the journal lacks: a sign that it is not the whole journal."""
 
 
 async def erase_again(
@@ -60,6 +62,13 @@ async def erase_again(
         done.absent += not erased
         done.money += left
     return done
+
+
+async def unknown_to(database: Database, entries: Sequence[identity.JournalEntry]) -> int:
+    """Return how many people the database knows as erased, and the journal does not."""
+    async with database.transaction() as tx:
+        erased = await identity.erased_ids(tx)
+    return len(erased - {entry.user_id for entry in entries})
 
 
 def confirmed_of(entries: Sequence[identity.JournalEntry]) -> list[identity.JournalEntry]:

@@ -61,6 +61,7 @@ async def make(config: BackupConfig, progress_of: ProgressOf = report_nothing) -
         if config.credit is not None and BASE_B not in manifest.parts:
             manifest.base_b_at = clock.now().isoformat()
             manifest.parts[BASE_B] = await _stored_base_b(config, config.credit, manifest.id)
+        _require_lock(connection)
         manifest.ended_at = clock.now().isoformat()
         await asyncio.to_thread(signing.sign, manifest, config.settings)
         await config.place.put(f"{SETS}/{manifest.id}/{MANIFEST}", manifest.to_json())
@@ -82,6 +83,18 @@ def _alone(config: BackupConfig) -> Iterator[psycopg.Connection]:
         yield connection
 
 
+def _require_lock(connection: psycopg.Connection) -> None:
+    """Require that the lock was held all the time: its connection still answers.
+
+    Raises:
+        BackupFailed: the connection ended. Another process may have continued this backup, and replaced its pieces.
+    """
+    try:
+        connection.execute("SELECT")
+    except psycopg.OperationalError as error:
+        raise BackupFailed("a conexão com o PostgreSQL caiu durante o backup: execute de novo") from error
+
+
 def _one(connection: psycopg.Connection, query: str, *values: object) -> object:
     row = connection.execute(query.encode(), values).fetchone()
     return None if row is None else row[0]
@@ -92,7 +105,11 @@ async def _begun(config: BackupConfig, connection: psycopg.Connection) -> Manife
     system_id = str(_one(connection, "SELECT system_identifier FROM pg_control_system()"))
     async for entry in config.place.entries(f"{SETS}/"):
         if entry.name.endswith(f"/{UNFINISHED}") and clock.now() - entry.modified_at < RESUMED_WITHIN:
-            manifest = Manifest.from_json(await config.place.get(entry.name))
+            try:
+                manifest = await _unfinished(config, entry.name)
+            except BackupFailed as failed:
+                log.warning("unfinished backup not continued", name=entry.name, detail=str(failed))
+                continue
             if manifest.system_id == system_id and manifest.parts:
                 log.info("backup continued", id=manifest.id, parts=[*manifest.parts])
                 return manifest
@@ -111,6 +128,19 @@ async def _begun(config: BackupConfig, connection: psycopg.Connection) -> Manife
         heads={name: _head(connection, query) for name, query in _HEADS.items()},
     )
     await _note(config, manifest)
+    return manifest
+
+
+async def _unfinished(config: BackupConfig, name: str) -> Manifest:
+    """Return an interrupted backup that one of our servers began: what it names will be signed as ours.
+
+    Raises:
+        BackupFailed: it cannot be read, is no server's of ours, or lies in another backup's folder.
+    """
+    manifest = Manifest.from_json(await config.place.get(name))
+    signing.require_signature(manifest, await asyncio.to_thread(signing.ring_of, config.settings))
+    if manifest.ended_at or name != f"{SETS}/{manifest.id}/{UNFINISHED}":
+        raise BackupDamaged("the manifest is another backup's")
     return manifest
 
 
@@ -134,6 +164,8 @@ def _head(connection: psycopg.Connection, query: str) -> str:
 
 
 async def _note(config: BackupConfig, manifest: Manifest) -> None:
+    """Store what is complete by now, signed, so that only a backup of ours is continued."""
+    await asyncio.to_thread(signing.sign, manifest, config.settings)
     await config.place.put(f"{SETS}/{manifest.id}/{UNFINISHED}", manifest.to_json())
 
 

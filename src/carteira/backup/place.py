@@ -20,6 +20,8 @@ from carteira.kit.values.clock import clock
 
 SETS, OBJECTS, WAL = "sets", "objects", "wal"
 MANIFEST = "manifest.json"
+_DEPTH = 3
+"""The number of names in a manifest's path."""
 FORMAT = 2
 """Manifests are signed since 2 (`backup.signing`)."""
 _FORMATS = {1, FORMAT}
@@ -123,7 +125,7 @@ class Manifest:
                 for name, part in fields.pop("parts").items()
             }
             return cls(parts=parts, **fields)
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise BackupDamaged("o manifesto de um backup não pode ser lido") from error
 
 
@@ -144,20 +146,40 @@ async def manifests(store: ObjectStore) -> list[Manifest]:
         ObjectsDown: the place does not answer.
         BackupDamaged: a manifest cannot be read.
     """
-    found = [entry.name async for entry in store.entries(f"{SETS}/") if entry.name.endswith(f"/{MANIFEST}")]
-    return [Manifest.from_json(await store.get(name)) for name in sorted(found)]
+    return [await _manifest_in(store, set_id) for set_id in await _complete(store)]
 
 
 async def manifest_of(store: ObjectStore, set_id: str | None) -> Manifest:
-    """Return a backup, or the newest.
+    """Return a backup, or the newest; others may be damaged.
 
     Raises:
-        BackupDamaged: there is none.
+        ObjectsDown: the place does not answer.
+        BackupDamaged: there is none, or its manifest cannot be read.
     """
-    found = [one for one in await manifests(store) if set_id in {None, one.id}]
+    found = [one for one in await _complete(store) if set_id in {None, one}]
     if not found:
         raise BackupDamaged(f"não há um backup inteiro{f' chamado {set_id}' if set_id else ''} neste lugar")
-    return found[-1]
+    return await _manifest_in(store, found[-1])
+
+
+async def _complete(store: ObjectStore) -> list[str]:
+    """Return the names of the backups that have a manifest, oldest first."""
+    names = [entry.name.split("/") async for entry in store.entries(f"{SETS}/")]
+    return sorted(parts[1] for parts in names if len(parts) == _DEPTH and parts[2] == MANIFEST)
+
+
+async def _manifest_in(store: ObjectStore, set_id: str) -> Manifest:
+    """Return the manifest in a backup's folder, which is this backup's and complete.
+
+    A true manifest in another folder would make an old backup the newest; one of an unfinished backup is signed, too.
+    """
+    try:
+        manifest = Manifest.from_json(await store.get(f"{SETS}/{set_id}/{MANIFEST}"))
+    except (BackupDamaged, FileNotFoundError) as error:
+        raise BackupDamaged(f"{SETS}/{set_id}: {error}") from error
+    if manifest.id != set_id or not manifest.ended_at:
+        raise BackupDamaged(f"{SETS}/{set_id}: o manifesto não é o de um backup inteiro desta pasta")
+    return manifest
 
 
 def log_name(system_id: str, name: str) -> str:

@@ -126,7 +126,7 @@ def lay_down(  # noqa: PLR0913 - what, from where, to where
         with programs.reading("pg_verifybackup", "--no-parse-wal", str(folder)) as said:
             said.read()
         mark.write_text(laid)
-    _fetch_log(config.place, manifest.system_id, key, folder / LOG_FOLDER, log.names, log_progress)
+    fetch_log(config.place, manifest.system_id, key, folder / LOG_FOLDER, log.names, log_progress)
     say_how(folder, until)
     os.sync()
     mark.unlink()
@@ -194,11 +194,17 @@ def decrypted_into(
             raise failure
 
 
-def _fetch_log(  # noqa: PLR0913, PLR0917 - whose log, from where to where
+def fetch_log(  # noqa: PLR0913, PLR0917 - whose log, from where to where
     store: ObjectStore, system_id: str, key: PrivateKey, folder: Path, names: Sequence[str], progress: Progress
 ) -> None:
-    """Fetch missing files of the log; each is stored whole or not at all."""
+    """Fetch missing files of the log; each is stored whole or not at all.
+
+    The newest segment of an interrupted restore is fetched again: the place may have had only a part of it.
+    """
     folder.mkdir(mode=0o700, exist_ok=True)
+    there = sorted(path for path in folder.iterdir() if re.fullmatch("[0-9A-F]{24}", path.name))
+    for path in there[-1:]:
+        path.unlink()
     for number, name in enumerate(names, 1):
         target = folder / name.removesuffix(".partial")
         if not target.exists():

@@ -24,7 +24,7 @@ import structlog
 from carteira import documents
 from carteira.backup import copying, metrics, place
 from carteira.backup.config import BackupConfig
-from carteira.backup.errors import BackupFailed
+from carteira.backup.errors import BackupDamaged, BackupFailed
 from carteira.kit.db.engine import Database
 from carteira.kit.db.errors import DatabaseDown
 from carteira.kit.outbound.objects import ObjectsDown
@@ -226,10 +226,11 @@ class Archiver:
         self._documents_since = now - OVERLAP
 
     async def _tell_age(self) -> None:
-        manifests = await place.manifests(self._config.place)
-        if manifests:
-            metrics.made_at.set(manifests[-1].made_at.timestamp())
-            metrics.size.set(manifests[-1].size)
+        """Set the metrics of the newest backup. They stay where there is none, or a damaged one: then they age."""
+        with suppress(BackupDamaged):
+            newest = await place.manifest_of(self._config.place, None)
+            metrics.made_at.set(newest.made_at.timestamp())
+            metrics.size.set(newest.size)
 
 
 def _segments_in(folder: Path) -> list[Path]:

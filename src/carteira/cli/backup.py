@@ -54,7 +54,7 @@ def keys(
 
     config = config_here()
     folder = None if config.settings.backup_url is None else config.place.folder
-    if folder is not None and path.absolute().is_relative_to(folder):
+    if folder is not None and path.resolve().is_relative_to(folder.resolve()):
         fail(f"{path} está no lugar dos backups: chaves nunca ficam ao lado do que abrem.")
     if not create_private_file(path, key_files.pack(config.settings, config.recipients)):
         fail(f"{path} já existe.")

@@ -1,6 +1,7 @@
 """`carteira erasures …`: the journal of erasures, and their repetition in a restored database."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -78,7 +79,7 @@ def apply_to(settings: Settings, journal: "ErasureJournal", key: "PrivateKey", i
 
     entries = run_quietly("Lendo o diário", journal.entries)
     chosen = [*confirmed_of(entries), *(entry for entry in open_of(entries) if _is_selected(entry, intents))]
-    return run_quietly("Apagando de novo", lambda: _erase_again(settings, journal, key, chosen))
+    return run_quietly("Apagando de novo", lambda: _erase_again(settings, journal, key, entries, chosen))
 
 
 def _is_selected(entry: "JournalEntry", intents: Intents) -> bool:
@@ -91,21 +92,27 @@ def _is_selected(entry: "JournalEntry", intents: Intents) -> bool:
 
 
 async def _erase_again(
-    settings: Settings, journal: "ErasureJournal", key: "PrivateKey", entries: "Sequence[JournalEntry]"
+    settings: Settings,
+    journal: "ErasureJournal",
+    key: "PrivateKey",
+    entries: "Sequence[JournalEntry]",
+    chosen: "Sequence[JournalEntry]",
 ) -> "ErasedAgain":
     """Compose the product without serving it, since each module erases its part of a person."""
     from carteira import identity
     from carteira.app import create_app
-    from carteira.backup.erasures import erase_again
+    from carteira.backup.erasures import erase_again, unknown_to
     from carteira.kit.web.state import DATABASE
 
     api = create_app(settings).api
     async with api.router.lifespan_context(api):
-        return await erase_again(DATABASE.of(api), identity.RUNTIME.of(api), journal, key, entries)
+        unknown = await unknown_to(DATABASE.of(api), entries)
+        done = await erase_again(DATABASE.of(api), identity.RUNTIME.of(api), journal, key, chosen)
+    return replace(done, unknown=unknown)
 
 
 def print_result(done: "ErasedAgain") -> None:
-    """Print the result of repeated erasures, and the balances left without an owner."""
+    """Print the result of repeated erasures, the balances left without an owner, and doubts about the journal."""
     for left in done.money:
         out.print(
             f"{left.user_id}  {left.kind}  conta {left.account_id}: {left.balance} centavos, {left.held} reservados",
@@ -115,3 +122,10 @@ def print_result(done: "ErasedAgain") -> None:
     if done.money:
         err.print("O dinheiro acima ficou sem dono: devolva-o a quem era, por fora, e estorne-o no livro-razão.")
     out.print(f"{done.erased} pessoa(s) apagada(s) de novo, {done.absent} já não estava(m) lá.")
+    if done.unknown:
+        err.print(
+            f"[yellow]Atenção:[/] o diário não tem {done.unknown} pessoa(s) que este banco já tinha apagado. Se havia "
+            "diário então, ele não está inteiro, e quem foi apagado depois do backup pode estar de volta: confira "
+            "ERASURE_JOURNAL_URL, e execute `carteira erasures apply`.",
+            soft_wrap=True,
+        )

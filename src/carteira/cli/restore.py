@@ -1,7 +1,6 @@
 """`carteira restore …` and `carteira drill`: restore backups into empty places, and verify them."""
 
 import asyncio
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -78,9 +77,11 @@ def home(  # noqa: PLR0913 - what, to where
         fail(f"{folder} não está vazia: uma restauração só vai para uma pasta vazia.")
     there = settings.model_copy(update={"carteira_home": folder})
     plan = _planned(settings, key, _Asked(set_id, until, form, keys, unsigned))
+    if again and mark.read_text(encoding="utf-8") not in {"", _asked_of(plan)}:
+        fail(f"{folder} já recebe {mark.read_text(encoding='utf-8')}: termine-a assim, ou escolha outra pasta.")
     _confirm([f"uma pasta nova: {folder}"], plan, yes=yes)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    mark.touch()
+    mark.write_text(_asked_of(plan), encoding="utf-8")
     if keys is not None:
         key_files.unpack(keys.read_bytes(), key, there)
     restored = _whole(settings, key, folder, replace(plan, again=again), intents)
@@ -199,18 +200,15 @@ def drill(
     unsigned: UnsignedOption = False,
 ) -> None:
     """Ensaia o pior dia: restaura o último backup ao lado, confere, relata e remove."""
-    from carteira.cli.restoring import remove_home
+    from carteira.cli.restoring import drill_home
     from carteira.key_rings import rings_on
 
     settings, key = settings_here(), load_key(identity)
     began = datetime.now().astimezone()
     plan = _planned(settings, key, _Asked(set_id, None, form, None, unsigned))
-    beside = Path(tempfile.mkdtemp(prefix="carteira-drill-", dir=folder))
     paths = {ring.setting.lower(): ring.path(settings) for ring in rings_on(settings)}
-    try:
+    with drill_home(folder) as beside:
         restored = _whole(settings.model_copy(update=paths), key, beside, plan, Intents.APPLY)
-    finally:
-        remove_home(beside)
     _print_result(restored)
     minutes = (datetime.now().astimezone() - began).total_seconds() / 60
     size = plan.manifest.size + plan.manifest.objects_bytes
@@ -244,7 +242,14 @@ class _Asked:
     unsigned: bool
 
 
+def _asked_of(plan: Plan) -> str:
+    """Return what a restore was asked for; an interrupted one is only continued for the same."""
+    until = "" if plan.until is None else f" até {plan.until:%Y-%m-%dT%H:%M:%S} UTC"
+    return f"{plan.manifest.id} ({plan.form}){until}"
+
+
 def _planned(settings: Settings, key: "PrivateKey", asked: _Asked) -> Plan:
+    from carteira import __version__, schema
     from carteira.app import backup_config
     from carteira.backup import place, restoring, signing
 
@@ -257,6 +262,8 @@ def _planned(settings: Settings, key: "PrivateKey", asked: _Asked) -> Plan:
         return manifest, await restoring.log_of(config.place, manifest)
 
     manifest, log = asyncio.run(find())
+    if schema.fit_of(manifest.revision, None) is schema.Fit.TOO_NEW:
+        fail(f"o backup é da Carteira {manifest.release}, mais nova que esta ({__version__}): restaure com aquela.")
     if manifest.signature or not asked.unsigned:
         packed = None if asked.keys is None else asked.keys.read_bytes()
         ring = signing.ring_of(settings) if packed is None else signing.ring_in(packed, key, settings)

@@ -3,8 +3,12 @@
 It is a file of its own because it runs the embedded servers, which only the command line may.
 """
 
+import fcntl
+import os
 import shutil
+import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -31,6 +35,9 @@ from carteira.kit.ops.progress import Progress
 from carteira.kit.security.age import PrivateKey
 from carteira.settings import Settings
 
+DRILL = "carteira-drill-"
+_NEW_SECONDS = 60
+"""The seconds in which a drill has surely taken the lock of its new folder."""
 RECOVERY_SECONDS = 6 * 3600
 _POLL_SECONDS = 0.1
 _FLOORS = {
@@ -252,6 +259,42 @@ def remove_home(folder: Path) -> None:
     if data is not None:
         shutil.rmtree(Path(data).parent, ignore_errors=True)
     shutil.rmtree(folder)
+
+
+@contextmanager
+def drill_home(parent: Path | None) -> Iterator[Path]:
+    """Yield a new folder for a drill, removed at its end, also at SIGTERM and SIGHUP: it holds everybody's data.
+
+    Folders that killed drills left beside it are removed first; a living one holds its folder's lock.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit(1))
+    parent = Path(tempfile.gettempdir()) if parent is None else parent
+    parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for left in parent.glob(f"{DRILL}*"):
+        if left.is_dir() and not left.is_symlink() and left.stat().st_uid == os.getuid():
+            with _held(left) as is_free:
+                if is_free and time.time() - left.stat().st_mtime > _NEW_SECONDS:
+                    remove_home(left)
+    folder = Path(tempfile.mkdtemp(prefix=DRILL, dir=parent))
+    with _held(folder):
+        try:
+            yield folder
+        finally:
+            remove_home(folder)
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[bool]:
+    """Hold a folder's lock, if it is free; yield whether it is."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield True
+    except BlockingIOError:
+        yield False
+    finally:
+        os.close(descriptor)
 
 
 def is_home(folder: Path) -> bool:

@@ -7,11 +7,10 @@ import psycopg
 
 from carteira.app import backup_config, erasure_journal
 from carteira.backup import making
-from carteira.backup.ages import OLD_BACKUP
+from carteira.backup.ages import is_late
 from carteira.backup.config import BackupConfig
 from carteira.backup.place import Manifest
 from carteira.doctor.findings import Diagnosis, fail, ok, warn
-from carteira.kit.values.clock import clock
 from carteira.settings import Settings
 
 AREA = "backup"
@@ -41,9 +40,8 @@ async def check(settings: Settings) -> AsyncIterator[Diagnosis]:
 def _age(newest: Manifest | None) -> Diagnosis:
     if newest is None:
         return fail(AREA, "não há nenhum backup inteiro", "execute carteira backup create")
-    age = clock.now() - newest.made_at
     text = f"o último backup inteiro é de {newest.made_at:%d/%m/%Y %H:%M} UTC"
-    return ok(AREA, text) if age < OLD_BACKUP else fail(AREA, text, "execute carteira backup create, e veja o worker")
+    return fail(AREA, text, "execute carteira backup create, e veja o worker") if is_late(newest) else ok(AREA, text)
 
 
 def _role(config: BackupConfig) -> Diagnosis:

@@ -125,6 +125,7 @@ from carteira.identity.users.purposes import PURPOSES, Purpose
 from carteira.identity.users.queries import (
     PersonView,
     consents_of,
+    erased_ids,
     find_person,
     holders_of,
     live_among,
@@ -247,6 +248,7 @@ __all__ = [
     "erase_again",
     "erase_demo_person",
     "erase_user",
+    "erased_ids",
     "everything_about",
     "export_users",
     "find_person",

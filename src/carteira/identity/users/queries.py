@@ -188,6 +188,11 @@ async def live_among(tx: Tx, user_ids: Collection[UUID]) -> list[UUID]:
     return list(await tx.scalars(select(User.id).where(User.id.in_(user_ids), User.erased_at.is_(None))))
 
 
+async def erased_ids(tx: Tx) -> set[UUID]:
+    """Return the ids of all people who were erased."""
+    return set(await tx.scalars(select(User.id).where(User.erased_at.is_not(None))))
+
+
 async def names(tx: Tx, user_ids: Iterable[UUID]) -> Mapping[UUID, str]:
     """Return the full names of live people, and the names of clients, by id; unknown ids are left out."""
     ids = set(user_ids)
