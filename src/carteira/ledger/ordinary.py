@@ -1,7 +1,7 @@
 """The ordinary gear for verbs without a lane: one read, and one write that compares what was read.
 
-The write is a transaction by itself: entry, postings, the module's rows, event, audit and the answer under the key.
-Whoever is overtaken, or finds anything but the plain case, does the work again in a session's transaction, with locks.
+The write is a transaction by itself: entry, postings, the module's rows, event, audit and the answer under the key. If
+the request is overtaken, or is not the plain case, the verb does the work again in a session's transaction, with locks.
 """
 
 from collections.abc import Awaitable, Callable

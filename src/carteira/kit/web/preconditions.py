@@ -130,5 +130,5 @@ def etag(version: str) -> str:
 
 
 def version_of(*facts: object) -> str:
-    """Return the version of a record without a number: a digest of what it shows."""
+    """Return the version of a record without a version number: a digest of the values that it shows."""
     return hashlib.sha256(orjson.dumps(facts, option=orjson.OPT_SORT_KEYS)).hexdigest()[:32]
