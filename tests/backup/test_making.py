@@ -222,6 +222,7 @@ async def test_old_backups_are_removed_and_the_newest_keeps_all_that_it_needs(
         await store.put(f"wal/7/{number:024X}", b"x")
     await store.put("wal/8/" + "0" * 24, b"of a cluster whose first backup is yet to come")
     await store.put("sets/20190101T000000000000Z/unfinished.json", b"{}")
+    await store.put("sets/set-aside/unfinished.json", b"{}")
     gone = await retention.prune(config)
     assert (gone.backups, gone.segments) == (2, 2)
     left = sorted([entry.name async for entry in store.entries()])
@@ -229,6 +230,7 @@ async def test_old_backups_are_removed_and_the_newest_keeps_all_that_it_needs(
     assert [name for name in left if name.startswith("sets/")] == [
         "sets/20200102T000000000000Z/manifest.json",
         "sets/20200102T000000000000Z/objects.json.gz",
+        "sets/set-aside/unfinished.json",
     ]
     assert (await retention.prune(config)).backups == 0
     with pytest.raises(BackupDamaged):

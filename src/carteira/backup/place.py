@@ -7,6 +7,7 @@ wal/<cluster>/<segment>, ….partial      PostgreSQL's log, each file gzip and a
 """
 
 import hashlib
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -28,6 +29,7 @@ _FORMATS = {1, FORMAT}
 PIECE_BYTES = 32 << 20
 _PER_LOG = 0x1_0000_0000
 _NAME = "%Y%m%dT%H%M%S%fZ"
+_SET = re.compile(r"\d{8}T\d{12}Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,11 @@ class Manifest:
 def new_id() -> str:
     """Return the name of a backup that begins now."""
     return clock.now().astimezone(UTC).strftime(_NAME)
+
+
+def is_set(name: str) -> bool:
+    """Return whether an object's path is in a backup's folder, and not in somebody's folder beside them."""
+    return _SET.fullmatch(name.split("/")[1]) is not None
 
 
 def began_at(set_id: str) -> datetime:

@@ -30,7 +30,7 @@ async def prune(config: BackupConfig) -> Pruned:
     whole = await place.manifests(store)
     kept = [one for one in whole[:-1] if not place.too_old(one.id, days)] + whole[-1:]
     ids = {one.id for one in kept}
-    names = [entry.name async for entry in store.entries(f"{SETS}/")]
+    names = [entry.name async for entry in store.entries(f"{SETS}/") if place.is_set(entry.name)]
     unfinished = {name.split("/")[1] for name in names if name.endswith(f"/{UNFINISHED}")}
     ids |= {set_id for set_id in unfinished if not place.too_old(set_id, 1)}
     old = [name for name in names if name.split("/")[1] not in ids]

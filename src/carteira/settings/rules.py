@@ -99,7 +99,7 @@ def backup_faults(backup_url: str | None, journal_url: str | None, recipients: s
     for name, url in (("BACKUP_URL", backup_url), ("ERASURE_JOURNAL_URL", journal_url)):
         if url is not None and recipients is None:
             yield f"BACKUP_RECIPIENTS precisa ser definida com {name}: execute `carteira backup key`"
-    if backup_url is not None and backup_url == journal_url:
+    if backup_url is not None and journal_url is not None and backup_url.rstrip("/") == journal_url.rstrip("/"):
         yield "ERASURE_JOURNAL_URL precisa ser outro lugar que BACKUP_URL: quem perde um não perde o outro"
 
 
