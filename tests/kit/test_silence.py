@@ -7,15 +7,18 @@ from contextlib import ExitStack
 import psycopg
 import pytest
 from procrastinate import PsycopgConnector
-from sqlalchemy import text
+from sqlalchemy import func, select, text
 
-from carteira.kit.db import jobs, silence
+from carteira.kit.db import jobs, lean, silence
 from carteira.kit.db.address import DatabaseAddress
 from carteira.kit.db.engine import Database, open_database
-from carteira.kit.db.errors import DatabaseDown
+from carteira.kit.db.errors import CommitUnknown, DatabaseDown
+from carteira.kit.db.reads import Query, rows
 from tests.support.clusters import Cluster, cluster
 
 pytestmark = pytest.mark.integration
+LESS_THAN_A_COMMAND = lean.COMMAND_SECONDS - 5
+"""The driver alone would wait for so long."""
 WRITE = text("INSERT INTO written VALUES (1)")
 
 
@@ -86,6 +89,47 @@ async def test_a_statement_that_takes_long_is_left_alone(books: Database, monkey
     async with books.transaction() as tx:
         await tx.execute(text("SELECT pg_sleep(5)"))
     assert await backend(books) == before
+
+
+async def test_a_lean_read_fails_and_the_next_one_has_a_new_connection(books: Database, server: Cluster) -> None:
+    query = Query(select(func.pg_backend_pid()))
+    [(before,)] = await rows(books.reads, query)
+    with server.standing_still(), pytest.raises(DatabaseDown):
+        async with asyncio.timeout(LESS_THAN_A_COMMAND):
+            await rows(books.reads, query)
+    assert await rows(books.reads, query) != [(before,)]
+
+
+async def test_a_write_without_a_lane_is_in_doubt(books: Database, server: Cluster) -> None:
+
+    async def write() -> None:
+        async with books.unlaned_statements() as tx:
+            with server.standing_still():
+                await tx.execute("INSERT INTO written VALUES (2)")
+
+    with pytest.raises(CommitUnknown):
+        async with asyncio.timeout(LESS_THAN_A_COMMAND):
+            await write()
+    async with books.unlaned_statements() as tx:
+        assert await tx.fetchval("SELECT count(*) FROM written WHERE number = 2") in {0, 1}
+
+
+async def test_writes_without_a_lane_leave_the_lanes_half_of_the_connections(server: Cluster) -> None:
+    done, holding = asyncio.Event(), 0
+
+    async def write(books: Database) -> None:
+        nonlocal holding
+        async with books.unlaned_statements():
+            holding += 1
+            await done.wait()
+
+    async with open_database(server.url("carteira"), pool_size=4) as books, asyncio.TaskGroup() as flood:
+        for _ in range(20):
+            flood.create_task(write(books))
+        async with asyncio.timeout(5), books.lean_statements() as one, books.lean_statements() as other:
+            assert [await one.fetchval("SELECT 1"), await other.fetchval("SELECT 1")] == [1, 1]
+            assert holding == 2
+        done.set()
 
 
 @pytest.fixture

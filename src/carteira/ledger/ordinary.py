@@ -23,11 +23,11 @@ async def at_once(database: Database, work: Callable[[LeanTx], Awaitable[T | Non
     """Run work that reads and then writes once; None: it declined, or another write came first and nothing was written.
 
     Raises:
-        CommitUnknown: PostgreSQL went away during the write.
+        CommitUnknown: PostgreSQL went away, or was silent for too long, during the write.
         DatabaseDown: PostgreSQL is unreachable.
     """
     try:
-        async with database.lean_statements() as tx:
+        async with database.unlaned_statements() as tx:
             return await work(tx)
     except (StaleBook, UniqueViolationError, DeadlockDetectedError, LockNotAvailableError):
         return None

@@ -22,6 +22,7 @@ from carteira.kit.db.errors import (
     ELSEWHERE,
     NOT_STORABLE,
     CommitThenRaise,
+    CommitUnknown,
     DatabaseDown,
     OperationInProgress,
     TextNotStorable,
@@ -85,6 +86,7 @@ class Database:
             expire_on_commit=False,
         )
         self._lean = LeanPool(self.address, size=pool_size, server_settings=_SERVER_SETTINGS, gate=self.gate)
+        self._unlaned = asyncio.Semaphore(max(1, pool_size // 2))
         self.reads = Reads(self._lean.fetch)
         self._behind = Behind(replica, _SERVER_SETTINGS) if replica is not None else None
 
@@ -171,6 +173,22 @@ class Database:
         async with self._lean.statements() as connection:
             yield connection
         self.wakes.ring()
+
+    @asynccontextmanager
+    async def unlaned_statements(self) -> AsyncIterator[Any]:
+        """As `lean_statements`, for verbs without admission: a flood of them leaves the lanes half of the connections.
+
+        Raises:
+            CommitUnknown: PostgreSQL went away, or the block takes more than `silence.SIGN_OF_LIFE_SECONDS`.
+            DatabaseDown: PostgreSQL is unreachable.
+        """
+        async with self._unlaned:
+            try:
+                async with asyncio.timeout(silence.SIGN_OF_LIFE_SECONDS), self.lean_statements() as connection:
+                    yield connection
+            except TimeoutError as error:
+                self.drop_idle_lean()
+                raise CommitUnknown from error
 
     def drop_idle_lean(self) -> None:
         """Drop idle lean connections: the server was silent, and they lead to the same server."""

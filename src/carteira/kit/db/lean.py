@@ -7,7 +7,7 @@ from typing import Any
 
 import asyncpg
 
-from carteira.kit.db import positions
+from carteira.kit.db import positions, silence
 from carteira.kit.db.address import DatabaseAddress
 from carteira.kit.db.connecting import connect
 from carteira.kit.db.errors import (
@@ -107,6 +107,8 @@ class LeanPool:
     async def fetch(self, sql: str, values: Sequence[object]) -> list[Any]:
         """Run a statement that only reads and return its rows. If the connection was dead, retry once on a new one.
 
+        So is the connection to a server that is silent for `silence.SIGN_OF_LIFE_SECONDS`.
+
         Raises:
             DatabaseDown: PostgreSQL is unreachable.
             TextNotStorable: a text holds a character that PostgreSQL does not take.
@@ -115,7 +117,7 @@ class LeanPool:
             try:
                 return await self._fetch(sql, values)
             except CommitUnknown:
-                await self.close()  # the others have died with it
+                self.drop_idle()  # the others have died with it
                 return await self._fetch(sql, values)
         except asyncpg.PostgresError as error:
             if sqlstate_of(error) in NOT_STORABLE:
@@ -124,7 +126,8 @@ class LeanPool:
 
     async def _fetch(self, sql: str, values: Sequence[object]) -> list[Any]:
         async with self.statements() as connection:
-            return await connection.fetch(sql, *values)  # type: ignore[no-any-return] # asyncpg has no types
+            limit = silence.SIGN_OF_LIFE_SECONDS
+            return await connection.fetch(sql, *values, timeout=limit)  # type: ignore[no-any-return] # asyncpg has no types
 
     async def _connection(self) -> Any:  # noqa: ANN401 - asyncpg has no types
         while self._idle:
