@@ -20,6 +20,7 @@ START_SECONDS = 240.0
 PLAIN = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """For requests without TLS: httpx makes a context for each, and reads all certificates of authorities for it."""
 STOP_SECONDS = 30.0
+SOURCE = str(Path(__file__).parents[2] / "src")
 
 
 @dataclass
@@ -38,8 +39,8 @@ class Server:
         self.restart()
 
     def restart(self) -> None:
-        """Start the processes (again), on the same port."""
-        if self.program == sys.executable:
+        """Start the processes (again), on the same port; another release or Python is not what this process forks."""
+        if self.program == sys.executable and self.env["PYTHONPATH"] == SOURCE:
             self.process = processes.start(("serve",), self.env, self.home, self.log, self.log)
             return
         with self.log.open("ab") as out:
@@ -67,10 +68,9 @@ def clean_environment(home: Path, **settings: object) -> dict[str, str]:
         for name, value in os.environ.items()
         if name in {"PATH", "LANG", "TMPDIR", "HOME"} or name.startswith("COVERAGE_")
     }
-    source = str(Path(__file__).parents[2] / "src")
     return (
         kept
-        | {"PYTHONPATH": source, "CARTEIRA_HOME": str(home)}
+        | {"PYTHONPATH": SOURCE, "CARTEIRA_HOME": str(home)}
         | {name.upper(): str(value) for name, value in settings.items()}
     )
 
