@@ -5,30 +5,53 @@ the request is overtaken, or is not the plain case, the verb does the work again
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
 
 from asyncpg import DeadlockDetectedError, LockNotAvailableError, PostgresError, UniqueViolationError
 
 from carteira.kit.db.engine import Database
-from carteira.kit.db.errors import NOT_STORABLE, sqlstate_of
+from carteira.kit.db.errors import NOT_STORABLE, CommitUnknown, sqlstate_of
 from carteira.kit.db.session import LeanTx
 from carteira.ledger.errors import StaleBook
+from carteira.ledger.recorder import WRITE
 
 T = TypeVar("T")
 GUARDED: Final = frozenset({"CT001", "CB002", "CB003", "CA303"})
 """The SQLSTATEs by which guards of `Recorder`s refuse what was decided on outdated rows."""
 
 
+@dataclass(slots=True)
+class _Noting:
+    """A connection, and whether a book was sent over it."""
+
+    tx: LeanTx
+    has_sent_book: bool = False
+
+    async def fetch(self, query: str, *args: object) -> list[Any]:
+        self.has_sent_book = self.has_sent_book or query.startswith(WRITE)
+        return await self.tx.fetch(query, *args)
+
+
 async def at_once(database: Database, work: Callable[[LeanTx], Awaitable[T | None]]) -> T | None:
     """Run work that reads and then writes once; None: it declined, or another write came first and nothing was written.
+
+    Whoever loses the connection while reading has written nothing, either: the session's way takes a live one.
 
     Raises:
         CommitUnknown: PostgreSQL went away, or was silent for too long, during the write.
         DatabaseDown: PostgreSQL is unreachable.
     """
+    noting: _Noting | None = None
     try:
         async with database.unlaned_statements() as tx:
-            return await work(tx)
+            noting = _Noting(tx)
+            return await work(noting)
+    except CommitUnknown:
+        if noting is None or noting.has_sent_book:
+            raise
+        database.drop_idle_lean()  # the others were cut with it
+        return None
     except (StaleBook, UniqueViolationError, DeadlockDetectedError, LockNotAvailableError):
         return None
     except PostgresError as error:

@@ -45,6 +45,8 @@ _SERVER_SETTINGS = {
 """Settings of every connection, unless `options` in the address override them; times in milliseconds."""
 _unasked: ContextVar[bool] = ContextVar("connection_unasked", default=False)
 """Set while a connection may be taken from the pool without a transaction on it, since a read may be repeated."""
+_NEW = "new"
+"""Marks a connection that nobody has taken from the pool yet."""
 
 
 T = TypeVar("T")
@@ -221,20 +223,22 @@ class Database:
             await self._behind.close()
 
 
-def _check_positions(connection: Any, _record: object) -> None:  # noqa: ANN401 - the library's adapter has no type
+def _check_positions(connection: Any, record: Any) -> None:  # noqa: ANN401 - the library's adapters have no types
     """Check the positions before a new connection is used."""
     connection.run_async(positions.check)
+    record.info[_NEW] = True
 
 
 def _begin(connection: Any, record: Any, _proxy: object) -> None:  # noqa: ANN401 - the library's
     """Begin the transaction as a connection is taken from the pool: a dead or silent one is noticed, and replaced.
 
-    The library would begin it with the first statement, which may not be repeated on another connection.
+    The library would begin it with the first statement, which may not be repeated on another connection. On a new
+    connection it does so: whoever loses that one, too, learns the driver's reason.
 
     Raises:
         InvalidatePoolError: it is dead, and so are the pool's others; a new one is opened.
     """
-    if record.fresh or _unasked.get():
+    if record.info.pop(_NEW, False) or _unasked.get():
         return
     try:
         connection.run_async(lambda _: _begin_in_time(connection))
