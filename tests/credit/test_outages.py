@@ -14,6 +14,7 @@ from carteira.embedded import EmbeddedServers
 from carteira.identity.sessions import standing
 from carteira.kit.db.errors import DatabaseDown
 from tests.support.app import RunningApp, running_app, settings_for
+from tests.support.console import desk_of
 from tests.support.credit import BASE_B, PURPOSE, analyst_of, fill_bases
 from tests.support.databases import prepare
 from tests.support.people import PASSWORD, Person, new_cpf, new_person
@@ -96,6 +97,25 @@ async def test_a_base_that_is_down_is_named_and_the_others_answer(
     for part in (back, whole):
         del part["base_c"]["last_bureau_query"]  # each look-up is one
     assert back == whole
+
+
+@pytest.mark.integration
+async def test_the_desk_tells_a_base_that_is_down_from_one_without_data(
+    servers: EmbeddedServers, app: RunningApp
+) -> None:
+    async with desk_of(app, "analista de crédito") as browser:
+        home = "/console/credito"
+        form, asked = await browser.get(home), {"cpf": new_cpf(), "purpose": "credit_analysis"}
+        whole = await browser.send(form, home, None, **asked)
+        assert (whole.text.count("Sem dados deste CPF."), whole.text.count("Indisponível agora.")) == (2, 0)
+        servers.aws.kill()
+        try:
+            part = await browser.send(form, home, None, **asked)
+        finally:
+            servers.aws.start()
+        assert "A base B não respondeu agora" in part.text
+        assert "Base B: renda e bens Indisponível agora." in part.text
+        assert (part.text.count("Sem dados deste CPF."), part.text.count("Indisponível agora.")) == (1, 1)
 
 
 @pytest.mark.integration
