@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from fastapi import Response
@@ -42,7 +42,6 @@ JOB_TABLE: Table[jobs.FailedJob] = Table(
         TableColumn("Abandonado", lambda row: instant(row.failed_at), "nowrap"),
     ),
     key=lambda row: row.id,
-    opens=lambda row: f"{JOBS}/{row.id}/repetir",
     whole=True,
     empty=("Nenhum trabalho abandonado", "O que falhar vezes demais fica aqui até alguém decidir."),
 )
@@ -56,7 +55,8 @@ async def _read_jobs(_page: WebPage, tx: Tx, _asked: TableAsked, _limit: int) ->
 async def show_jobs(page: SignedPage) -> Response:
     """List failed jobs, with the queue's state."""
     state = await page.read(jobs.queue_state)
-    return await JOB_TABLE.answer(page, partial(_read_jobs, page), template="console/jobs.html", state=state)
+    table = replace(JOB_TABLE, opens=(lambda row: f"{JOBS}/{row.id}/repetir") if page.holds(WRITES) else None)
+    return await table.answer(page, partial(_read_jobs, page), template="console/jobs.html", state=state)
 
 
 offer_csv(router, JOB_TABLE, _read_jobs, READS)

@@ -1,5 +1,6 @@
 """Merchant names that override the MCC: a rule's effect is shown before it is saved."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -35,9 +36,12 @@ TABLE: Table[benefits.desk.MerchantOut] = Table(
     key=lambda row: row.name,
     whole=True,
     filters=(Filter("nome", "Parte do nome", grows=True),),
-    opens=lambda row: f"{HOME}/regra?{urlencode({'nome': row.name, 'mcc': row.mcc})}",
     empty=("Nenhuma regra por nome", "Sem regra, vale o MCC que a rede manda."),
 )
+
+
+def _rule(row: benefits.desk.MerchantOut) -> str:
+    return f"{HOME}/regra?{urlencode({'nome': row.name, 'mcc': row.mcc})}"
 
 
 async def _read(_page: WebPage, tx: Tx, asked: TableAsked, _limit: int) -> Listed[benefits.desk.MerchantOut]:
@@ -49,13 +53,14 @@ async def _read(_page: WebPage, tx: Tx, asked: TableAsked, _limit: int) -> Liste
 async def show_merchants(page: SignedPage) -> Response:
     """List merchants whose name overrides the MCC, and the MCCs of each category."""
     categories = await page.read(benefits.desk.list_categories)
-    return await TABLE.answer(
+    may_change = page.who.scopes is None
+    return await replace(TABLE, opens=_rule if may_change else None).answer(
         page,
         partial(_read, page),
         template="console/merchants.html",
         categories=categories,
         pocket_name=benefits.pocket_name,
-        may_change=page.who.scopes is None,
+        may_change=may_change,
     )
 
 

@@ -1,5 +1,6 @@
 """The assistant's tickets, each answered once; and its unanswered questions."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Annotated
 from uuid import UUID
@@ -54,7 +55,6 @@ QUESTION_TABLE: Table[assistant.desk.Question] = Table(
     ),
     key=lambda row: row.id,
     filters=(Filter("perto", "Perto do assunto", grows=True),),
-    opens=lambda row: f"{QUESTIONS}/{row.id}/tirar",
     empty=(
         "Nenhuma pergunta sem resposta",
         "O que o assistente não souber responder aparece aqui.",
@@ -157,9 +157,8 @@ async def _read_questions(_page: WebPage, tx: Tx, asked: TableAsked, limit: int)
 async def show_questions(page: SignedPage) -> Response:
     """List unanswered questions, with how many came nearest to the same topic."""
     groups = await page.read(assistant.desk.question_groups)
-    return await QUESTION_TABLE.answer(
-        page, partial(_read_questions, page), template="console/questions.html", groups=groups
-    )
+    table = replace(QUESTION_TABLE, opens=(lambda row: f"{QUESTIONS}/{row.id}/tirar") if page.holds(WRITES) else None)
+    return await table.answer(page, partial(_read_questions, page), template="console/questions.html", groups=groups)
 
 
 offer_csv(router, QUESTION_TABLE, _read_questions, READS)
