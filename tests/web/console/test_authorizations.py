@@ -1,13 +1,17 @@
 """Decisions on the console: filters in the address, pages, reasons, and the CSV; without scripts."""
 
+import asyncio
 import csv
 import io
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from uuid import uuid4
 
 import pytest
 from sqlalchemy import text
+from starlette.types import Message
 
+from carteira.web.console import live
 from tests.support.app import RunningApp
 from tests.support.benefits import AUTHORIZER, open_benefit_account, processor_headers, purchase
 from tests.support.console import desk_of, operator_of
@@ -39,6 +43,53 @@ async def account(app: RunningApp, holder: Person) -> str:
 async def desk(app: RunningApp) -> AsyncIterator[PlainBrowser]:
     async with desk_of(app, "auditor") as browser:
         yield browser
+
+
+@asynccontextmanager
+async def streamed(app: RunningApp, browser: PlainBrowser) -> AsyncIterator[asyncio.Queue[str]]:
+    """Open the live stream as a server does, until the block ends; return its parts as they arrive."""
+    headers = browser.client.build_request("GET", live.PATH).headers.raw
+    parts, ended, asked = asyncio.Queue[str](), asyncio.Event(), iter([True])
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "http",
+        "path": live.PATH,
+        "raw_path": live.PATH.encode(),
+        "query_string": b"",
+        "root_path": "",
+        "headers": [(name.lower(), value) for name, value in headers],
+        "client": ("127.0.0.1", 1),
+        "server": ("carteira", 80),
+    }
+
+    async def receive() -> Message:
+        if next(asked, False):
+            return {"type": "http.request", "body": b"", "more_body": False}
+        await ended.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        parts.put_nowait(message.get("body", b"").decode())
+
+    serving = asyncio.create_task(app.application(scope, receive, send))
+    try:
+        await read_until(parts, "event: abriu")
+        yield parts
+    finally:
+        ended.set()
+        await serving
+
+
+async def read_until(parts: asyncio.Queue[str], awaited: str) -> str:
+    """Read a stream until a text has arrived; return all that was read."""
+    read = ""
+    async with asyncio.timeout(60):
+        while awaited not in read:
+            read += await parts.get()
+    return read
 
 
 async def test_filters_stand_in_the_address_and_pages_go_on(desk: PlainBrowser, account: str) -> None:
@@ -124,6 +175,23 @@ async def test_a_bound_operator_sees_only_their_employers_decisions(app: Running
     assert bound.status_code < 300, bound.text
     browser = PlainBrowser(app)
     await browser.sign_in(person)
-    assert account not in (await browser.get(HOME)).text
-    assert "Nada com esses filtros" in (await browser.get(f"{HOME}?conta={account}")).text
+    empty = await browser.get(HOME)
+    assert account not in empty.text
+    assert ("data-live", live.PATH) in empty.attributes, "an empty list goes live"
+    assert "data-rows" in dict(empty.attributes), "the first row to arrive has a table"
+    filtered = await browser.get(f"{HOME}?conta={account}")
+    assert "Nada com esses filtros" in filtered.text
+    assert "data-live" not in dict(filtered.attributes)
+    body = {"account": f"t-{uuid4()}", "employer_id": employer, "user_id": str(uuid4()), "balances": {"CASH": 9_000}}
+    assert (await maker.post("/benefits/accounts", body)).status_code == 201
+    async with (
+        desk_of(app, "auditor") as unbound,
+        streamed(app, browser) as theirs,
+        streamed(app, unbound) as everyones,
+    ):
+        for reference, merchant in ((account, "LOJA ALHEIA"), (body["account"], "LOJA DELES")):
+            asked = purchase(reference, "1.00", merchant=merchant)
+            assert (await app.client.post(AUTHORIZER, content=asked, headers=processor_headers())).status_code == 200
+        assert "LOJA ALHEIA" not in await read_until(theirs, "LOJA DELES")
+        assert "LOJA ALHEIA" in await read_until(everyones, "LOJA DELES")
     await browser.client.aclose()

@@ -127,6 +127,7 @@ if (live && body) {
     why.append(` ${row.why}`);
     line.append(why);
     body.prepend(line);
+    for (const part of document.querySelectorAll("[data-until-rows]")) part.hidden = !part.contains(body);
     window.htmx?.process(line);
     while (body.rows.length > 50) body.lastElementChild.remove();
   };
