@@ -38,7 +38,7 @@ TABLE: Table[identity.desk.AuditView] = Table(
         TableColumn("Hora", lambda row: instant(row.created_at), "nowrap", order=NEWEST),
         TableColumn("O quê", lambda row: words(action_name(row.action), row.action), "full"),
         TableColumn("Tipo", lambda row: badge("Consulta", "info", "eye") if row.look else badge("Ato"), "stack-end"),
-        TableColumn("Quem", lambda row: words(row.actor_name or row.actor_kind or "", row.actor_role or "")),
+        TableColumn("Quem", lambda row: words(row.actor_name or row.actor_kind, row.actor_role or "", _by(row))),
         TableColumn("De quem", lambda row: short_id(row.subject_id, _about(row))),
         TableColumn("Pedido", lambda row: mono((row.request_id or "")[-12:])),
         TableColumn("Detalhes", _details, "full"),
@@ -56,6 +56,10 @@ TABLE: Table[identity.desk.AuditView] = Table(
 
 def _about(row: identity.desk.AuditView) -> str:
     return f"{HOME}?de_quem={row.subject_id}" if row.subject_id else ""
+
+
+def _by(row: identity.desk.AuditView) -> str:
+    return f"{HOME}?quem={row.actor_id}" if row.actor_id else ""
 
 
 def _id(text: str | None) -> UUID | None:
