@@ -1,22 +1,28 @@
 """Every route that moves money, and how to call those that move a person's by themselves once more."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from uuid import uuid4
 
 import httpx
 
+from tests.support.app import RunningApp
 from tests.support.people import Person
-from tests.support.things import PathIds
+from tests.support.things import PathIds, pay
 
 
 @dataclass(frozen=True)
 class MoneyMove:
-    """A route, who calls it (the person, or an operator), and with which body."""
+    """A route, who calls it (the person, or an operator), with which body, and what is made anew for each call."""
 
     route: str
     by_operator: bool
     body: Callable[[PathIds], object]
+    make_anew: Callable[[RunningApp], Awaitable[PathIds]] | None = None
+
+    async def renew(self, app: RunningApp, things: PathIds) -> PathIds:
+        """Return the objects for one call: a call that uses one up gets a new one."""
+        return things if self.make_anew is None else things | await self.make_anew(app)
 
     async def ask(self, who: Person, things: PathIds) -> httpx.Response:
         """Call it once, under a key of its own."""
@@ -35,6 +41,10 @@ def _tap(things: PathIds) -> object:
     return {"taps": [tap]}
 
 
+async def _purchase(app: RunningApp) -> PathIds:
+    return {"transaction_id": await pay(app)}
+
+
 MONEY_MOVES = (
     MoneyMove("POST /transport-cards/{card_number}/recharge", False, _one),
     MoneyMove("POST /transport-cards/{card_number}/debit", False, _one),
@@ -45,6 +55,7 @@ MONEY_MOVES = (
         "POST /benefits/credits", True, lambda things: [{"account": things["account"], "category": "FOOD", "amount": 1}]
     ),
     MoneyMove("POST /transactions/{transaction_id}/refund", True, _one),
+    MoneyMove("POST /transactions/{transaction_id}/reversal", True, lambda _: None, make_anew=_purchase),
 )
 
 _SELDOM = "an operator's, a few times a day: a session's transaction around a verb that other routes share"
@@ -63,7 +74,6 @@ SELDOM: dict[str, str] = {
             "POST /pending/{operation_id}/approve",
             "POST /ledger/entries/{entry_id}/reversal",
             "POST /payments/received/{e2eid}/returns",
-            "POST /transactions/{transaction_id}/reversal",
             "POST /benefits/accounts",
             "POST /benefits/accounts/bulk",
             "POST /transit/taps/{tap_id}/charge",

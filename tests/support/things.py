@@ -30,17 +30,25 @@ async def sign_in_demo(app: RunningApp, who: Demo) -> Person:
     return Person(app.client, who.id, {"authorization": f"Bearer {session['access_token']}"})
 
 
+async def pay(app: RunningApp) -> str:
+    """Pay R$ 1 with Maria's card; return the transaction's id."""
+    processor = {"authorization": f"Bearer {processor_token(_secret(app))}"}
+    paid = await app.client.post(AUTHORIZER, content=purchase("123", "1.00"), headers=processor)
+    assert paid.json() == {"code": "00"}, paid.text
+    newest = text("SELECT id FROM benefits_decisions ORDER BY id DESC LIMIT 1")
+    async with app.database.transaction() as tx:
+        return str(await tx.scalar(newest))
+
+
 async def make_one_of_each(app: RunningApp, maria: Person) -> PathIds:
     """Make one object of each kind that Maria, of the demo data, owns; return their ids."""
     operator = app.operator()
-    processor = {"authorization": f"Bearer {processor_token(_secret(app))}"}
-    await app.client.post(AUTHORIZER, content=purchase("123", "1.00"), headers=processor)
+    transaction = await pay(app)
     document = await maria.post("/documents", {"document_type": "RG", "document_number": "1234567"})
     assert (await maria.post("/resellers")).status_code == 201
     bought = {"code": f"c-{uuid4()}", "amount": 500, "date": "2026-01-15", "cpf": demo.PERSON.cpf}
     made = await operator.post("/purchases", bought)
     assert made.status_code == 201, made.text
-    transaction = (await maria.get("/transactions")).json()["items"][0]["id"]
     async with app.database.transaction() as tx:
         account = await tx.scalar(
             text("SELECT id FROM ledger_accounts WHERE owner_id = :user_id LIMIT 1"), {"user_id": demo.PERSON_ID}
