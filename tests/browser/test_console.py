@@ -6,19 +6,23 @@ import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Literal
+from uuid import uuid4
 
 import httpx
 import pytest
 from playwright.async_api import Browser, Page
+from validate_docbr import CNPJ
 
 from carteira import demo
 from carteira.benefits.models import FIRST_EMPLOYER
 from carteira.embedded import Endpoints
+from carteira.web.console.screens import GROUPS
 from tests.browser.test_wallet import listen, sign_in, violations, wide_by
 from tests.support.benefits import AUTHORIZER, processor_headers, purchase
 from tests.support.browser import at_rest
 from tests.support.credit import store_model
 from tests.support.databases import NewDatabase, open_database
+from tests.support.people import new_person
 from tests.support.server import Server, running_server
 
 pytestmark = pytest.mark.timeout(300)
@@ -28,8 +32,8 @@ DESKTOP, TABLET = {"width": 1440, "height": 900}, {"width": 820, "height": 1180}
 each_size = pytest.mark.parametrize("size", [DESKTOP, TABLET], ids=["desktop", "tablet"])
 
 
-def buy(server: Server, reais: str, merchant: str, mcc: str = "5811") -> None:
-    body = purchase("123", reais, mcc, merchant=merchant)
+def buy(server: Server, reais: str, merchant: str, mcc: str = "5811", account: str = "123") -> None:
+    body = purchase(account, reais, mcc, merchant=merchant)
     httpx.post(server.url + AUTHORIZER, content=body, headers=processor_headers()).raise_for_status()
 
 
@@ -118,6 +122,40 @@ async def test_the_auditor_finds_a_decision_by_keyboard_alone_and_sees_new_ones_
         await page.goto(server.url + "/console/auditoria")
         await looks_well(page, TABLET)
         assert (await page.request.get(server.url + "/console/papeis")).status == 403
+
+
+async def new_employer(server: Server, operator: dict[str, str]) -> str:
+    """Register an HR operator of a new employer that has one account; return the account."""
+    async with httpx.AsyncClient(base_url=server.url, timeout=60) as client:
+        login = {"username": demo.ADMINISTRATOR.email, "password": demo.PASSWORD}
+        signed = (await client.post("/auth/login", data=login)).raise_for_status().json()
+        client.headers["Authorization"] = f"Bearer {signed['access_token']}"
+        user_id = (await client.post("/users/register", json=operator)).raise_for_status().json()["id"]
+        roles = (await client.get("/roles", params={"limit": 100})).raise_for_status().json()["items"]
+        role = next(one["id"] for one in roles if one["description"] == "RH")
+        (await client.put(f"/users/{user_id}/role", json={"role_id": role})).raise_for_status()
+        body = {"cnpj": CNPJ().generate(), "name": "Confeitaria"}
+        employer = (await client.post("/benefits/employers", json=body)).raise_for_status().json()["id"]
+        (await client.put(f"/benefits/employers/{employer}/members/{user_id}")).raise_for_status()
+        name = f"t-{uuid4()}"
+        account = {"account": name, "user_id": user_id, "employer_id": employer}
+        (await client.post("/benefits/accounts", json=account)).raise_for_status()
+    return name
+
+
+async def test_an_employers_first_authorization_arrives_in_an_empty_list(browser: Browser, server: Server) -> None:
+    operator = new_person() | {"email": f"{uuid4()}@exemplo.com.br", "password": demo.PASSWORD}
+    account = await new_employer(server, operator)
+    async with at_desk(browser, server, operator["email"].partition("@")[0]) as page:
+        await page.goto(server.url + "/console/autorizacoes")
+        await page.locator("[data-state]", has_text="Ao vivo").wait_for()
+        assert await page.locator("[data-rows]").is_hidden()
+        buy(server, "12.34", "DE OUTRA EMPRESA")
+        buy(server, "12.34", "A PRIMEIRA", account=account)
+        await page.locator("tr.is-new", has_text="A PRIMEIRA").wait_for()
+        assert await page.locator("tbody tr").count() == 1
+        assert await page.get_by_text("Nenhuma autorização ainda").is_hidden()
+        await looks_well(page, TABLET)
 
 
 async def test_the_approver_decides_purchases_with_the_keyboard_on_a_tablet(browser: Browser, server: Server) -> None:
@@ -259,3 +297,15 @@ async def test_the_administrator_changes_a_role_after_a_preview(browser: Browser
         for path in ("configuracao", "trabalhos", "clientes", "meses", "empresas", "estabelecimentos", "simulador"):
             await page.goto(f"{server.url}/console/{path}")
             await looks_well(page, TABLET)
+
+
+async def test_every_screen_of_the_side_bar_is_accessible(browser: Browser, server: Server) -> None:
+    async with at_desk(browser, server, "admin") as page:
+        await page.goto(server.url + "/console")
+        links = page.locator(".sidenav li a")
+        drawn: list[str] = await links.evaluate_all("found => found.map(one => one.getAttribute('href'))")
+        screens = [screen for group in GROUPS for screen in group.screens]
+        assert drawn == [one.path for one in screens if not one.module or one.module in MODULES]
+        for path in drawn:
+            await page.goto(server.url + path)
+            await looks_well(page)
