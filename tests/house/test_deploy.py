@@ -51,6 +51,14 @@ def test_images_are_named_by_exact_version() -> None:
     assert not [found[0] for found in named if not VERSION.match(found["tag"])]
 
 
+@pytest.mark.parametrize("workflow", sorted((ROOT / ".github" / "workflows").glob("*.yml")), ids=lambda path: path.name)
+def test_other_peoples_actions_are_named_by_their_commit(workflow: Path) -> None:
+    """A tag can be moved to another program, as all of one scanner's were in 2026."""
+    used = re.findall(r"uses: (\S+)", workflow.read_text())
+    assert used
+    assert [one for one in used if not re.fullmatch(r"actions/[\w-]+@v\d+|[\w./-]+@[0-9a-f]{40}", one)] == []
+
+
 def test_pinning_writes_a_digest_once() -> None:
     text = "image: ${X:-docker.io/library/caddy:2.11.4}\n"
     once = pinned(text, lambda _host, _name, _tag: "sha256:" + "a" * 64)
