@@ -65,7 +65,7 @@ RUN pip install --quiet --disable-pip-version-check --no-cache-dir --no-compile 
  && python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/carteira/lib
 
 FROM base AS runtime
-ARG VERSION=0.1.0
+ARG VERSION=0.10.0.dev0
 ARG REVISION=
 LABEL org.opencontainers.image.title="Carteira" \
       org.opencontainers.image.description="Self-hosted wallet platform for Brazil" \

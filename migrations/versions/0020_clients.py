@@ -80,11 +80,11 @@ def _seed() -> None:
         SELECT roles.id, claims.id FROM roles CROSS JOIN claims
         WHERE roles.description = 'administrador' AND claims.description IN ({known})
         ON CONFLICT DO NOTHING
-    """)  # noqa: S608 - the same
+    """)  # noqa: S608 - constants of this file
     op.execute(f"""
         INSERT INTO user_claims (user_id, claim_id, from_role)
         SELECT users.id, claims.id, true FROM users
         JOIN roles ON roles.id = users.role_id AND roles.description = 'administrador'
         CROSS JOIN claims WHERE claims.description IN ({known}) AND users.erased_at IS NULL
         ON CONFLICT DO NOTHING
-    """)  # noqa: S608 - the same
+    """)  # noqa: S608 - constants of this file

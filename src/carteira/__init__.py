@@ -1,3 +1,3 @@
 """Carteira: one identity, one ledger of centavos, one card authorizer, and the modules that stand on them."""
 
-__version__ = "0.1.0"
+__version__ = "0.10.0.dev0"

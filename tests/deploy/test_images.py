@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from carteira import __version__
 from tests.support.containers import Podman
 from tests.support.server import free_port
 from tests.support.source import ROOT
@@ -31,7 +32,7 @@ def test_production_images_are_small_and_labelled(podman: Podman) -> None:
     labels = image["Labels"]
     assert isinstance(labels, dict)
     assert labels["org.opencontainers.image.title"] == "Carteira"
-    assert labels["org.opencontainers.image.version"] == "0.1.0"
+    assert labels["org.opencontainers.image.version"] == __version__
     assert "Healthcheck" in str(image)
 
 
@@ -102,7 +103,7 @@ def test_the_bill_of_materials_names_the_content(podman: Podman) -> None:
     versions = {one["name"]: one["version"] for one in told["components"] if one["type"] == "library"}
     assert told["bomFormat"] == "CycloneDX"
     assert {"libc6", "openssl", "asyncpg", "cryptography"} <= versions.keys()
-    assert versions["carteira"] == "0.1.0"
+    assert versions["carteira"] == __version__
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ GIVEN = {
     "OneImage": "true",
     "OwnDatabase": "true",
     "OwnTable": "true",
-    "Image": "registry/carteira-server:0.1.0",
+    "Image": "registry/carteira-server:0.10.0.dev0",
     "carteira-PublicNetworks": "10.20.0.0/23",
     "carteira-DocumentsUrl": "s3://carteira-1-documents",
     "carteira-JournalUrl": "s3://carteira-1-journal",

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 import yaml
+from packaging.version import Version
 
+from carteira import __version__
 from carteira.doctor.database import DISCREET
 from carteira.settings import Settings
 from tests.support import cloudformation
@@ -172,10 +174,20 @@ def test_images_keep_the_data_of_the_services_that_the_product_asks() -> None:
     assert asked <= kept
 
 
-def test_images_have_the_products_version() -> None:
+def test_the_version_is_the_same_everywhere_and_later_than_the_last_release() -> None:
+    dockerfile, changelog = (ROOT / "Dockerfile").read_text(), (ROOT / "CHANGELOG.md").read_text()
+    [version] = re.findall(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    assert version == __version__
+    assert re.findall(r"^ARG VERSION=(.+)$", dockerfile, re.MULTILINE) == [version]
+    for environment in ("staging", "production"):
+        manifests = (ROOT / "deploy" / "kubernetes" / environment / "kustomization.yaml").read_text()
+        assert re.findall(r'newTag: "(.+)"', manifests) == [version]
+    unreleased, heading, _ = re.split(r"^## (\d+\.\d+\.\d+) ", changelog, maxsplit=1, flags=re.MULTILINE)
+    assert Version(version) > Version(heading) or ("\n- " not in unreleased and version == heading)
+
+
+def test_images_end_with_those_of_the_product() -> None:
     dockerfile = (ROOT / "Dockerfile").read_text()
-    version = re.findall(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
-    assert re.findall(r"^ARG VERSION=(.+)$", dockerfile, re.MULTILINE) == version
     assert re.findall(r"^FROM .+ AS (\w+)$", dockerfile, re.MULTILINE)[-2:] == ["production", "trial"]
 
 

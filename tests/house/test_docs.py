@@ -152,6 +152,12 @@ def test_a_translation_keeps_step(translated: Path) -> None:
     assert shape_of(translated) == shape_of(TRANSLATED[translated])
 
 
+@pytest.mark.parametrize("translated", TRANSLATED, ids=name_of)
+def test_a_translation_links_to_translations(translated: Path) -> None:
+    there = {original.resolve() for original in TRANSLATED.values()} - {TRANSLATED[translated].resolve()}
+    assert [name_of(file) for file, _ in links_of(translated) if file in there] == []
+
+
 COMMENT = re.compile(r"(?:^|\s)# (.*[a-z].*)$", re.MULTILINE)
 SAID_ALIKE = re.compile(r"\d+ (blocos|lançamentos)\b.*|[a-z_]+(, [a-z_]+)*")
 """What the product prints, in Portuguese on both pages, and names of fields."""
