@@ -311,7 +311,7 @@ def test_a_release_runs_after_its_migration(aws: tuple[str, Path]) -> None:
     for name in ("migration", "server", "worker"):
         task = ecs.describe_task_definition(taskDefinition=f"carteira-{name}")["taskDefinition"]
         images = {container["image"].rpartition(":")[2] for container in task["containerDefinitions"]}
-        assert images == {"0.2.0"}, "the second release"
+        assert images == {"0.11.0"}, "the second release"
         assert [container["name"] for container in task["containerDefinitions"]] == ["secrets", name]
     secrets = asked(url, "secretsmanager")
     keys = json.loads(secrets.get_secret_value(SecretId="carteira/keys")["SecretString"])
