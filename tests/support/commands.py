@@ -26,8 +26,8 @@ def run_command(
     environment = clean_environment(home, **settings) | ({"COLUMNS": str(columns)} if columns else {})
     with tempfile.TemporaryDirectory(prefix="carteira-command-") as folder:
         out, err = Path(folder, "out"), Path(folder, "err")
-        metrics = {"PROMETHEUS_MULTIPROC_DIR": folder}
-        started = processes.start(words, environment | metrics, cwd or home, out, err)
+        metrics = {"PROMETHEUS_MULTIPROC_DIR": folder}  # a forked process keeps its metrics in files
+        started = processes.start(words, metrics | environment, cwd or home, out, err)
         try:
             code = started.wait(SECONDS)
         finally:
