@@ -94,7 +94,7 @@ async def test_no_turn_of_the_loop_works_on_more_than_a_piece(books: Database, m
     rows = "".join(f"{account},FOOD,1\n" for account in accounts)
     count(csv_bodies, "_add")
     count(topups, "_check")
-    count(topups, "_credited")
+    count(topups, "credited")
     count(ledger.Book, "post")
     count(BulkCreditResult, "model_dump")
     task = asyncio.create_task(other())
@@ -109,7 +109,7 @@ async def test_no_turn_of_the_loop_works_on_more_than_a_piece(books: Database, m
     assert {name: turns.total() // LINES for name, turns in worked.items()} == {
         "_add": 1,
         "_check": 2,
-        "_credited": 2,
+        "credited": 2,
         "post": 1,
         "model_dump": 2,
     }
