@@ -174,7 +174,10 @@ def read(text: str) -> SpokenAct | None:
 
 
 def is_plain(text: str) -> bool:
-    """Return whether a message denies, supposes and reports nothing, so that its best match may be begun."""
+    """Return whether a message neither denies nor supposes nor reports anything.
+
+    The assistant may begin the best match of such a message.
+    """
     said = _normal(text)
     return (_UNPLAIN.search(said) or _CONDITION.search(said) or _TOLD.search(said) or read(text)) is None
 

@@ -83,7 +83,7 @@ async def answer(tx: Tx, who: Principal, ticket_id: UUID, text: str) -> Ticket:
 
     Raises:
         TicketNotFound: there is none.
-        OwnTicket: it is the operator's own, or of a person who can act as the client that answers.
+        OwnTicket: the ticket is the operator's own; or a client answers, and the person can act as the client.
         TicketAnswered: it is answered already.
     """
     row = await locked(tx, ChatbotTicket, ticket_id)

@@ -53,7 +53,7 @@ KeysOption = Annotated[
 
 
 @app.command("home")
-def home(  # noqa: PLR0913 - what, to where
+def home(  # noqa: PLR0913 - the folder, the keys, the choice of a backup
     folder: Annotated[Path, typer.Argument(metavar="pasta", help="Pasta vazia, que será a CARTEIRA_HOME.")],
     identity: KeyOption,
     *,
@@ -104,7 +104,7 @@ def keys(
 
 
 @app.command("postgresql")
-def postgresql(  # noqa: PLR0913 - what, to where
+def postgresql(  # noqa: PLR0913 - the folder, the keys, the choice of a backup
     folder: Annotated[Path, typer.Argument(metavar="pasta", help="Pasta de dados vazia, para o seu PostgreSQL.")],
     identity: KeyOption,
     *,
@@ -114,7 +114,7 @@ def postgresql(  # noqa: PLR0913 - what, to where
     unsigned: UnsignedOption = False,
     yes: YesOption = False,
 ) -> None:
-    """Prepara uma pasta de dados que, quando o PostgreSQL subir nela, se recupera até o fim do log."""
+    """Prepara uma pasta de dados; o PostgreSQL sobe nela e se recupera até o fim do log."""
     from carteira.backup import restoring
     from carteira.backup.programs import Programs
     from carteira.kit.db.address import DatabaseAddress

@@ -17,7 +17,7 @@ from carteira.kit.web.bodies import Body, at_most_one
 MAX_AGE = 130
 _THIS_YEAR = clock.today().year
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
-"""No event of base C is older."""
+"""The earliest instant of an event of base C."""
 _PRINTABLE = r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$"
 
 ShortText = Annotated[str, Field(min_length=1, max_length=120, pattern=_PRINTABLE)]
@@ -277,7 +277,7 @@ class ProfileOut(BaseModel):
 
 
 class ReasonOut(BaseModel):
-    """One of the three features that cost the score most points, the greatest cost first."""
+    """One of three features: these cost the score the most points. The greatest cost comes first."""
 
     code: str = Field(examples=["R03"])
     text: str = Field(examples=["A renda mensal comprovada reduz a pontuação."])

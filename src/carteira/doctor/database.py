@@ -129,7 +129,7 @@ def clock_finding(whose: str, theirs: datetime, asked_at: datetime) -> Diagnosis
 
 
 def _distance(theirs: datetime, begin: datetime, end: datetime) -> timedelta:
-    """Return how far an instant lies outside of the span in which it was read."""
+    """Return the distance of `theirs` from the span between `begin` and `end`: zero inside of it."""
     return max(begin - theirs, theirs - end, timedelta(0))
 
 

@@ -34,7 +34,10 @@ def fail(area: str, text: str, advice: str | None = None) -> Diagnosis:
 
 
 def finding_of(area: str, level: Level, sentence: str, advice: str | None = None) -> Diagnosis:
-    """Return a finding from a sentence: what follows its colon is the advice, or else the default advice."""
+    """Return a finding from a sentence, whose part after the colon is the advice.
+
+    `advice` is the default for a sentence without that part.
+    """
     text, _, said = sentence.partition(": ")
     return Diagnosis(area, level, text.removesuffix("."), said.removesuffix(".") or advice)
 

@@ -58,4 +58,4 @@ def credit_sources() -> list[credit.EventSource]:
 
 
 CARD_MOVEMENTS = {"transit.recharged": 1, "transit.debited": -1, "transit.ride_paid": -1, "transit.reversed": 1}
-"""The sign of an event's amount for the card; a reversal's amount has its own sign."""
+"""The sign that each kind of event gives its amount. The amount of a reversal is signed already."""

@@ -26,7 +26,7 @@ UnprovenCpfDep = Annotated[UnprovenCpf, Depends(UNPROVEN_CPF)]
 
 
 async def earning(tx: Tx, policy: UnprovenCpf, user_ids: Collection[UUID]) -> frozenset[UUID]:
-    """Return those of some people whose CPF may earn something external."""
+    """Return the ids, among `user_ids`, of people whose CPF may earn something external."""
     return frozenset(user_ids) if policy == "allow" else await identity.proven_among(tx, user_ids)
 
 

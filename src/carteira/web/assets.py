@@ -1,6 +1,7 @@
-"""Static files: read once, compressed at need, with a digest of all files in their addresses: they never change.
+"""Static files, read once and compressed at need.
 
-With one digest for all, a stylesheet or a module refers to its neighbours by their plain names.
+Each address contains one digest of all files, so that a browser may keep a file for good. All files share the digest,
+so that a stylesheet or a module refers to its neighbours by their plain names.
 """
 
 import asyncio
@@ -83,7 +84,7 @@ def accepted(request: Request) -> str | None:
 
 @router.get("/static/{version}/{name}", include_in_schema=False, dependencies=[public("what every page loads")])
 async def get_asset(version: str, name: str, request: Request) -> Response:
-    """Return a file; under a former release's digest the present one, uncached."""
+    """Return this release's file; an address with another release's digest gets it with `no-cache`."""
     assets = load()
     asset = assets.by_name.get(name)
     if asset is None:

@@ -5,8 +5,9 @@ run dies, its lease expires and the next run sends them again: at least once, ea
 kinds of failure:
 
 - of one delivery (a status that is no 2xx): it is tried again by itself, later and later, with jitter, for a day;
-- of the endpoint (no name, no connection, no TLS, no answer to any, a refused network; 429 or 503): it is paused, and
-  from time to time one delivery tries it, so that thousands of waiting deliveries do not each wait for a time-out.
+- of the endpoint (no name, no connection, no TLS, a refused network, no answer to any delivery of a batch; 429 or 503):
+  it is paused, and from time to time one delivery tries it, so that thousands of waiting deliveries do not each wait
+  for a time-out.
 """
 
 import asyncio
@@ -38,8 +39,8 @@ from carteira.webhooks.secrets import signatures, valid_secrets
 AT_ONCE = 16
 """Calls of one endpoint at a time."""
 RUN_SECONDS = 8.0
-"""The longest run; the next one follows the runs of other endpoints. Even after one more call, a run ends within the
-time that a worker has to stop.
+"""The longest time of a run. Runs of other endpoints come before the endpoint's next run. Even after one more call, a
+run ends within the time that a worker has to stop.
 """
 LEASE = timedelta(seconds=60)
 """The length of a lease: longer than a call; a dead run's deliveries are due again after it."""
@@ -90,7 +91,7 @@ class _Outcome(NamedTuple):
 
 
 class _Batch(NamedTuple):
-    """A run's batch: the address, its client, the secrets, and the due deliveries; none ends the run."""
+    """A batch of a run: the endpoint's address, client and secrets, and its due deliveries."""
 
     url: str
     client_id: UUID
@@ -122,7 +123,10 @@ def _kind(outcome: _Outcome) -> str:
 
 
 async def _lease(tx: Tx, sender: Sender, endpoint_id: UUID) -> _Batch | None:
-    """Lease due deliveries that may be sent; None: there are none now, and the next run is deferred if some wait."""
+    """Lease due deliveries that may be sent, and return them as a batch.
+
+    If nothing can be sent now, return None, which ends the run. If deliveries wait, the next run is deferred to them.
+    """
     endpoint = await locked(tx, WebhookEndpoint, endpoint_id)
     if endpoint is None:
         return None

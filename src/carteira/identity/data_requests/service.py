@@ -168,7 +168,7 @@ async def answer(tx: Tx, who: Principal, request_id: UUID, outcome: Outcome, tex
     Raises:
         DataRequestNotFound: there is none.
         DataRequestAnswered: it was answered before.
-        OwnDataRequest: it is the operator's own, or of a person who can act as the client that answers.
+        OwnDataRequest: the request is the operator's own; or a client answers, and the person can act as the client.
     """
     row = await locked(tx, DataRequest, request_id)
     if row is None:
@@ -211,6 +211,6 @@ async def export_person(tx: Tx, user_id: UUID) -> Sequence[dict[str, Any]]:
 async def forget_erased(tx: Tx) -> int:
     """Delete some requests of erased people, and return how many. A job calls it.
 
-    An erasure deletes them itself, except by a server of a release that knows no requests.
+    An erasure deletes the person's requests itself. Only a server of an older release, without requests, leaves them.
     """
     return await delete_batch(tx, DataRequest, DataRequest.user_id == User.id, User.erased_at.is_not(None))

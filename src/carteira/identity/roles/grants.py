@@ -30,8 +30,8 @@ def require_may_grant(who: Principal, claims: Collection[str]) -> None:
 
     Raises:
         ClaimReserved: one of them is `*`.
-        ClaimsBeyondYours: they lack some; it names them.
-        SecondFactorRequired: they hold them, but their session lacks a second factor.
+        ClaimsBeyondYours: the caller lacks some of the claims; the error names these.
+        SecondFactorRequired: the caller holds all claims, but the session lacks a second factor.
     """
     if EVERY_CLAIM in claims:
         raise ClaimReserved
@@ -67,7 +67,7 @@ async def require_not_above(tx: Tx, who: Principal, user_id: UUID) -> None:
     """Require that a person holds no claim of the product that the caller lacks; a caller may always act on themself.
 
     Raises:
-        ClaimsBeyondYours: they do.
+        ClaimsBeyondYours: the person holds such a claim.
     """
     if who.id == user_id:
         return
@@ -82,7 +82,9 @@ async def require_not_above(tx: Tx, who: Principal, user_id: UUID) -> None:
 
 
 async def require_maker_not_above(tx: Tx, maker: Actor, user_id: UUID) -> None:
-    """Require the same of the maker of an operation that is carried out now, by what both hold now.
+    """Require `require_not_above` of an operation's maker when the operation is carried out.
+
+    The claims count that the maker and the person hold at that moment.
 
     Raises:
         ClaimsBeyondYours: the person holds more than the maker.

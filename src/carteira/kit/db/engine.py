@@ -120,8 +120,8 @@ class Database:
     async def reading(self) -> AsyncIterator[Tx]:
         """Open a session that only reads: each statement is one trip and sees what is committed by then.
 
-        The connection is not pinged first, since a read may be repeated. A statement to a silent server ends all the
-        same (`kit.db.silence`).
+        The connection is not pinged first, since a read may be repeated. `kit.db.silence` also ends a statement
+        to a silent server.
 
         Raises:
             DatabaseDown: PostgreSQL is unreachable, or the connection was dead; a new one is taken the next time.
@@ -178,7 +178,9 @@ class Database:
 
     @asynccontextmanager
     async def unlaned_statements(self) -> AsyncIterator[Any]:
-        """As `lean_statements`, for verbs without admission: a flood of them leaves the lanes half of the connections.
+        """Yield a connection as `lean_statements` does, for verbs without admission.
+
+        However many such verbs run, they take at most half of the connections. The lanes keep the other half.
 
         Raises:
             CommitUnknown: PostgreSQL went away, or the block takes more than `silence.SIGN_OF_LIFE_SECONDS`.
@@ -233,7 +235,8 @@ def _begin(connection: Any, record: Any, _proxy: object) -> None:  # noqa: ANN40
     """Begin the transaction as a connection is taken from the pool: a dead or silent one is noticed, and replaced.
 
     The library would begin it with the first statement, which may not be repeated on another connection. On a new
-    connection it does so: whoever loses that one, too, learns the driver's reason.
+    connection this function leaves the beginning to the library. If the new connection is lost, too, the caller gets
+    the driver's error.
 
     Raises:
         InvalidatePoolError: it is dead, and so are the pool's others; a new one is opened.

@@ -33,7 +33,7 @@ async def dump_json(items: Sequence[Any], option: int = 0) -> bytes:
     return b"[" + b",".join(parts) + b"]"
 
 
-def dump_model(value: Any) -> Any:  # noqa: ANN401 - what orjson does not know
+def dump_model(value: Any) -> Any:  # noqa: ANN401 - orjson passes any value that it cannot write
     """Return a model as orjson can write it (its `default`)."""
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")

@@ -19,7 +19,7 @@ SEEN_BEYOND: Final = (
     r"\u00a1-\u00ac\u00ae-\u033f\u0391-\u03a1\u03a3-\u052f\u05d0-\u05ea\u0621-\u064a\u3041-\u3096\u30a1-\u30ff"
     r"\u4e00-\u9fff\uac00-\ud7a3"
 )
-"""Visible signs beyond ASCII, as a part of a pattern's class in schemas. Parsers accept more."""
+"""Visible characters beyond ASCII, for the character classes of patterns in schemas. Parsers accept more."""
 SEEN: Final = "!-~" + SEEN_BEYOND
 SEEN_TEXT: Final = f"^[{SEEN}](?:[ {SEEN}]*[{SEEN}])?$"
 """The pattern, in schemas, of a text from whose ends blanks and invisible characters are removed."""

@@ -129,9 +129,9 @@ class Call:
             response = refusal.response()
             if savepoint is None:
                 await roll_back(tx)
-                told = {"status": response.status_code, "body": response.body}
+                reply = {"status": response.status_code, "body": response.body}
                 # Between the rollback and this claim another process may have answered.
-                recorded = await tx.scalar(claim.values(mine | told))
+                recorded = await tx.scalar(claim.values(mine | reply))
                 return response if recorded is not None else await self._replay(tx, fingerprint)
             await savepoint.rollback()
         except CommitThenRaise as failure:

@@ -217,8 +217,8 @@ def _require_one_value(request: Request) -> None:
     seen: dict[bytes, bytes] = {}
     for name, value in request.scope["headers"]:
         if name in _OF_ONE_VALUE and seen.setdefault(name, value) != value:
-            told = {"type": "invalid_repeated", "msg": "Este cabeçalho aparece com dois valores."}
-            raise RequestValidationError([{**told, "loc": ("header", name.decode())}])
+            problem = {"type": "invalid_repeated", "msg": "Este cabeçalho aparece com dois valores."}
+            raise RequestValidationError([{**problem, "loc": ("header", name.decode())}])
 
 
 def _unknown(name: str, known: Collection[str]) -> str:

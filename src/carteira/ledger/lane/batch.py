@@ -20,10 +20,14 @@ from carteira.ledger.book import Account, Book
 from carteira.ledger.recorder import Holders, Records
 
 ConcurrencyMode = Literal["locked", "free", "compared", "remembered"]
-"""A batch's handling of concurrent transactions on an account: it locks the row; or it locks only free rows and leaves
-other requests undecided (`free`); or it does not lock, and the write compares the version (`compared`). `remembered` is
-for batches of a queue: cached accounts are not read, and the write compares the version, or applies the amount to the
-present balance if the batch allows that."""
+"""A batch's handling of concurrent transactions on an account:
+
+- `locked`: the batch locks the row.
+- `free`: the batch locks only free rows, and leaves requests for other rows undecided.
+- `compared`: the batch locks no row. Its write compares the version.
+- `remembered`, for batches of a queue: the batch does not read cached accounts. Its write compares the version, or
+  applies the amount to the present balance if the batch allows that.
+"""
 MAX_REMEMBERED = 100_000
 Payer = tuple[str, str]
 """A holder's name and a kind of ledger account."""
@@ -117,7 +121,10 @@ class Batch(ABC, Generic[RequestT, DecisionT]):
     def __init__(
         self, requests: Sequence[RequestT], asked: Mapping[Payer, int], spare: frozenset[Payer] = frozenset()
     ) -> None:
-        """Make a batch of requests, their total per account in centavos, and the accounts that may pay instead."""
+        """Make a batch of requests.
+
+        `asked` is the total of the requests per account, in centavos. `spare` names accounts that may pay instead.
+        """
         self.requests = requests
         self.asked = asked
         self.spare = spare

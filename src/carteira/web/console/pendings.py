@@ -119,7 +119,7 @@ def _told(desk: Desk, row: PendingOperation) -> dict[str, Any]:
     }
 
 
-def _dumped(value: Any) -> Any:  # noqa: ANN401 - what orjson does not know by itself
+def _dumped(value: Any) -> Any:  # noqa: ANN401 - orjson passes any value that it cannot write
     return value.model_dump(mode="json")
 
 
