@@ -277,7 +277,7 @@ class ProfileOut(BaseModel):
 
 
 class ReasonOut(BaseModel):
-    """One of three features: these cost the score the most points. The greatest cost comes first."""
+    """One of the three features with the greatest cost in points, in descending order of cost."""
 
     code: str = Field(examples=["R03"])
     text: str = Field(examples=["A renda mensal comprovada reduz a pontuação."])

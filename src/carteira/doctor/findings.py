@@ -34,9 +34,9 @@ def fail(area: str, text: str, advice: str | None = None) -> Diagnosis:
 
 
 def finding_of(area: str, level: Level, sentence: str, advice: str | None = None) -> Diagnosis:
-    """Return a finding from a sentence, whose part after the colon is the advice.
+    """Return a finding from a sentence: a text, then a colon and advice.
 
-    `advice` is the default for a sentence without that part.
+    If the sentence has no advice, `advice` is taken.
     """
     text, _, said = sentence.partition(": ")
     return Diagnosis(area, level, text.removesuffix("."), said.removesuffix(".") or advice)

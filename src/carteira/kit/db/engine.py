@@ -120,8 +120,8 @@ class Database:
     async def reading(self) -> AsyncIterator[Tx]:
         """Open a session that only reads: each statement is one trip and sees what is committed by then.
 
-        The connection is not pinged first, since a read may be repeated. `kit.db.silence` also ends a statement
-        to a silent server.
+        The connection is not pinged first, since a read may be repeated. If the server is silent,
+        `kit.db.silence` ends the statement.
 
         Raises:
             DatabaseDown: PostgreSQL is unreachable, or the connection was dead; a new one is taken the next time.
