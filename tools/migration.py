@@ -30,7 +30,7 @@ def write_migration(url: str, message: str) -> Path:
     path = Path(made.path)
     ruff = Path(sys.executable).with_name("ruff")
     for step in (["check", "--fix", "--quiet", "--exit-zero"], ["format", "--quiet"]):
-        subprocess.run([ruff, *step, path], check=True)  # noqa: S603 - argv is ours
+        subprocess.run([ruff, *step, path], check=True)  # noqa: S603 - our own arguments
     return path
 
 

@@ -113,7 +113,7 @@ def _create_tickets() -> None:
 
 def _give_claims() -> None:
     for claim in CLAIMS:
-        op.execute(f"INSERT INTO claims (description) VALUES ('{claim}') ON CONFLICT DO NOTHING")  # noqa: S608 - ours
+        op.execute(f"INSERT INTO claims (description) VALUES ('{claim}') ON CONFLICT DO NOTHING")  # noqa: S608 - a constant
     op.execute("""
         INSERT INTO role_claims (role_id, claim_id)
         SELECT roles.id, claims.id FROM roles CROSS JOIN claims

@@ -120,4 +120,4 @@ def _add_role(role: str, brought: tuple[str, ...]) -> None:
         )
         INSERT INTO role_claims (role_id, claim_id)
         SELECT made.id, claims.id FROM made CROSS JOIN claims WHERE claims.description IN ({names})
-    """)  # noqa: S608 - ours
+    """)  # noqa: S608 - a constant

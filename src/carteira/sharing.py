@@ -99,7 +99,7 @@ def _keys(name: str, path: Path) -> list[str]:
         names = sorted(file.keys, key=lambda one: one != file.active)
         return [f"{one}:{file.keys[one].hex()}" for one in names]
     active = RINGS[name].look(path).active
-    names = [key.id for key in KeyRing(path).keys()]  # noqa: SIM118 - a method, and no dictionary's
+    names = [key.id for key in KeyRing(path).keys()]  # noqa: SIM118 - a method of the ring, which is no dictionary
     return sorted(names, key=lambda one: one != active)
 
 

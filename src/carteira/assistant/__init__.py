@@ -28,7 +28,7 @@ from carteira.kit.web.state import DATABASE
 __all__ = ["ASSISTANT", "Assistant", "desk", "module"]
 
 
-def module(  # noqa: PLR0913 - a setting each
+def module(  # noqa: PLR0913 - one argument per setting
     *,
     modules: frozenset[str],
     free_recharges: bool = True,

@@ -27,7 +27,7 @@ _NAMES = {
 
 
 def of_keys(settings: Settings) -> list[web.HouseAge]:
-    """Return the age of each ring's active key, and what is wrong with its file."""
+    """Return the age of each ring's active key, and the fault of its file."""
     found = []
     for ring in key_rings.rings_on(settings):
         what, path = _NAMES[ring.name], ring.path(settings)
@@ -50,7 +50,7 @@ def of_keys(settings: Settings) -> list[web.HouseAge]:
 
 
 def is_late(newest: Manifest) -> bool:
-    """Return whether a newer backup should be there: it is old, or from a time to come by a clock that was wrong."""
+    """Return whether a newer backup should exist: this one is old, or a wrong clock dated it in the future."""
     age = clock.now() - newest.made_at
     return not -_FAST_CLOCK <= age <= OLD_BACKUP
 

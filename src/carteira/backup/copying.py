@@ -62,7 +62,7 @@ async def bring_back(
     return await _copy(place, documents, missing, source_prefix=f"{OBJECTS}/", progress=progress)
 
 
-async def _copy(  # noqa: PLR0913 - from where to where, all by name
+async def _copy(  # noqa: PLR0913 - a source, a target and options
     source: ObjectStore,
     target: ObjectStore,
     names: list[str],

@@ -135,7 +135,7 @@ async def _unfinished(config: BackupConfig, name: str) -> Manifest:
     """Return an interrupted backup that one of our servers began: what it names will be signed as ours.
 
     Raises:
-        BackupFailed: it cannot be read, is no server's of ours, or lies in another backup's folder.
+        BackupFailed: it cannot be read, was begun by no server of ours, or lies in another backup's folder.
     """
     manifest = Manifest.from_json(await config.place.get(name))
     signing.require_signature(manifest, await asyncio.to_thread(signing.ring_of, config.settings))

@@ -50,7 +50,7 @@ class Programs:
             BackupFailed: it fails; the text is what it said.
         """
         with tempfile.TemporaryFile() as errors:
-            running = subprocess.Popen(  # noqa: S603 - argv is ours
+            running = subprocess.Popen(  # noqa: S603 - our own arguments
                 [self.find(name), *arguments],
                 env=self.environment(),
                 stdin=subprocess.DEVNULL,
@@ -77,7 +77,7 @@ class Programs:
             BackupFailed: it fails; the text is what it said.
         """
         with tempfile.TemporaryFile() as errors:
-            running = subprocess.Popen(  # noqa: S603 - argv is ours
+            running = subprocess.Popen(  # noqa: S603 - our own arguments
                 [self.find(name), *arguments],
                 env=self.environment(),
                 stdin=subprocess.PIPE,

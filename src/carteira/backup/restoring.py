@@ -90,7 +90,7 @@ def _follows(former: str, name: str, segment_bytes: int) -> bool:
     return b == a + 1 if former[:8] == name[:8] else b in {a, a + 1}
 
 
-def lay_down(  # noqa: PLR0913 - what, from where, to where
+def lay_down(  # noqa: PLR0913 - a backup, its key, the target folder and options
     config: BackupConfig,
     manifest: Manifest,
     key: PrivateKey,
@@ -194,7 +194,7 @@ def decrypted_into(
             raise failure
 
 
-def fetch_log(  # noqa: PLR0913, PLR0917 - whose log, from where to where
+def fetch_log(  # noqa: PLR0913, PLR0917 - a cluster's log, its store and the target folder
     store: ObjectStore, system_id: str, key: PrivateKey, folder: Path, names: Sequence[str], progress: Progress
 ) -> None:
     """Fetch missing files of the log; each is stored whole or not at all.

@@ -25,7 +25,7 @@ _INFO = b"carteira backup manifest"
 
 
 def sign(manifest: Manifest, settings: Settings) -> None:
-    """Sign a manifest: a complete one, or what is complete of one.
+    """Sign a manifest, complete or not yet.
 
     Raises:
         BackupFailed: the ring's file is not there.

@@ -144,7 +144,7 @@ class ProcessorSecrets:
     most_seconds: int = 0
 
 
-def module(  # noqa: PLR0913 - what the composition root decides
+def module(  # noqa: PLR0913 - one argument per choice of the composition root
     *,
     strategy: StrategyName,
     processor: ProcessorSecrets,

@@ -86,7 +86,7 @@ async def find_for(tx: Tx, reference: str, actor: Actor) -> BenefitAccountView:
 
 
 async def visible(tx: Tx, reference: str, who: Principal, *, look: str | None = None) -> BenefitAccountView:
-    """Return an account to its owner or to a reader of its employer's benefits; to others it is not found.
+    """Return an account to its owner or to a reader of its employer's benefits; others get a 404.
 
     `look` is the action of the look, recorded if the account is another person's.
 

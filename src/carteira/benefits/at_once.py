@@ -1,7 +1,8 @@
 """Top-ups, refunds and reversals in two trips: one read, and one write that compares what was read (`ledger.at_once`).
 
-They do the plain case: an account of the caller's employers in a known category, and an amount that one operator moves
-alone. All else, refusals included, is left to `topups` and `returns`. A pre-funded employer's fund is one more read.
+They handle the plain case: an account of the caller's employers in a known category, and an amount that one operator
+moves alone. All other cases, refusals included, are left to `topups` and `returns`. A pre-funded employer's fund is one
+more read.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -102,7 +103,7 @@ async def _read(tx: LeanTx, lines: Sequence[Line], who: UUID) -> _Credits | None
     return _Credits(ledger.Book(accounts.values()), [targets[line[:2]] for line in lines], funds)
 
 
-async def credit(  # noqa: PLR0913 - a top-up, spelled out
+async def credit(  # noqa: PLR0913 - a top-up's parts
     tx: LeanTx, reference: str, body: CreditIn, *, actor: Actor, who: UUID, day: FindDay, answer: Answer
 ) -> Response | None:
     """Top up one account as `topups.credit` does; None: call that instead.
@@ -140,7 +141,7 @@ async def credit(  # noqa: PLR0913 - a top-up, spelled out
     return response
 
 
-async def credit_many(  # noqa: PLR0913 - a bulk top-up, spelled out
+async def credit_many(  # noqa: PLR0913 - a bulk top-up's parts
     tx: LeanTx, numbered: Sequence[tuple[int, Line]], *, actor: Actor, who: UUID, day: FindDay, answer: Answer
 ) -> Response | None:
     """Top up accounts as `topups.credit_many` does; None: call that instead.
@@ -220,7 +221,7 @@ class WantedReturn(NamedTuple):
         return wanted if 0 < wanted <= paid - returned else 0
 
 
-async def give_back(  # noqa: PLR0913 - a return, spelled out
+async def give_back(  # noqa: PLR0913 - a return's parts
     tx: LeanTx, back: WantedReturn, *, actor: Actor, who: UUID, day: FindDay, answer: Answer
 ) -> Response | None:
     """Return a purchase's money as `returns` does; None: call that instead.

@@ -109,7 +109,7 @@ async def preview_accounts(tx: Tx, who: Principal, lines: BulkLines, employer_id
     return await imports.preview(tx, lines, who.actor, employer_id)
 
 
-async def import_accounts(  # noqa: PLR0913 - what is opened, for whom
+async def import_accounts(  # noqa: PLR0913 - a file and its options
     tx: Tx, desk: Desk, who: Principal, lines: BulkLines, *, employer_id: UUID | None, invite: bool
 ) -> UUID | None:
     """Queue the opening of a file's accounts; above the limit it waits for a second person (None).
@@ -146,7 +146,7 @@ async def imports_of(tx: Tx, who: Principal, asked: PageRequest[UUID]) -> Page[I
     return asked.page([ImportSeen(*row) for row in await tx.execute(query)], lambda row: row.id)
 
 
-async def schedule(  # noqa: PLR0913 - what is credited, and when
+async def schedule(  # noqa: PLR0913 - a file, its day and its options
     tx: Tx, desk: Desk, who: Principal, lines: BulkLines, *, day: date, atomic: bool
 ) -> bool:
     """Schedule a bulk top-up; above the limit it waits for a second person. Return whether it is scheduled now.

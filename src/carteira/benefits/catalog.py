@@ -122,7 +122,7 @@ async def get_merchant(tx: Tx, name: str) -> MerchantOut:
 
 
 async def _hold_merchant(tx: Tx, name: str, seen: Precondition) -> None:
-    """Lock the catalog, and compare what was seen of a merchant with the merchant as it is."""
+    """Lock the catalog, and compare a merchant's present version with the one that the caller saw."""
     await _lock(tx)
     if seen.is_named:
         mcc = await tx.scalar(select(BenefitMerchant.mcc).where(BenefitMerchant.match == normalise_merchant(name)))

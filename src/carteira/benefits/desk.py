@@ -188,7 +188,7 @@ class DecisionTotals:
     """Approvals and declines per minute."""
 
 
-def _view(row: Any) -> DecisionView:  # noqa: ANN401 - a decision, be it read by itself or from a subquery
+def _view(row: Any) -> DecisionView:  # noqa: ANN401 - a row of the table or of a subquery
     decision = Decision(*(getattr(row, name) for name in Decision._fields))
     return DecisionView(
         row.id,

@@ -50,7 +50,7 @@ class Reach(NamedTuple):
     """The employers whose accounts a caller reaches by claim."""
 
     employers: frozenset[UUID] | None
-    """None: everybody's."""
+    """None: all employers."""
 
     def includes(self, employer_id: UUID) -> bool:
         """Return whether an employer is within reach."""
@@ -290,7 +290,7 @@ async def _require_not_above(tx: Tx, who: Principal, kind: Literal["person", "cl
         await identity.require_client_not_above(tx, who, member_id)
 
 
-async def unbind(  # noqa: PLR0913 - whose binding to what, and how it ends
+async def unbind(  # noqa: PLR0913 - a binding, its actor and the way it ends
     tx: Tx,
     access: identity.SessionStandings,
     who: Principal,

@@ -40,7 +40,7 @@ async def own(tx: Tx, user_id: UUID, *, limit: int, after: UUID | None) -> list[
     ]
 
 
-async def search(  # noqa: PLR0913 - filters and the place in the list
+async def search(  # noqa: PLR0913 - a list's filters and bounds
     tx: Tx, who: Principal, wanted: AccountSearchIn, *, limit: int, after: UUID | None, turned: bool = False
 ) -> list[tuple[UUID, ListedAccountOut]]:
     """Return the accounts of one or all of the caller's employers, oldest first, each with its id.

@@ -93,8 +93,7 @@ def _payload(employer_id: UUID, amount: int, entry_id: UUID) -> dict[str, Any]:
 async def pay_out(tx: Tx, employer_id: UUID, amount: int, *, target: UUID, act: Act) -> UUID:
     """Debit a returned payment from an employer's fund; return the entry's id.
 
-    Raises:
-        FundSpent: it does not cover it.
+    Raises: FundSpent: the fund does not cover it.
     """
     entry = ledger.transfer(
         FUND_RETURNED, source=await _account_of(tx, employer_id), target=target, amount=amount, key=act.key

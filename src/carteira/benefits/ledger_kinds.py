@@ -16,7 +16,7 @@ EMPLOYER_FUND = "benefits.employer_fund"
 """The kind of a pre-funded employer's account, the only source of its top-ups."""
 
 
-def credit_entry(  # noqa: PLR0913 - an entry, spelled out
+def credit_entry(  # noqa: PLR0913 - an entry's fields
     account_id: UUID,
     amount: int,
     description: str | None,

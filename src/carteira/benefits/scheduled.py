@@ -92,7 +92,7 @@ def _wrong_for_good(sent: BulkLines, weighed: topups.Weighed) -> dict[str, list[
     """Return the errors of lines by number: unreadable ones, and those that were not weighed."""
     wrong = {str(number): faults for number, faults in sent.wrong.items()}
     for result in weighed.results:
-        if result.status == "failed" and result.code != "invalid_input":  # the run finds the others again
+        if result.status == "failed" and result.code != "invalid_input":  # the run detects the other errors again
             name = "category" if result.code == UnknownCategory.code else "account"
             wrong[str(result.line)] = [Wrong(sent.titles.get(name, name), result.detail or "", name)]
     return wrong

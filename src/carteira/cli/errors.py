@@ -76,7 +76,7 @@ class CommandFailed(Exception):
     """A command cannot be carried out; the text says why, in Portuguese."""
 
 
-def sentence_of(error: BaseException, database_url: str | None) -> str | None:  # noqa: PLR0911 - a kind a line
+def sentence_of(error: BaseException, database_url: str | None) -> str | None:  # noqa: PLR0911 - one per kind
     """Return the message for the operator; None if the error is a fault of the program.
 
     `database_url` appears only by its host, port and database.
@@ -84,7 +84,7 @@ def sentence_of(error: BaseException, database_url: str | None) -> str | None:  
     if isinstance(error, CommandFailed | InsecureProduction):
         return str(error)
     if type(error).__name__ == "ObjectsDown" and getattr(error, "errno", None) in _BY_ERRNO:
-        return f"o lugar dos backups, dos documentos ou do diário de eliminações: {_BY_ERRNO[error.errno]}."  # type: ignore[attr-defined] # looked at just now
+        return f"o lugar dos backups, dos documentos ou do diário de eliminações: {_BY_ERRNO[error.errno]}."  # type: ignore[attr-defined] # checked just now
     if type(error).__name__ in _BY_NAME:
         return _BY_NAME[type(error).__name__].format(error)
     if isinstance(error, ValidationError | UnicodeDecodeError | AddressRefused):

@@ -166,7 +166,7 @@ def dump(
 
 
 @app.command("stores")
-def stores(  # noqa: PLR0913 - what, and how
+def stores(  # noqa: PLR0913 - one argument per option of the command
     identity: KeyOption,
     *,
     set_id: SetOption = None,

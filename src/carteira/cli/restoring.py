@@ -58,7 +58,7 @@ _CONFIGURATION = {
 ProgressOf = Callable[[str], Progress]
 
 
-def restore_home(  # noqa: PLR0913 - what, out of what, to where
+def restore_home(  # noqa: PLR0913 - a backup, its key, the target folder and options
     config: BackupConfig,
     manifest: Manifest,
     key: PrivateKey,
@@ -113,7 +113,7 @@ def _configure(data: Path, until: datetime | None) -> None:
 
 
 def _require_version(manifest: Manifest, server: PostgresServer) -> None:
-    said = subprocess.run(  # noqa: S603 - argv is ours
+    said = subprocess.run(  # noqa: S603 - our own arguments
         [str(server.placement.programs / "postgres"), "--version"], capture_output=True, text=True, check=True
     ).stdout.split()[-1]
     if said.partition(".")[0] != manifest.postgresql.partition(".")[0]:
@@ -161,7 +161,7 @@ def _recover(home: Home, server: PostgresServer, manifest: Manifest) -> None:
 
 def _floors(programs: Path, data: Path) -> dict[str, str]:
     """Return the settings that a recovery requires at least as high as on the server that was backed up."""
-    output = subprocess.run(  # noqa: S603 - argv is ours
+    output = subprocess.run(  # noqa: S603 - our own arguments
         [str(programs / "pg_controldata"), str(data)],
         capture_output=True,
         text=True,

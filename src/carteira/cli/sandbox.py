@@ -21,7 +21,7 @@ def sandbox() -> None:
 def cashback(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Porta em que escuta.")] = 8190,
     host: Annotated[str, typer.Option(help="Endereço em que escuta; em um contêiner, 0.0.0.0.")] = "127.0.0.1",
-    token: Annotated[str, typer.Option(help="Token que o serviço espera.")] = "sandbox",  # noqa: S107 - guards nothing
+    token: Annotated[str, typer.Option(help="Token que o serviço espera.")] = "sandbox",  # noqa: S107 - a public value
 ) -> None:
     """Faz as vezes do serviço externo de cashback acumulado; pode ser lento, errado ou fora do ar."""
     if terminal.written("ENVIRONMENT") == "production":

@@ -84,7 +84,7 @@ async def append(tx: Tx, key: bytes, access: AccessRecord) -> None:
     await tx.execute(update(CreditAccessHead).values(seq=row.seq, hash=row.hash))
 
 
-async def of_person(  # noqa: PLR0913 - whose, and the place in the list
+async def of_person(  # noqa: PLR0913 - a list's person, period and bounds
     tx: Tx, person: bytes, period: Period = _ALWAYS, *, limit: int, before: int | None = None, turned: bool = False
 ) -> Sequence[CreditAccess]:
     """List who read a person's base A, newest first."""

@@ -26,8 +26,7 @@ from carteira.kit.web.preconditions import Precondition, RecordChanged
 LOOKUP = "base-a lookup"
 CHAIN = "access log"
 ROTATION_BATCH = 100
-
-"""Called with the number of records done and their total."""
+"""Most records that one transaction reseals."""
 
 
 @dataclass(frozen=True)

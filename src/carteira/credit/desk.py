@@ -53,7 +53,7 @@ class CreditSeen:
     no_score: str
 
 
-async def look(  # noqa: PLR0913, PLR0917 - where to read, and who asks what for
+async def look(  # noqa: PLR0913, PLR0917 - the stores, the reader and the purpose
     stores: Stores, database: Database, trail: AuditTrail, who: Principal, cpf: str, purpose: Purpose
 ) -> CreditSeen:
     """Return a CPF's three bases, and its score from base B; the look is recorded.

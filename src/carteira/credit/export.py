@@ -96,7 +96,7 @@ def _row(key: bytes, item: Mapping[str, Any], today: date) -> dict[str, Any]:
     }
 
 
-async def export(  # noqa: PLR0913 - how and how far, all by name
+async def export(  # noqa: PLR0913 - an export's options, passed by name
     base_b: BaseB,
     keyring: Keyring,
     folder: Path,

@@ -69,7 +69,7 @@ async def generate_people(config: CreditConfig, *, people: int, seed: int, progr
         return base_b.table
 
 
-async def export_people(  # noqa: PLR0913 - all by name
+async def export_people(  # noqa: PLR0913 - options, passed by name
     config: CreditConfig,
     folder: Path,
     *,

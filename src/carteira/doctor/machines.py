@@ -9,7 +9,7 @@ AREA = "outras máquinas"
 
 
 async def check(settings: Settings) -> list[Diagnosis]:
-    """Compare them; without a configured database there is no finding. Raises as `Database.transaction`."""
+    """Compare the machines; without a configured database there is no finding. Raises as `Database.transaction`."""
     if settings.database_url is None:
         return []
     mine = await sharing.here(settings)

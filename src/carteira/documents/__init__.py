@@ -132,7 +132,7 @@ __all__ = [
 
 
 async def storage_answers(url: str, aws_endpoint_url: str | None) -> bool:
-    """Return whether the documents' storage answers; raises what its client does."""
+    """Return whether the documents' storage answers, or raise its client's errors."""
     return await opener(url, aws_endpoint_url=aws_endpoint_url)().answers()
 
 

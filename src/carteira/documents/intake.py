@@ -12,7 +12,7 @@ from carteira.kit.db.errors import OperationInProgress, TextNotStorable
 from carteira.kit.web.problems import DependencyDown, Problem
 
 
-async def receive_form(  # noqa: PLR0913 - what a form is read with
+async def receive_form(  # noqa: PLR0913 - a form and the rules for its files
     vault: Vault,
     body: AsyncIterator[bytes],
     content_type: str,

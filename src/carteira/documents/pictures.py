@@ -102,7 +102,7 @@ class PngInspector:
         first = self._chunks == 0
         if not kind.isalpha() or length > 0x7FFFFFFF or first != (kind == b"IHDR"):  # noqa: PLR2004 - PNG's own bound
             raise FileBroken
-        if (kind == b"IHDR" and length != 13) or (kind == b"IEND" and length):  # noqa: PLR2004 - as PNG has it
+        if (kind == b"IHDR" and length != 13) or (kind == b"IEND" and length):  # noqa: PLR2004 - PNG's length of IHDR
             raise FileBroken
         self._chunks += 1
         if self._chunks > self._MAX_CHUNKS:
@@ -190,7 +190,7 @@ class JpegInspector:
             self._pass_on(found.start() if found else len(self._pending) - self._pending.endswith(b"\xff"))
         if len(self._pending) < 2:  # noqa: PLR2004 - a marker
             return False
-        if self._pending[0] != 0xFF:  # noqa: PLR2004 - what every marker begins with
+        if self._pending[0] != 0xFF:  # noqa: PLR2004 - the first byte of every marker
             raise FileBroken
         marker = self._pending[1]
         if marker == 0xFF:  # noqa: PLR2004 - fill bytes, all but the last
@@ -209,7 +209,7 @@ class JpegInspector:
         if len(self._pending) < 4:  # noqa: PLR2004 - a marker and a length
             return False
         length = int.from_bytes(self._pending[2:4])
-        if length < 2 or self._segments == self._MAX_SEGMENTS:  # noqa: PLR2004 - it counts itself
+        if length < 2 or self._segments == self._MAX_SEGMENTS:  # noqa: PLR2004 - a length includes its own two bytes
             raise FileBroken
         if len(self._pending) < 2 + length:
             return False

@@ -25,7 +25,7 @@ from carteira.kit.security import audit
 from carteira.kit.values.clock import clock
 
 
-async def queue(  # noqa: PLR0913 - which, and the place in the list
+async def queue(  # noqa: PLR0913 - a list's filters and bounds
     tx: Tx, operator: UUID, state: DocumentState, *, limit: int, after: UUID | None = None, turned: bool = False
 ) -> list[DocumentView]:
     """Return documents with a file in a state, oldest first, without the operator's own."""

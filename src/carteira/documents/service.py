@@ -154,7 +154,7 @@ def view(row: Document) -> DocumentView:
     return _view_of(*(getattr(row, column.key) for column in _SHOWN))
 
 
-def _view_of(*columns: Any) -> DocumentView:  # noqa: ANN401 - as `_SHOWN` has them
+def _view_of(*columns: Any) -> DocumentView:  # noqa: ANN401 - the columns of `_SHOWN`
     document = DocumentView(*columns)
     return replace(document, document_type=DocumentType(document.document_type), state=DocumentState(document.state))
 

@@ -25,7 +25,7 @@ _LAUNCHER = Path(__file__).with_name("launch.py")
 _SPAWNER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="carteira-spawner")
 
 
-def spawn(  # noqa: PLR0913 - a process has that many sides
+def spawn(  # noqa: PLR0913 - a process's options
     argv: Sequence[str],
     *,
     death_signal: signal.Signals = signal.SIGTERM,
@@ -77,7 +77,7 @@ def _fork(
     command: list[str], env: Mapping[str, str] | None, output: int | None, kept: Sequence[int]
 ) -> subprocess.Popen[bytes]:
     def fork() -> subprocess.Popen[bytes]:
-        return subprocess.Popen(  # noqa: S603 - argv is ours
+        return subprocess.Popen(  # noqa: S603 - our own arguments
             command,
             env=env,
             stdin=subprocess.DEVNULL,
@@ -114,7 +114,7 @@ def _asked_of_ps(pid: int) -> str:
     if ps is None:
         return ""
     command = [ps, "-ww", "-o", "state=,args=", "-p", str(pid)]
-    line = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603 - ours
+    line = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603 - our own arguments
     state, _, arguments = line.partition(" ")
     return "" if state.startswith("Z") else arguments.strip()
 

@@ -185,7 +185,7 @@ async def look_at(tx: Tx, user_id: UUID) -> PersonView:
     return view
 
 
-async def prove_cpf(  # noqa: PLR0913, PLR0917 - what the route of the API is given
+async def prove_cpf(  # noqa: PLR0913, PLR0917 - the parameters of the API's route
     tx: Tx, runtime: Runtime, desk: Desk, who: Principal, user_id: UUID, seen: CpfProofIn
 ) -> object:
     """Record that an operator saw a person and their paper; if the CPF leaves another account, it may wait.

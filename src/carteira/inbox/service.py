@@ -72,7 +72,7 @@ class Inbox:
     modules: frozenset[str]
 
     async def listed(self, tx: Tx, *, limit: int, before: UUID | None = None) -> list[Notice]:
-        """Return up to `limit` notices, newest first; `before` is the last seen one's id."""
+        """Return up to `limit` notices, newest first; `before` is the id of the last one already seen."""
         read_until = await self._read_until(tx)
         found = await self._gather(tx, Span(limit, before=before or _LAST))
         return [replace(notice, unread=notice.id > read_until) for notice in found]

@@ -86,7 +86,7 @@ class NewEntry:
     id: UUID = field(default_factory=uuid7)
 
 
-def transfer(  # noqa: PLR0913 - an entry of two lines, spelled out
+def transfer(  # noqa: PLR0913 - the fields of an entry of two lines
     kind: str,
     *,
     source: UUID,
@@ -137,7 +137,7 @@ class Book:
             raise AccountNotFound from None
 
     def post(self, entry: NewEntry, *, actor: Actor | None = None) -> None:
-        """Post an entry, all of it or nothing. `actor` is its own, if the book has entries of several actors.
+        """Post an entry, all of it or nothing. `actor` is the entry's own, if the book has entries of several actors.
 
         Raises:
             UnbalancedEntry: the postings do not add up to zero.

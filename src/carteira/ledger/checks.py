@@ -61,7 +61,7 @@ chain_sealed_at = Gauge(
 
 
 class LedgerCheck(LastProof):
-    """The last result of a check, and where a recent one may begin.
+    """The last result of a check, and the point from which a check of new rows may begin.
 
     `height` and `hash` are of the chain's head; `xid` is the position up to which balances were compared, and `sums`
     holds what the postings of system accounts added up to there.

@@ -34,9 +34,10 @@ class _Noting:
 
 
 async def at_once(database: Database, work: Callable[[LeanTx], Awaitable[T | None]]) -> T | None:
-    """Run work that reads and then writes once; None: it declined, or another write came first and nothing was written.
+    """Run work that reads and then writes once, and return its result; None: nothing was written.
 
-    Whoever loses the connection while reading has written nothing, either: the session's way takes a live one.
+    The work may decline, another write may come first, or the connection may be lost while reading. The caller then
+    does the work in a session's transaction.
 
     Raises:
         CommitUnknown: PostgreSQL went away, or was silent for too long, during the write.
@@ -50,11 +51,11 @@ async def at_once(database: Database, work: Callable[[LeanTx], Awaitable[T | Non
     except CommitUnknown:
         if noting is None or noting.has_sent_book:
             raise
-        database.drop_idle_lean()  # the others were cut with it
+        database.drop_idle_lean()  # the pool's other connections are lost too
         return None
     except (StaleBook, UniqueViolationError, DeadlockDetectedError, LockNotAvailableError):
         return None
     except PostgresError as error:
         if sqlstate_of(error) in GUARDED | NOT_STORABLE:
-            return None  # the session's way says what is wrong
+            return None  # the session's transaction reports the error
         raise

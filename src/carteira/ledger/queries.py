@@ -222,7 +222,7 @@ async def lines_beside(
 async def statement(
     via: Tx | Reads, account_ids: Sequence[UUID], *, limit: int, before: LineKey | None = None
 ) -> list[StatementLine]:
-    """Return up to `limit` postings of the accounts, newest first; `before` is the last seen one's key."""
+    """Return up to `limit` postings of the accounts, newest first; `before` is the key of the last line seen."""
     at, seq, entry_id, line = before or _LATEST
     found = await rows(
         via, _STATEMENT, account_ids=list(account_ids), at=at, seq=seq, entry_id=entry_id, line=line, limit=limit
@@ -256,7 +256,7 @@ _NEAR = timedelta(days=1)
 """The longest time between making an entry's id and posting it."""
 
 
-async def incoming(  # noqa: PLR0913 - what a list is asked by
+async def incoming(  # noqa: PLR0913 - a list's filters and bounds
     tx: Tx, owner_id: UUID, kinds: Collection[str], *, after: UUID, before: UUID, limit: int
 ) -> list[IncomingLine]:
     """Return credits to a person's accounts by entries of these kinds, newest first, between two entries' ids."""

@@ -8,7 +8,7 @@ from carteira.kit.db.insert import Insert
 _PARAMETERS = 5
 WRITE = """WITH written AS MATERIALIZED (
     SELECT ledger_post($1::ledger_move[], $2::ledger_posted_entry[], $3::ledger_line[], $4, $5))"""
-"""Write a book: moves, entries, lines, follow, who approved it.
+"""Writes a book; its parameters are moves, entries, lines, `follow` and the approver.
 
 It is written when `written`, a row of one column, is read.
 """

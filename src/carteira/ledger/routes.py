@@ -31,7 +31,7 @@ router = APIRouter(route_class=JsonRoute, prefix="/ledger", tags=["ledger"])
 
 
 async def _visible(tx: Tx, account_id: UUID, who: Principal, look: str) -> queries.LedgerAccountView:
-    """Return an account to its owner, or to a reader of the ledger, recording the look; to others it is not found."""
+    """Return an account to its owner or to a reader of the ledger, and record the look; others get a 404."""
     account = await queries.account(tx, account_id)
     if not who.may("ledger:read") and (account.owner_id is None or account.owner_id != who.user_id):
         who.require("ledger:read", otherwise=AccountNotFound())

@@ -131,7 +131,7 @@ async def accounts_held(
     return [(row[0], row[1:end], Account(*row[end:]) if row[end] else None) for row in rows]
 
 
-async def write(  # noqa: PLR0913 - one call writes it all
+async def write(  # noqa: PLR0913 - a book and its provenance, in one call
     tx: Tx | LeanTx,
     book: Book,
     *,
@@ -243,7 +243,7 @@ def _not_expired(row: LedgerHold) -> None:
         raise HoldNotActive
 
 
-async def capture(  # noqa: PLR0913 - an entry, spelled out
+async def capture(  # noqa: PLR0913 - the fields of the entry
     tx: Tx, hold_id: UUID, *, target: UUID, kind: str, actor: Actor, amount: int | None = None
 ) -> UUID:
     """Turn a hold, or a part of it, into an entry to a system account; the rest is released. Returns the entry's id.
@@ -370,7 +370,7 @@ async def _effect_of(tx: Tx, reversal: NewEntry) -> ReversalEffect:
     return ReversalEffect(sum(gained.values()), Gains(users, frozenset(cpfs)))
 
 
-async def reverse(  # noqa: PLR0913 - what, by whom, and why
+async def reverse(  # noqa: PLR0913 - an entry, its actors and its reason
     tx: Tx,
     entry_id: UUID,
     *,

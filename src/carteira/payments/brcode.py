@@ -22,7 +22,7 @@ _GUI, _KEY, _LOCATION, _TXID = "00", "01", "25", "05"
 _BRL = "986"
 _DIGITS = re.compile(r"[0-9]{4}", re.ASCII)
 _NO_TXID = "***"
-"""The placeholder of a `txid` that the payload has, or nothing has."""
+"""The placeholder where the `txid` is in the provider's payload, or there is none."""
 
 
 class InvalidBrCode(ValueError):

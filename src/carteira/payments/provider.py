@@ -464,7 +464,7 @@ def _listed(content: object) -> Pix | None:
         return read_pix(content)
     except (ValueError, TypeError) as error:
         unreadable_total.inc()
-        log.error("payment of the provider's list malformed", error=type(error).__name__, detail=str(error))  # noqa: TRY400 - of data
+        log.error("payment of the provider's list malformed", error=type(error).__name__, detail=str(error))  # noqa: TRY400 - wrong data
         return None
 
 

@@ -166,7 +166,7 @@ async def people_of(tx: Tx, rows: Sequence[ReceivedPayment]) -> set[UUID]:
     return {maker for maker in makers if maker}
 
 
-async def days(  # noqa: PLR0913 - which, and the place in the list
+async def days(  # noqa: PLR0913 - a list's period and bounds
     tx: Tx,
     *,
     limit: int,

@@ -105,7 +105,7 @@ async def _maker_of(tx: Tx, row: ReceivedPayment) -> UUID | None:
     return charge.maker_id if charge.maker_kind == "person" else None
 
 
-async def begin(  # noqa: PLR0913 - what, why and by whom
+async def begin(  # noqa: PLR0913 - a return, its reason and its actor
     tx: Tx, payments: Payments, row: ReceivedPayment, amount: int, *, reason: str, act: Act
 ) -> PaymentReturn:
     """Set the money of a return aside and queue the request to the provider; the payment's row is locked or new."""

@@ -100,8 +100,9 @@ class Books:
     def __init__(self, file: Path | None = None) -> None:
         self._db = sqlite3.connect(file or ":memory:", isolation_level=None)
         self._db.executescript(_SCHEMA)
+        # Files of earlier releases lack the column.
         if not self._db.execute("SELECT 1 FROM pragma_table_info('returns') WHERE name = 'nature'").fetchone():
-            self._db.execute("ALTER TABLE returns ADD COLUMN nature TEXT NOT NULL DEFAULT 'ORIGINAL'")  # of before
+            self._db.execute("ALTER TABLE returns ADD COLUMN nature TEXT NOT NULL DEFAULT 'ORIGINAL'")
 
     def close(self) -> None:
         """Close the file."""
@@ -162,7 +163,7 @@ class Books:
         e2eid, txid, amount, paid_at = row
         return SandboxPayment(e2eid, txid, amount, paid_at, tuple(_return_json(*found) for found in rows))
 
-    def add_return(  # noqa: PLR0913, PLR0917 - a row
+    def add_return(  # noqa: PLR0913, PLR0917 - the columns of a row
         self, e2eid: str, return_id: str, amount: int, status: str, now: datetime, nature: str = "ORIGINAL"
     ) -> bool:
         """Record a payment's full or partial return; False: no such payment, a used id, or too little left."""

@@ -46,7 +46,7 @@ BOOKED, UNDONE = "cashback_adjustment_booked", "cashback_adjustment_undone"
 _EVENTS = {BOOKED: "resellers.adjustment_booked", UNDONE: "resellers.adjustment_undone"}
 
 
-async def book(  # noqa: PLR0913 - whose, which month, how much, why, and by whom
+async def book(  # noqa: PLR0913 - an adjustment's fields and its actors
     tx: Tx, reseller_id: UUID, month: date, *, amount: int, reason: str, act: Act
 ) -> AdjustmentOut:
     """Book an adjustment of a reseller's closed month: centavos owed to them, or (negative) by them.

@@ -117,7 +117,7 @@ class _Context:
         return found
 
 
-async def register_many(  # noqa: PLR0913 - who sends what, and what holds for it
+async def register_many(  # noqa: PLR0913 - a file, its sender and options
     tx: Tx,
     policy: UnprovenCpf,
     who: Principal,

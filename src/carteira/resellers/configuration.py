@@ -104,7 +104,7 @@ async def get_tiers(tx: Tx, valid_from: date) -> TiersOut:
 
 
 async def _hold_tiers(tx: Tx, valid_from: date, seen: Precondition) -> None:
-    """Compare what was seen of a table with the table as it is; the rules are locked."""
+    """Compare a table's present version with the one that the caller saw; the rules are locked."""
     if seen.is_named:
         steps = (await tier_tables(tx)).tables.get(valid_from)
         seen.hold(None if steps is None else _tiers_out(valid_from, steps).version)

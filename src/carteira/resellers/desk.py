@@ -211,7 +211,7 @@ async def reseller(tx: Tx, who: Principal, reseller_id: UUID, *, months: int) ->
     return found, await queries.months_of(tx, reseller_id, limit=months)
 
 
-async def put_tiers(  # noqa: PLR0913, PLR0917 - what is set, by whom, and what they saw
+async def put_tiers(  # noqa: PLR0913, PLR0917 - the tiers, their actor and the version that they saw
     tx: Tx,
     desk: Desk,
     who: Principal,
@@ -259,7 +259,7 @@ async def adjustments_of(tx: Tx, reseller_id: UUID) -> Sequence[AdjustmentOut]:
     return (await adjustments.page(tx, None, await by_id(tx, reseller_id), _NEWEST)).items
 
 
-async def adjust(  # noqa: PLR0913, PLR0917 - by whom, whose, which month, how much and why
+async def adjust(  # noqa: PLR0913, PLR0917 - an adjustment's fields and its actor
     tx: Tx, desk: Desk, who: Principal, reseller_id: UUID, month: date, amount: int, reason: str
 ) -> bool:
     """Book an adjustment; above the limit it waits for a second person. Returns whether it was done now.

@@ -151,7 +151,7 @@ def _entry(reseller_id: UUID, account_id: UUID, month: date, amount: int) -> led
     )
 
 
-async def _credit(  # noqa: PLR0913, PLR0917 - what is credited, and by whom
+async def _credit(  # noqa: PLR0913, PLR0917 - the credits and their actors
     tx: Tx, month: date, earned: Sequence[_Earned], taken: Sequence[Taken], actor: Actor, approved_by: UUID | None
 ) -> None:
     """Post all credits in one trip, then the deductions, and record the figures."""

@@ -26,12 +26,12 @@ UnprovenCpfDep = Annotated[UnprovenCpf, Depends(UNPROVEN_CPF)]
 
 
 async def earning(tx: Tx, policy: UnprovenCpf, user_ids: Collection[UUID]) -> frozenset[UUID]:
-    """Return the ids, among `user_ids`, of people whose CPF may earn something external."""
+    """Return the ids, among `user_ids`, of people whose CPF the policy accepts."""
     return frozenset(user_ids) if policy == "allow" else await identity.proven_among(tx, user_ids)
 
 
 async def require_proven(tx: Tx, policy: UnprovenCpf, reseller: ResellerView) -> None:
-    """Require that a signed-in reseller's CPF may earn something external.
+    """Require that the policy accepts a signed-in reseller's CPF.
 
     Raises:
         CpfNotProven: it is not proven, and the policy refuses it.
@@ -41,7 +41,7 @@ async def require_proven(tx: Tx, policy: UnprovenCpf, reseller: ResellerView) ->
 
 
 async def require_proven_of_another(tx: Tx, policy: UnprovenCpf, who: Principal, reseller: ResellerView) -> bool:
-    """Require that an operator enters purchases for proven CPFs only; return whether the CPF may earn.
+    """Require that an operator enters purchases for proven CPFs only; return whether the policy accepts the CPF.
 
     Raises:
         CpfNotProven: the reseller is another person, their CPF is not proven, and the policy refuses it.

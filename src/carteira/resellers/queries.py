@@ -149,7 +149,7 @@ async def credited(tx: Tx, reseller_id: UUID, month: date) -> CreditedMonth:
     return CreditedMonth((await tx.scalar(closing) or 0) + int(adjusted), int(adjusted))
 
 
-async def purchases(  # noqa: PLR0913 - filters and the place in the list
+async def purchases(  # noqa: PLR0913 - a list's filters and bounds
     tx: Tx,
     who: Principal,
     *,
@@ -166,7 +166,7 @@ async def purchases(  # noqa: PLR0913 - filters and the place in the list
     return await _purchases(tx, who, await _scope(tx, who, cpf), month=month, status=status, asked=asked)
 
 
-async def _purchases(  # noqa: PLR0913 - filters and the place in the list
+async def _purchases(  # noqa: PLR0913 - a list's filters and bounds
     tx: Tx,
     who: Principal,
     reseller: ResellerView | None,
@@ -194,7 +194,7 @@ def _sum_of(*statuses: str) -> ColumnElement[int]:
     return func.coalesce(func.sum(case((Purchase.status.in_(statuses), Purchase.amount), else_=0)), 0)
 
 
-async def months(  # noqa: PLR0913 - whose, and the place in the list
+async def months(  # noqa: PLR0913 - a list's reseller and bounds
     tx: Tx, who: Principal, *, cpf: str | None, limit: int, before: date | None, turned: bool = False
 ) -> list[MonthOut]:
     """List months in figures, the newest first or the other way round: one's own, a CPF's, or everybody's sums.
@@ -283,7 +283,7 @@ async def own_month(tx: Tx, who: Principal, month: date) -> MonthOut | None:
     return found[0] if found else None
 
 
-async def _months(  # noqa: PLR0913 - whose, which, and the place in the list
+async def _months(  # noqa: PLR0913 - a list's reseller, conditions and bounds
     tx: Tx,
     reseller: ResellerView | None,
     conditions: Sequence[ColumnElement[bool]],

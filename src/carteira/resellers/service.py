@@ -144,7 +144,7 @@ async def register(
     return purchase_out(row, reseller, who)
 
 
-async def _record(  # noqa: PLR0913, PLR0917 - what the audit says of an act
+async def _record(  # noqa: PLR0913, PLR0917 - the fields of a row of the audit
     tx: Tx,
     action: str,
     row: Purchase,

@@ -65,7 +65,7 @@ ADDRESSES = (
 
 
 def faults(settings: "Settings") -> Iterator[str]:
-    """Return everything with which production, or staging, does not start."""
+    """Yield a sentence for each setting with which production, or staging, does not start."""
     yield from _unset(settings)
     yield from _weak(settings)
     yield from _several_hosts(settings)
@@ -75,7 +75,7 @@ def faults(settings: "Settings") -> Iterator[str]:
 
 
 def _sandboxes(settings: "Settings") -> Iterator[str]:
-    """Return the stand-ins for external services, which staging accepts."""
+    """Yield the stand-ins for external services, which staging accepts."""
     if settings.token_cashback.get_secret_value() == SANDBOX_TOKEN:
         yield "TOKEN_CASHBACK é o do substituto do serviço de cashback, que é só para desenvolvimento e staging"
     for name in ("govbr_issuer", "govbr_api_url"):
@@ -92,7 +92,7 @@ def is_pix_simulated(settings: "Settings") -> bool:
 
 
 def _pix_sandbox(settings: "Settings") -> Iterator[str]:
-    """Return the settings that belong to the stand-in payment provider: its key, its address, its authority."""
+    """Yield the settings that belong to the stand-in payment provider: its key, its address, its authority."""
     if is_pix_simulated(settings) or settings.pix_client_id == SANDBOX_TOKEN:
         yield "PIX_KEY e PIX_CLIENT_ID são do substituto do provedor de Pix, que é só para desenvolvimento e staging"
     for name in ("pix_url", "pix_token_url"):
@@ -113,7 +113,7 @@ def _is_signed_by_sandbox(file: Path) -> bool:
 
 
 def _reaching_people(settings: "Settings") -> Iterator[str]:
-    """Return the senders with which staging would reach real people without being enabled to."""
+    """Yield the senders by which staging would reach real people although no setting allows it."""
     if settings.mail_only_to is None:
         yield "MAIL_ONLY_TO precisa ser definida em staging (os domínios que recebem e-mails)"
     if settings.sms_url is not None and settings.sms_only_to is None:
@@ -149,7 +149,7 @@ def _unset(settings: "Settings") -> Iterator[str]:
 
 
 def _several_hosts(settings: "Settings") -> Iterator[str]:
-    """Return the addresses with which a write could reach a replica: of several hosts, the first to answer is used."""
+    """Yield the addresses with which a write could reach a replica: of several hosts, the first to answer is used."""
     for name in ("database_url", "migration_database_url"):
         if (url := getattr(settings, name)) is not None:
             database = DatabaseAddress.parse(url.get_secret_value())
@@ -187,7 +187,7 @@ def _weak(settings: "Settings") -> Iterator[str]:
 
 
 def _in_clear(settings: "Settings") -> Iterator[str]:
-    """Return the connections that would cross a network unencrypted; `…_INSECURE=true` permits one."""
+    """Yield the connections that would cross a network unencrypted; `…_INSECURE=true` permits one."""
     for name in ("database_url", "migration_database_url", "database_read_url"):
         url = getattr(settings, name)
         database = None if url is None or settings.database_insecure else DatabaseAddress.parse(url.get_secret_value())

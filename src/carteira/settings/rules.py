@@ -95,7 +95,7 @@ def public_keys(text: str) -> str:
 
 
 def backup_faults(backup_url: str | None, journal_url: str | None, recipients: str | None) -> Iterator[str]:
-    """Return what backups and the journal of erasures lack."""
+    """Yield the settings that backups and the journal of erasures lack."""
     for name, url in (("BACKUP_URL", backup_url), ("ERASURE_JOURNAL_URL", journal_url)):
         if url is not None and recipients is None:
             yield f"BACKUP_RECIPIENTS precisa ser definida com {name}: execute `carteira backup key`"
@@ -104,10 +104,10 @@ def backup_faults(backup_url: str | None, journal_url: str | None, recipients: s
 
 
 def folder(path: Path) -> Path:
-    """Return a folder that exists.
+    """Return the path of an existing folder.
 
     Raises:
-        ValueError: it is not.
+        ValueError: it does not exist.
     """
     if not path.is_dir():
         raise ValueError(f"{path} não é uma pasta que existe")

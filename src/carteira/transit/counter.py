@@ -19,12 +19,12 @@ _DAY = COUNT_DAY.format(*(f"{{{place}}}" for place in range(6, 12)))
 _RECORDER: Final = ledger.Recorder(RECORDS, EVENTS, EVENTS, audit.ACTS, guard=f"{SETTLE}, {_DAY}", guarded=12)
 
 
-async def recharge_at_once(  # noqa: PLR0913 - a recharge, spelled out
+async def recharge_at_once(  # noqa: PLR0913 - a recharge's parts
     tx: LeanTx, card_number: str, amount: int, *, actor: Actor, day: tuple[object, ...], keeping: KeptAnswer
 ) -> Response | None:
     """Recharge an active card as `service.recharge_for_cash` does; None: call that instead.
 
-    `day` is what counts against the operator's daily ceiling (`operator_days.day_of`).
+    `day` holds the parameters that count it against the operator's daily ceiling (`operator_days.day_of`).
 
     Raises:
         StaleBook, PostgresError: as `ledger.at_once` knows them; nothing was written.

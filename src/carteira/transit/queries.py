@@ -145,7 +145,7 @@ async def balance(via: Tx | Reads, user_id: UUID, card_number: str) -> int:
 async def history(
     via: Tx | Reads, user_id: UUID, card_number: str, *, limit: int, before: ledger.LineKey | None = None
 ) -> list[CardMovement]:
-    """Return up to `limit` movements of a person's card, newest first; `before` is the last seen one's key.
+    """Return up to `limit` movements of a person's card, newest first; `before` is the key of the last one seen.
 
     Raises:
         CardNotFound: there is no such card.

@@ -308,7 +308,7 @@ SENT: Final = "transit_taps_sent"
 """The act of an upload."""
 
 
-async def account_at_once(  # noqa: PLR0913 - an upload, spelled out
+async def account_at_once(  # noqa: PLR0913 - an upload's parts
     tx: LeanTx,
     client_id: UUID,
     taps: Sequence[RecordedTap],

@@ -115,7 +115,7 @@ class WebPage:
         block: str | None = None,
         status: int = 200,
         images: str = "",
-        **values: Any,  # noqa: ANN401 - what the template names
+        **values: Any,  # noqa: ANN401 - a template's values have any type
     ) -> HTMLResponse:
         """Return a page; only its `block`, if htmx asks for that part.
 
@@ -152,7 +152,7 @@ class WebPage:
             self.browser.leave_message(response, message)
         return response
 
-    def again(self, template: str, form: Reading[M], error: Exception, **values: Any) -> HTMLResponse:  # noqa: ANN401 - what the template names
+    def again(self, template: str, form: Reading[M], error: Exception, **values: Any) -> HTMLResponse:  # noqa: ANN401 - a template's values have any type
         """Draw a form again with a verb's refusal (one of `REFUSALS`); redirect if another page is needed first.
 
         Raises:

@@ -85,7 +85,7 @@ class Renderer:
             return self.templates.get_template(name).render(values)
         return render_block(self.templates, name, block, **values)
 
-    def answer(  # noqa: PLR0913 - what an answer has
+    def answer(  # noqa: PLR0913 - an answer's parts
         self,
         browser: Browser,
         name: str,

@@ -213,7 +213,7 @@ async def _locked(tx: Tx, keeping: Keeping, who: Principal, webhook_id: UUID) ->
     return row
 
 
-async def change(  # noqa: PLR0913, PLR0917 - what is changed, by whom, and what they saw
+async def change(  # noqa: PLR0913, PLR0917 - the change, its actor and the version that they saw
     tx: Tx,
     keeping: Keeping,
     who: Principal,
@@ -327,7 +327,7 @@ async def _refuse_beyond(
         raise TooManyRequests(math.ceil(made_at(ids[-1]) + _MINUTE - now), detail)
 
 
-async def deliveries(  # noqa: PLR0913, PLR0917 - what a list is asked by
+async def deliveries(  # noqa: PLR0913, PLR0917 - a list's filters and bounds
     tx: Tx, keeping: Keeping, who: Principal, webhook_id: UUID, state: str | None, asked: PageRequest[UUID]
 ) -> Page[DeliveryOut]:
     """List an endpoint's deliveries, newest first.

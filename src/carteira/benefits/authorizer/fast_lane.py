@@ -157,7 +157,7 @@ class _Asked:
 
     __slots__ = ("_lane", "_request_id", "_respond", "request", "since", "span")
 
-    def __init__(  # noqa: PLR0913, PLR0917 - made in one place, for each of thousands a second
+    def __init__(  # noqa: PLR0913, PLR0917 - made in one place, thousands of times a second
         self,
         lane: FastLane,
         request: Authorization,

@@ -217,7 +217,7 @@ async def _reverse(tx: LeanTx, asked: Reversal) -> tuple[Code, Reason]:
         return Code.REFUSED, Reason.NOT_A_PURCHASE
     if found.decision_id is not None:
         await ledger.lock_entry(tx, found.decision_id)
-        found = await _find(tx, asked.external_id) or found  # others' refunds meanwhile
+        found = await _find(tx, asked.external_id) or found  # refunds by others may have come first
     earlier = await fetch(tx, _EARLIER, asked.external_id, asked.reversal_id)
     if earlier:
         same = earlier[0][0] == asked.amount

@@ -205,7 +205,7 @@ def _uuid(text: str) -> UUID:
     try:
         return UUID(text)
     except ValueError:
-        return UUID(int=0)  # no client's
+        return UUID(int=0)  # the id of no client
 
 
 def _refused(row: ClientRow | None, credential: ClientCredential | None, address: str) -> str:

@@ -31,7 +31,7 @@ def _ahead(instant: datetime) -> datetime:
 
 def _public_key(given: object) -> object:
     if not isinstance(given, str | dict):
-        return given  # pydantic says what is wrong with it
+        return given  # pydantic reports the error
     try:
         return read_public_key(given)
     except UnfitKey as error:

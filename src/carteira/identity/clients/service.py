@@ -93,7 +93,7 @@ async def credentials_of(tx: Tx, client_ids: Collection[UUID]) -> list[ClientCre
 
 
 async def claims_of(tx: Tx, client_ids: Collection[UUID]) -> list[tuple[UUID, int, str]]:
-    """Return the claims of some clients: whose, which, and its description, in its order."""
+    """Return the claims of some clients, in the claims' order: the client, the claim's id, its description."""
     query = (
         select(ClientClaim.client_id, Claim.id, Claim.description)
         .join(Claim, Claim.id == ClientClaim.claim_id)
@@ -147,7 +147,7 @@ async def _ids_of_claims(tx: Tx, claims: Collection[str]) -> dict[str, int]:
     """Return the ids of claims by their names.
 
     Raises:
-        ClaimNotFound: one of them is not there.
+        ClaimNotFound: one of them does not exist.
     """
     found = {
         row.description: row.id
@@ -184,7 +184,7 @@ async def _live(tx: Tx, client_id: UUID) -> ClientRow:
 
 
 async def _hold(tx: Tx, row: ClientRow, seen: Precondition) -> None:
-    """Compare what was seen of a locked client with the client as it is."""
+    """Compare a locked client's present version with the one that the caller saw."""
     if seen.is_named:
         seen.hold((await _views(tx, [row]))[0].version)
 
@@ -211,7 +211,7 @@ async def require_client_not_above(tx: Tx, who: Principal, client_id: UUID) -> N
     require_may_grant(who, [description for _, _, description in await claims_of(tx, [client_id])])
 
 
-async def add_client(  # noqa: PLR0913 - what a client is
+async def add_client(  # noqa: PLR0913 - a new client's fields
     tx: Tx,
     who: Principal,
     *,
@@ -270,7 +270,7 @@ async def _make_credential(
     return NewCredential(_credential_view(row), secret)
 
 
-async def change_client(  # noqa: PLR0913, PLR0917 - what is changed, by whom, and what they saw
+async def change_client(  # noqa: PLR0913, PLR0917 - the change, its actor and the version that they saw
     tx: Tx,
     access: SessionStandings,
     who: Principal,
@@ -294,7 +294,7 @@ async def change_client(  # noqa: PLR0913, PLR0917 - what is changed, by whom, a
     return await client(tx, client_id)
 
 
-async def set_claims(  # noqa: PLR0913, PLR0917 - what is set, by whom, and what they saw
+async def set_claims(  # noqa: PLR0913, PLR0917 - the claims, their actor and the version that they saw
     tx: Tx,
     access: SessionStandings,
     who: Principal,
@@ -322,7 +322,7 @@ async def set_claims(  # noqa: PLR0913, PLR0917 - what is set, by whom, and what
 async def revoke_client(tx: Tx, access: SessionStandings, who: Principal, client_id: UUID) -> None:
     """End a client, its credentials and its tokens, at once.
 
-    Everybody who manages clients may, since it grants nothing.
+    Everybody who manages clients may do so, since it grants nothing.
 
     Raises:
         ClientNotFound: there is none, or it was revoked.
@@ -334,7 +334,7 @@ async def revoke_client(tx: Tx, access: SessionStandings, who: Principal, client
     await audit.record(tx, "client_revoked", actor=who.id, subject=client_id)
 
 
-async def add_credential(  # noqa: PLR0913 - what it is, and until when the former ones stay
+async def add_credential(  # noqa: PLR0913 - a new credential, and the end of the former ones
     tx: Tx,
     access: SessionStandings,
     who: Principal,

@@ -56,7 +56,7 @@ async def change(tx: Tx, changing: Changing, user: User, kind: Kind, value: str 
             recovers_from=now + changing.wait,
         )
         tx.add(row)
-    else:  # the one in between never recovered the account: it is notified and may undo nothing
+    else:  # the contact in between never recovered the account: it gets a notice without a link to undo
         row.recovers_from = now + changing.wait
         if present is not None:
             await _queue_notice(tx, changing, row, present, may_undo=False)

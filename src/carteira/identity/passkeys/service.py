@@ -228,7 +228,8 @@ async def verify(tx: Tx, site: Site, assertion: Assertion, *, owner_id: UUID | N
     """Verify an answer with the passkey that it names, and return the passkey's owner.
 
     Raises:
-        PasskeyRefused: it is wrong, or the passkey is unknown or not `whose`; the failure is committed to the audit.
+        PasskeyRefused: it is wrong, or the passkey is unknown or not `owner_id`'s; the failure is committed to the
+        audit.
     """
     row = await tx.scalar(select(Passkey).where(Passkey.credential_id == assertion.credential_id).with_for_update())
     if row is None:

@@ -174,7 +174,7 @@ async def rename_role(
     return await role_with_claims(tx, role_id)
 
 
-async def set_claims_of_role(  # noqa: PLR0913, PLR0917 - what is set, by whom, and what they saw
+async def set_claims_of_role(  # noqa: PLR0913, PLR0917 - the claims, their actor and the version that they saw
     tx: Tx,
     access: SessionStandings,
     who: Principal,
@@ -269,7 +269,7 @@ async def add_claim(tx: Tx, access: SessionStandings, who: Principal, descriptio
     return _view(claim)
 
 
-async def change_claim(  # noqa: PLR0913 - what may change, and who changes it
+async def change_claim(  # noqa: PLR0913 - the change, its conditions and its actor
     tx: Tx,
     access: SessionStandings,
     who: Principal,
@@ -385,7 +385,7 @@ async def role_of(tx: Tx, user_id: UUID) -> RoleView:
     return RoleView(*row)
 
 
-async def give_role(  # noqa: PLR0913, PLR0917 - what is given to whom, by whom, and what they saw
+async def give_role(  # noqa: PLR0913, PLR0917 - the role, the person, the actor and the version that they saw
     tx: Tx,
     access: SessionStandings,
     who: Principal,

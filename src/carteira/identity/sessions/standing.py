@@ -334,7 +334,7 @@ class SessionStandings:
     async def _bound(
         self, tx: Tx, subject: UUID, held: frozenset[str]
     ) -> tuple[frozenset[str], frozenset[UUID] | None]:
-        """Return the claims that a bound caller keeps, and what they are bound to."""
+        """Return the claims that a bound caller keeps, and the employers that they are bound to."""
         scopes: frozenset[UUID] | None = None
         for binding in self._bindings:
             bound_to = await binding.of(tx, subject)

@@ -83,7 +83,7 @@ async def _check(tx: Tx, order: FactorResetOrder, who: Principal) -> None:
     await require_not_above(tx, who, order.user_id)
 
 
-async def propose(  # noqa: PLR0913, PLR0917 - what the route was given
+async def propose(  # noqa: PLR0913, PLR0917 - the route's parameters
     tx: Tx, desk: Desk, standings: SessionStandings, who: Principal, user_id: UUID, paper: Paper
 ) -> Answered:
     """Propose to reset the factors of a person whom the operator saw; a second operator, not the person, approves.

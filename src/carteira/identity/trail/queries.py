@@ -82,7 +82,7 @@ def _with_names(*columns: Any) -> Select[Any]:  # noqa: ANN401 - columns of any 
     )
 
 
-async def accesses_to(  # noqa: PLR0913 - what a list is asked by
+async def accesses_to(  # noqa: PLR0913 - a list's filters and bounds
     tx: Tx,
     user_id: UUID,
     others: Sequence[IdsOf],
@@ -129,7 +129,7 @@ async def accesses_to(  # noqa: PLR0913 - what a list is asked by
     ]
 
 
-async def acts_about(  # noqa: PLR0913 - what a list is asked by
+async def acts_about(  # noqa: PLR0913 - a list's filters and bounds
     tx: Tx, user_id: UUID, actions: Collection[str], *, after: UUID, before: UUID, limit: int
 ) -> Sequence[AuditRecord]:
     """Return the acts of these kinds that concern a person's account, newest first, between two ids."""

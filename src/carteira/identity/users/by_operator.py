@@ -121,7 +121,7 @@ async def add(runtime: Runtime, who: Principal, asked: NewUserIn) -> tuple[Perso
         return await person(tx, user_id), generated
 
 
-async def change(  # noqa: PLR0913, PLR0917 - what the routes are given
+async def change(  # noqa: PLR0913, PLR0917 - the routes' parameters
     runtime: Runtime,
     desk: Desk,
     address: str,

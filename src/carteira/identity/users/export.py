@@ -150,7 +150,7 @@ class _Book:
         self._book.close()
 
 
-async def export_users(  # noqa: PLR0913 - what a file is made of
+async def export_users(  # noqa: PLR0913 - a file's options
     database: Database,
     path: Path,
     *,

@@ -88,7 +88,7 @@ _breached: Container[str] = ()
 
 
 def refuse_breached(passwords: Container[str]) -> None:
-    """Refuse the passwords of a breached list too, exactly as they are there."""
+    """Refuse the passwords of a breached list too, compared exactly."""
     global _breached  # noqa: PLW0603 - one installation per process
     _breached = passwords
 

@@ -139,7 +139,7 @@ async def prepare_password(password: str, *, field: str = "password", personal: 
     return await passwords.hash_password(password)
 
 
-async def add_person(  # noqa: PLR0913 - what a person is added with
+async def add_person(  # noqa: PLR0913 - a new person's fields
     tx: Tx,
     person: NewPerson,
     *,
@@ -192,11 +192,11 @@ async def add_person(  # noqa: PLR0913 - what a person is added with
 async def register_person(
     runtime: Runtime, address: str, person: NewPerson, password: str, then: Callable[[Tx, UUID], Awaitable[T]]
 ) -> T:
-    """Add a person who registers themselves, and run `also` in the same transaction.
+    """Add a person who registers themselves, and run `then` in the same transaction.
 
     The password is hashed before the transaction begins, since that takes a while. Conflicts of addresses and CPFs
-    count against the network address: many of them mean that somebody is probing for people. So does every registration
-    whose password is hashed, within limits that a school or an employer does not reach.
+    count against the network address: many of them mean that somebody is probing for people. Every registration whose
+    password is hashed counts too; a school or an employer does not reach that limit.
 
     Raises:
         LimitReached: the network address had too many conflicts or registrations.
@@ -254,7 +254,7 @@ def require_self_or(who: Principal, user_id: UUID, claim: str) -> None:
         who.require(claim)
 
 
-async def change_person(  # noqa: PLR0913, PLR0917 - what changes, by whom, and what they saw
+async def change_person(  # noqa: PLR0913, PLR0917 - the change, its actor and the version that they saw
     runtime: Runtime,
     address: str,
     who: Principal,
@@ -288,7 +288,7 @@ async def change_person(  # noqa: PLR0913, PLR0917 - what changes, by whom, and 
         raise
 
 
-async def _change_person(  # noqa: PLR0913, PLR0917 - what changes, by whom, and what they saw
+async def _change_person(  # noqa: PLR0913, PLR0917 - the change, its actor and the version that they saw
     tx: Tx, runtime: Runtime, who: Principal, user_id: UUID, changes: Mapping[str, Any], seen: Precondition
 ) -> PersonView:
     require_self_or(who, user_id, "users:write")
@@ -315,7 +315,7 @@ def _changed_contacts(user: User, changes: Mapping[str, Any]) -> list[Kind]:
     return [kind for kind in KINDS if kind in changes and contacts.differs(getattr(user, kind), changes[kind])]
 
 
-async def write_changes(  # noqa: PLR0913 - what changes, and who did it
+async def write_changes(  # noqa: PLR0913 - the change and its actor
     tx: Tx,
     changing: Changing,
     user: User,

@@ -32,7 +32,7 @@ They apply to waiting for its answer and to sending. The kernel's own time-outs 
 """
 _SILENCE = ("keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout")
 _NAME_BYTES = 63
-SOCKET_FOLDERS = ("/run/postgresql", "/var/run/postgresql", "/tmp")  # noqa: S108 - where PostgreSQL's builds put it
+SOCKET_FOLDERS = ("/run/postgresql", "/var/run/postgresql", "/tmp")  # noqa: S108 - usual folders of the socket
 TLS_MODES = ("require", "verify-ca", "verify-full")
 
 _DRIVER = re.compile(r"^postgres(?:ql)?\+\w+://")

@@ -48,7 +48,7 @@ class Behind:
     """A replica's few connections.
 
     Raises:
-        AddressRefused: its address is not one that every connection can honour.
+        AddressRefused: its address is invalid, or has an option that some driver cannot honour.
     """
 
     def __init__(self, replica: Replica, settings: Mapping[str, str]) -> None:

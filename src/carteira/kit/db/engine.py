@@ -56,13 +56,13 @@ class Database:
     """The pool of connections and the one place where transactions begin and end.
 
     Args:
-        url: As libpq reads it.
+        url: The address, as libpq reads it.
         pool_size: Most connections in each of two pools.
         mark: The end of the connections' `application_name`.
         replica: The server for reads that may be some seconds old; None: the same server.
 
     Raises:
-        AddressRefused: the URL is not one that every connection can honour.
+        AddressRefused: the URL is invalid, or has an option that some driver cannot honour.
     """
 
     def __init__(self, url: str, *, pool_size: int = 10, mark: str = "", replica: Replica | None = None) -> None:
@@ -118,7 +118,7 @@ class Database:
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Tx]:
-        """Open a session that only reads: each statement is one trip and sees what is committed by then.
+        """Open a session that only reads: each statement is one trip, and sees what was committed before it.
 
         The connection is not pinged first, since a read may be repeated. If the server is silent,
         `kit.db.silence` ends the statement.

@@ -49,7 +49,7 @@ NOT_STORABLE = frozenset({"22021", "22P05"})
 RESTORED = "CA201"
 """The SQLSTATE of a write into a database that was replaced under the connection (`kit.db.positions`)."""
 ELSEWHERE = frozenset({RESTORED, "25006"})
-"""The SQLSTATEs of a write into a database that is no longer right: exchanged, or now a read-only replica."""
+"""The SQLSTATEs of a write into a database that is no longer the right one: replaced, or now a read-only replica."""
 
 
 def sqlstate_of(error: BaseException) -> str | None:

@@ -58,7 +58,7 @@ CALLS = "calls"
 class QueueConnection(AsyncConnection[TupleRow]):
     """A connection that waits without polling, and ends if its server is silent (`kit.db.silence`).
 
-    The library's own polls ten times a second, and waits for a server that stands still for as long as it does.
+    The library's connection polls ten times a second, and waits for a hanging server without a limit.
     """
 
     address: DatabaseAddress
@@ -81,7 +81,7 @@ class QueueConnection(AsyncConnection[TupleRow]):
         await asyncio.sleep(silence.SIGN_OF_LIFE_SECONDS)
         if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
             await silence.until_silent(self.address, DatabaseHost(self.info.host, self.info.port))
-            with socket.socket(fileno=os.dup(self.pgconn.socket)) as way:  # libpq finds its own one at the end
+            with socket.socket(fileno=os.dup(self.pgconn.socket)) as way:  # libpq then reads an end of file
                 way.shutdown(socket.SHUT_RDWR)
 
 
@@ -114,7 +114,7 @@ _BRING_FORWARD = text("""
 _TURN = text("SELECT pg_advisory_xact_lock(hashtextextended(:queueing_lock, 23))")
 
 
-async def defer(  # noqa: PLR0913 - what a job is deferred with
+async def defer(  # noqa: PLR0913 - a job's options and arguments
     tx: Tx,
     task: str,
     *,

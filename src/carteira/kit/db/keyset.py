@@ -1,4 +1,4 @@
-"""Keyset pages: a query sorted by its key, from a place on, either way along the same index."""
+"""Keyset pages: a query sorted by its key, from a position on; one index serves both directions."""
 
 from typing import Any, TypeVarTuple
 
@@ -15,7 +15,7 @@ def keyset(
     newest_first: bool = False,
     turned: bool = False,
 ) -> Select[*Columns]:
-    """Return a query for the rows after a place (None: from the beginning), sorted by a key of columns.
+    """Return a query for the rows after a position (None: from the beginning), sorted by a key of columns.
 
     `turned` goes the other way; the same index serves both.
     """

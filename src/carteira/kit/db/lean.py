@@ -107,7 +107,7 @@ class LeanPool:
     async def fetch(self, sql: str, values: Sequence[object]) -> list[Any]:
         """Run a statement that only reads and return its rows. If the connection was dead, retry once on a new one.
 
-        So is the connection to a server that is silent for `silence.SIGN_OF_LIFE_SECONDS`.
+        A connection counts as dead after `silence.SIGN_OF_LIFE_SECONDS` without an answer.
 
         Raises:
             DatabaseDown: PostgreSQL is unreachable.

@@ -106,7 +106,7 @@ def as_rows(topic: str, payloads: Sequence[dict[str, Any]]) -> tuple[object, ...
     return [uuid7() for _ in payloads], [topic] * many, written, [tracing.traceparent()] * many
 
 
-async def events_of_person(  # noqa: PLR0913 - what a list is asked by
+async def events_of_person(  # noqa: PLR0913 - a list's filters and bounds
     tx: Tx, user_id: UUID, topics: Collection[str], *, after: UUID, before: UUID, limit: int
 ) -> Sequence[Event]:
     """Return the events of these topics whose payload names a person, newest first, between two ids."""
@@ -252,7 +252,7 @@ class Backlog:
 
 
 def _after_place(follower: Follower) -> ColumnElement[bool]:
-    """The condition for rows that a follower has not handled."""
+    """Return the condition for rows that a follower has not handled."""
     source = follower.source.c
     place = select(FollowerPlace).where(FollowerPlace.name == follower.name).subquery()
     xid, last_id = (select(column).scalar_subquery() for column in (place.c.xid, place.c.last_id))

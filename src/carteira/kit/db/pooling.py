@@ -42,7 +42,7 @@ async def sessions_are_shared(address: DatabaseAddress) -> bool:
         except _BETRAYED:
             return True
         except asyncpg.ConnectionDoesNotExistError as error:
-            if "pooling mode" not in str(error):  # PgBouncer's for a BEGIN in `pool_mode = statement`
+            if "pooling mode" not in str(error):  # PgBouncer's error for a BEGIN in `pool_mode = statement`
                 raise
             return True
         finally:

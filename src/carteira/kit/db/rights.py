@@ -110,7 +110,7 @@ def foreign(connection: psycopg.Connection) -> list[str]:
 def _relations(
     connection: psycopg.Connection, role: str, kept: Mapping[str, Collection[str]]
 ) -> Iterator[tuple[str, bool, list[str], Collection[str]]]:
-    """Yield each table and sequence: its name, whether it is a sequence, what the role holds, and what it should."""
+    """Yield each table and sequence: its name, whether it is a sequence, the role's rights, and the intended rights."""
     quoted = sql.Identifier(role).as_string(connection)
     for is_partition, name, is_sequence, held in connection.execute(_RELATIONS, {"role": quoted}).fetchall():
         if is_partition:

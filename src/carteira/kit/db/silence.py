@@ -62,7 +62,7 @@ class _Watching:
 
 async def until_silent(address: DatabaseAddress, host: DatabaseHost) -> None:
     """Ask a server for a sign of life again and again; return once it gives none."""
-    while await answers(address, host, SIGN_OF_LIFE_SECONDS):  # noqa: ASYNC110 - no event tells of silence
+    while await answers(address, host, SIGN_OF_LIFE_SECONDS):  # noqa: ASYNC110 - silence is no event to wait for
         await asyncio.sleep(SIGN_OF_LIFE_SECONDS)
     log.warning("database server silent, connection ended")
 

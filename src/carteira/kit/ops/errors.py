@@ -46,7 +46,7 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class ErrorEvent:
-    """An unexpected error: what, where, and in which request and trace."""
+    """An unexpected error, its place in the code, its request and its trace."""
 
     fingerprint: str
     message: str

@@ -18,7 +18,7 @@ class Gathered(Generic[Question, Answer]):
     """
 
     def __init__(self, ask_all: Callable[[Sequence[Question]], Awaitable[Sequence[Answer]]]) -> None:
-        """`answer` answers several questions at once, in their order."""
+        """`ask_all` answers several questions at once, in their order."""
         self._ask_all = ask_all
         self._waiting: list[tuple[Question, asyncio.Future[Answer], tracing.AnySpan]] = []
         self._trips: asyncio.Task[None] | None = None

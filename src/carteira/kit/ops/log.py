@@ -16,8 +16,8 @@ from carteira.kit.ops import errors, tracing
 
 _SECRET_NAMES = re.compile(r"passw|secret|token|authorization|cookie|api_?key|(^|_)code$|senha", re.IGNORECASE)
 _PERSONAL = (
-    # A text that each pattern needs, as a quick test. A CPF may touch an underscore, but no letters or digits: ids and
-    # amounts are not CPFs.
+    # Each pattern with a text that every match contains, as a quick test. A CPF may touch an underscore, but no letters
+    # or digits: ids and amounts are not CPFs.
     ("", re.compile(r"(?<![^\W_])\d{3}\.?\d{3}\.?\d{3}-?\d{2}(?![^\W_])"), "[cpf]"),
     ("@", re.compile(r"\b[\w.+-]+@[\w-]+(\.[\w-]+)+\b"), "[email]"),
     ("eyJ", re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]*"), "[token]"),

@@ -115,7 +115,7 @@ class Sums:
         _reported.append(self)
 
     def add(self, *labels: str, amount: int = 1) -> None:
-        """Count so much more; in a running event loop."""
+        """Add an amount; it needs a running event loop."""
         self._sums[labels] += amount
         _report_soon()
 
@@ -195,7 +195,7 @@ def _of_all_processes() -> CollectorRegistry:
 
 
 def buckets_of(name: str) -> list[tuple[float, int]]:
-    """Return a histogram's buckets, each with its bound in seconds and its observations; none if it has none.
+    """Return a histogram's buckets, each with its bound in seconds and its observations; empty: it has none.
 
     They count from the start of this server's processes; the last bound is infinite.
     """

@@ -32,7 +32,7 @@ class _Service(Resource):
 
 
 class OtlpSink:
-    """Takes spans in the event loop; a thread of the SDK sends them. More than the SDK's queue holds are dropped."""
+    """Takes spans in the event loop; a thread of the SDK sends them. Spans beyond the SDK's queue are dropped."""
 
     def __init__(self, config: TracingConfig) -> None:
         self._service = _Service(Resource.create(dict(config.resource)).attributes)

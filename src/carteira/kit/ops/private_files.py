@@ -37,7 +37,7 @@ def replace_private_file(path: Path, content: bytes) -> None:
 
 @contextmanager
 def locked_folder(folder: Path) -> Iterator[None]:
-    """Hold a folder's lock (for processes that take it too); wait while another holds it."""
+    """Hold a folder's lock, which excludes only processes that take it too; wait while another holds it."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -19,7 +19,7 @@ from carteira.kit.values.clock import clock
 State = Literal["closed", "open", "half_open"]
 
 REDIS_SECONDS = 0.25
-"""Redis' time-out; slower than that it counts as away."""
+"""Redis' time-out; after it Redis counts as away."""
 AWAY_SECONDS = 5.0
 """The time for which Redis is not asked after it was away."""
 

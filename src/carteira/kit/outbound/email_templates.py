@@ -31,7 +31,7 @@ class EmailTemplates:
             keep_trailing_newline=True,
         )
 
-    def compose(self, letter: str, /, **values: Any) -> Message:  # noqa: ANN401 - what the template names
+    def compose(self, letter: str, /, **values: Any) -> Message:  # noqa: ANN401 - a template's values have any type
         """Fill an e-mail's templates."""
         subject = self._subjects[letter]
         return Message(

@@ -181,7 +181,7 @@ class ObjectStore:
                 await guarded("DELETE objects", self.store.delete_async(list(names[start : start + _AT_ONCE])))
 
     async def answers(self) -> bool:
-        """Return whether the store answers; raises what its client does."""
+        """Return whether the store answers; raise the errors of its client."""
         async for _ in self.store.list("00000000000000000000000000000000/"):
             break
         return True

@@ -41,7 +41,7 @@ def connect(url: str, *, retries: int = 1) -> Redis:
     to the master that a Sentinel names then, and idle ones to a former master are closed.
 
     Raises:
-        RedisAddressRefused: the URL is none.
+        RedisAddressRefused: the URL is not an address of Redis.
     """
     kind = _TracedRedis if tracing.is_on() else Redis
     address = RedisAddress.parse(url)

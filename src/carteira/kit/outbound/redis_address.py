@@ -60,7 +60,7 @@ class RedisAddress:
         """Read an address.
 
         Raises:
-            RedisAddressRefused: it is none.
+            RedisAddressRefused: the text is not an address of Redis.
         """
         scheme, _, rest = url.strip().partition("://")
         place = _UP_TO_THE_PATH.match(rest)

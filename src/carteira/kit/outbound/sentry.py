@@ -26,7 +26,9 @@ MOST_A_MINUTE = 60
 MOST_EQUAL_A_MINUTE = 5
 """Most reports of one fingerprint in a minute."""
 MOST_COUNTED = 1_000
-"""Most fingerprints with a count of their own: a failed recursion's depth is part of one, so callers can cause many."""
+"""Most fingerprints with a count of their own: a fingerprint depends on the depth of a failed recursion, so callers can
+cause many.
+"""
 
 not_reported_total = Counter(
     "carteira_errors_not_reported",

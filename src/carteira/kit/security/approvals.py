@@ -113,7 +113,8 @@ class OperatorDay(Base):
 class Gains:
     """The people who gain by an operation: users, and CPFs that may have none.
 
-    Among `users` may be people and clients who made what it decides. The people behind a client count as the client.
+    `users` may include the people and clients who made the thing that it decides on. The people behind a client count
+    as the client.
     """
 
     users: frozenset[UUID] = frozenset()
@@ -162,7 +163,7 @@ class OperationChanged(Exception):
 
 @dataclass(slots=True)
 class Act:
-    """The act that a verb carries out. This class: one without a limit (a job, a command, a person's own things).
+    """The act that a verb carries out. This class has no limit: it is for a job, a command or a person's own things.
 
     `key` names an approved act in the ledger, so that it is posted once.
     """
@@ -247,7 +248,7 @@ class ApprovedAct(OperatorAct):
         amount: int | None,
         summary: str,  # noqa: ARG002 - the checker has read it
         gains: Gains | FindGains,
-        scope: UUID | None = None,  # noqa: ARG002 - as when it was proposed
+        scope: UUID | None = None,  # noqa: ARG002 - the proposal has the scope
     ) -> None:
         """Compare the present effect with the proposed one, and the checker with those who gain now."""
         assert self.approved_by is not None, "approved by somebody"
@@ -394,7 +395,7 @@ async def find(tx: Tx, operation_id: UUID) -> PendingOperation | None:
     )
 
 
-async def end(  # noqa: PLR0913 - what becomes of an operation
+async def end(  # noqa: PLR0913 - the fields of an outcome
     tx: Tx, row: PendingOperation, status: str, *, checker: UUID | None, outcome: str | None, carried_out: int = 0
 ) -> None:
     """Store the outcome of a locked operation; if it was not carried out it no longer counts against the ceiling.
@@ -551,7 +552,7 @@ class Seen:
     """None: they are not bound."""
 
 
-async def listed(  # noqa: PLR0913 - what may be asked for
+async def listed(  # noqa: PLR0913 - a list's filters and bounds
     tx: Tx,
     seen: Seen,
     *,
@@ -575,7 +576,7 @@ async def listed(  # noqa: PLR0913 - what may be asked for
 
 
 async def count_for(tx: Tx, seen: Seen, parties: Collection[UUID], digests: Sequence[bytes]) -> int:
-    """Count the pending operations of some kinds and employers that no party made or, by CPF too, gains by."""
+    """Count pending operations of some kinds and employers that no party made or (by CPF too) gains by."""
     in_scope = true() if seen.scopes is None else PendingOperation.scope.in_(seen.scopes)
     query = select(func.count()).where(
         PendingOperation.status == PENDING,

@@ -71,7 +71,8 @@ class Request:
         by_claim: Whether a claim gave access.
         nothing_done: Whether it was answered without any act: a refusal or a replay.
         shown: The number of other people whose data it has shown.
-        wait_seconds: For how long its actor may look at nobody else, having reached the limit; None: they may look.
+        wait_seconds: The seconds for which its actor may look at nobody else, since the limit is reached; None: they
+        may look.
         confirm: Confirms the actor's rights before anything is written; None: they are confirmed.
     """
 
@@ -164,7 +165,7 @@ def _row(action: str, by: By, subject: UUID | None, details: dict[str, Any]) -> 
     }
 
 
-async def record(  # noqa: PLR0913 - what a row says
+async def record(  # noqa: PLR0913 - the fields of a row
     tx: Tx,
     action: str,
     *,

@@ -114,7 +114,7 @@ class Chain:
     """A chain over a table.
 
     Attributes:
-        name: The sealing follower's.
+        name: The name of the sealing follower.
         rows: The table, with `xid` and `id`.
         instant: Its column with a row's instant.
         begin: Makes a block for rows in their order, with this chain's own columns.

@@ -135,7 +135,7 @@ class Limiter:
         if left > 0:
             await self._ask("hit", limit, cost=min(amount, left))
 
-    async def _ask(self, verb: str, limit: RateLimit, **more: int) -> Any:  # noqa: ANN401 - as the verb answers
+    async def _ask(self, verb: str, limit: RateLimit, **more: int) -> Any:  # noqa: ANN401 - the type is the verb's
         answer = await self._redis.ask(lambda _: getattr(self._shared, verb)(limit.item, limit.key, **more))
         return await getattr(self._local, verb)(limit.item, limit.key, **more) if answer is None else answer
 

@@ -111,7 +111,7 @@ def _pem_of(key: ec.EllipticCurvePrivateKey) -> bytes:
     )
 
 
-def _certificate(  # noqa: PLR0913 - what a certificate says
+def _certificate(  # noqa: PLR0913 - the fields of a certificate
     subject: x509.Name,
     key: ec.EllipticCurvePublicKey,
     issuer: x509.Name,

@@ -11,7 +11,7 @@ ActorKind = Literal["person", "client", "processor", "job", "command"]
 class Actor:
     """An actor.
 
-    `person` and `client` have an id, `processor` the name of its entrance, `job` and `command` their own name
+    `person` and `client` have an id, `processor` the name of its endpoint, `job` and `command` their own name
     (`resellers.close_due_months`, `seed`).
     """
 

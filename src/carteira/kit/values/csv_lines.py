@@ -23,8 +23,9 @@ _SEP = re.compile(r'\s*"?sep=(.)"?[ \t;,]*(?:\r\n|\r|\n)', re.IGNORECASE)
 _MARK = "\ufeff"
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _MAX_DIGITS = 13
-"""Most digits of an amount in centavos: one more than `money.MAX_AMOUNT` has, so that the caller refuses too large
-ones."""
+"""Most digits of an amount in centavos: one more than `money.MAX_AMOUNT` has, so that larger amounts reach the caller,
+which refuses them.
+"""
 _SHOWN = 40
 _MOST_COLUMNS = 1_000
 """Most columns of a row: a spreadsheet may save hundreds of empty ones, and ours need a few."""

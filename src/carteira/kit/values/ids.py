@@ -18,7 +18,7 @@ _random_words: Iterator[tuple[int]] = iter(())
 
 
 def _draw() -> None:
-    """Return random words from the system, read in blocks; a forked process must not use its parent's block."""
+    """Begin a new supply of random words, read in blocks: a forked process must not use its parent's block."""
     global _random_words  # noqa: PLW0603 - one source a process
     _random_words = chain.from_iterable(map(_WORD.iter_unpack, map(os.urandom, repeat(_BLOCK_BYTES))))
 

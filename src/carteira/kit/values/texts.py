@@ -51,7 +51,7 @@ def trim(text: str) -> str:
 def compact(text: str, marks: str = "./·") -> str:
     """Return a text without blanks, visible or not, dashes of any kind, and the given marks.
 
-    So a number may be grouped in any way. Marks are neither letters nor digits.
+    A number may thus be grouped in any way. `marks` holds neither letters nor digits.
     """
     if len(text) > MOST_TYPED:
         return text

@@ -175,9 +175,9 @@ class Principal:
 
 @dataclass(frozen=True, slots=True)
 class Bindings:
-    """A module's bindings of people and clients to what they work for; bound ones hold only the claims named.
+    """A module's bindings of people and clients to employers; a bound one holds only the claims named here.
 
-    `of(tx, id)` returns what a person or client is bound to; None if they are not bound.
+    `of(tx, id)` returns the employers of a person or client; None if they are not bound.
     """
 
     of: Callable[[Tx, UUID], Awaitable[frozenset[UUID] | None]]

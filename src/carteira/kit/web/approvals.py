@@ -155,7 +155,7 @@ MAY_WAIT: dict[int | str, dict[str, Any]] = {
 class Desk:
     """Carries operations out or stores them as pending, and decides pending ones."""
 
-    def __init__(  # noqa: PLR0913 - what it works with
+    def __init__(  # noqa: PLR0913 - the desk's collaborators
         self,
         operations: Iterable[Operation[Any]],
         limits: Iterable[Limit],
@@ -210,7 +210,7 @@ class Desk:
     def _limit(self, operation: Operation[Any]) -> Limit | None:
         return None if operation.limit is None else self._limits.get(operation.limit)
 
-    async def propose(  # noqa: PLR0913 - what is written down of an operation
+    async def propose(  # noqa: PLR0913 - the fields of a pending operation
         self,
         tx: Tx,
         operation: Operation[Order],
@@ -271,7 +271,7 @@ class Desk:
         return approvals.Seen(kinds, who.actor, who.scopes)
 
     async def parties(self, tx: Tx, who: Principal) -> frozenset[UUID]:
-        """Return a person and the clients that they can act as: what these made or gain by, they do not decide."""
+        """Return a person and the clients that they act as; they do not decide what one of these made or gains by."""
         clients_of = self.people.clients_of
         return frozenset({who.id, *(await clients_of(tx, who.id) if clients_of is not None else ())})
 
@@ -319,7 +319,7 @@ class Desk:
         """Return an operation to its maker, or to a person who may approve it.
 
         Raises:
-            PendingNotFound: there is none, or it is neither.
+            PendingNotFound: there is none, or the caller is neither.
             SecondFactorRequired: the claim waits for the session's second factor.
         """
         return self._visible(await approvals.find(tx, operation_id), who)

@@ -73,7 +73,7 @@ def _route(scope: Scope) -> str:
 
 
 def _counted(method: str, route: str, status: int) -> tuple[str, str, str]:
-    """Return a request's labels: of methods that a route does not have, each would be a time series of its own."""
+    """Return a request's labels; a method that its route lacks counts under no route, so that few series arise."""
     return known_method(method), _UNMATCHED if status == _METHOD_NOT_ALLOWED else route, str(status)
 
 
@@ -84,7 +84,7 @@ class Edge:
     error that nobody handled a plain 500 problem, logged with its trace.
     """
 
-    def __init__(  # noqa: PLR0913 - a setting each
+    def __init__(  # noqa: PLR0913 - one parameter per setting
         self,
         app: ASGIApp,
         *,

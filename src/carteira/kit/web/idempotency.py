@@ -96,7 +96,7 @@ class Call:
     key: str | None
     operation: str
 
-    async def answer(  # noqa: PLR0913 - what makes two requests one
+    async def answer(  # noqa: PLR0913 - the parts of a request that may be repeated
         self,
         tx: Tx,
         payload: object,
@@ -264,7 +264,7 @@ class Once:
     first_at: datetime | None
 
 
-async def once(  # noqa: PLR0913 - what makes two requests one
+async def once(  # noqa: PLR0913 - the parts of a request that may be repeated
     tx: Tx,
     caller: UUID,
     key: str,

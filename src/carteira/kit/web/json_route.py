@@ -121,7 +121,7 @@ class JsonRoute(APIRoute):
         return frozenset(_query_names(self.dependant))
 
     def _read_strictly(self, request: Request) -> Request:
-        """Return the request as one that reads JSON strictly; refuse what has two meanings in its query or headers."""
+        """Return the request as one that reads JSON strictly; refuse a query or headers with two meanings."""
         if request.scope["query_string"]:
             _require_one_meaning(request, self._known)
         _require_one_value(request)
@@ -163,7 +163,7 @@ def _traced(call: Callable[..., Any] | None) -> Callable[..., Any] | None:
     name = tracing.name_of(call)
 
     @wraps(call)
-    async def verb(**arguments: Any) -> Any:  # noqa: ANN401 - any route's
+    async def verb(**arguments: Any) -> Any:  # noqa: ANN401 - a route's result has any type
         with tracing.span(name):
             return await call(**arguments)
 

@@ -138,7 +138,7 @@ _Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Itens por página
 def page_of(cursor: CursorOf[K], *, oldest_first: bool = False, dated: bool = True) -> PageRequest[K]:
     """Return the default of a route's `PageRequest` parameter; mypy compares the types of both keys.
 
-    A list whose cursor holds a time also takes `from` and `to`, unless that time is not what a reader means
+    A list whose cursor holds a time also takes `from` and `to`, unless that time means nothing to a reader
     (`dated=False`). The newest come first by default.
     """
     query = Query(alias="cursor", description="`next_cursor` da página anterior; não se monta outro")

@@ -155,7 +155,7 @@ OperationId = Annotated[UUID, Path(description="O `id` que o 202 respondeu")]
 
 
 async def about_of(tx: Tx, desk: Desk, row: PendingOperation) -> list[AboutOut]:
-    """Return the people an operation is about, so that its checker knows whom they decide on."""
+    """Return the people an operation is about, for its checker."""
     names = await desk.people.names_of(tx, row.gaining_users[:_NAMED])
     return [AboutOut(id=user_id, name=names.get(user_id)) for user_id in row.gaining_users[:_NAMED]]
 

@@ -64,7 +64,7 @@ class Precondition:
 
     @classmethod
     def of_form(cls, text: str) -> "Precondition":
-        """Return the precondition of a form's hidden field, which always names one; no record has an empty version."""
+        """Return the precondition of a form's hidden field; an empty field matches no record."""
         return cls(absent=True) if text == NEW else cls(version=text)
 
     @property

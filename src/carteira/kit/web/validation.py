@@ -54,7 +54,7 @@ _CUSTOM = ("invalid_", "weak_", "rule_")
 
 
 def describe(error: Mapping[str, Any]) -> dict[str, str]:
-    """Turn one pydantic error into `{"field", "message"}`; our own rules (`invalid_…`, `weak_…`) have theirs."""
+    """Turn one pydantic error into `{"field", "message"}`; our own rules (`invalid_…`, `weak_…`) bring the message."""
     kind = error["type"]
     location = [str(part) for part in error["loc"]]
     if location and location[0] in {"body", "query", "path", "header", "form"} and len(location) > 1:

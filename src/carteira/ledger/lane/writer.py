@@ -50,7 +50,7 @@ class Writer(ABC, Generic[RequestT, DecisionT]):
     async def was_committed(self, batch: Batch[RequestT, DecisionT]) -> bool:
         """Determine whether an unconfirmed batch was committed.
 
-        By default it stays unknown: the caller gets that error, and repeats the request under the same key.
+        By default it stays unknown: the caller gets an error, and may repeat the request under the same key.
         """
         del batch
         return False

@@ -32,7 +32,7 @@ class VersionForm(FormBody):
 
 
 def version_seen(version: str | None) -> tuple[tuple[str, str], ...]:
-    """Return what a confirmation has `seen` of its subject; None: there is none yet."""
+    """Return a confirmation's `seen` for a version; None: the subject does not exist yet."""
     return ((SEEN, version or NEW),)
 
 
@@ -71,8 +71,8 @@ class Confirmation:
         facts: Its subject, by name and value.
         fields: Its form's fields.
         hidden: Its hidden fields; names may repeat.
-        seen: What was shown of its subject, by name and value. A form that is drawn again keeps what it was sent with;
-            where that is no longer so it cannot be sent, and leads back to the subject as it is now.
+        seen: The facts of its subject that were shown, by name and value. A form that is drawn again keeps the facts
+            that it was sent with. If they no longer hold, it cannot be sent again, and links back to the subject.
         changed: Whether the verb found another version than the one that was shown.
     """
 
@@ -90,7 +90,7 @@ class Confirmation:
     changed: bool = False
 
     def is_over(self, form: Reading[Any]) -> bool:
-        """Return whether its subject has changed since what a form was sent with."""
+        """Return whether the facts that a form was sent with no longer hold."""
         return self.changed or any(form.text(name, value) != value for name, value in self.seen)
 
 

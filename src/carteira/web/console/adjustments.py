@@ -63,7 +63,7 @@ def _booking(reseller_id: UUID, one: resellers.MonthOut) -> Confirmation:
     )
 
 
-async def _month(page: WebPage, reseller_id: UUID, month: Any) -> resellers.MonthOut:  # noqa: ANN401 - a day
+async def _month(page: WebPage, reseller_id: UUID, month: Any) -> resellers.MonthOut:  # noqa: ANN401 - a day of the path
     """Return a reseller's month in figures; the look is recorded.
 
     Raises:

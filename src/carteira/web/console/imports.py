@@ -77,7 +77,7 @@ async def show_files(page: SignedPage) -> Response:
 offer_csv(router, TABLE, _read, CLAIM)
 
 
-async def _show(page: WebPage, **values: Any) -> Response:  # noqa: ANN401 - what the template names
+async def _show(page: WebPage, **values: Any) -> Response:  # noqa: ANN401 - a template's values have any type
     employers = await page.read(lambda tx: benefits.desk.employers_of(tx, page.who, limit=_EMPLOYERS))
     return page.show(_PAGE, home=HOME, employers=employers, **({"preview": None} | values))
 

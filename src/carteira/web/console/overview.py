@@ -269,7 +269,7 @@ class _Known:
 
 
 async def _known(page: WebPage) -> _Known:
-    """Ask for all counts: nothing that the operator, or a client of theirs, made or gains by is theirs to decide."""
+    """Return all counts, without what the operator may not decide: what they or a client of theirs made or gain by."""
     desk = DESK.of(page.request.app)
     parties = await page.read(lambda tx: desk.parties(tx, page.who))
     pending, facts = await asyncio.gather(
@@ -294,7 +294,7 @@ def _waits(page: WebPage, known: _Known) -> list[Todo]:
     return found + [_todo(kind.path, kind.icon, count, kind.one, kind.several) for kind, count in counted if count]
 
 
-def _todo(path: str, icon: str, count: int, one: str, several: str, detail: str = "") -> Todo:  # noqa: PLR0913, PLR0917 - a line's parts
+def _todo(path: str, icon: str, count: int, one: str, several: str, detail: str = "") -> Todo:  # noqa: PLR0913, PLR0917 - the parts of a line
     return Todo(path, icon, f"{count} {one if count == 1 else several}", detail)
 
 
@@ -322,7 +322,7 @@ def _health(facts: Mapping[str, Any]) -> list[HouseProof]:
 
 
 def _checked(what: str, check: ledger.SeenCheck | audit_checks.SeenAuditCheck | None, path: str) -> HouseProof:
-    """Return a proof's last result; a chain's with the head that it verified, which is compared with one kept apart."""
+    """Return a proof's last result; a chain's with its head, which operators compare with a copy kept elsewhere."""
     if check is None:
         return _unproven(what, path)
     proof = _proof(what, check.checked_at, check.findings, check.whole_at, path)
@@ -348,7 +348,7 @@ async def _house(page: WebPage) -> list[HouseProof]:
 
 
 def _late(facts: Mapping[str, Any]) -> list[HouseProof]:
-    """Return what the worker should have done by now, by the bounds of the alerts that Prometheus knows."""
+    """Return the worker's overdue work, by the bounds of Prometheus' alerts."""
     found: list[HouseProof] = []
     if (bulk := facts.get("bulk")) is not None:
         if bulk.oldest_file is not None and bulk.file_seconds > _FILE_SECONDS:

@@ -49,7 +49,7 @@ def _status(text: str) -> Cell:
 
 
 def _mark(row: resellers.PurchaseWithCashbackOut) -> str:
-    """Return the value of a purchase's mark: which one it is, and what was seen of it."""
+    """Return the value of a purchase's mark: its id, and the version that was shown."""
     return f"{row.id}.{row.version}"
 
 
@@ -116,7 +116,7 @@ class MarkedForm(FormBody):
 
 @dataclass(frozen=True, slots=True)
 class MarkedPurchase:
-    """A marked purchase, and what was seen of it where it was marked."""
+    """A marked purchase, and its version when it was marked."""
 
     id: UUID
     seen: str
@@ -133,7 +133,7 @@ class MarkedPurchase:
         return Precondition.of_form(self.seen)
 
     def is_still(self, row: resellers.PurchaseWithCashbackOut) -> bool:
-        """Return whether the purchase is what was seen."""
+        """Return whether the purchase is unchanged since it was marked."""
         return self.seen == row.version
 
 
@@ -156,7 +156,7 @@ async def _marked(page: WebPage) -> list[MarkedPurchase]:
 async def _found(
     page: WebPage, marked: Sequence[MarkedPurchase]
 ) -> tuple[list[resellers.PurchaseWithCashbackOut], list[str]]:
-    """Return the marked purchases as they are, and why some are left out: they are gone, or not what was seen."""
+    """Return the marked purchases as they are, and why some are left out: they are gone, or have changed."""
 
     async def read(tx: Tx) -> list[resellers.PurchaseWithCashbackOut | None]:
         return [await _one(tx, page, one.id) for one in marked]
@@ -182,7 +182,7 @@ def _changed(row: resellers.PurchaseWithCashbackOut | None) -> str:
 
 
 def _cpf(row: resellers.PurchaseWithCashbackOut) -> str:
-    """Return the reseller's CPF masked, also to who may read it whole by the API: the list needs no more."""
+    """Return the reseller's CPF, masked even for those who may read it whole by the API: the list needs no more."""
     return mask_cpf(row.cpf) if row.cpf.isdigit() else row.cpf
 
 
@@ -233,7 +233,7 @@ def _short(said: Iterable[str]) -> str:
 
 @router.post(_APPROVE, dependencies=[claims(DECIDES, READS), acts("purchase_approved", each=True)])
 async def approve(page: SignedPage) -> Response:
-    """Approve marked purchases after a confirmation, each by itself, and those only that are still what was seen."""
+    """Approve marked purchases after a confirmation, each by itself, if they are unchanged since they were shown."""
     marked = await _marked(page)
     form = await page.form(MarkedForm)
     if not marked:

@@ -320,7 +320,7 @@ class Table(Generic[T]):
         asked: TableAsked | None = None,
         template: str = "console/list.html",
         choices: Mapping[str, tuple[tuple[str, str], ...]] | None = None,
-        **values: Any,  # noqa: ANN401 - what the template names
+        **values: Any,  # noqa: ANN401 - a template's values have any type
     ) -> HTMLResponse:
         """Draw a page of the table; a wrong filter shows its error and no rows."""
         asked = asked or self.asked(page)

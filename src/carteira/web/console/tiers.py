@@ -118,7 +118,7 @@ class TiersForm(VersionForm):
 
     @property
     def known(self) -> Precondition:
-        """The shown table; of another month none was shown."""
+        """The version of the shown table; of another month's table none was shown."""
         month, _, version = self.seen.rpartition(".")
         if month and month != f"{self.valid_from:%Y-%m}":
             return Precondition(absent=True)
@@ -224,7 +224,7 @@ def _removing(row: resellers.desk.TiersOut) -> Confirmation:
     )
 
 
-async def _table_of(page: WebPage, month: Any) -> resellers.desk.TiersOut:  # noqa: ANN401 - a day
+async def _table_of(page: WebPage, month: Any) -> resellers.desk.TiersOut:  # noqa: ANN401 - a day of the path
     rows = await page.read(resellers.desk.list_tiers)
     found = next((row for row in rows if row.valid_from == month), None)
     if found is None:

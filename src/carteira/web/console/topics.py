@@ -199,7 +199,7 @@ def _facts(said: assistant.desk.Topic | assistant.desk.TopicVersionOut) -> tuple
 
 
 def _fault(form: Reading[Any], *, asks: bool) -> Reading[Any]:
-    """Return the errors of a topic beside its shape."""
+    """Return the form with the errors that the fields' own rules do not find."""
     asked = form.value
     if asked is None:
         return form

@@ -118,7 +118,7 @@ def changes_of(changes: Iterable[OrderChange]) -> list[tuple[str, str, str]]:
     ]
 
 
-def _value(name: str, value: Any) -> str:  # noqa: ANN401 - as the kind of operation gives it
+def _value(name: str, value: Any) -> str:  # noqa: ANN401 - a field of any kind of operation
     if value in (None, "", []):
         return "nada"
     if name == "balance":

@@ -82,7 +82,7 @@ async def leave(
 
 
 @router.get("/app/entrar/com/{provider}/volta", dependencies=_OPEN)
-async def come_back(  # noqa: PLR0913, PLR0917 - what a provider sends back
+async def come_back(  # noqa: PLR0913, PLR0917 - the parameters of a provider's answer
     provider: identity.ProviderName,
     page: OpenPage,
     base: identity.BaseDep,
