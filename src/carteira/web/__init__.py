@@ -8,7 +8,7 @@ same audit, and never call the API over HTTP. Invariants:
 - every form works without scripts; nothing inline runs, and nothing is loaded from another host;
 - pages with personal data are never cached; no CPF, e-mail or phone appears in an address.
 
-`docs/explanation/pages.md` says how a page is made. Sources: RFC 6265bis; CSP level 3; Fetch Metadata; WCAG 2.2.
+`docs/how-to/add-a-page.md` says how to add a page. Sources: RFC 6265bis; CSP level 3; Fetch Metadata; WCAG 2.2.
 """
 
 from collections.abc import Callable
