@@ -171,17 +171,17 @@ def _counts(name: str, mine: Shared, other: Other) -> bool:
 
 def _sentence(settings: Settings, name: str, where: str) -> str:
     if name == "jwt":
-        return f"JWT_SECRET: quem serve de {where} assina com outro segredo: dê os mesmos a todas as máquinas"
+        return f"JWT_SECRET: o processo em {where} assina com outro segredo: dê os mesmos a todas as máquinas"
     if name == "redis":
-        return f"REDIS_URL: quem serve de {where} usa outro Redis: dê o mesmo a todas as máquinas"
+        return f"REDIS_URL: o processo em {where} usa outro Redis: dê o mesmo a todas as máquinas"
     if name == "storage":
         return (
-            f"DOCUMENTS_URL: quem serve de {where} guarda documentos em outro lugar: com várias máquinas use s3://, o "
+            f"DOCUMENTS_URL: o processo em {where} guarda documentos em outro lugar: com várias máquinas use s3://, o "
             "mesmo em todas"
         )
     ring = RINGS[name]
     path = ring.path(settings)
     return (
-        f"{ring.setting}: quem serve de {where} usa uma chave que não está em {path}: copie {path.parent} da máquina "
+        f"{ring.setting}: o processo em {where} usa uma chave que não está em {path}: copie {path.parent} da máquina "
         "que tem a certa"
     )

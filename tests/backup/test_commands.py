@@ -181,7 +181,7 @@ def test_key_files_of_other_names_travel_to_the_places_that_the_settings_name(
         ({"backup_recipients": "age1nope"}, "não é uma chave pública age"),
         (
             {"backup_url": "file:///b", "erasure_journal_url": "file:///b/", "backup_recipients": "KEY"},
-            "precisa ser outro lugar que BACKUP_URL",
+            "precisa ser um lugar diferente de BACKUP_URL",
         ),
     ],
 )

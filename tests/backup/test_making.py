@@ -128,7 +128,7 @@ async def test_an_unfinished_backup_of_somebody_else_is_not_continued_or_taken_f
     ours = noted.read_bytes()
     name = f"sets/{noted.parent.name}/manifest.json"
     await store.put(name, ours)
-    with pytest.raises(BackupDamaged, match="não é o de um backup inteiro"):
+    with pytest.raises(BackupDamaged, match="não é o de um backup completo"):
         await place.manifest_of(store, noted.parent.name)
     await store.remove([name])
 

@@ -57,7 +57,7 @@ async def test_a_piece_that_was_changed_or_is_missing_is_named(store: ObjectStor
 
 
 async def test_a_backup_counts_once_its_manifest_is_there(store: ObjectStore) -> None:
-    with pytest.raises(BackupDamaged, match="não há um backup inteiro"):
+    with pytest.raises(BackupDamaged, match="não há um backup completo"):
         await manifest_of(store, None)
     writer = PieceWriter(store, "sets/20260101T000000Z/dump")
     writer.end()

@@ -97,14 +97,14 @@ def check_refusals(second: dict[str, object], other_redis: str, first: dict[str,
     code, said = run(home_of(second), second, "serve")
     assert code == 1
     for name in ("ACCESS_TOKEN_KEY_FILE", "IDENTITY_KEY_FILE", "DOCUMENTS_KEY_FILE"):
-        assert f"{name}: quem serve de 127.0.0.1 usa uma chave que não está em" in said.replace("\n", "")
+        assert f"{name}: o processo em 127.0.0.1 usa uma chave que não está em" in said.replace("\n", "")
     shutil.copytree(home_of(first) / "keys", home_of(second) / "keys", dirs_exist_ok=True)
     (home_of(second) / "files").mkdir()
     for command, wrong, sentence in (
-        ("serve", {"jwt_secret": SECRET[::-1]}, "JWT_SECRET: quem serve de 127.0.0.1 assina com outro segredo"),
-        ("worker", {"redis_url": other_redis}, "REDIS_URL: quem serve de 127.0.0.1 usa outro Redis"),
-        ("serve", {"documents_url": (home_of(second) / "files").as_uri()}, "DOCUMENTS_URL: quem serve de 127.0.0.1"),
-        ("worker", {"documents_url": "s3://another"}, "DOCUMENTS_URL: quem serve de 127.0.0.1"),
+        ("serve", {"jwt_secret": SECRET[::-1]}, "JWT_SECRET: o processo em 127.0.0.1 assina com outro segredo"),
+        ("worker", {"redis_url": other_redis}, "REDIS_URL: o processo em 127.0.0.1 usa outro Redis"),
+        ("serve", {"documents_url": (home_of(second) / "files").as_uri()}, "DOCUMENTS_URL: o processo em 127.0.0.1"),
+        ("worker", {"documents_url": "s3://another"}, "DOCUMENTS_URL: o processo em 127.0.0.1"),
     ):
         code, said = run(home_of(second), second | wrong, command)
         assert (code, sentence in said) == (1, True), said
@@ -148,4 +148,4 @@ def test_two_machines_serve_as_one_and_no_third_thing_does(machines: list[dict[s
             wait_until(lambda: works(also), "the second worker", 60)
             they_serve_as_one(one, two)
             said = " ".join(run(home_of(second), second, "doctor")[1].split())
-            assert "as mesmas chaves e lugares de quem serve (127.0.0.1)" in said
+            assert "as mesmas chaves e lugares dos processos em (127.0.0.1)" in said

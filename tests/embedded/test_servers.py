@@ -174,7 +174,7 @@ def test_pid_file_that_names_a_stranger_is_no_obstacle_and_the_stranger_lives(tm
 
 def test_failed_start_says_why_in_portuguese_and_leaves_nothing_running(tmp_path: Path) -> None:
     servers = EmbeddedServers(tmp_path, aws=False, postgres_settings={"no_such_setting": "1"})
-    with pytest.raises(ServerFailed, match=r"(?s)PostgreSQL: terminou ao partir.*postgres\.log.*no_such_setting"):
+    with pytest.raises(ServerFailed, match=r"(?s)PostgreSQL: terminou ao iniciar.*postgres\.log.*no_such_setting"):
         servers.start()
     assert servers.redis.pid is None
     with EmbeddedServers(tmp_path, redis=False, aws=False) as again:  # the home was released

@@ -20,7 +20,7 @@ from carteira.kit.values.clock import clock
 from carteira.kit.web.pagination import CursorOf
 from carteira.kit.web.preconditions import UNCONDITIONAL, Precondition
 
-PACKAGE_VERSION = 8
+PACKAGE_VERSION = 9
 """Raise it with every change of `knowledge/*.toml`: servers then import the topics that no operator has changed."""
 
 OUTSIDE_SLUG = "_outside"

@@ -165,7 +165,7 @@ async def manifest_of(store: ObjectStore, set_id: str | None) -> Manifest:
     """
     found = [one for one in await _complete(store) if set_id in {None, one}]
     if not found:
-        raise BackupDamaged(f"não há um backup inteiro{f' chamado {set_id}' if set_id else ''} neste lugar")
+        raise BackupDamaged(f"não há um backup completo{f' chamado {set_id}' if set_id else ''} neste lugar")
     return await _manifest_in(store, found[-1])
 
 
@@ -185,7 +185,7 @@ async def _manifest_in(store: ObjectStore, set_id: str) -> Manifest:
     except (BackupDamaged, FileNotFoundError) as error:
         raise BackupDamaged(f"{SETS}/{set_id}: {error}") from error
     if manifest.id != set_id or not manifest.ended_at:
-        raise BackupDamaged(f"{SETS}/{set_id}: o manifesto não é o de um backup inteiro desta pasta")
+        raise BackupDamaged(f"{SETS}/{set_id}: o manifesto não é o de um backup completo desta pasta")
     return manifest
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from carteira.backup.config import BackupConfig
     from carteira.backup.place import Manifest
 
-app = typer.Typer(no_args_is_help=True, help="Backups: todos os dados num lugar, cifrados para uma chave pública.")
+app = typer.Typer(no_args_is_help=True, help="Backups: tudo num lugar, criptografado para uma chave pública.")
 
 _STEPS = {
     "base.tar": "PostgreSQL, cópia física",
@@ -48,7 +48,7 @@ def key(
 def keys(
     path: Annotated[Path, typer.Argument(metavar="arquivo", help="Arquivo novo; nunca no lugar dos backups.")],
 ) -> None:
-    """Copia os arquivos de chaves num só, cifrado para a chave pública dos backups."""
+    """Copia os arquivos de chaves num só, criptografado para a chave pública dos backups."""
     from carteira.backup import keys as key_files
     from carteira.kit.ops.private_files import create_private_file
 
@@ -58,7 +58,7 @@ def keys(
         fail(f"{path} está no lugar dos backups: chaves nunca ficam ao lado do que abrem.")
     if not create_private_file(path, key_files.pack(config.settings, config.recipients)):
         fail(f"{path} já existe.")
-    err.print(f"Chaves em {path}: guarde-o longe dos backups.", soft_wrap=True, highlight=False)
+    err.print(f"Chaves em {path}: guarde o arquivo longe dos backups.", soft_wrap=True, highlight=False)
 
 
 @app.command("create")
@@ -86,7 +86,7 @@ def create(
 
 @app.command("list")
 def list_backups() -> None:
-    """Lista os backups inteiros, do mais antigo ao mais novo."""
+    """Lista os backups completos, do mais antigo ao mais novo."""
     from carteira.backup import place
 
     config = config_here()
@@ -103,7 +103,7 @@ def verify(
         str | None, typer.Option("--set", help="Um dos backups de `backup list`; sem esta opção, o último.")
     ] = None,
     identity: Annotated[
-        Path | None, typer.Option("--identity", help="Arquivo da chave privada: abre também o que está cifrado.")
+        Path | None, typer.Option("--identity", help="Arquivo da chave privada: abre também o que está criptografado.")
     ] = None,
 ) -> None:
     """Confere um backup onde ele está: cada pedaço, os documentos e o log; sai com 1 se algo faltar ou mudou."""

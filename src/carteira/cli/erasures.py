@@ -120,12 +120,12 @@ def print_result(done: "ErasedAgain") -> None:
             soft_wrap=True,
         )
     if done.money:
-        err.print("O dinheiro acima ficou sem dono: devolva-o a quem era, por fora, e estorne-o no livro-razão.")
+        err.print("O dinheiro acima ficou sem dono: devolva-o por fora a quem pertencia, e estorne-o no livro-razão.")
     out.print(f"{done.erased} pessoa(s) apagada(s) de novo, {done.absent} já não estava(m) lá.")
     if done.unknown:
         err.print(
             f"[yellow]Atenção:[/] o diário não tem {done.unknown} pessoa(s) que este banco já tinha apagado. Se havia "
-            "diário então, ele não está inteiro, e quem foi apagado depois do backup pode estar de volta: confira "
+            "diário então, ele não está completo, e quem foi apagado depois do backup pode estar de volta: confira "
             "ERASURE_JOURNAL_URL, e execute `carteira erasures apply`.",
             soft_wrap=True,
         )

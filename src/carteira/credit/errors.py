@@ -73,7 +73,7 @@ class RecordUnreadable(Conflict):
     status: ClassVar[int] = 500
     code = "record_unreadable"
     title = "Registro ilegível"
-    detail = "O registro não pôde ser aberto com segurança. A operação foi avisada."
+    detail = "O registro não pôde ser aberto com segurança. Quem opera o sistema foi avisado."
 
 
 class ModelNotFound(NotFound):

@@ -93,7 +93,7 @@ async def get_base_a(
 async def put_base_a(
     request: Request, response: Response, cpf: PathCpf, body: BaseAIn, precondition: PreconditionDep
 ) -> BaseAOut:
-    """Grava a base A por inteiro, cifrada por campo. Para mudar, envie `If-Match` com o ETag da leitura."""
+    """Grava a base A por inteiro, criptografada por campo. Para mudar, envie `If-Match` com o ETag da leitura."""
     stored, new = await base_a.put(DATABASE.of(request.app), _stores(request).keyring, cpf, body, precondition)
     response.status_code = 201 if new else 200
     response.headers["ETag"] = etag(stored.version)

@@ -39,8 +39,8 @@ async def check(settings: Settings) -> AsyncIterator[Diagnosis]:
 
 def _age(newest: Manifest | None) -> Diagnosis:
     if newest is None:
-        return fail(AREA, "não há nenhum backup inteiro", "execute carteira backup create")
-    text = f"o último backup inteiro é de {newest.made_at:%d/%m/%Y %H:%M} UTC"
+        return fail(AREA, "não há nenhum backup completo", "execute carteira backup create")
+    text = f"o último backup completo é de {newest.made_at:%d/%m/%Y %H:%M} UTC"
     return fail(AREA, text, "execute carteira backup create, e veja o worker") if is_late(newest) else ok(AREA, text)
 
 

@@ -83,7 +83,7 @@ def _of_server(settings: Settings, facts: Mapping[str, object], asked_at: dateti
     yield of_version(str(facts["version"]), int(str(facts["version_num"])) // 10_000, is_tls=bool(facts["tls"]))
     if not facts["tls"] and not production.is_database_here(settings):
         finding = fail if settings.environment != "development" and not settings.database_insecure else warn
-        yield finding(AREA, "a conexão a outra máquina não é cifrada", "use sslmode=verify-full em DATABASE_URL")
+        yield finding(AREA, "a conexão a outra máquina não é criptografada", "use sslmode=verify-full em DATABASE_URL")
     if facts["encoding"] != "UTF8":
         yield fail(AREA, f"a codificação do banco é {facts['encoding']}", "crie o banco com ENCODING 'UTF8'")
     if facts["is_replica"]:
@@ -150,7 +150,7 @@ async def _of_service(settings: Settings, database: Database) -> Diagnosis:
         return finding_of(AREA, "fail", str(refused), "confira DATABASE_URL")
     finally:
         watch.close()
-    return ok(AREA, "serve: sessões e direitos")
+    return ok(AREA, "sessões e direitos em ordem")
 
 
 async def _revision(tx: Tx) -> Diagnosis:

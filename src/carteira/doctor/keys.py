@@ -21,7 +21,7 @@ def key_files(settings: Settings) -> Iterator[Diagnosis]:
         path = ring.path(settings)
         fault = fault_of(path, ring.look)
         if fault is not None and settings.environment == "development" and not path.exists():
-            yield ok(AREA, f"{ring.name}: {path} é feito na primeira partida")
+            yield ok(AREA, f"{ring.name}: {path} é criado no primeiro início do servidor")
             continue
         if fault is not None:
             found = finding_of(AREA, "fail", fault, f"dê a este usuário o direito de ler {path}")

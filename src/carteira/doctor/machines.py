@@ -20,5 +20,5 @@ async def check(settings: Settings) -> list[Diagnosis]:
         return differing
     addresses = sorted({other.address for other in found})
     if not addresses:
-        return [ok(AREA, "ninguém mais serve deste banco de dados")]
-    return [ok(AREA, f"as mesmas chaves e lugares de quem serve ({', '.join(addresses)})")]
+        return [ok(AREA, "nenhum outro processo usa este banco de dados")]
+    return [ok(AREA, f"as mesmas chaves e lugares dos processos em ({', '.join(addresses)})")]

@@ -52,7 +52,7 @@ async def check_storage(settings: Settings) -> AsyncIterator[Diagnosis]:
         if await credit.table_answers(credit_config(settings)):
             yield ok("dynamodb", table)
         elif settings.environment == "development":
-            yield warn("dynamodb", f"{table} ainda não existe", "é feita na primeira partida")
+            yield warn("dynamodb", f"{table} ainda não existe", "ela é criada no primeiro início do servidor")
         else:
             yield fail("dynamodb", f"{table} não existe", "crie-a antes de partir")
     if "documents" not in settings.modules:
@@ -68,8 +68,8 @@ def _folder(settings: Settings, folder: Path) -> Diagnosis:
     if folder.exists():
         return space_in("documentos", folder)
     if settings.environment == "development":
-        return ok("documentos", f"{folder} é feita na primeira partida")
-    return warn("documentos", f"{folder} não existe", "é feita na partida, se puder ser")
+        return ok("documentos", f"{folder} é criada no primeiro início do servidor")
+    return warn("documentos", f"{folder} não existe", "ela é criada no início do servidor, se possível")
 
 
 def check_mail(settings: Settings) -> Iterator[Diagnosis]:

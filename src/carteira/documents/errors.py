@@ -146,14 +146,14 @@ class ProofNeedsFile(Conflict):
     """The document has no file, so it proves nothing."""
 
     code = "proof_needs_file"
-    detail = "Envie o arquivo do documento antes de pedir uma comprovação."
+    detail = "Envie o arquivo do documento antes de pedir uma prova."
 
 
 class DocumentRefused(Conflict):
     """An operator refused the document; its owner has to change it first."""
 
     code = "document_refused"
-    detail = "Este documento foi recusado na conferência. Corrija-o antes de pedir uma comprovação."
+    detail = "Este documento foi recusado na conferência. Corrija-o antes de pedir uma prova."
 
 
 class OwnDocument(Forbidden):

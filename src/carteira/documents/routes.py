@@ -81,7 +81,7 @@ _FILE_BODY: dict[str, Any] = {
 }
 _PROOF_ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {"model": CheckedProofOut},
-    303: {"description": "A página da comprovação, para um navegador"},
+    303: {"description": "A página da prova, para um navegador"},
 }
 _FILE_ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {"description": "O arquivo", "content": {"application/octet-stream": {}}}
@@ -191,7 +191,7 @@ async def list_documents(reads: ReadsDep, who: Who, asked: PageRequest[UUID] = p
 
 @router.get(
     "/proofs/{token}",
-    summary="Conferir uma comprovação",
+    summary="Conferir uma prova",
     response_model=None,
     responses=_PROOF_ANSWERS,
     dependencies=[public("a third person scans it; the sealed token says that the holder wanted that")],
@@ -284,7 +284,7 @@ async def make_link(
     return LinkOut(url=public_address(request) + path, expires_at=expires_at)
 
 
-@router.post("/{document_id}/proof", summary="Pedir uma comprovação")
+@router.post("/{document_id}/proof", summary="Pedir uma prova")
 async def make_proof(document_id: UUID, request: Request, tx: TxDep, who: Who, vault: VaultDep) -> ProofOut:
     """Dá um link e um QR code que mostram a um terceiro só tipo, titular, validade e se foi conferido, por dez minutos.
 
@@ -310,7 +310,7 @@ async def get_file(
     request: Request,
     vault: VaultDep,
 ) -> Response:
-    """Entrega o arquivo como download, decifrado à medida que sai."""
+    """Entrega o arquivo como download, descriptografado à medida que sai."""
     owner_id, linked_id, version_id, asked_in = links.read_file(vault.ring, token)
     if linked_id != document_id:
         raise LinkRefused

@@ -180,7 +180,7 @@ class Server(ABC):
                 raise ServerFailed(self.title, "a partida foi interrompida", self.log)
             version = self.probe(port or self.port)
             if self._process.poll() is not None:
-                reason = f"terminou ao partir, com o código {self._process.returncode}"
+                reason = f"terminou ao iniciar, com o código {self._process.returncode}"
                 raise ServerFailed(self.title, reason, self.log, self._log_tail(log_start))
             if version is not None:
                 return version

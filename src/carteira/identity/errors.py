@@ -211,7 +211,7 @@ class ClaimsBeyondYours(Forbidden):
     """The caller would grant a claim that they do not hold, or act on a person or role that holds more than they do."""
 
     code = "claims_beyond_yours"
-    detail = "Ninguém dá o que não tem, nem muda quem tem mais do que si. Peça a quem tem estas permissões."
+    detail = "Ninguém dá permissões que não tem, nem muda quem tem mais permissões. Peça a quem tem estas."
 
     def __init__(self, claims: list[str]) -> None:
         super().__init__(claims=claims)
@@ -242,7 +242,7 @@ class LastAdministrator(Conflict):
     """No administrator would be left."""
 
     code = "last_administrator"
-    detail = "Esta é a última pessoa que administra. Torne outra administradora antes."
+    detail = "Esta é a última pessoa com o papel de administrador. Dê esse papel a outra antes."
 
 
 class InvitationOver(NotAuthenticated):

@@ -105,9 +105,7 @@ def _returned(payload: Mapping[str, Any]) -> Wording:
 EVENTS: Mapping[str, Callable[[Mapping[str, Any]], Wording]] = {
     "documents.expiring": _expiring,
     "documents.refused": _document("Um documento seu foi recusado", "Abra para ver o motivo e mandar outro arquivo."),
-    "documents.reviewed": _document(
-        "Um documento seu foi conferido", "Quem ler a sua comprovação vê que foi conferido."
-    ),
+    "documents.reviewed": _document("Um documento seu foi conferido", "Quem ler a prova dele vê que foi conferido."),
     "payments.returned": _returned,
     "resellers.adjustment_booked": _adjusted,
     "resellers.adjustment_undone": _not_adjusted,

@@ -23,7 +23,7 @@ LOOKS = {
     "credit_base_b_read": "Seu cadastro de crédito: a base B",
     "credit_base_c_read": "Seu cadastro de crédito: a base C",
     "credit_profile_read": "Seu cadastro de crédito",
-    "credit_score_read": "Seu score de crédito",
+    "credit_score_read": "Sua pontuação de crédito",
     "data_requests_listed": "Um pedido seu sobre os seus dados",
     "document_file_read": "O arquivo de um documento seu",
     "document_listed": "Um documento seu, em uma lista",

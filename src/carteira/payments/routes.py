@@ -44,7 +44,7 @@ E2eIdPath = Annotated[
     str,
     Path(
         pattern=r"^[A-Za-z0-9]{32}$",
-        description="Identificador fim a fim do Pix",
+        description="Identificador de ponta a ponta do Pix",
         examples=["E99999999202611271200abcdefghijk"],
     ),
 ]

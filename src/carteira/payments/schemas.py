@@ -11,7 +11,7 @@ from carteira.kit.values.money import Amount
 from carteira.kit.web.bodies import cases_of
 
 E2eId = Annotated[
-    str, Field(description="Identificador fim a fim do Pix", examples=["E99999999202611271200abcdefghijk"])
+    str, Field(description="Identificador de ponta a ponta do Pix", examples=["E99999999202611271200abcdefghijk"])
 ]
 Reason = Annotated[str, StringConstraints(min_length=1, max_length=140, pattern=r"^[^\x00-\x1f\x7f]+$")]
 

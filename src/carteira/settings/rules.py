@@ -100,7 +100,7 @@ def backup_faults(backup_url: str | None, journal_url: str | None, recipients: s
         if url is not None and recipients is None:
             yield f"BACKUP_RECIPIENTS precisa ser definida com {name}: execute `carteira backup key`"
     if backup_url is not None and journal_url is not None and backup_url.rstrip("/") == journal_url.rstrip("/"):
-        yield "ERASURE_JOURNAL_URL precisa ser outro lugar que BACKUP_URL: quem perde um não perde o outro"
+        yield "ERASURE_JOURNAL_URL precisa ser um lugar diferente de BACKUP_URL: quem perde um não perde o outro"
 
 
 def folder(path: Path) -> Path:

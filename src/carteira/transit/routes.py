@@ -251,7 +251,7 @@ def _taps_out(results: Sequence[taps.TapResult]) -> TapsOut:
 async def send_taps(
     body: TapsIn, tx: TxDep, who: Annotated[Principal, claims("transit:validate")], bounds: Bounds
 ) -> TapsOut:
-    """Conta cada viagem uma única vez, em qualquer ordem e quantas vezes for enviada.
+    """Registra cada viagem uma única vez, em qualquer ordem e quantas vezes for enviada.
 
     O que o saldo não cobre fica devendo e é pago na próxima recarga. O mesmo `id` com outro conteúdo é `conflict`. Com
     um relógio impossível a viagem é guardada, nada é cobrado, e um operador decide (`waiting`).
@@ -278,7 +278,7 @@ async def list_waiting_taps(
 )
 @idempotent()
 async def charge_tap(tap_id: UUID, tx: TxDep, who: Reviewer, bounds: Bounds, body: TapChargeIn | None = None) -> TapOut:
-    """Conta a viagem no instante em que foi feita, ou em que chegou; com o cartão bloqueado então, é recusada."""
+    """Cobra a viagem como feita no instante dado, ou em que chegou; se o cartão estava bloqueado então, é recusada."""
     at = body.tapped_at if body else None
     return TapOut.model_validate(await waiting.charge(tx, tap_id, tapped_at=at, bounds=bounds, who=who))
 

@@ -88,7 +88,7 @@ class TapIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    id: Label = Field(description="Identificador único do toque, dado pelo validador (UUID ou texto)")
+    id: Label = Field(description="Identificador único da viagem, dado pelo validador (UUID ou texto)")
     card_number: CardNumber
     amount: Annotated[int, Field(strict=True, ge=1, le=MAX_FARE, description="Tarifa em centavos", examples=[470])]
     tapped_at: Instant

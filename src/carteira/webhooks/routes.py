@@ -58,7 +58,7 @@ async def list_webhooks(
     client_id: UUID | None = None,
     asked: PageRequest[UUID] = page_of(BY_ID),
 ) -> Page[WebhookOut]:
-    """Lista webhooks, do mais novo ao mais antigo: os de um cliente, ou todos os que quem pergunta cuida."""
+    """Lista webhooks, do mais novo ao mais antigo: os de um cliente, ou todos aqueles de que quem pergunta cuida."""
     return await service.listed(tx, keeping, who, client_id, asked)
 
 
@@ -114,7 +114,7 @@ async def list_deliveries(
     state: DeliveryState | None = None,
     asked: PageRequest[UUID] = page_of(BY_ID),
 ) -> Page[DeliveryOut]:
-    """Lista o que foi ou vai ser avisado, do mais novo ao mais antigo; `state=dead` é o que foi dado por perdido."""
+    """Lista os avisos feitos ou por fazer, do mais novo ao mais antigo; `state=dead` são os dados por perdidos."""
     return await service.deliveries(tx, keeping, who, webhook_id, state, asked)
 
 

@@ -156,7 +156,7 @@ async def test_a_top_up_is_kept_for_a_day_and_cancelled(app: RunningApp) -> None
         here = next(link for link in listed.links if link.startswith("/console/agendamentos/"))
         assert "R$ 10,50" in (await browser.get(here)).text
         done = await browser.send(await browser.get(f"{here}/cancelar"), f"{here}/cancelar")
-        assert "Recarga cancelada." in (await browser.follow(done)).text
+        assert "Créditos cancelados." in (await browser.follow(done)).text
         assert f"{here}/cancelar" not in (await browser.get(here)).links
 
 

@@ -39,7 +39,7 @@ class Readiness(BaseModel):
 
     status: Literal["ready", "not_ready"]
     checks: Mapping[str, bool | str] = Field(
-        description="Um texto diz que está pronto, mas não inteiro", examples=[{"database": True, "redis": True}]
+        description="Um texto diz que está pronto, mas não por completo", examples=[{"database": True, "redis": True}]
     )
     reasons: Mapping[str, str] = Field(
         default_factory=dict, description="Por que não está pronto, quando se sabe", examples=[{}]

@@ -300,8 +300,8 @@ def _todo(path: str, icon: str, count: int, one: str, several: str, detail: str 
 
 _CHECKS = (
     ("reconcile", "Saldos e lançamentos batem", ""),
-    ("verify", "Corrente do livro-razão", ""),
-    ("audit", "Corrente da auditoria", "/console/auditoria"),
+    ("verify", "Cadeia do livro-razão", ""),
+    ("audit", "Cadeia da auditoria", "/console/auditoria"),
 )
 """The proofs, by the names of their queries."""
 
@@ -356,10 +356,10 @@ def _late(facts: Mapping[str, Any]) -> list[HouseProof]:
             found.append(HouseProof("Arquivo de contas", "bad", "alert", "não termina", bulk.oldest_file, path))
         path = "/console/agendamentos"
         if bulk.overdue:
-            found.append(HouseProof("Recargas agendadas", "bad", "alert", f"{bulk.overdue} atrasada(s)", path=path))
+            found.append(HouseProof("Créditos agendados", "bad", "alert", f"{bulk.overdue} atrasado(s)", path=path))
         if bulk.failed:
             said = f"{bulk.failed} em 7 dias não moveram nada"
-            found.append(HouseProof("Recargas agendadas", "warn", "alert", said, path=path))
+            found.append(HouseProof("Créditos agendados", "warn", "alert", said, path=path))
     if down := facts.get("down"):
         said = f"{down} endereço(s) não respondem"
         found.append(HouseProof("Webhooks", "warn", "alert", said, path="/console/webhooks"))

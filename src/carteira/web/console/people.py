@@ -183,7 +183,7 @@ def _proof(person: identity.PersonView) -> Confirmation:
     return Confirmation(
         title=f"Comprovar o CPF de {person.full_name}?",
         says=(
-            "Você diz que viu a pessoa e o documento. O que há para este CPF passa a poder ser dela.",
+            "Você declara que viu a pessoa e o documento. O que é deste CPF passa a aparecer para ela.",
             "Se outra conta só digitou este CPF, ele sai de lá; em produção, outra pessoa confirma.",
         ),
         way_back="Uma comprovação errada é retirada nesta mesma página, por quem comprova CPFs.",

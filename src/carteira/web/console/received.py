@@ -47,7 +47,7 @@ TABLE: Table[payments.ReceivedOut] = Table(
         TableColumn("A devolver", lambda row: amount(row.unplaced or None), "end nowrap"),
         TableColumn("Devolvido", lambda row: amount(row.given_back or None), "end nowrap"),
         TableColumn("Soubemos", lambda row: words(PAYMENT_FOUND_BY[row.found_by])),
-        TableColumn("Id fim a fim", lambda row: mono(row.e2eid), "full"),
+        TableColumn("Id de ponta a ponta", lambda row: mono(row.e2eid), "full"),
     ),
     key=lambda row: row.e2eid,
     filters=(
@@ -126,7 +126,7 @@ def _returning(one: payments.ReceivedWithReturnsOut) -> Confirmation:
             ("Situação", state_of(one).text),
             *((("Por que não foi creditado", payment_reason(one.reason)),) if one.reason else ()),
             ("Ainda se pode devolver", plain_money(left)),
-            ("Id fim a fim", one.e2eid),
+            ("Id de ponta a ponta", one.e2eid),
         ),
         fields=(
             ActField("amount", "Valor a devolver", "money", f"Até {plain_money(left)}.", value=number(left)),

@@ -58,7 +58,7 @@ GROUPS = (
         (
             Screen("/console/contas", "coins", "Contas", "benefits:read", "benefits"),
             Screen("/console/contas-em-lote", "file", "Contas em lote", "benefits:write", "benefits"),
-            Screen("/console/recargas", "up", "Recarga em lote", "benefits:write", "benefits"),
+            Screen("/console/recargas", "up", "Créditos em lote", "benefits:write", "benefits"),
             Screen("/console/agendamentos", "cal", "Agendamentos", "benefits:write", "benefits"),
             Screen("/console/empresas", "users", "Empresas", "benefits:read", "benefits"),
             Screen("/console/estabelecimentos", "store", "Estabelecimentos", "benefits:write", "benefits"),

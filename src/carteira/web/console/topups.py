@@ -126,7 +126,7 @@ TABLE: Table[benefits.bulk_desk.ScheduledOut] = Table(
     key=lambda row: row.id,
     opens=lambda row: f"{SCHEDULED}/{row.id}",
     panel=True,
-    empty=("Nada agendado", "Uma recarga em lote pode ser enviada para um dia, em até um ano."),
+    empty=("Nada agendado", "Um lote de créditos pode ser enviado para um dia, em até um ano."),
 )
 
 
@@ -163,16 +163,16 @@ async def show_order(scheduled_id: UUID, page: SignedPage) -> Response:
     ]
     steps = [DetailStep(f"{SCHEDULED}/{one.id}/cancelar", "Cancelar…", danger=True)] if one.state == "waiting" else []
     return show_detail(
-        page, Detail(f"Recarga de {one.day:%d/%m/%Y}", (SCHEDULED, "Agendamentos"), facts, steps, _state(one))
+        page, Detail(f"Créditos de {one.day:%d/%m/%Y}", (SCHEDULED, "Agendamentos"), facts, steps, _state(one))
     )
 
 
 def _cancelling(one: benefits.bulk_desk.ScheduledOut) -> Confirmation:
     return Confirmation(
-        title=f"Cancelar a recarga de {one.day:%d/%m/%Y}?",
+        title=f"Cancelar os créditos de {one.day:%d/%m/%Y}?",
         says=(f"Ninguém é creditado: eram {plain_money(one.amount)} em {one.lines} linha(s).",),
         way_back="O arquivo pode ser enviado de novo.",
-        button="Cancelar a recarga",
+        button="Cancelar os créditos",
         path=f"{SCHEDULED}/{one.id}/cancelar",
         back=f"{SCHEDULED}/{one.id}",
         danger=True,
@@ -195,4 +195,4 @@ async def cancel(scheduled_id: UUID, page: SignedPage) -> Response:
             await benefits.bulk_desk.cancel(tx, page.who, scheduled_id)
     except REFUSALS as error:
         return ask_again(page, _cancelling(one), form, error)
-    return page.go(SCHEDULED, "Recarga cancelada.")
+    return page.go(SCHEDULED, "Créditos cancelados.")
