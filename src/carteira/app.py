@@ -83,7 +83,7 @@ TAGS = {
     "identity": "Pessoas, entrada, sessões, papéis e permissões, clientes (máquinas), auditoria",
     "ledger": "O livro-razão: contas, lançamentos, extratos, estornos, conferência",
     "documents": "Documentos de uma pessoa: arquivos selados, provas, conferência",
-    "benefits": "Benefícios: empresas, contas, créditos, o autorizador de cartões e as suas decisões",
+    "benefits": "Benefícios: empresas, contas, créditos, o autorizador de cartões e as suas transações",
     "transit": "Cartões de transporte, e as viagens que os validadores registram",
     "payments": "Pagamentos por Pix: cobranças, o que entrou, devoluções, a conferência com o provedor",
     "resellers": "Revendedores: compras e cashback",

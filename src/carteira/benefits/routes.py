@@ -199,13 +199,13 @@ async def list_transactions(
     wanted: Annotated[queries.TransactionFilter, Depends(_filter)],
     asked: PageRequest[UUID] = page_of(BY_ID),
 ) -> Page[TransactionOut]:
-    """Lista as decisões do autorizador, da mais nova à mais antiga, com a explicação de cada uma."""
+    """Lista as transações do autorizador, da mais nova à mais antiga, com a explicação de cada uma."""
     return await queries.transactions(tx, who, wanted, asked)
 
 
 @transactions.get("/{transaction_id}", summary="Uma transação", dependencies=[polled(), looks("transaction_read")])
 async def get_transaction(transaction_id: UUID, tx: ReadTxDep, who: Who) -> TransactionOut:
-    """Mostra uma decisão do autorizador e a sua explicação."""
+    """Mostra uma transação do autorizador e a sua explicação."""
     return await queries.transaction(tx, transaction_id, who)
 
 
