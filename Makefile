@@ -156,7 +156,7 @@ test-deploy: install-dev deploy-tools ## Build the images and run compose.yaml w
 test-faults: install-dev proxies ## Kill workers, servers and PostgreSQL under load, ten times each; and the trials of minutes
 	@CARTEIRA_FAULT_ROUNDS=10 $(BIN)/python -m pytest -o faulthandler_timeout=7200 tests/faults $(filter-out tests/ha,$(LONG))
 
-test-docs: install-dev ## Run what the documentation tells to type, page by page, on one `make run` (K=name)
+test-docs: install-dev proxies ## Run what the documentation tells to type, page by page, on one `make run` (K=name)
 	@$(BIN)/python -m pytest tests/docs $(if $(K),-k "$(K)")
 
 # What runs in processes of its own counts too; each writes a file, and the report adds them up.

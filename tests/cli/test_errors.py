@@ -9,35 +9,23 @@ from typing import Any
 import asyncpg
 import psycopg
 import pytest
+import typer
+from typer.testing import CliRunner
 
 from carteira import __version__, schema
-from carteira.cli import errors, usage
+from carteira.cli import errors, terminal, usage
 from carteira.cli.commands import app
 from carteira.embedded import Endpoints
 from tests.support.commands import run_command
 from tests.support.databases import NewDatabase, on_server
+from tests.support.portuguese import english_words
 from tests.support.server import clean_environment
 
 pytestmark = pytest.mark.integration
 
 LOOK_AT_HOST = "Confira HOST: um endereço desta máquina, sem a porta."
-ENGLISH = (
-    "Usage",
-    "OPTIONS",
-    "ARGS",
-    "Options",
-    "Arguments",
-    "Commands",
-    "required",
-    "default",
-    "Show this",
-    "<str>",
-    "<bool>",
-    "<path>",
-    "<int>",
-    "<int ",
-    "<date",
-)
+ENGLISH = ("OPTIONS", "ARGS", "<str>", "<bool>", "<path>", "<int>", "<int ", "<date")
+"""Words of the library's own help that are no words of a sentence."""
 
 COMMANDS = (
     ("migrate",),
@@ -237,12 +225,29 @@ def commands(command: Any, *path: str) -> Iterator[tuple[str, ...]]:  # noqa: AN
 
 def test_every_command_explains_itself_in_portuguese(capsys: pytest.CaptureFixture[str]) -> None:
     command = usage.in_portuguese(app)
+    names = {word for path in commands(command) for name in path for word in name.split("-")}
     for path in commands(command):
         command([*path, "--help"], prog_name="carteira", standalone_mode=False)
         said = capsys.readouterr().out
         assert "Uso: " in said, path
         assert "Mostra esta ajuda." in said, path
         assert not [word for word in ENGLISH if word in said], path
+        assert {word for line in said.splitlines() for word in english_words(line)} <= names, path
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("s", True), ("Sim", True), ("n", False), ("não", False), ("", False), ("talvez\ns", True)]
+)
+def test_a_question_is_asked_and_answered_in_portuguese(
+    typed: str,
+    meant: bool,  # noqa: FBT001 - a parameter of the table above
+) -> None:
+    answers = []
+    asking = typer.Typer()
+    asking.command()(lambda: answers.append(terminal.confirm("Continuar?")))
+    done = CliRunner().invoke(asking, input=f"{typed}\n")
+    assert answers == [meant]
+    assert done.stderr.startswith("Continuar? [s/N]: ")
 
 
 def test_a_command_imports_no_web_framework_and_no_renderer_of_help(tmp_path: Path) -> None:

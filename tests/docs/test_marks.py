@@ -1,15 +1,27 @@
 """A test runs each shell block of the documentation, or the block gives a reason why not."""
 
 import itertools
+import re
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from dotenv import dotenv_values
 
+from carteira.kit.security.age import PrivateKey
+from carteira.settings import Settings
+from tests.support.app import settings_for
 from tests.support.guides import Block, blocks_of, pages_with_blocks
 from tests.support.source import ROOT
 
 PAGES = pages_with_blocks()
-RUN_AT_LEAST = 113
+OF_SETTINGS = [
+    (page, block)
+    for page in sorted((ROOT / "docs").rglob("*.md"))
+    for block in blocks_of(page)
+    if block.language == "dotenv"
+]
+RUN_AT_LEAST = 149
 
 
 def name_of(page: Path) -> str:
@@ -26,6 +38,23 @@ def is_marked(block: Block) -> bool:
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_a_shell_block_is_run_or_says_why_not(page: Path) -> None:
     assert not [block.line for block in blocks_of(page) if block.is_shell and not is_marked(block)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_a_reason_names_tests_that_exist(page: Path) -> None:
+    reasons = [block.reason for block in blocks_of(page) if block.is_shell and block.reason]
+    named = {name for reason in reasons for name in re.findall(r"tests(?:/\w+)+(?:\.py)?", reason)}
+    assert not [name for name in named if not (ROOT / name).exists()]
+
+
+@pytest.mark.parametrize(("page", "block"), OF_SETTINGS, ids=lambda one: getattr(one, "name", getattr(one, "line", "")))
+def test_lines_of_settings_are_accepted(page: Path, block: Block, tmp_path: Path) -> None:
+    """A value with `…` stands for the reader's own."""
+    lines = StringIO(block.text.replace("age1…", PrivateKey.make().public))
+    values = {name.lower(): value for name, value in dotenv_values(stream=lines).items()}
+    assert values
+    assert not values.keys() - Settings.model_fields.keys(), page
+    settings_for(tmp_path, **{name: value for name, value in values.items() if "…" not in (value or "")})
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

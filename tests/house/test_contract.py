@@ -191,26 +191,6 @@ def test_names_are_those_of_a_pleasant_client() -> None:
     assert DOCUMENT["servers"] == [{"url": "http://localhost:8000", "description": "Este servidor"}]
 
 
-ENGLISH = re.compile(r"\b(the|of|and|with|which|is|are|what|successful|response)\b", re.IGNORECASE)
-
-
-def texts(node: Any, key: str = "") -> Iterator[str]:  # noqa: ANN401 - any JSON
-    if isinstance(node, dict):
-        for name, inner in node.items():
-            if name not in {"example", "examples"}:
-                yield from texts(inner, name)
-    elif isinstance(node, list):
-        for inner in node:
-            yield from texts(inner, key)
-    elif isinstance(node, str) and key in {"summary", "description"}:
-        yield node
-
-
-def test_texts_for_people_are_in_portuguese() -> None:
-    without_code = [re.sub(r"`[^`]*`", "", text) for text in texts(DOCUMENT)]
-    assert not [text for text in without_code if ENGLISH.search(text)]
-
-
 def test_operations_that_return_an_id_link_to_those_that_take_it() -> None:
     links = DOCUMENT["paths"]["/documents"]["post"]["responses"]["201"]["links"]
     assert links["get_document"]["parameters"] == {"document_id": "$response.body#/id"}

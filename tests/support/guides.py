@@ -2,9 +2,11 @@
 
 The first line of a block that runs says so, with the HTTP errors that it demonstrates: ```` ```sh run 409 ````. A block
 that does not run gives its reason in a comment above, or in one comment for the whole page. Where an output block's
-first line says `printed`, it is compared with the output of the block before; `…` stands for anything.
+first line says `printed`, it is compared with the output of the block before; `…` stands for anything. Lines of `.env`
+are in blocks of the language `dotenv`.
 """
 
+import json
 import re
 import shutil
 import subprocess
@@ -18,12 +20,18 @@ from pathlib import Path
 import httpx
 import psutil  # type: ignore[import-untyped] # it has no types
 
+from carteira.kit.db.address import DatabaseAddress
 from tests.support.server import free_port
 from tests.support.source import ROOT
 from tests.support.waiting import wait_until
+from tools.psql import find_psql
 
 SHELLS = {"sh", "bash", "shell", "console"}
 TRANSLATIONS = ROOT / "docs" / "pt-BR"
+ALERTS = ROOT / "docs" / "how-to" / "alerts"
+"""Their commands are for the machine of an installation, whose settings an operator's shell has."""
+YES = "s\n" * 3
+"""The answers to a command's questions."""
 START_SECONDS = 120.0
 PAGE_SECONDS = 240.0
 _FENCE = re.compile(r"^ *```(\w*) ?(.*)$")
@@ -121,8 +129,8 @@ class Reader:
         done = subprocess.run(
             ["bash", str(script)],
             cwd=self.folder,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
+            env=self.environment | (self.installation() if page.parent == ALERTS else {}),
+            input=YES,
             capture_output=True,
             text=True,
             timeout=PAGE_SECONDS,
@@ -140,6 +148,14 @@ class Reader:
             failed = ours[len(told) - 1]
             wrong.append(f"{page.name}:{failed.line}: ended with {done.returncode}:\n{told[-1]}\n{errors[-1]}")
         assert not wrong, "\n".join(wrong)
+
+    def installation(self) -> dict[str, str]:
+        """Return the settings in an operator's shell, and psql with the address of the tables' owner."""
+        settings = json.loads((self.folder / ".carteira" / "runtime.json").read_text())["environment"]
+        programs = Path(find_psql() or "/usr/bin/psql").parent
+        owner = DatabaseAddress.parse(settings["MIGRATION_DATABASE_URL"])
+        shell = {name: settings[name] for name in ("DATABASE_URL", "WORKER_PORT")}
+        return shell | owner.variables | {"PATH": f"{programs}:{self.environment['PATH']}"}
 
 
 def _unlike(blocks: list[Block], errors: list[str]) -> Iterator[str]:

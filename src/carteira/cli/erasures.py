@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from carteira.cli.terminal import database_of, err, fail, out, run_quietly, settings_here
+from carteira.cli.terminal import confirm, database_of, err, fail, out, run_quietly, settings_here
 from carteira.settings import Settings
 
 if TYPE_CHECKING:
@@ -85,9 +85,8 @@ def apply_to(settings: Settings, journal: "ErasureJournal", key: "PrivateKey", i
 def _is_selected(entry: "JournalEntry", intents: Intents) -> bool:
     if intents is not Intents.ASK:
         return intents is Intents.APPLY
-    return typer.confirm(
-        f"A eliminação de {entry.user_id}, de {entry.begun_at:%Y-%m-%d %H:%M} UTC, talvez não se completou. Apagar?",
-        err=True,
+    return confirm(
+        f"A eliminação de {entry.user_id}, de {entry.begun_at:%Y-%m-%d %H:%M} UTC, talvez não se completou. Apagar?"
     )
 
 

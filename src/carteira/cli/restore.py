@@ -14,7 +14,7 @@ from rich.markup import escape
 from carteira.cli import erasures
 from carteira.cli.backup import bars, size_text
 from carteira.cli.erasures import Intents, IntentsOption, KeyOption, load_key
-from carteira.cli.terminal import database_of, err, fail, out, settings_here
+from carteira.cli.terminal import confirm, database_of, err, fail, out, settings_here
 from carteira.kit.ops.progress import Progress
 from carteira.settings import Settings
 
@@ -292,7 +292,7 @@ def _confirm(targets: list[str], plan: Plan, *, yes: bool) -> None:
         err.print("  [yellow]Atenção:[/] falta um pedaço do log; o que foi escrito depois dele não volta.")
     for target in targets:
         err.print(f"  Para {escape(target)}", highlight=False, soft_wrap=True)
-    if not yes and not typer.confirm("Continuar?", err=True):
+    if not yes and not confirm("Continuar?"):
         raise typer.Exit(1)
 
 

@@ -41,6 +41,14 @@ def settings_here() -> Settings:
     return settings
 
 
+def confirm(question: str) -> bool:
+    """Ask a question on standard error; an empty answer means no."""
+    while True:
+        answer = typer.prompt(f"{question} [s/N]", default="", show_default=False, err=True).strip().lower()
+        if answer in {"", "n", "nao", "não", "s", "sim"}:
+            return answer in {"s", "sim"}
+
+
 def written(name: str) -> str | None:
     """Return a name's value in the environment, or else in `.env`, if that can be read."""
     try:

@@ -154,7 +154,8 @@ def _tidy(document: dict[str, Any]) -> None:
     document.update(tidied(document, is_schema=True))
     document["info"]["title"] = title
     tidy = document["components"]["schemas"]
-    for schema in tidy.values():
+    bodies = [operation.get("requestBody", {}).get("content", {}) for _, _, operation in operations(document)]
+    for schema in (*tidy.values(), *(media["schema"] for body in bodies for media in body.values())):
         schema.pop("description", None)  # a docstring for this code's readers
     document["components"]["schemas"] = {names[name]: schema for name, schema in tidy.items()} | {
         _SCHEMA: dict(PROBLEM_SCHEMA),
