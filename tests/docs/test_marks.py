@@ -21,7 +21,7 @@ OF_SETTINGS = [
     for block in blocks_of(page)
     if block.language == "dotenv"
 ]
-RUN_AT_LEAST = 149
+RUN_AT_LEAST = 154
 
 
 def name_of(page: Path) -> str:

@@ -10,7 +10,7 @@ import pytest
 from carteira.embedded import HomeInUse
 from carteira.embedded.home import Home
 from tests.support.source import ROOT
-from tools import letter, migration, psql, reset
+from tools import letter, migration, psql, reset, shares
 
 
 def test_the_next_migration_has_the_next_number() -> None:
@@ -70,3 +70,20 @@ def reset_while_used(folder: Path) -> None:
         reset.reset(folder)
     finally:
         home.release()
+
+
+@pytest.mark.parametrize(("least", "enough"), [(50, True), (75, False)])
+def test_lines_and_branches_have_a_share_each(least: int, enough: bool) -> None:  # noqa: FBT001 - a row of the table above
+    nothing = {"missing_lines": 0, "missing_branches": 0}
+    measured = {
+        "totals": {"covered_lines": 9, "num_statements": 10, "covered_branches": 2, "num_branches": 4},
+        "files": {
+            "whole.py": {"summary": nothing},
+            "a.py": {"summary": {"missing_lines": 0, "missing_branches": 1}},
+            "b.py": {"summary": {"missing_lines": 1, "missing_branches": 1}},
+        },
+    }
+    said, is_enough = shares.report(measured, least)
+    assert said[0].startswith("lines 90.0 %, branches 50.0 %")
+    assert [line.split()[-1] for line in said[1:]] == ["b.py", "a.py"]
+    assert is_enough is enough
