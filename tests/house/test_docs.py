@@ -88,6 +88,12 @@ def test_prose_is_wrapped(path: Path) -> None:
     assert not wide
 
 
+@pytest.mark.parametrize(("folder", "words"), [("how-to", "# How to "), ("pt-BR/how-to", "# Como ")])
+def test_a_guide_is_titled_by_what_it_helps_to_do(folder: str, words: str) -> None:
+    """An alert's page has the name of the alert."""
+    assert not [page.name for page in (DOCS / folder).glob("*.md") if not page.read_text().startswith(words)]
+
+
 def test_decisions_are_numbered_without_holes() -> None:
     assert [path.name[:4] for path in DECISIONS] == [f"{number:04d}" for number in range(1, len(DECISIONS) + 1)]
 
