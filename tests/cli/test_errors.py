@@ -1,5 +1,6 @@
 """A command that cannot do its work gives the reason in one sentence, whatever fails outside of it."""
 
+import ast
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+import carteira
 from carteira import __version__, schema
 from carteira.cli import errors, terminal, usage
 from carteira.cli.commands import app
@@ -26,6 +28,11 @@ pytestmark = pytest.mark.integration
 LOOK_AT_HOST = "Confira HOST: um endereço desta máquina, sem a porta."
 ENGLISH = ("OPTIONS", "ARGS", "<str>", "<bool>", "<path>", "<int>", "<int ", "<date")
 """Words of the library's own help that are no words of a sentence."""
+
+SAY = {"BackupDamaged", "BackupFailed", "CommandFailed", "ValueError", "confirm", "fail", "finding", "print"}
+"""What makes a message out of its arguments."""
+VALUES = {"all", "chmod", "dynamodb", "jwt", "maxmemory", "policy", "public", "read", "tracing"}
+"""Names and values that a message repeats or advises to type."""
 
 COMMANDS = (
     ("migrate",),
@@ -233,6 +240,26 @@ def test_every_command_explains_itself_in_portuguese(capsys: pytest.CaptureFixtu
         assert "Mostra esta ajuda." in said, path
         assert not [word for word in ENGLISH if word in said], path
         assert {word for line in said.splitlines() for word in english_words(line)} <= names, path
+
+
+def messages() -> Iterator[str]:
+    """Return the texts of commands, of `carteira doctor`, of settings and of backups, with `0` for each expression."""
+    folders = [Path(carteira.__file__).parent / name for name in ("cli", "doctor", "settings", "backup")]
+    trees = [ast.parse(file.read_text()) for folder in folders for file in folder.rglob("*.py")]
+    for call in (node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)):
+        if (call.func.attr if isinstance(call.func, ast.Attribute) else ast.unparse(call.func)) in SAY:
+            for said in call.args:
+                if isinstance(said, ast.JoinedStr):
+                    yield "".join(str(part.value) if isinstance(part, ast.Constant) else "0" for part in said.values)
+                elif isinstance(said, ast.Constant) and isinstance(said.value, str):
+                    yield said.value
+
+
+def test_messages_are_in_portuguese() -> None:
+    names = {word for path in commands(usage.in_portuguese(app)) for name in path for word in name.split("-")}
+    found = list(messages())
+    assert len(found) > 200
+    assert {text: words for text in found if (words := set(english_words(text)) - names - VALUES)} == {}
 
 
 @pytest.mark.parametrize(

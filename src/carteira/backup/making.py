@@ -140,7 +140,7 @@ async def _unfinished(config: BackupConfig, name: str) -> Manifest:
     manifest = Manifest.from_json(await config.place.get(name))
     signing.require_signature(manifest, await asyncio.to_thread(signing.ring_of, config.settings))
     if manifest.ended_at or name != f"{SETS}/{manifest.id}/{UNFINISHED}":
-        raise BackupDamaged("the manifest is another backup's")
+        raise BackupDamaged(f"{name}: o manifesto é o de outro backup")
     return manifest
 
 

@@ -184,7 +184,7 @@ class Archiver:
             self._held_at = time.monotonic()
             return True
         if time.monotonic() - self._held_at > UNHELD_SECONDS:
-            raise BackupFailed("the log is received from a PostgreSQL that does not lead")
+            raise BackupFailed("o log vem de um PostgreSQL que não é o líder")
         return False
 
     async def _copy_log(self, folder: Path) -> None:
