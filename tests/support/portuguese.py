@@ -12,11 +12,11 @@ from jinja2 import Environment
 
 _CODE = re.compile(
     r"`[^`]*`"  # code
+    r"|\b(?:If-(?:None-)?Match|Idempotency-Key|QR code|Standard Webhooks)\b"
     r"|\S*[_/=@{}<>\[\]#|]\S*"  # addresses, names of settings, placeholders
     r"|(?<!\w)-?-[a-z][\w-]*|\w+--\w+"  # options of commands, classes of style
     r"|\b[A-Z0-9]*[A-Z][A-Z0-9]+s?\b"  # abbreviations
     r"|\b\w+\.\w+\b"  # files and domains
-    r"|\b(?:If-(?:None-)?Match|Idempotency-Key|Standard Webhooks)\b"
 )
 _WORD = re.compile(r"[^\W\d_]{2,}")
 _ENGLISH_SHAPE = re.compile(r"[kwy]|th|sh|ph|ck|gh|([bdfghjlmnptvz])\1|[bcdfghjkpqtvwy]$")
