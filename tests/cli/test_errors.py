@@ -274,7 +274,7 @@ def test_a_question_is_asked_and_answered_in_portuguese(
     asking.command()(lambda: answers.append(terminal.confirm("Continuar?")))
     done = CliRunner().invoke(asking, input=f"{typed}\n")
     assert answers == [meant]
-    assert done.stderr.startswith("Continuar? [s/N]: ")
+    assert done.stderr.startswith("Continuar? [s/N]:")
 
 
 def test_a_command_imports_no_web_framework_and_no_renderer_of_help(tmp_path: Path) -> None:
