@@ -29,6 +29,8 @@ from carteira.kit.web.access import Principal
 from carteira.kit.web.pagination import BY_ID, PageRequest
 
 ROUNDS = 15
+PERSON = UUID(int=7)
+"""The owner of two of the accounts."""
 PAGE = 50
 _DECISIONS = """
 INSERT INTO benefits_decisions (id, external_id, account_id, account, amount, mcc, merchant, fallback, code, reason,
@@ -62,6 +64,7 @@ def _fill(superuser_url: str, url: str, decisions: int) -> None:
         indexes = connection.execute(_INDEXES).fetchall()
         for name, _ in indexes:
             connection.execute(sql.SQL("DROP INDEX {}").format(sql.Identifier(name)))
+        connection.execute("UPDATE benefits_accounts SET user_id = %s WHERE reference IN ('b7', 'b8')", (PERSON,))
         connection.execute(_DECISIONS, {"decisions": decisions})
         for _, definition in indexes:
             connection.execute(definition)
@@ -76,7 +79,10 @@ def _asked() -> dict[str, desk.DecisionFilter]:
         "declined": desk.DecisionFilter(declined=True),
         "51": desk.DecisionFilter(code="51"),
         "07": desk.DecisionFilter(code="07"),
+        "a reason": desk.DecisionFilter(reason="account_blocked"),
+        "a reason that there is not": desk.DecisionFilter(reason="malformed"),
         "an account": desk.DecisionFilter(account="b7"),
+        "a person": desk.DecisionFilter(person=PERSON),
         "the processor's id": desk.DecisionFilter(reference="nsu-777777"),
         "a merchant": desk.DecisionFilter(merchant="loja 4999 "),
         "a merchant that there is not": desk.DecisionFilter(merchant="nenhuma"),

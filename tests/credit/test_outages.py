@@ -106,16 +106,32 @@ async def test_the_desk_tells_a_base_that_is_down_from_one_without_data(
     async with desk_of(app, "analista de crédito") as browser:
         home = "/console/credito"
         form, asked = await browser.get(home), {"cpf": new_cpf(), "purpose": "credit_analysis"}
-        whole = await browser.send(form, home, None, **asked)
+        whole = await browser.follow(await browser.send(form, home, None, **asked))
         assert (whole.text.count("Sem dados deste CPF."), whole.text.count("Indisponível agora.")) == (2, 0)
         servers.aws.kill()
         try:
-            part = await browser.send(form, home, None, **asked)
+            part = await browser.follow(await browser.send(form, home, None, **asked))
         finally:
             servers.aws.start()
         assert "A base B não respondeu agora" in part.text
         assert "Base B: renda e bens Indisponível agora." in part.text
         assert (part.text.count("Sem dados deste CPF."), part.text.count("Indisponível agora.")) == (1, 1)
+
+
+@pytest.mark.integration
+async def test_a_look_that_cannot_be_kept_is_shown_at_once(servers: EmbeddedServers, app: RunningApp) -> None:
+    async with desk_of(app, "analista de crédito") as browser:
+        home = "/console/credito"
+        form, asked = await browser.get(home), {"cpf": new_cpf(), "purpose": "credit_analysis"}
+        kept = (await browser.send(form, home, None, **asked)).answer.headers["location"]
+        servers.redis.kill()
+        try:
+            shown = await browser.send(form, home, None, **asked)
+            gone = await browser.get(kept)
+        finally:
+            servers.redis.start()
+        assert (shown.status, "recarregar é outra consulta" in shown.text) == (200, True)
+        assert (gone.status, "Consulte de novo." in gone.text) == (404, True)
 
 
 @pytest.mark.integration

@@ -8,7 +8,9 @@ from carteira.benefits import imports, scheduled
 from carteira.kit.db.session import Tx
 from carteira.kit.values.actor import Actor
 from carteira.kit.values.clock import clock
+from carteira.kit.values.cpf import mask_cpf
 from tests.four_eyes.world import LIMIT, World, approve
+from tests.support.console import desk_of
 from tests.support.people import Person, new_cpf
 
 CSV = {"Content-Type": "text/csv"}
@@ -61,6 +63,24 @@ async def test_a_file_above_the_limit_opens_nothing_before_a_second_person(world
         assert opened["balances"]["FOOD"] == LIMIT // 2
         assert await entries_of(world, opened["account"]) == {(str(maker.id), str(checker.id))}
     assert (await approve(checker, operation)).json()["code"] == "pending_decided"
+
+
+async def test_the_checker_of_a_file_sees_its_lines_with_masked_cpfs(world: World) -> None:
+    cpf, other, known, maker = new_cpf(), new_cpf(), new_cpf(), world.maker()
+    opened = await maker.call("POST", IMPORTS, content=file_of([known], 1), headers=CSV)
+    while await imports.open_next(world.app.database, UUID(opened.json()["id"])):
+        pass
+    content = file_of([cpf, known, "123"], LIMIT) + f"{other};\n"
+    operation = await propose_file(maker, IMPORTS, content=content, headers=CSV)
+    async with desk_of(world.app, "aprovador") as browser:
+        page = await browser.get(f"/console/pendencias/{operation}")
+        assert "1 linha, R$ 100,00: nada muda nelas" in page.text
+        assert "1 linha: não são feitas" in page.text
+        listed = await browser.get(f"/console/pendencias/{operation}/linhas")
+        assert mask_cpf(cpf) in listed.text
+        assert not [one for one in (cpf, other, known) if one in listed.answer.text]
+        assert "Já tem conta nesta empresa: nada muda." in listed.text
+        assert (await browser.get(f"/console/pendencias/{operation}/linhas?situacao=nada")).status == 422
 
 
 async def test_beneficiaries_of_a_file_do_not_approve_it(world: World) -> None:

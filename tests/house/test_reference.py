@@ -1,5 +1,8 @@
 """The generated pages of `docs/reference/` agree with the code, and roles grant the claims that they list."""
 
+import ast
+import re
+
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -8,8 +11,11 @@ from carteira.app import modules_of
 from carteira.identity.roles import shipped
 from carteira.integration.looks import LOOKS
 from carteira.settings import Settings
+from carteira.web.console.audit_details import DETAILS
 from carteira.web.console.audit_words import ACTIONS
+from carteira.web.console.claim_words import CLAIMS
 from carteira.web.console.words import OPERATIONS
+from tests.support.source import SOURCE
 from tools import problems, reference
 
 
@@ -42,6 +48,12 @@ async def test_claims_are_seeded_as_the_code_asks_for_them(tx: AsyncSession) -> 
     seeded = await tx.scalars(text("SELECT description FROM claims WHERE built_in"))
     assert set(seeded) == {*routes, *verbs}
     assert list(await tx.scalars(text("SELECT description FROM claims WHERE NOT built_in"))) == []
+
+
+def test_each_claim_has_words_on_the_console() -> None:
+    routes, verbs = reference.asked_for()
+    assert set(CLAIMS) == {*routes, *verbs}
+    assert all(told[0].isupper() for told in CLAIMS.values())
 
 
 async def test_roles_bring_the_claims_that_the_page_tells(tx: AsyncSession) -> None:
@@ -88,10 +100,31 @@ def test_each_kind_of_operation_has_a_name_and_tells_its_checker_what_it_changes
     assert {operation.kind for operation in operations if operation.changes is None} == set(ADDS_OR_MOVES)
 
 
+def test_kinds_of_many_lines_show_them_to_their_checker() -> None:
+    operations = [operation for module in modules_of(Settings.model_validate({})) for operation in module.operations]
+    many = {operation.kind for operation in operations if "lines" in operation.order.model_fields}
+    assert {operation.kind for operation in operations if operation.reader is not None} == many
+
+
 def test_each_action_has_a_name_on_the_console() -> None:
     assert set(reference.actions()) == set(ACTIONS)
     assert all(named[0].isupper() and "_" not in named for named in ACTIONS.values())
     assert len(set(ACTIONS.values())) == len(ACTIONS), "two actions are told apart by their names"
+
+
+def test_each_detail_of_the_audit_has_words() -> None:
+    """The rows keep what calls name beside the actor, the subject and the second person."""
+    recorders = re.compile(r"\b(audit\.record\w*|trail\.look|look_rows)$")
+    written = {
+        keyword.arg
+        for path in SOURCE.rglob("*.py")
+        for call in ast.walk(ast.parse(path.read_text()))
+        if isinstance(call, ast.Call) and recorders.search(ast.unparse(call.func))
+        for keyword in call.keywords
+        if keyword.arg is not None
+    }
+    assert len(written) > 50
+    assert written - {"actor", "subject", "subjects", "approved_by"} <= set(DETAILS)
 
 
 def test_each_look_is_described_to_the_person_in_words() -> None:

@@ -12,13 +12,21 @@ from carteira.app import create_app
 from carteira.kit.web.access import Acts, Claims, StepUp
 from carteira.web import console
 from carteira.web.console.screens import EXPORT
-from carteira.web.console.tables import EXPORTED, Table
+from carteira.web.console.tables import EXPORTED, WORDS, Table
 from tests.support.app import settings_for
 
 UNSORTED = {
     "cards.DEBT_TABLE": "it goes person by person, along its index; no single column has that order",
     "documents.TABLE": "a queue in the order of registration, which no column shows: a new file keeps the old place",
     "members.TABLE": "by the ids of an employer's few operators, which no column shows",
+}
+_FEW = "a few rows, all of them on the page"
+UNFILTERED = {
+    "house.AGE_TABLE": _FEW,
+    "members.TABLE": _FEW,
+    "proofs.PROOF_TABLE": _FEW,
+    "proofs.EVENT_TABLE": _FEW,
+    "tiers.APPROVED_TABLE": "its CPFs are masked, and whole ones are not searched by address",
 }
 NOT_DOWNLOADED = {
     "members.FOUND": "a search for the one to be bound; people are downloaded from their own list",
@@ -52,6 +60,12 @@ def test_each_table_is_sorted_or_says_why_not() -> None:
     assert unsorted == set(UNSORTED)
     both = [name for name, table in tables().items() if table.order is not None and table.whole]
     assert not both, "a whole list is sorted by its heads"
+
+
+def test_each_table_is_filtered_or_says_why_not() -> None:
+    assert {name for name, table in tables().items() if not table.filters} == set(UNFILTERED)
+    wrong = [name for name, table in tables().items() if WORDS in table.filters and not table.whole]
+    assert not wrong, "a table applies these filters itself where it is whole"
 
 
 def test_each_table_is_downloaded_by_claim_or_says_why_not(tmp_path: Path, database_url: str) -> None:

@@ -1,6 +1,8 @@
 """A browser without scripts: it keeps cookies, reads forms from pages and sends them as a person would."""
 
+import re
 from dataclasses import dataclass, field
+from html import unescape
 from html.parser import HTMLParser
 
 import httpx
@@ -76,6 +78,12 @@ class Shown:
         return " ".join("".join(self._reader.text).replace("\xa0", " ").split())
 
     @property
+    def facts(self) -> dict[str, str]:
+        """The page's facts by name, with single blanks."""
+        found = re.findall(r"<dt>(.*?)</dt>\s*<dd[^>]*>(.*?)</dd>", self.answer.text, re.DOTALL)
+        return {_bare(name): _bare(value) for name, value in found}
+
+    @property
     def links(self) -> list[str]:
         return self._reader.links
 
@@ -90,6 +98,10 @@ class Shown:
     def form(self, action: str) -> SentForm:
         """Return the form that goes to an address."""
         return next(form for form in self.forms if form.action.partition("?")[0] == action)
+
+
+def _bare(html: str) -> str:
+    return " ".join(unescape(re.sub(r"<[^>]+>", "", html)).split())
 
 
 class PlainBrowser:

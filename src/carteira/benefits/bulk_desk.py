@@ -129,8 +129,10 @@ async def import_accounts(  # noqa: PLR0913 - a file and its options
     return done.id if isinstance(done, ImportOut) else None
 
 
-async def imports_of(tx: Tx, who: Principal, asked: PageRequest[UUID]) -> Page[ImportSeen]:
-    """List the files of the caller's employers, the newest first.
+async def imports_of(
+    tx: Tx, who: Principal, asked: PageRequest[UUID], *, finished: bool | None = None
+) -> Page[ImportSeen]:
+    """List the files of the caller's employers, the newest first; those that are finished, those that are not, or all.
 
     Raises:
         Forbidden: `benefits:write` is missing.
@@ -140,6 +142,8 @@ async def imports_of(tx: Tx, who: Principal, asked: PageRequest[UUID]) -> Page[I
     reach = await employers.reach_of(tx, who.actor)
     if reach.employers is not None:
         query = query.where(BenefitImport.employer_id.in_(reach.employers))
+    if finished is not None:
+        query = query.where(BenefitImport.finished_at.is_not(None) if finished else BenefitImport.finished_at.is_(None))
     query = keyset(
         query, BenefitImport.id, after=asked.after, limit=asked.limit + 1, newest_first=True, turned=asked.turned
     )
@@ -160,9 +164,11 @@ async def schedule(  # noqa: PLR0913 - a file, its day and its options
     return not isinstance(await desk.carry_out(tx, operations.SCHEDULE, order, who), Answered)
 
 
-async def scheduled_of(tx: Tx, who: Principal, asked: PageRequest[UUID]) -> Page[ScheduledOut]:
-    """List scheduled top-ups of the caller's employers, the newest first."""
-    rows = await scheduled.listed(tx, who, limit=asked.limit + 1, after=asked.after, turned=asked.turned)
+async def scheduled_of(
+    tx: Tx, who: Principal, asked: PageRequest[UUID], *, state: str | None = None
+) -> Page[ScheduledOut]:
+    """List scheduled top-ups of the caller's employers, the newest first; of a state, or any."""
+    rows = await scheduled.listed(tx, who, limit=asked.limit + 1, after=asked.after, turned=asked.turned, state=state)
     return asked.page(rows, lambda row: row.id)
 
 

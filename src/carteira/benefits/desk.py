@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Integer, Select, Uuid, bindparam, select, text
+from sqlalchemy import ColumnElement, Integer, Select, Uuid, any_, bindparam, func, select, text
 
 from carteira.benefits import catalog, finding, operations, queries, topups
 from carteira.benefits.accounts import persons
@@ -89,7 +89,7 @@ __all__ = [
 ]
 
 WALKED = 20_000
-"""The most decisions that are examined for filters without an index: a merchant's name, a category."""
+"""The most decisions that are examined for filters without an index: a merchant's name, a category, a reason."""
 
 
 BlockReason = Literal["lost_or_stolen", "suspected_fraud", "holder_asked", "court_order"]
@@ -100,11 +100,13 @@ class DecisionFilter:
     """An operator's filters of decisions; None: any. `declined`: the declined ones."""
 
     account: str | None = None
+    person: UUID | None = None
     code: str | None = None
     declined: bool = False
     reference: str | None = None
     merchant: str | None = None
     category: str | None = None
+    reason: str | None = None
     since: datetime | None = None
     until: datetime | None = None
     oldest_first: bool = False
@@ -227,10 +229,11 @@ def _query(who: Principal, filters: DecisionFilter, asked: PageRequest[UUID]) ->
     """Build the query: filters with an index first, others within a limited number of the resulting rows."""
     conditions = _indexed(who, filters, asked)
     base = select(BenefitDecision).order_by(_in_order(BenefitDecision.id, filters)).limit(asked.limit + 1)
-    if filters.merchant is None and filters.category is None:
+    if filters.merchant is None and filters.category is None and filters.reason is None:
         return base.where(*conditions)
+    columns = [BenefitDecision.id, BenefitDecision.merchant, BenefitDecision.category_tried]
     walked = (
-        select(BenefitDecision.id, BenefitDecision.merchant, BenefitDecision.category_tried)
+        select(*columns, *([BenefitDecision.reason] if filters.reason is not None else []))
         .where(*conditions)
         .order_by(_in_order(BenefitDecision.id, filters))
         .limit(WALKED)
@@ -241,6 +244,8 @@ def _query(who: Principal, filters: DecisionFilter, asked: PageRequest[UUID]) ->
         found = found.where(walked.c.merchant.icontains(filters.merchant, autoescape=True))
     if filters.category is not None:
         found = found.where(walked.c.category_tried == filters.category)
+    if filters.reason is not None:
+        found = found.where(walked.c.reason == filters.reason)
     return base.where(BenefitDecision.id.in_(found))
 
 
@@ -249,21 +254,14 @@ def _in_order(column: Any, filters: DecisionFilter) -> Any:  # noqa: ANN401 - a 
 
 
 def _indexed(who: Principal, filters: DecisionFilter, asked: PageRequest[UUID]) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = []
-    if filters.account is not None:
-        named = select(BenefitAccount.id).where(BenefitAccount.reference == filters.account)
-        if who.scopes is not None:
-            named = named.where(BenefitAccount.employer_id.in_(who.scopes))
-        conditions.append(BenefitDecision.account_id == named.scalar_subquery())
-    elif who.scopes is not None:
-        theirs = select(BenefitAccount.id).where(BenefitAccount.employer_id.in_(who.scopes))
-        conditions.append(BenefitDecision.account_id.in_(theirs))
+    conditions = _whose(who, filters)
     if filters.reference is not None:
         known = select(BenefitReference.decision_id).where(BenefitReference.external_id == filters.reference)
         conditions.append(BenefitDecision.id == known.scalar_subquery())
     if filters.code is not None:
         conditions.append(BenefitDecision.code == filters.code)
-    if filters.declined or (filters.code is not None and filters.code != Code.APPROVED.value):
+    is_declined = filters.declined or filters.reason in DECLINES
+    if is_declined or (filters.code is not None and filters.code != Code.APPROVED.value):
         conditions.append(BenefitDecision.code != Code.APPROVED.value)
     if filters.since is not None:
         conditions.append(BenefitDecision.id >= first_uuid7(filters.since.timestamp()))
@@ -273,6 +271,20 @@ def _indexed(who: Principal, filters: DecisionFilter, asked: PageRequest[UUID]) 
         further = BenefitDecision.id > asked.after if filters.oldest_first else BenefitDecision.id < asked.after
         conditions.append(further)
     return conditions
+
+
+def _whose(who: Principal, filters: DecisionFilter) -> list[ColumnElement[bool]]:
+    """Return the condition for an account's decisions, a person's, or those of the caller's employers."""
+    accounts = select(BenefitAccount.id)
+    if who.scopes is not None:
+        accounts = accounts.where(BenefitAccount.employer_id.in_(who.scopes))
+    if filters.account is not None:
+        named = accounts.where(BenefitAccount.reference == filters.account)
+        return [BenefitDecision.account_id == named.scalar_subquery()]
+    if filters.person is not None:
+        owned = accounts.where(BenefitAccount.user_id == filters.person)
+        return [BenefitDecision.account_id == any_(func.array(owned.scalar_subquery()))]
+    return [] if who.scopes is None else [BenefitDecision.account_id.in_(accounts)]
 
 
 async def decision(tx: Tx, who: Principal, decision_id: UUID) -> WholeDecisionView:
@@ -349,12 +361,18 @@ _REASONS = {
     Reason.INVALID_AMOUNT: "Valor inválido",
     Reason.INVALID_MERCHANT: "Estabelecimento inválido",
     Reason.REVERSED_BEFORE: "Estornada antes de chegar",
+    Reason.INVALID_ACCOUNT: "Conta inválida",
+    Reason.INVALID_ID: "Identificador inválido",
+    Reason.INVALID_FALLBACK: "fallback inválido",
+    Reason.MALFORMED: "Pedido que não pôde ser lido",
 }
+DECLINES = frozenset(reason.value for reason in _REASONS)
+"""The reasons of declined decisions, by which they can be listed."""
 
 
 def reason_name(reason: str) -> str:
     """Return a reason's short name for lists."""
-    return _REASONS.get(Reason(reason), "Pedido que não pôde ser lido")
+    return _REASONS.get(Reason(reason), _REASONS[Reason.MALFORMED])
 
 
 _TOTALS = text("""

@@ -4,13 +4,14 @@ Being bound is permanent: without an employer left they see nothing, until they 
 administrator. People who were never bound (an administrator, a person with their own account) are not limited.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 
@@ -133,12 +134,21 @@ async def chosen_for_opening(tx: Tx, actor: Actor, asked: UUID | None) -> UUID:
     return asked
 
 
-async def listed(
-    tx: Tx, who: Principal, *, limit: int, after: UUID | None = None, turned: bool = False
+async def listed(  # noqa: PLR0913 - filters and the place in the list
+    tx: Tx,
+    who: Principal,
+    *,
+    limit: int,
+    after: UUID | None = None,
+    turned: bool = False,
+    named: str | None = None,
 ) -> list[EmployerView]:
-    """Return the employers that a caller may see, oldest first."""
+    """Return the employers that a caller may see, oldest first; `named` is a part of the name, or the CNPJ."""
     reach = await reach_of(tx, who.actor)
     query = select(Employer)
+    if named is not None:
+        cnpj = re.sub(r"[^0-9A-Z]", "", named.upper())
+        query = query.where(or_(Employer.name.icontains(named, autoescape=True), Employer.cnpj == cnpj))
     if reach.employers is not None:
         query = query.where(Employer.id.in_(reach.employers))
     query = keyset(query, Employer.id, after=after, limit=limit, turned=turned)

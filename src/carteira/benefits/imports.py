@@ -88,7 +88,7 @@ Checked = tuple[int, ImportLine | Faults]
 """A line's number, and its content or its error."""
 
 
-async def _check(tx: Tx, sent: BulkLines) -> list[Checked]:
+async def check_lines(tx: Tx, sent: BulkLines) -> list[Checked]:
     """Check each line; an unknown category is an error."""
     names = set(await tx.scalars(select(BenefitCategory.name)))
     checked: list[Checked] = []
@@ -114,8 +114,8 @@ async def preview(tx: Tx, sent: BulkLines, actor: Actor, employer_id: UUID | Non
     """
     check_count(len(sent.lines), MAX_LINES)
     employer_id = await employers.chosen_for_opening(tx, actor, employer_id)
-    checked = await _check(tx, sent)
-    there = await _existing(tx, employer_id, _good(checked))
+    checked = await check_lines(tx, sent)
+    there = await existing(tx, employer_id, _good(checked))
     await audit.record_looks(tx, "benefit_accounts_previewed", there.values())
     known = set(there)
     results: list[ImportPreview] = []
@@ -132,7 +132,7 @@ async def preview(tx: Tx, sent: BulkLines, actor: Actor, employer_id: UUID | Non
     return ImportPreviewOut(**by_status, amount=total, value=format_brl(total), results=results)
 
 
-async def _existing(tx: Tx, employer_id: UUID, lines: Sequence[ImportLine]) -> dict[str, UUID]:
+async def existing(tx: Tx, employer_id: UUID, lines: Sequence[ImportLine]) -> dict[str, UUID]:
     """Return the CPFs among lines that have an account at an employer, with the audit's subjects."""
     found = select(BenefitAccount).where(
         BenefitAccount.employer_id == employer_id, BenefitAccount.cpf.in_({line.cpf for line in lines})
@@ -150,7 +150,7 @@ async def begin(tx: Tx, sent: BulkLines, act: Act, *, employer_id: UUID | None, 
     """
     check_count(len(sent.lines), MAX_LINES)
     employer_id = await employers.chosen_for_opening(tx, act.actor, employer_id)
-    checked = await _check(tx, sent)
+    checked = await check_lines(tx, sent)
     good = _good(checked)
     total = sum(sum(line.balances.values()) for line in good)
     await act.weigh(

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from carteira.benefits import accounts, imports, returns, scheduled, topups
+from carteira.benefits import accounts, imports, order_lines, returns, scheduled, topups
 from carteira.benefits.schemas import (
     AccountIn,
     BenefitAccountOut,
@@ -18,9 +18,10 @@ from carteira.benefits.schemas import (
 )
 from carteira.kit.db.session import Tx
 from carteira.kit.security.approvals import Act
+from carteira.kit.values.actor import Actor
 from carteira.kit.values.cpf import mask_cpf
 from carteira.kit.values.csv_lines import BulkLines, Wrong
-from carteira.kit.web.approvals import Operation, OrderChange
+from carteira.kit.web.approvals import Operation, OrderChange, OrderLine, OrderReader
 
 
 class CreditOrder(CreditIn):
@@ -37,6 +38,11 @@ class BulkCreditOrder(BaseModel):
     numbers: list[int] | None = None
     wrong: dict[int, list[Wrong]] = Field(default_factory=dict)
     titles: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def sent(self) -> BulkLines:
+        """The lines, as a verb takes them."""
+        return BulkLines(self.lines, self.numbers, self.wrong, self.titles)
 
     @classmethod
     def of(cls, sent: BulkLines, *, atomic: bool) -> "BulkCreditOrder":
@@ -59,6 +65,11 @@ class ImportOrder(BaseModel):
     titles: dict[str, str] = Field(default_factory=dict)
     employer_id: UUID | None = None
     invite: bool = True
+
+    @property
+    def sent(self) -> BulkLines:
+        """The lines, as a verb takes them."""
+        return BulkLines(self.lines, self.numbers, self.wrong, self.titles)
 
 
 class ReversalOrder(BaseModel):
@@ -88,18 +99,23 @@ async def _credit_changes(tx: Tx, order: CreditOrder) -> list[OrderChange]:
 
 
 async def _credit_many(tx: Tx, order: BulkCreditOrder, act: Act) -> bytes:
-    sent = BulkLines(order.lines, order.numbers, order.wrong, order.titles)
-    return await (await topups.credit_many(tx, sent, act, atomic=order.atomic)).written()
+    return await (await topups.credit_many(tx, order.sent, act, atomic=order.atomic)).written()
 
 
 async def _schedule(tx: Tx, order: ScheduleOrder, act: Act) -> ScheduledOut:
-    sent = BulkLines(order.lines, order.numbers, order.wrong, order.titles)
-    return await scheduled.schedule(tx, sent, act, day=order.day, atomic=order.atomic)
+    return await scheduled.schedule(tx, order.sent, act, day=order.day, atomic=order.atomic)
 
 
 async def _import(tx: Tx, order: ImportOrder, act: Act) -> ImportOut:
-    sent = BulkLines(order.lines, order.numbers, order.wrong, order.titles)
-    return await imports.begin(tx, sent, act, employer_id=order.employer_id, invite=order.invite)
+    return await imports.begin(tx, order.sent, act, employer_id=order.employer_id, invite=order.invite)
+
+
+async def _credit_lines(tx: Tx, order: BulkCreditOrder, maker: Actor) -> list[OrderLine]:
+    return await order_lines.credit_lines(tx, order.sent, maker)
+
+
+async def _import_lines(tx: Tx, order: ImportOrder, maker: Actor) -> list[OrderLine]:
+    return await order_lines.import_lines(tx, order.sent, maker, order.employer_id)
 
 
 def _how_many(order: ImportOrder) -> object:
@@ -124,9 +140,31 @@ OPEN_ACCOUNT = Operation(
     "benefits.open_account", AccountIn, _open_account, WRITES, limit="opening_balances", show=_without_contact
 )
 CREDIT = Operation("benefits.credit", CreditOrder, _credit, WRITES, limit="top_ups", changes=_credit_changes)
-CREDIT_MANY = Operation("benefits.credit_many", BulkCreditOrder, _credit_many, WRITES, limit="top_ups")
+CREDIT_MANY = Operation(
+    "benefits.credit_many",
+    BulkCreditOrder,
+    _credit_many,
+    WRITES,
+    limit="top_ups",
+    reader=OrderReader(_credit_lines, order_lines.credit_balances),
+)
 REVERSE = Operation("benefits.reversal", ReversalOrder, _reverse, WRITES, limit="reversals")
 REFUND = Operation("benefits.refund", RefundOrder, _refund, WRITES, limit="refunds")
-SCHEDULE = Operation("benefits.schedule_credits", ScheduleOrder, _schedule, WRITES, limit="top_ups")
-IMPORT = Operation("benefits.import_accounts", ImportOrder, _import, WRITES, limit="opening_balances", show=_how_many)
+SCHEDULE = Operation(
+    "benefits.schedule_credits",
+    ScheduleOrder,
+    _schedule,
+    WRITES,
+    limit="top_ups",
+    reader=OrderReader[ScheduleOrder](_credit_lines, order_lines.credit_balances),
+)
+IMPORT = Operation(
+    "benefits.import_accounts",
+    ImportOrder,
+    _import,
+    WRITES,
+    limit="opening_balances",
+    show=_how_many,
+    reader=OrderReader(_import_lines, order_lines.opening_balances),
+)
 OPERATIONS = (OPEN_ACCOUNT, IMPORT, CREDIT, CREDIT_MANY, SCHEDULE, REVERSE, REFUND)

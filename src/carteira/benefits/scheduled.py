@@ -153,10 +153,14 @@ async def find(tx: Tx, who: Principal, scheduled_id: UUID) -> ScheduledOut:
     return _out(row)
 
 
-async def listed(tx: Tx, who: Principal, *, limit: int, after: UUID | None, turned: bool = False) -> list[ScheduledOut]:
+async def listed(  # noqa: PLR0913 - filters and the place in the list
+    tx: Tx, who: Principal, *, limit: int, after: UUID | None, turned: bool = False, state: str | None = None
+) -> list[ScheduledOut]:
     """List scheduled top-ups of the caller's employers, the newest first, without outcomes by line."""
     reach = await employers.reach_of(tx, who.actor)
     query = select(BenefitScheduledCredit)
+    if state is not None:
+        query = query.where(BenefitScheduledCredit.state == state)
     if reach.employers is not None:
         own = and_(BenefitScheduledCredit.actor_kind == who.actor.kind, BenefitScheduledCredit.actor_id == who.actor.id)
         named = type_coerce(BenefitScheduledCredit.employer_ids, ARRAY(Uuid))

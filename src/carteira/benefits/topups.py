@@ -1,7 +1,7 @@
 """Top-ups: one account, or many in bulk."""
 
 import asyncio
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, NoReturn
 from uuid import UUID
@@ -227,6 +227,11 @@ def _check(sent: BulkLines, number: int, raw: object) -> Line | BulkCreditResult
     return line.account, line.category, line.amount, line.description
 
 
+def checked(sent: BulkLines, numbered: Iterable[tuple[int, object]]) -> list[tuple[int, Line | BulkCreditResult]]:
+    """Return some lines with their numbers, each as its model or its error."""
+    return [(number, _check(sent, number, raw)) for number, raw in numbered]
+
+
 @dataclass(slots=True)
 class Weighed:
     """A weighed bulk top-up: each line's result, the credits to post, and their accounts' people."""
@@ -251,7 +256,7 @@ def plain_lines(sent: BulkLines, *, most: int) -> list[tuple[int, Line]] | None:
     """Return the lines of a bulk top-up with their numbers; None: there are none or too many, or one is wrong."""
     if not 0 < len(sent.lines) <= most:
         return None
-    lines = [(number, _check(sent, number, raw)) for number, raw in sent.numbered()]
+    lines = checked(sent, sent.numbered())
     good = [(number, line) for number, line in lines if isinstance(line, tuple)]
     return good if len(good) == len(lines) else None
 
@@ -336,11 +341,11 @@ def _previewed(result: BulkCreditResult, good: Iterator[Credit]) -> BulkCreditPr
 async def _judge(tx: Tx, sent: BulkLines, reach: Reach) -> tuple[list[BulkCreditResult], list[Credit], _Found]:
     """Return each line's expected result, the credits to post, and the found accounts."""
     numbered = pieces(sent.numbered(), PIECE // 2)  # describing a wrong line takes time
-    checked = [(number, _check(sent, number, raw)) async for piece in numbered for number, raw in piece]
-    found = await _find_accounts(tx, {line[:2] for _, line in checked if isinstance(line, tuple)}, reach)
+    lines = [one async for piece in numbered for one in checked(sent, piece)]
+    found = await _find_accounts(tx, {line[:2] for _, line in lines if isinstance(line, tuple)}, reach)
     results: list[BulkCreditResult] = []
     due: list[Credit] = []
-    async for piece in pieces(checked):
+    async for piece in pieces(lines):
         for number, line in piece:
             if isinstance(line, BulkCreditResult):
                 results.append(line)

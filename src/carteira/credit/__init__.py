@@ -27,6 +27,7 @@ from carteira.credit.base_b import FED_AT_ONCE
 from carteira.credit.base_c import BureauQuery, Movement
 from carteira.credit.export import ExportMismatch, MissingLibrary
 from carteira.credit.ingest import EventSource, SubjectEvent, followers
+from carteira.credit.kept_looks import KEPT_LOOKS, KeptLooks
 from carteira.credit.keys import KMS, KeyFileInvalid, add_key, create_key_file, prepare_key, read_key_file
 from carteira.credit.operations import (
     NotInProduction,
@@ -104,6 +105,7 @@ def module(
             await stores.model.card(DATABASE.of(app).reads)
         async with stores.opened(REDIS.of(app)):
             STORES.set(app, stores)
+            KEPT_LOOKS.set(app, KeptLooks(REDIS.of(app)))
             yield
 
     return Module(

@@ -1,10 +1,9 @@
 """Credit for the console: one CPF's bases and score, the looks at it, outcomes, and models."""
 
-from dataclasses import dataclass
-
 from carteira.credit import base_a, outcomes, score
 from carteira.credit.access_log import ACCESSES
 from carteira.credit.errors import InsufficientData, PersonIsMinor
+from carteira.credit.kept_looks import KEPT_FOR, KEPT_LOOKS, CreditSeen
 from carteira.credit.outcomes import OutcomeIn, OutcomesOut
 from carteira.credit.schemas import AccessOut, ProfileOut, Purpose, ScoreOut
 from carteira.credit.stores import Stores
@@ -15,11 +14,15 @@ from carteira.kit.db.engine import Database
 from carteira.kit.db.errors import DatabaseDown
 from carteira.kit.db.session import Tx
 from carteira.kit.security.audit_trail import AuditTrail
+from carteira.kit.values.clock import clock
+from carteira.kit.values.cpf import mask_cpf
 from carteira.kit.web.access import Principal
 from carteira.kit.web.pagination import Page, PageRequest
 
 __all__ = [
     "ACCESSES",
+    "KEPT_FOR",
+    "KEPT_LOOKS",
     "AccessOut",
     "ChoiceReason",
     "CreditModelOut",
@@ -44,15 +47,6 @@ __all__ = [
 record_outcome = outcomes.record
 
 
-@dataclass(frozen=True, slots=True)
-class CreditSeen:
-    """A CPF's bases, and the score with its reasons, or why there is none."""
-
-    profile: ProfileOut
-    score: ScoreOut | None
-    no_score: str
-
-
 async def look(  # noqa: PLR0913, PLR0917 - the stores, the reader and the purpose
     stores: Stores, database: Database, trail: AuditTrail, who: Principal, cpf: str, purpose: Purpose
 ) -> CreditSeen:
@@ -62,20 +56,36 @@ async def look(  # noqa: PLR0913, PLR0917 - the stores, the reader and the purpo
         AuditDown: the look could not be recorded.
     """
     profile = await stores.profile(database, trail, cpf, who, purpose)
+    found, why_not = await _score(stores, database, trail, cpf, purpose, profile)
+    masked = mask_cpf(cpf)
+    return CreditSeen(
+        masked=masked,
+        purpose=purpose,
+        at=clock.now(),
+        profile=profile.model_copy(update={"cpf": masked}),
+        score=found,
+        no_score=why_not,
+    )
+
+
+async def _score(  # noqa: PLR0913, PLR0917 - the stores, the purpose and what was read
+    stores: Stores, database: Database, trail: AuditTrail, cpf: str, purpose: Purpose, profile: ProfileOut
+) -> tuple[ScoreOut | None, str]:
+    """Return the score, or why there is none."""
     if profile.base_b is None:
         down = "base_b" in profile.unavailable
-        return CreditSeen(profile, None, "A base B está fora do ar." if down else "A base B não tem dados deste CPF.")
+        return None, "A base B está fora do ar." if down else "A base B não tem dados deste CPF."
     try:
         card = await stores.model.card(database.reads)
     except DatabaseDown:
-        return CreditSeen(profile, None, "Não se sabe agora qual modelo está em vigor.")
+        return None, "Não se sabe agora qual modelo está em vigor."
     person = base_a.person_id(stores.keyring, cpf)
     await trail.look("credit_score_read", person, purpose=purpose, model=card.model_version)
     try:
-        return CreditSeen(profile, score.of_person(profile.base_b, card), "")
+        return score.of_person(profile.base_b, card), ""
     except (InsufficientData, PersonIsMinor) as error:
         missing = " ".join(item["message"] for item in error.errors)
-        return CreditSeen(profile, None, missing or error.detail)
+        return None, missing or error.detail
 
 
 async def record_outcomes(stores: Stores, trail: AuditTrail, text: str) -> OutcomesOut:

@@ -28,10 +28,12 @@ def count_waiting(operator: UUID) -> Select[int]:
     )
 
 
-async def queue(tx: Tx, who: Principal, state: DocumentState, asked: PageRequest[UUID]) -> Page[DocumentView]:
-    """List documents of a state, oldest first, except the operator's own; looks at people are recorded."""
+async def queue(
+    tx: Tx, who: Principal, state: DocumentState | None, asked: PageRequest[UUID], user_id: UUID | None = None
+) -> Page[DocumentView]:
+    """List documents of a state or a person, oldest first, except the operator's own; looks at people are recorded."""
     rows: Sequence[DocumentView] = await reviews.queue(
-        tx, who.user_id, state, limit=asked.limit + 1, after=asked.after, turned=asked.turned
+        tx, who.user_id, state, limit=asked.limit + 1, after=asked.after, turned=asked.turned, user_id=user_id
     )
     page = asked.page(rows, lambda row: row.id)
     await audit.record_looks(tx, "document_listed", [row.user_id for row in page.items])

@@ -26,10 +26,21 @@ from carteira.kit.values.clock import clock
 
 
 async def queue(  # noqa: PLR0913 - a list's filters and bounds
-    tx: Tx, operator: UUID, state: DocumentState, *, limit: int, after: UUID | None = None, turned: bool = False
+    tx: Tx,
+    operator: UUID,
+    state: DocumentState | None,
+    *,
+    limit: int,
+    after: UUID | None = None,
+    turned: bool = False,
+    user_id: UUID | None = None,
 ) -> list[DocumentView]:
-    """Return documents with a file in a state, oldest first, without the operator's own."""
-    query = select(Document).where(Document.state == state.value, Document.version > 0, Document.user_id != operator)
+    """Return documents with a file, oldest first, without the operator's own: of a state, of a person, or both."""
+    query = select(Document).where(Document.version > 0, Document.user_id != operator)
+    if state is not None:
+        query = query.where(Document.state == state.value)
+    if user_id is not None:
+        query = query.where(Document.user_id == user_id)
     query = keyset(query, Document.id, after=after, limit=limit, turned=turned)
     return [view(row) for row in await tx.scalars(query)]
 

@@ -51,6 +51,7 @@ from carteira.identity.roles.service import (
     role_with_claims,
     set_claims_of_role,
 )
+from carteira.identity.roles.shipped import FIXED
 from carteira.identity.runtime import Runtime
 from carteira.identity.sessions.service import end_one as end_session
 from carteira.identity.sessions.service import sessions_of, sign_out_everywhere
@@ -75,6 +76,7 @@ from carteira.kit.web.pagination import Page, PageRequest
 
 __all__ = [
     "BY_NUMBER",
+    "FIXED",
     "PEOPLE_ONLY",
     "AuditAsked",
     "AuditView",

@@ -52,6 +52,7 @@ class ChargeFilter:
     state: State | None = None
     purpose: str | None = None
     txid: str | None = None
+    maker: UUID | None = None
     since: datetime | None = None
     until: datetime | None = None
 
@@ -72,6 +73,8 @@ async def charges(
     base = select(Charge)
     if filters.txid is not None:
         base = base.where(Charge.txid == filters.txid)
+    if filters.maker is not None:
+        base = base.where(Charge.maker_id == filters.maker)
     if filters.since is not None:
         base = base.where(Charge.id >= first_uuid7(filters.since.timestamp()))
     if filters.until is not None:

@@ -32,6 +32,7 @@ from carteira.resellers.configuration import (
 from carteira.resellers.errors import PurchaseDecided, PurchaseNotFound, ResellerNotFound, TiersNotFound
 from carteira.resellers.models import Purchase, Reseller
 from carteira.resellers.months import close as close_month
+from carteira.resellers.operations import CORRECTIONS
 from carteira.resellers.queries import MONTHS, PURCHASES, PurchaseKey, months, purchase
 from carteira.resellers.resellers import by_id
 from carteira.resellers.schemas import (
@@ -52,6 +53,7 @@ from carteira.resellers.schemas import (
 from carteira.resellers.service import reject
 
 __all__ = [
+    "CORRECTIONS",
     "MONTHS",
     "PURCHASES",
     "STATUS",
@@ -108,16 +110,35 @@ class PurchaseDecision:
     decided_by: UUID | None
 
 
-async def purchases(
-    tx: Tx, who: Principal, month: date | None, status: Status | None, asked: PageRequest[PurchaseKey]
+async def purchases(  # noqa: PLR0913, PLR0917 - filters and the place in the list
+    tx: Tx,
+    who: Principal,
+    month: date | None,
+    status: Status | None,
+    asked: PageRequest[PurchaseKey],
+    reseller_id: UUID | None = None,
 ) -> Page[PurchaseWithCashbackOut]:
-    """List everybody's purchases with what each earns, the newest day first; looks at resellers are recorded.
+    """List everybody's purchases, or a reseller's, with what each earns, the newest day first.
+
+    Looks at resellers are recorded.
 
     Raises:
         Forbidden: `purchases:read` is missing.
     """
     who.require("purchases:read")
-    return await queries.purchases(tx, who, cpf=None, month=month, status=status, asked=asked)
+    return await queries.everybodys_purchases(tx, who, month=month, status=status, asked=asked, reseller_id=reseller_id)
+
+
+async def purchases_by_id(
+    tx: Tx, who: Principal, purchase_ids: Collection[UUID]
+) -> dict[UUID, PurchaseWithCashbackOut]:
+    """Return purchases with what each earns by id, as many as there are; looks at resellers are recorded.
+
+    Raises:
+        Forbidden: `purchases:read` is missing.
+    """
+    who.require("purchases:read")
+    return await queries.purchases_by_id(tx, who, purchase_ids)
 
 
 async def approve(tx: Tx, desk: Desk, who: Principal, purchase_id: UUID, seen: Precondition = UNCONDITIONAL) -> bool:
@@ -173,8 +194,10 @@ class ResellerSeen:
     balance: int
 
 
-async def resellers(tx: Tx, who: Principal, cpf: str | None, asked: PageRequest[UUID]) -> Page[ResellerSeen]:
-    """List the resellers, the newest first, or the one of a CPF; looks at them are recorded.
+async def resellers(
+    tx: Tx, who: Principal, cpf: str | None, asked: PageRequest[UUID], user_id: UUID | None = None
+) -> Page[ResellerSeen]:
+    """List the resellers, the newest first, or the one of a CPF or a person; looks at them are recorded.
 
     Raises:
         Forbidden: `purchases:read` is missing.
@@ -183,6 +206,8 @@ async def resellers(tx: Tx, who: Principal, cpf: str | None, asked: PageRequest[
     query = _query().where(Reseller.user_id.is_not(None))
     if cpf is not None:
         query = query.where(Reseller.cpf == cpf)
+    if user_id is not None:
+        query = query.where(Reseller.user_id == user_id)
     query = keyset(query, Reseller.id, after=asked.after, limit=asked.limit + 1, newest_first=True, turned=asked.turned)
     page = asked.page([ResellerSeen(*row) for row in await tx.execute(query)], lambda row: row.id)
     await audit.record_looks(tx, "resellers_listed", [row.user_id for row in page.items])

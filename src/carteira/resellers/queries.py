@@ -1,13 +1,13 @@
 """The reads of resellers: purchases with their cashback, months in figures, the cashback statement."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, case, func, literal, select, tuple_
+from sqlalchemy import ColumnElement, and_, case, func, literal, select, tuple_
 
 from carteira import ledger
 from carteira.kit.db.keyset import keyset
@@ -62,18 +62,21 @@ async def _scope(tx: Tx, who: Principal, cpf: str | None) -> ResellerView | None
 async def _earnings(tx: Tx, keys: Iterable[MonthKey]) -> dict[MonthKey, tuple[MonthlyCashback, dict[UUID, int]]]:
     """Return each reseller's month and its purchases' parts; a closed month with the figures of its close."""
     wanted = sorted(set(keys))
+    of_month = and_(Closing.reseller_id == Purchase.reseller_id, Closing.month == Purchase.month)
+    closing = (Closing.total, Closing.percentage, Closing.cashback)
     rows = await tx.execute(
-        select(Purchase.reseller_id, Purchase.month, Purchase.id, Purchase.amount)
-        .where(tuple_(Purchase.reseller_id, Purchase.month).in_(wanted), Purchase.status != REJECTED)
+        select(Purchase.reseller_id, Purchase.month, Purchase.id, Purchase.amount, Purchase.status, *closing)
+        .outerjoin(Closing, of_month)
+        .where(tuple_(Purchase.reseller_id, Purchase.month).in_(wanted))
         .order_by(Purchase.id)
     )
     counted: dict[MonthKey, dict[UUID, int]] = defaultdict(dict)
-    for reseller_id, month, purchase_id, amount in rows:
-        counted[reseller_id, month][purchase_id] = amount
-    closings = await tx.scalars(select(Closing).where(tuple_(Closing.reseller_id, Closing.month).in_(wanted)))
-    closed = {
-        (row.reseller_id, row.month): MonthlyCashback(row.total, row.percentage, row.cashback) for row in closings
-    }
+    closed: dict[MonthKey, MonthlyCashback] = {}
+    for reseller_id, month, purchase_id, amount, status, *figures in rows:
+        if status != REJECTED:
+            counted[reseller_id, month][purchase_id] = amount
+        if figures[0] is not None:
+            closed[reseller_id, month] = MonthlyCashback(*figures)
     tables = await configuration.tier_tables(tx)
     earnings = {}
     for key in wanted:
@@ -99,6 +102,21 @@ async def _with_cashback(
             )
         )
     return items
+
+
+async def purchases_by_id(
+    tx: Tx, who: Principal, purchase_ids: Collection[UUID]
+) -> dict[UUID, PurchaseWithCashbackOut]:
+    """Return purchases with their cashback by id, as many as there are; the caller has checked the right."""
+    query = (
+        select(Purchase, Reseller)
+        .join(Reseller, Reseller.id == Purchase.reseller_id)
+        .where(Purchase.id.in_(purchase_ids))
+        .order_by(Purchase.id)
+    )
+    found = [(row, owner) for row, owner in await tx.execute(query)]
+    await audit.record_looks(tx, "purchase_read", [resellers.view_of(owner).person for _, owner in found])
+    return {row.id: row for row in await _with_cashback(tx, who, found)}
 
 
 async def purchase(tx: Tx, who: Principal, purchase_id: UUID) -> PurchaseWithCashbackOut:
@@ -163,21 +181,25 @@ async def purchases(  # noqa: PLR0913 - a list's filters and bounds
     Raises:
         Forbidden, NotAReseller, ResellerNotFound: as in `resellers.visible`.
     """
-    return await _purchases(tx, who, await _scope(tx, who, cpf), month=month, status=status, asked=asked)
+    reseller = await _scope(tx, who, cpf)
+    return await everybodys_purchases(
+        tx, who, month=month, status=status, asked=asked, reseller_id=None if reseller is None else reseller.id
+    )
 
 
-async def _purchases(  # noqa: PLR0913 - a list's filters and bounds
+async def everybodys_purchases(  # noqa: PLR0913 - a list's filters and bounds
     tx: Tx,
     who: Principal,
-    reseller: ResellerView | None,
     *,
     month: date | None,
     status: Status | None,
     asked: PageRequest[PurchaseKey],
+    reseller_id: UUID | None = None,
 ) -> Page[PurchaseWithCashbackOut]:
+    """List purchases with their cashback, the newest day first: a reseller's, or everybody's. The caller checks who."""
     query = select(Purchase, Reseller).join(Reseller, Reseller.id == Purchase.reseller_id)
-    if reseller is not None:
-        query = query.where(Purchase.reseller_id == reseller.id)
+    if reseller_id is not None:
+        query = query.where(Purchase.reseller_id == reseller_id)
     if month is not None:
         query = query.where(Purchase.month == month)
     if status is not None:
@@ -195,16 +217,26 @@ def _sum_of(*statuses: str) -> ColumnElement[int]:
 
 
 async def months(  # noqa: PLR0913 - a list's reseller and bounds
-    tx: Tx, who: Principal, *, cpf: str | None, limit: int, before: date | None, turned: bool = False
+    tx: Tx,
+    who: Principal,
+    *,
+    cpf: str | None,
+    limit: int,
+    before: date | None,
+    turned: bool = False,
+    closed: bool | None = None,
 ) -> list[MonthOut]:
     """List months in figures, the newest first or the other way round: one's own, a CPF's, or everybody's sums.
+
+    `closed` asks for the closed or the open ones only.
 
     Raises:
         Forbidden, NotAReseller, ResellerNotFound: as in `resellers.visible`.
     """
     reseller = await _scope(tx, who, cpf)
     await audit.record_looks(tx, "cashback_months_read", [reseller.person] if reseller else ())
-    return await _months(tx, reseller, [], limit=limit, before=before, turned=turned)
+    wanted = [] if closed is None else [Month.closed_at.is_not(None) if closed else Month.closed_at.is_(None)]
+    return await _months(tx, reseller, wanted, limit=limit, before=before, turned=turned)
 
 
 async def month(tx: Tx, which: date) -> MonthOut:
@@ -254,7 +286,7 @@ async def own_sales(tx: Tx, who: Principal, month: date, asked: PageRequest[Purc
         tables.beginning,
         found[0] if found else None,
         tables.of(month) if month >= tables.beginning else (),
-        await _purchases(tx, who, reseller, month=month, status=None, asked=asked),
+        await everybodys_purchases(tx, who, month=month, status=None, asked=asked, reseller_id=reseller.id),
         await _months(tx, reseller, [], limit=months),
         (await adjustments.page(tx, who, reseller, PageRequest(_ADJUSTMENTS))).items,
     )
@@ -337,23 +369,23 @@ async def _earned_by_month(
     tx: Tx, months: Sequence[date], reseller: ResellerView | None
 ) -> Mapping[date, MonthlyCashback]:
     """Return the resellers' sums of each month; for one reseller with their percentage."""
-    totals = (
+    sums = (
         select(Purchase.month, Purchase.reseller_id, _sum_of("approved", "pending").label("total"))
         .where(Purchase.month.in_(months))
         .group_by(Purchase.month, Purchase.reseller_id)
     )
-    closings = select(Closing).where(Closing.month.in_(months))
     if reseller is not None:
-        totals = totals.where(Purchase.reseller_id == reseller.id)
-        closings = closings.where(Closing.reseller_id == reseller.id)
-    closed = {
-        (row.month, row.reseller_id): MonthlyCashback(row.total, row.percentage, row.cashback)
-        for row in await tx.scalars(closings)
-    }
+        sums = sums.where(Purchase.reseller_id == reseller.id)
+    totals = sums.subquery()
+    of_month = and_(Closing.month == totals.c.month, Closing.reseller_id == totals.c.reseller_id)
     tables = await configuration.tier_tables(tx)
     earned: dict[date, MonthlyCashback] = {}
-    for month, reseller_id, total in await tx.execute(totals):
-        one = closed.get((month, reseller_id)) or cashback.of_month(int(total), tables.of(month))
+    query = select(totals.c.month, totals.c.total, Closing).outerjoin(Closing, of_month)
+    for month, total, closing in await tx.execute(query):
+        if closing is None:
+            one = cashback.of_month(int(total), tables.of(month))
+        else:
+            one = MonthlyCashback(closing.total, closing.percentage, closing.cashback)
         so_far = earned.get(month)
         earned[month] = (
             one

@@ -96,13 +96,13 @@ async def waiting_tap(tx: Tx, tap_id: UUID) -> WaitingTap:
     return page.items[0]
 
 
-async def debts(tx: Tx, asked: PageRequest[DebtPlace]) -> Page[DebtSeen]:
-    """List unpaid rides, person by person; looks at people are recorded."""
+async def debts(tx: Tx, asked: PageRequest[DebtPlace], user_id: UUID | None = None) -> Page[DebtSeen]:
+    """List unpaid rides, person by person, or a person's; looks at people are recorded."""
     place = (Tap.user_id, Tap.tapped_at, Tap.id)
     query = (
         select(Tap.id, Tap.user_id, TransportCard.card_number, Tap.amount, Tap.outstanding, Tap.tapped_at, Tap.line)
         .join(TransportCard, TransportCard.id == Tap.card_id)
-        .where(Tap.outstanding > 0, Tap.user_id.is_not(None))
+        .where(Tap.outstanding > 0, Tap.user_id.is_not(None) if user_id is None else Tap.user_id == user_id)
     )
     query = keyset(query, *place, after=asked.after, limit=asked.limit + 1, turned=asked.turned)
     found = [DebtSeen(*row.tuple()) for row in await tx.execute(query)]  # type: ignore[arg-type] # each has a rider

@@ -169,15 +169,22 @@ async def _refuse_too_many(tx: Tx, client_id: UUID) -> None:
         raise TooManyWebhooks
 
 
-async def listed(
-    tx: Tx, keeping: Keeping, who: Principal, client_id: UUID | None, asked: PageRequest[UUID]
+async def listed(  # noqa: PLR0913, PLR0917 - filters and the place in the list
+    tx: Tx,
+    keeping: Keeping,
+    who: Principal,
+    client_id: UUID | None,
+    asked: PageRequest[UUID],
+    state: str | None = None,
 ) -> Page[WebhookOut]:
-    """List endpoints, newest first: a client's, or all that the caller manages.
+    """List endpoints, newest first: a client's, or all that the caller manages; of a state, or any.
 
     Raises:
         ClientNotFound: there is no such client, or it is none of theirs.
     """
     query = select(WebhookEndpoint)
+    if state is not None:
+        query = query.where(WebhookEndpoint.state == state)
     if client_id is not None or who.kind == "client":
         client = await _client(tx, keeping, who, client_id)
         query = query.where(WebhookEndpoint.client_id == client.id)

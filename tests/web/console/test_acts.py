@@ -211,9 +211,10 @@ async def test_the_audit_is_found_by_ids_and_tells_whether_its_chain_holds(app: 
     async with desk_of(app, "auditor") as browser:
         found = await browser.get(f"/console/auditoria?de_quem={person.id}&acao=user_read")
         assert "user_read" in found.text
-        assert "corrente" in found.text
+        assert "cadeia" in found.text
         by_them = next(link for link in found.links if "auditoria?quem=" in link)
         assert f"de_quem={person.id}" in " ".join((await browser.get(by_them)).links), "who did it links to their rows"
+        assert "por: senha" in (await browser.get("/console/auditoria?acao=sign_in")).text
         wrong = await browser.get(f"/console/auditoria?de_quem={person.cpf}")
         assert wrong.status == 422
         assert "Um CPF nunca vai no endereço." in wrong.text

@@ -113,6 +113,34 @@ async def test_filters_stand_in_the_address_and_pages_go_on(desk: PlainBrowser, 
     assert "Nada com esses filtros" in none.text
 
 
+async def test_decisions_are_filtered_by_reason_and_the_bound_stands_beside_an_empty_result(
+    desk: PlainBrowser, account: str
+) -> None:
+    found = await desk.get(f"{HOME}?conta={account}&motivo=invalid_mcc")
+    assert found.answer.text.count('class="code-badge code-badge--07"') == 1
+    assert "code-badge--51" not in found.answer.text
+    assert "MERCADO" not in found.text
+    assert (await desk.get(f"{HOME}?motivo=nenhum")).status == 422
+    for query in ("motivo=account_blocked", "estabelecimento=nenhum+assim"):
+        none = await desk.get(f"{HOME}?conta={account}&{query}")
+        assert "Nada com esses filtros" in none.text
+        assert "Foram olhadas só as 20.000 transações mais novas" in none.text
+    other = await desk.get(f"{HOME}?conta={account}&ate=2020-01-01")
+    assert "Foram olhadas" not in other.text, "nothing is walked"
+
+
+async def test_the_numbers_of_the_panel_lead_to_their_lists(desk: PlainBrowser, account: str) -> None:
+    panel = await desk.get("/console")
+    assert {f"{HOME}?resposta=00", "#h-lat", "/console/livro-razao", "/console/eventos"} <= set(panel.links)
+    led = [link for link in panel.links if "?motivo=" in link]
+    assert f"{HOME}?motivo=insufficient_funds" in led
+    listed = await desk.get(f"{HOME}?motivo=insufficient_funds")
+    assert account in listed.text
+    for link in [*led, "/console/livro-razao", "/console/eventos"]:
+        assert (await desk.get(link)).status == 200, link
+    assert "Quem segue" in (await desk.get("/console/eventos")).text
+
+
 async def test_the_panel_draws_how_long_answers_took(desk: PlainBrowser, account: str) -> None:
     panel = await desk.get("/console")
     _, _, drawn = panel.answer.text.partition('id="h-lat"')

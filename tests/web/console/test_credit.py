@@ -1,6 +1,11 @@
 """The credit desk's records: outcomes of loans, by form, CSV and API, and who looked at a CPF."""
 
+from sqlalchemy import text
+
+from carteira.credit.desk import KEPT_FOR
 from carteira.credit.score import shipped
+from carteira.kit.values.cpf import mask_cpf
+from carteira.kit.web.state import REDIS
 from tests.support.app import RunningApp
 from tests.support.console import desk_of
 from tests.support.credit import PURPOSE, fill_bases, store_model
@@ -33,6 +38,41 @@ async def test_outcomes_are_recorded_by_form_and_from_a_file(app: RunningApp) ->
         found = await browser.send(page, "/console/consultas-de-credito", None, cpf=known)
         assert found.status == 200
         assert known not in str(found.answer.url)
+
+
+async def looks_at_credit(app: RunningApp) -> int:
+    async with app.database.transaction() as tx:
+        return int(await tx.scalar(text("SELECT count(*) FROM audit_log WHERE action = 'credit_profile_read'")))
+
+
+async def test_a_look_has_an_address_of_its_own_for_its_maker_and_some_minutes(app: RunningApp) -> None:
+    cpf = new_cpf()
+    operator = app.operator()
+    operator.headers |= PURPOSE
+    await fill_bases(operator, cpf)
+    home = "/console/credito"
+    async with desk_of(app, "analista de crédito") as maker, desk_of(app, "analista de crédito") as other:
+        sent = await maker.send(await maker.get(home), home, None, cpf=cpf, purpose="credit_analysis")
+        assert sent.status == 303
+        place = sent.answer.headers["location"]
+        before = await looks_at_credit(app)
+        for _ in range(2):
+            shown = await maker.get(place)
+            assert (shown.status, "Análise de crédito" in shown.text, "de 1000" in shown.text) == (200, True, True)
+            assert mask_cpf(cpf) in shown.text
+            assert cpf not in shown.answer.text
+        assert await looks_at_credit(app) == before, "reading it again is no look"
+        refused = await other.get(place)
+        assert (refused.status, mask_cpf(cpf) in refused.text) == (404, False)
+        redis = REDIS.of(app.api)
+        assert redis is not None
+        name = f"credit-look:{place.rpartition('/')[2]}"
+        assert 0 < await redis.ttl(name) <= KEPT_FOR.total_seconds()
+        stored = await redis.get(name)
+        assert stored is not None
+        assert b"base_a" not in stored, "it is sealed"
+        await redis.delete(name)
+        assert "Esta consulta não está mais aqui" in (await maker.get(place)).text
 
 
 async def test_the_api_records_the_same(app: RunningApp) -> None:

@@ -10,6 +10,7 @@ from tests.support.benefits import AUTHORIZER, open_benefit_account, processor_h
 from tests.support.console import desk_of
 from tests.support.documents import upload
 from tests.support.people import Person, register, sign_in
+from tests.support.resellers import new_month, new_reseller
 
 
 async def actions_seen(person: Person) -> set[str]:
@@ -65,6 +66,61 @@ async def test_each_part_of_a_wallet_needs_its_claim(app: RunningApp) -> None:
         assert "Declarado por você" in shown.text
         assert "Quem viu os dados (audit:read)" in shown.text
         assert "viu" not in shown.text.partition("Avisos")[2], "who looked is the auditor's"
+
+
+async def test_a_persons_page_leads_to_their_lists_each_by_its_claim(app: RunningApp) -> None:
+    person = await sign_in(await register(app, full_name="Lia Listada"))
+    account = await open_benefit_account(app.operator(), user_id=person.id, FOOD=10_000)
+    other = await open_benefit_account(app.operator(), FOOD=0)
+    bought = purchase(account, "12.00", "5411", merchant="PADARIA DA LIA")
+    assert (await app.client.post(AUTHORIZER, content=bought, headers=processor_headers())).json() == {"code": "00"}
+    assert (await upload(person, files.pdf())).status_code == 201
+    consent = await person.call("PUT", "/users/me/consents/marketing", json={"granted": True})
+    assert consent.is_success, consent.text
+    here = f"/console/pessoas/{person.id}"
+    async with desk_of(app, "administrador") as browser:
+        page = await browser.get(here)
+        assert page.facts["Novidades e ofertas"].startswith("Sim ")
+        led = [link for link in page.links if link.endswith(f"={person.id}")]
+        assert len(led) == 7
+        assert set(led) <= set((await browser.get(f"{here}/carteira")).links)
+        assert not person.cpf or not [link for link in page.links if person.cpf in link]
+        shown = {link.partition("?")[0]: await browser.get(link) for link in led}
+        assert {one.status for one in shown.values()} == {200}
+        assert account in shown["/console/contas"].text
+        assert other not in shown["/console/contas"].text
+        assert "PADARIA DA LIA" in shown["/console/autorizacoes"].text
+        assert shown["/console/documentos"].text.count("Espera") > 1
+        wrong = await browser.get("/console/autorizacoes?pessoa=52998224725")
+        assert "Um CPF nunca vai no endereço." in wrong.text
+    async with desk_of(app, "atendente") as browser:
+        led = [link for link in (await browser.get(here)).links if link.endswith(f"={person.id}")]
+        assert "/console/auditoria" not in {link.partition("?")[0] for link in led}
+        assert len(led) == 6
+
+
+async def test_a_sellers_purchases_are_listed_by_their_id(app: RunningApp) -> None:
+    seller, other, day = await new_reseller(app), await new_reseller(app), new_month()
+    await seller.buy(12_300, day)
+    await other.buy(45_600, day)
+    async with desk_of(app, "administrador") as browser:
+        found = await browser.get(f"/console/revendedores?pessoa={seller.id}")
+        (page,) = {link for link in found.links if link.startswith("/console/revendedores/")}
+        link = next(one for one in (await browser.get(page)).links if "revendedor=" in one)
+        listed = await browser.get(link)
+        assert "R$ 123,00" in listed.text
+        assert "R$ 456,00" not in listed.text
+
+
+async def test_blocked_accounts_are_listed_by_address(app: RunningApp) -> None:
+    operator = app.operator()
+    blocked, active = [await open_benefit_account(operator, FOOD=0) for _ in range(2)]
+    done = await operator.post(f"/benefits/accounts/{blocked}/block", {"reason": "holder_asked"})
+    assert done.is_success, done.text
+    async with desk_of(app, "RH") as browser:
+        page = await browser.get("/console/contas?situacao=blocked&cpf=52998224725")
+        assert blocked in page.text
+        assert active not in page.text
 
 
 async def test_one_session_is_ended_and_the_others_go_on(app: RunningApp) -> None:

@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from datetime import timedelta
 from uuid import uuid4
 
 import httpx
@@ -10,6 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from carteira.identity.roles.shipped import ADMINISTRATOR
+from carteira.kit.values.clock import clock
 from carteira.web.console import tables as mechanism
 from tests.house.test_tables import tables
 from tests.support.app import RunningApp
@@ -28,6 +30,10 @@ def rows_of(answer: httpx.Response) -> list[list[str]]:
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-type"].startswith("text/csv")
     return list(csv.reader(io.StringIO(answer.content.decode("utf-8-sig")), delimiter=";"))
+
+
+def rows_text(answer: httpx.Response) -> str:
+    return str(rows_of(answer)[1:])
 
 
 async def test_each_table_is_downloaded_with_its_columns_and_sorted_the_other_way(app: RunningApp) -> None:
@@ -104,6 +110,68 @@ async def test_operators_without_the_export_claim_are_offered_no_file(app: Runni
         page = await browser.get("/console/pessoas")
         found = await browser.send(page, "/console/pessoas", None, busca="Zuleica Exportada")
         assert "/console/pessoas.csv" not in {form.action for form in found.forms}
+
+
+async def test_a_list_is_narrowed_by_days_either_way(app: RunningApp) -> None:
+    account = await open_benefit_account(app.operator(), FOOD=0)
+    day = clock.today() + timedelta(days=3)
+    sent = await app.operator().call(
+        "POST",
+        f"/benefits/scheduled-credits?day={day}",
+        json=[{"account": account, "category": "FOOD", "amount": 77_701}],
+    )
+    assert sent.status_code == 201, sent.text
+    today, tomorrow = clock.today(), clock.today() + timedelta(days=1)
+    async with desk_of(app, "RH") as browser:
+        home = "/console/agendamentos"
+        for order in ("", "&ordem=antigas"):
+            found = await browser.get(f"{home}?de={today}&ate={today}{order}")
+            assert "R$ 777,01" in found.text
+            for other in (f"de={tomorrow}", f"ate={today - timedelta(days=1)}"):
+                assert "R$ 777,01" not in (await browser.get(f"{home}?{other}{order}")).text
+        assert "R$ 777,01" in (await browser.get(f"{home}?situacao=waiting")).text
+        assert "R$ 777,01" not in (await browser.get(f"{home}?situacao=done")).text
+
+
+async def test_whole_lists_are_narrowed_by_words_and_states(app: RunningApp) -> None:
+    name = f"Zeladoria {uuid4().hex[:6]}"
+    assert (await app.operator().post("/roles", {"description": name, "claim_ids": []})).status_code == 201
+    async with desk_of(app, ADMINISTRATOR) as browser:
+        found = await browser.get(f"/console/papeis?busca=zeladoria+{name[-6:]}&situacao=Desta+casa")
+        assert name in found.text
+        assert "atendente" not in found.text
+        assert "atendente" in (await browser.get("/console/papeis?situacao=Do+produto")).text
+        rows = rows_of(await browser.client.get(f"/console/papeis.csv?busca={name[-6:]}"))
+        assert [row[0] for row in rows[1:]] == [name]
+        assert (await browser.get("/console/papeis?situacao=nenhuma")).status == 422
+
+
+async def test_lists_have_the_filters_of_their_rows(app: RunningApp) -> None:
+    gone, stays = await new_machine(app.operator()), await new_machine(app.operator())
+    assert (await app.operator().call("DELETE", f"/clients/{gone.id}")).is_success
+    employer = f"Mercearia {uuid4().hex[:8]}"
+    added = await app.operator().post("/benefits/employers", {"name": employer, "cnpj": "19.131.243/0001-97"})
+    assert added.status_code == 201, added.text
+    async with desk_of(app, ADMINISTRATOR) as browser:
+        assert str(gone.id) not in " ".join((await browser.get("/console/clientes?situacao=ativos")).links)
+        revoked = " ".join((await browser.get("/console/clientes?situacao=revogados")).links)
+        assert (str(gone.id) in revoked, str(stays.id) in revoked) == (True, False)
+        assert employer in (await browser.get(f"/console/empresas?busca={employer[-8:]}")).text
+        cnpj = added.json()["cnpj"]
+        assert employer in (await browser.get(f"/console/empresas?busca={cnpj[:2]}.{cnpj[2:]}")).text
+        assert employer not in (await browser.get("/console/empresas?busca=padaria+que+nao+ha")).text
+        for path in (
+            "meses?situacao=fechados",
+            "webhooks?situacao=disabled",
+            "contas-em-lote?situacao=prontos",
+            "viagens?de=2026-01-01",
+            "faixas?situacao=Vale+agora",
+            "modelos?situacao=Em+vigor",
+            "trabalhos?busca=nada",
+            f"dividas?pessoa={uuid4()}",
+        ):
+            assert (await browser.get(f"/console/{path}")).status == 200, path
+        assert "Nunca valeu" not in rows_text(await browser.client.get("/console/modelos.csv?situacao=Em+vigor"))
 
 
 async def test_a_file_that_is_cut_says_so(app: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,10 +11,9 @@ MOST = 3
 ASKS = 4
 """How often each screen is opened. Standings are read again at times: the fewest trips count."""
 EXCEPTIONS = {
-    "/console": 6,
-    "/console/contas": 5,
-    "/console/compras": 5,
-    "/console/meses": 4,
+    "/console": 5,
+    "/console/contas": 4,
+    "/console/compras": 4,
 }
 """Screens that make more trips where there is something to show, and their maximum.
 

@@ -124,9 +124,14 @@ async def _views(tx: Tx, rows: Sequence[ClientRow]) -> list[ClientView]:
     ]
 
 
-async def list_clients(tx: Tx, *, limit: int, before: UUID | None = None, turned: bool = False) -> list[ClientView]:
-    """Return the clients, those that were revoked too, newest first or the other way round."""
-    query = keyset(select(ClientRow), ClientRow.id, after=before, limit=limit, newest_first=True, turned=turned)
+async def list_clients(
+    tx: Tx, *, limit: int, before: UUID | None = None, turned: bool = False, revoked: bool | None = None
+) -> list[ClientView]:
+    """Return the clients, newest first or the other way round; `revoked` asks for those that were, or were not."""
+    base = select(ClientRow)
+    if revoked is not None:
+        base = base.where(ClientRow.revoked_at.is_not(None) if revoked else ClientRow.revoked_at.is_(None))
+    query = keyset(base, ClientRow.id, after=before, limit=limit, newest_first=True, turned=turned)
     return await _views(tx, (await tx.scalars(query)).all())
 
 

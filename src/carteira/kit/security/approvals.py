@@ -39,6 +39,7 @@ from sqlalchemy.orm import Mapped, mapped_column, undefer_group
 from carteira.kit.db import outbox
 from carteira.kit.db.base import INSTANT, Base
 from carteira.kit.db.keyset import keyset
+from carteira.kit.db.one_row import OneRow
 from carteira.kit.db.session import Tx
 from carteira.kit.security.sealing import SealedWalk, Sealer
 from carteira.kit.values.actor import Actor, ActorKind
@@ -575,19 +576,18 @@ async def listed(  # noqa: PLR0913 - a list's filters and bounds
     return (await tx.scalars(query)).all()
 
 
-async def count_for(tx: Tx, seen: Seen, parties: Collection[UUID], digests: Sequence[bytes]) -> int:
-    """Count pending operations of some kinds and employers that no party made or (by CPF too) gains by."""
-    in_scope = true() if seen.scopes is None else PendingOperation.scope.in_(seen.scopes)
+def count_for(seen: Seen, parties: Collection[UUID], digests: Sequence[bytes]) -> OneRow[int]:
+    """Return the query that counts pending operations of some kinds that no party made or, by CPF too, gains by."""
     query = select(func.count()).where(
         PendingOperation.status == PENDING,
         PendingOperation.expires_at > clock.now(),
         PendingOperation.kind.in_(seen.kinds),
-        in_scope,
+        true() if seen.scopes is None else PendingOperation.scope.in_(seen.scopes),
         PendingOperation.maker_id.not_in([str(one) for one in parties]),
         ~PendingOperation.gaining_users.bool_op("&&")(literal(sorted(parties), ARRAY(Uuid))),
         ~PendingOperation.gaining_cpfs.bool_op("&&")(literal(sorted(digests), ARRAY(LargeBinary))),
     )
-    return await tx.scalar(query) or 0
+    return OneRow(query, int)
 
 
 async def waiting(tx: Tx) -> Sequence[tuple[str, int, datetime]]:

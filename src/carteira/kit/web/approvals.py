@@ -6,9 +6,9 @@ operation that always takes two goes through `desk.propose`.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Generic, NoReturn, TypeVar
+from typing import Annotated, Any, Generic, Literal, NoReturn, TypeVar
 from uuid import UUID
 
 import orjson
@@ -17,6 +17,7 @@ from fastapi.encoders import jsonable_encoder
 from pydantic import BaseModel
 
 from carteira.kit.db.errors import CommitThenRaise
+from carteira.kit.db.one_row import OneRow
 from carteira.kit.db.session import Tx
 from carteira.kit.security import approvals, audit, operator_days
 from carteira.kit.security.approvals import Act, ApprovedAct, Gains, MustWait, OperatorAct, PendingOperation
@@ -89,6 +90,49 @@ class OrderChange:
     then: Any
 
 
+@dataclass(frozen=True, slots=True)
+class OrderLine:
+    """A line of a long order, as it would be carried out now; amounts in centavos.
+
+    Attributes:
+        number: Its number in the file.
+        subject: The account, or the masked CPF that one is opened for.
+        group: The employer's name; empty: unknown.
+        parts: The amount of each kind of balance.
+        state: `done`: it is carried out; `unchanged`: it was before; `wrong`: it is not.
+        detail: Why it is not carried out.
+        holder: The holder of its balances; None: they are opened with it.
+        earlier: What earlier lines add to the same balance.
+    """
+
+    number: int
+    subject: str
+    group: str = ""
+    parts: Mapping[str, int] = field(default_factory=dict)
+    state: Literal["done", "unchanged", "wrong"] = "done"
+    detail: str = ""
+    holder: UUID | None = None
+    earlier: int = 0
+
+    @property
+    def amount(self) -> int:
+        """The sum of its parts."""
+        return sum(self.parts.values())
+
+
+@dataclass(frozen=True)
+class OrderReader(Generic[Order]):
+    """Reads a long order for its checker, as it would be carried out now for its maker.
+
+    Attributes:
+        lines: Returns its lines.
+        balances: Returns the balances of some lines before and after each; None: the line changes none.
+    """
+
+    lines: Callable[[Tx, Order, Actor], Awaitable[Sequence[OrderLine]]]
+    balances: Callable[[Tx, Sequence[OrderLine]], Awaitable[Sequence[tuple[int, int] | None]]]
+
+
 @dataclass(frozen=True)
 class Operation(Generic[Order]):
     """A kind of operation that may have to wait for a second person.
@@ -104,6 +148,7 @@ class Operation(Generic[Order]):
         show: Returns the part of an order that a checker sees; by default all of it.
         changes: Reads what an order changes, as it is now, for its checker; none for a kind that only adds, or moves
             what its summary says.
+        reader: Reads the lines of an order that may have thousands; none for an order of one thing.
     """
 
     kind: str
@@ -115,6 +160,16 @@ class Operation(Generic[Order]):
     check: Callable[[Tx, Order, Principal], Awaitable[None]] | None = None
     show: Callable[[Order], object] | None = None
     changes: Callable[[Tx, Order], Awaitable[Sequence[OrderChange]]] | None = None
+    reader: OrderReader[Order] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorRoom:
+    """What an operator may do under a limit: alone at once, in a day, and what is left of today; None: any amount."""
+
+    alone: int | None
+    daily: int | None
+    left: int | None
 
 
 @dataclass(frozen=True)
@@ -203,6 +258,16 @@ class Desk:
         known = self._limits.get(limit)
         return None if known is None else known.alone
 
+    async def room(self, tx: Tx, limit: str, who: Principal) -> OperatorRoom:
+        """Return what an operator may still do alone under a limit."""
+        known = self._limits.get(limit)
+        if known is None:
+            return OperatorRoom(None, None, None)
+        left = None
+        if known.daily is not None:
+            left = max(known.daily - await operator_days.used_on(tx, who.actor, limit, clock.today()), 0)
+        return OperatorRoom(known.alone, known.daily, left)
+
     def day_of(self, operation: Operation[Any], who: Principal, amount: int) -> tuple[object, ...] | None:
         """Return the parameters of `COUNT_DAY` for an operation; None: its amount needs a second person."""
         return operator_days.day_of(who.actor, self._limit(operation), amount)
@@ -275,13 +340,13 @@ class Desk:
         clients_of = self.people.clients_of
         return frozenset({who.id, *(await clients_of(tx, who.id) if clients_of is not None else ())})
 
-    async def count_decidable(self, tx: Tx, who: Principal, parties: Collection[UUID]) -> int:
-        """Count the pending operations that a person, with their parties, may approve."""
+    async def decidable(self, tx: Tx, who: Principal, parties: Collection[UUID]) -> OneRow[int] | None:
+        """Return the query that counts the pending operations that a person may approve; None: there can be none."""
         seen = self.seen_by(who)
         if not seen.kinds or who.kind != "person":
-            return 0
+            return None
         cpf = await self.people.cpf_of(tx, who.user_id)
-        return await approvals.count_for(tx, seen, parties, self._digests(cpf) if cpf else ())
+        return approvals.count_for(seen, parties, self._digests(cpf) if cpf else ())
 
     def shown(self, row: PendingOperation) -> object:
         """Return a checker's part of an order, for orjson; None once it is decided or if the module is off."""
@@ -303,6 +368,25 @@ class Desk:
             return await operation.changes(tx, operation.order.model_validate_json(payload))
         except Problem:
             return ()
+
+    async def lines(self, tx: Tx, row: PendingOperation) -> Sequence[OrderLine] | None:
+        """Return the lines of a pending long order; None for another order, or one that is decided."""
+        operation = self._operations.get(row.kind)
+        payload = approvals.opened(self._sealer, row, row.payload)
+        if payload is None or operation is None or operation.reader is None:
+            return None
+        try:
+            return await operation.reader.lines(tx, operation.order.model_validate_json(payload), row.maker)
+        except Problem:
+            return ()
+
+    async def balances(
+        self, tx: Tx, row: PendingOperation, lines: Sequence[OrderLine]
+    ) -> Sequence[tuple[int, int] | None]:
+        """Return the balances before and after each of some lines of a long order; None: it changes none."""
+        operation = self._operations.get(row.kind)
+        assert operation is not None and operation.reader is not None, "its lines were read"  # noqa: PT018 - one fact
+        return await operation.reader.balances(tx, lines)
 
     def outcome(self, row: PendingOperation) -> object:
         """Return an operation's outcome, for orjson: its verb's answer, or the reason of a refusal or a failure."""

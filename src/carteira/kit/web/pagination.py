@@ -154,13 +154,15 @@ def page_of(cursor: CursorOf[K], *, oldest_first: bool = False, dated: bool = Tr
         text: kind = None,
     ) -> PageRequest[K]:
         after = None if text is None else cursor.read(text)
-        return _within(cursor, period, limit, after, oldest_first=oldest_first)
+        return page_within(cursor, period, limit, after, oldest_first=oldest_first)
 
     dependency: PageRequest[K] = Depends(asked_within if dated and cursor.at is not None else asked)
     return dependency
 
 
-def _within(cursor: CursorOf[K], period: Period, limit: int, after: K | None, *, oldest_first: bool) -> PageRequest[K]:
+def page_within(
+    cursor: CursorOf[K], period: Period, limit: int, after: K | None, *, oldest_first: bool
+) -> PageRequest[K]:
     """Begin a list at one end of a period, and end it at the other."""
     assert cursor.at is not None, "the list is sorted by time"
     since, until = (None if instant is None else cursor.at(instant) for instant in (period.since, period.until))

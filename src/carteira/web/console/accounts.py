@@ -17,7 +17,7 @@ from carteira.kit.web.pagination import BY_ID, Page
 from carteira.kit.web.problems import InvalidInput
 from carteira.web.console.acts import ActField, Confirmation, Detail, ask, ask_again, marked_in, show_detail
 from carteira.web.console.cells import NOTHING, Cell, badge, instant, mono, words
-from carteira.web.console.tables import OLDEST, ROWS, BulkAct, Filter, Table, TableAsked, TableColumn, offer_csv
+from carteira.web.console.tables import OLDEST, PERSON, ROWS, BulkAct, Filter, Table, TableAsked, TableColumn, offer_csv
 from carteira.web.formats import plain_money
 from carteira.web.forms import FormBody
 from carteira.web.page import REFUSALS, SignedPage, WebPage
@@ -77,6 +77,7 @@ TABLE: Table[benefits.desk.ListedAccountOut] = Table(
     filters=(
         Filter("cpf", "CPF inteiro", grows=True),
         _ACCOUNT,
+        PERSON,
         Filter("situacao", "Situação", "choice", _STATES),
     ),
     opens=lambda row: f"{HOME}/{row.account}",
@@ -88,14 +89,19 @@ TABLE: Table[benefits.desk.ListedAccountOut] = Table(
 async def _read(page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[benefits.desk.ListedAccountOut]:
     cpf = asked.get("cpf")
     state: Any = asked.get("situacao")
-    wanted = benefits.desk.AccountSearchIn(cpf=parse_cpf(cpf) if cpf else None, account=asked.get("conta"), state=state)
+    wanted = benefits.desk.AccountSearchIn(
+        cpf=parse_cpf(cpf) if cpf else None,
+        account=asked.get("conta"),
+        user_id=asked.id("pessoa"),
+        state=state,
+    )
     return await benefits.desk.accounts(tx, page.who, wanted, asked.page_request(BY_ID, limit))
 
 
 @router.get(HOME, dependencies=[claims(READS), looks("benefit_accounts_listed")])
 async def show_accounts(page: SignedPage) -> Response:
-    """List accounts; personal search terms never appear in an address."""
-    return await _list(page, TableAsked({}, private=True))
+    """List accounts, of a state or a person; personal search terms never appear in an address."""
+    return await _list(page, TABLE.asked_openly(page, "pessoa", "situacao"))
 
 
 async def _list(page: WebPage, asked: TableAsked) -> Response:

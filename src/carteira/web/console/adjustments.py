@@ -8,12 +8,14 @@ from fastapi import Path, Response
 from carteira import resellers
 from carteira.kit.db.session import Tx
 from carteira.kit.web.access import acts, claims, looks
+from carteira.kit.web.approvals import OperatorRoom
 from carteira.kit.web.problems import NotFound
 from carteira.web.console.acts import ActField, Confirmation, ask, ask_again
 from carteira.web.console.pendings import HOME as PENDINGS
 from carteira.web.console.pendings import desk_of
 from carteira.web.console.purchases import DECIDES, READS
 from carteira.web.console.sellers import HOME
+from carteira.web.console.words import room_facts
 from carteira.web.formats import Reais, month_name, plain_money
 from carteira.web.forms import FormBody, Reading
 from carteira.web.page import REFUSALS, Outcome, SignedPage, WebPage
@@ -35,7 +37,7 @@ class AdjustmentForm(FormBody):
     reason: resellers.desk.Reason
 
 
-def _booking(reseller_id: UUID, one: resellers.MonthOut) -> Confirmation:
+def _booking(reseller_id: UUID, one: resellers.MonthOut, room: OperatorRoom) -> Confirmation:
     name = month_name(one.month)
     return Confirmation(
         title=f"Ajustar o cashback de {name}?",
@@ -49,7 +51,7 @@ def _booking(reseller_id: UUID, one: resellers.MonthOut) -> Confirmation:
         path=f"{HOME}/{reseller_id}/meses/{one.month:%Y-%m}/ajustar",
         back=f"{HOME}/{reseller_id}",
         danger=True,
-        facts=(("Creditado pelas compras", plain_money(one.cashback_amount)),),
+        facts=(("Creditado pelas compras", plain_money(one.cashback_amount)), *room_facts(room)),
         fields=(
             ActField(
                 "direction",
@@ -63,30 +65,35 @@ def _booking(reseller_id: UUID, one: resellers.MonthOut) -> Confirmation:
     )
 
 
-async def _month(page: WebPage, reseller_id: UUID, month: Any) -> resellers.MonthOut:  # noqa: ANN401 - a day of the path
-    """Return a reseller's month in figures; the look is recorded.
+async def _asked(page: WebPage, reseller_id: UUID, month: Any) -> Confirmation:  # noqa: ANN401 - a day of the path
+    """Return the confirmation, with a reseller's month and the operator's limits; the look is recorded.
 
     Raises:
         NotFound: they have no purchases in it.
     """
-    _, months = await page.read(lambda tx: resellers.desk.reseller(tx, page.who, reseller_id, months=_MONTHS))
+
+    async def read(tx: Tx) -> tuple[list[resellers.MonthOut], OperatorRoom]:
+        _, months = await resellers.desk.reseller(tx, page.who, reseller_id, months=_MONTHS)
+        return months, await desk_of(page).room(tx, resellers.desk.CORRECTIONS, page.who)
+
+    months, room = await page.read(read)
     found = next((one for one in months if one.month == month), None)
     if found is None:
         raise NotFound
-    return found
+    return _booking(reseller_id, found, room)
 
 
 @router.get(_ADJUST, dependencies=[_CLAIMS, looks("reseller_read")])
 async def ask_adjustment(reseller_id: UUID, month: Month, page: SignedPage) -> Response:
     """Show the form for the amount of a correction."""
-    return ask(page, _booking(reseller_id, await _month(page, reseller_id, month)))
+    return ask(page, await _asked(page, reseller_id, month))
 
 
 @router.post(_ADJUST, dependencies=[_CLAIMS, acts("cashback_adjustment_booked")])
 async def adjust(reseller_id: UUID, month: Month, page: SignedPage) -> Response:
     """Book an adjustment; above the limit it waits for a second person."""
     form: Reading[Any] = await page.form(AdjustmentForm)
-    act = _booking(reseller_id, await _month(page, reseller_id, month))
+    act = await _asked(page, reseller_id, month)
     if form.value is None:
         return ask_again(page, act, form)
     asked: AdjustmentForm = form.value

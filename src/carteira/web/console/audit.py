@@ -2,7 +2,6 @@
 
 from functools import partial
 from typing import Any
-from uuid import UUID
 
 from fastapi import Response
 
@@ -11,9 +10,10 @@ from carteira.kit.db.session import Tx
 from carteira.kit.security import audit, audit_checks
 from carteira.kit.web.access import claims, looks
 from carteira.kit.web.pagination import BY_ID, Page
+from carteira.web.console.audit_details import ACTORS, details_said
 from carteira.web.console.audit_words import ACTIONS, action_name
-from carteira.web.console.cells import Cell, badge, instant, mono, short_id, words
-from carteira.web.console.tables import NEWEST, Filter, Table, TableAsked, TableColumn, offer_csv
+from carteira.web.console.cells import badge, instant, mono, short_id, words
+from carteira.web.console.tables import ID, NEWEST, Filter, Table, TableAsked, TableColumn, offer_csv
 from carteira.web.page import SignedPage, WebPage
 from carteira.web.routing import pages
 from carteira.web.wallet.movements import folded
@@ -21,14 +21,8 @@ from carteira.web.wallet.movements import folded
 router = pages()
 HOME = "/console/auditoria"
 CLAIM = "audit:read"
-_ID = r"[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}"
 _ACTIONS = tuple(sorted(ACTIONS.items(), key=lambda pair: folded(pair[1])))
 _WRONG_ID = "Cole o id inteiro. Um CPF nunca vai no endereço."
-
-
-def _details(row: identity.desk.AuditView) -> Cell:
-    details = ", ".join(f"{name}: {value}" for name, value in row.details.items())
-    return words(details)
 
 
 TABLE: Table[identity.desk.AuditView] = Table(
@@ -38,20 +32,24 @@ TABLE: Table[identity.desk.AuditView] = Table(
         TableColumn("Hora", lambda row: instant(row.created_at), "nowrap", order=NEWEST),
         TableColumn("O quê", lambda row: words(action_name(row.action), row.action), "full"),
         TableColumn("Tipo", lambda row: badge("Consulta", "info", "eye") if row.look else badge("Ato"), "stack-end"),
-        TableColumn("Quem", lambda row: words(row.actor_name or row.actor_kind, row.actor_role or "", _by(row))),
+        TableColumn("Quem", lambda row: words(_who(row), row.actor_role or "", _by(row))),
         TableColumn("De quem", lambda row: short_id(row.subject_id, _about(row))),
         TableColumn("Pedido", lambda row: mono((row.request_id or "")[-12:])),
-        TableColumn("Detalhes", _details, "full"),
+        TableColumn("Detalhes", lambda row: words(details_said(row.details)), "full"),
     ),
     key=lambda row: row.id,
     filters=(
         Filter("acao", "Ato ou consulta", "choice", _ACTIONS, otherwise="Todos"),
-        Filter("quem", "Quem (id)", pattern=_ID, wrong=_WRONG_ID),
-        Filter("de_quem", "De quem (id)", pattern=_ID, wrong=_WRONG_ID),
+        Filter("quem", "Quem (id)", pattern=ID, wrong=_WRONG_ID),
+        Filter("de_quem", "De quem (id)", pattern=ID, wrong=_WRONG_ID),
         Filter("de", "De", "day"),
         Filter("ate", "Até", "day"),
     ),
 )
+
+
+def _who(row: identity.desk.AuditView) -> str:
+    return row.actor_name or ACTORS.get(row.actor_kind or "", "")
 
 
 def _about(row: identity.desk.AuditView) -> str:
@@ -62,14 +60,10 @@ def _by(row: identity.desk.AuditView) -> str:
     return f"{HOME}?quem={row.actor_id}" if row.actor_id else ""
 
 
-def _id(text: str | None) -> UUID | None:
-    return None if text is None else UUID(text)
-
-
 async def _read(_page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[identity.desk.AuditView]:
     wanted = identity.desk.AuditAsked(
-        _id(asked.get("quem")),
-        _id(asked.get("de_quem")),
+        asked.id("quem"),
+        asked.id("de_quem"),
         asked.get("acao"),
         asked.since(),
         asked.until(),

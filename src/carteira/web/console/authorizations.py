@@ -10,7 +10,7 @@ from carteira.kit.db.session import Tx
 from carteira.kit.web.access import claims, looks
 from carteira.kit.web.pagination import BY_ID, Page
 from carteira.web.console.cells import amount, answer_code, instant, mono, words
-from carteira.web.console.tables import NEWEST, Filter, Table, TableAsked, TableColumn, offer_csv
+from carteira.web.console.tables import NEWEST, PERSON, Filter, Table, TableAsked, TableColumn, offer_csv
 from carteira.web.formats import plain_money
 from carteira.web.page import SignedPage, WebPage
 from carteira.web.routing import pages
@@ -25,6 +25,7 @@ _CODES = (
     ("51", "51, faltou saldo"),
     ("07", "07, outro motivo"),
 )
+_REASONS = tuple((reason, benefits.desk.reason_name(reason)) for reason in sorted(benefits.desk.DECLINES))
 
 TABLE: Table[benefits.DecisionView] = Table(
     HOME,
@@ -42,6 +43,8 @@ TABLE: Table[benefits.DecisionView] = Table(
         Filter("estabelecimento", "Estabelecimento", grows=True),
         Filter("conta", "Conta", pattern=_REFERENCE, wrong="Uma conta tem letras, números e . _ : -"),
         Filter("resposta", "Resposta", "choice", _CODES),
+        Filter("motivo", "Por que não passou", "choice", _REASONS),
+        PERSON,
         Filter("id", "Id da processadora", pattern=r"[!-~]{1,64}", wrong="Escreva o id inteiro, sem espaços."),
         Filter("de", "De", "day"),
         Filter("ate", "Até", "day"),
@@ -65,10 +68,12 @@ async def _read(page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[be
     code = asked.get("resposta")
     wanted = benefits.DecisionFilter(
         account=asked.get("conta"),
+        person=asked.id("pessoa"),
         code=None if code == "recusadas" else code,
         declined=code == "recusadas",
         reference=asked.get("id"),
         merchant=asked.get("estabelecimento"),
+        reason=asked.get("motivo"),
         since=asked.since(),
         until=asked.until(),
         oldest_first=asked.turned,
@@ -80,7 +85,10 @@ async def _read(page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[be
 async def show_decisions(page: SignedPage) -> Response:
     """List decisions that match the filters."""
     return await TABLE.answer(
-        page, lambda tx, asked, limit: _read(page, tx, asked, limit), template="console/authorizations.html"
+        page,
+        lambda tx, asked, limit: _read(page, tx, asked, limit),
+        template="console/authorizations.html",
+        walked=f"{benefits.desk.WALKED:,}".replace(",", "."),
     )
 
 

@@ -21,7 +21,7 @@ from carteira.web.console.acts import (
 )
 from carteira.web.console.cells import Cell, amount, badge, day, instant, mono, words
 from carteira.web.console.people import HOME as PEOPLE
-from carteira.web.console.tables import OLDEST, Filter, Table, TableAsked, TableColumn, offer_csv
+from carteira.web.console.tables import OLDEST, PERSON, Filter, Table, TableAsked, TableColumn, offer_csv
 from carteira.web.formats import moment, plain_money
 from carteira.web.forms import FormBody
 from carteira.web.page import REFUSALS, SignedPage, WebPage
@@ -30,7 +30,6 @@ from carteira.web.routing import pages
 router = pages("transit")
 HOME, DEBTS = "/console/cartoes", "/console/dividas"
 CLAIM = "transit:review"
-_ID = r"[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}"
 
 CardRow = tuple[transit.desk.CardSeen, str]
 """A card, and its holder's name."""
@@ -60,7 +59,7 @@ TABLE: Table[CardRow] = Table(
         TableColumn("Situação", lambda row: _state(row[0]), "stack-end"),
     ),
     key=lambda row: row[0].id,
-    filters=(Filter("cartao", "Número do cartão, inteiro", grows=True), Filter("pessoa", "Id da pessoa", pattern=_ID)),
+    filters=(Filter("cartao", "Número do cartão, inteiro", grows=True), PERSON),
     opens=lambda row: f"{HOME}/{row[0].id}",
     panel=True,
     empty=("Nenhum cartão bloqueado", "Procure um cartão pelo número, ou abra-o pela página da pessoa."),
@@ -68,12 +67,12 @@ TABLE: Table[CardRow] = Table(
 
 
 async def _read(_page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[CardRow]:
-    number, person = asked.get("cartao"), asked.get("pessoa")
+    number = asked.get("cartao")
     found = await transit.desk.cards(
         tx,
         asked.page_request(BY_ID, limit),
         number=None if number is None else parse_card_number(number),
-        user_id=None if person is None else UUID(person),
+        user_id=asked.id("pessoa"),
     )
     names = await identity.names(tx, {row.user_id for row in found.items if row.user_id is not None})
     return found.map(lambda row: (row, names.get(row.user_id, "") if row.user_id else ""))
@@ -86,9 +85,7 @@ async def _list(page: WebPage, asked: TableAsked) -> Response:
 @router.get(HOME, dependencies=[claims(CLAIM), looks("transport_cards_listed")])
 async def show_cards(page: SignedPage) -> Response:
     """List blocked cards, or a person's; a card's number never appears in an address."""
-    asked = TABLE.asked(page)
-    person = {name: text for name, text in asked.values.items() if name == "pessoa"}
-    return await _list(page, TableAsked(person, person, cursor=asked.cursor, private=True))
+    return await _list(page, TABLE.asked_openly(page, "pessoa"))
 
 
 @router.post(HOME, dependencies=[claims(CLAIM), looks("transport_cards_listed")])
@@ -220,6 +217,7 @@ DEBT_TABLE: Table[DebtRow] = Table(
         TableColumn("Falta", lambda row: amount(row[0].outstanding), "end nowrap"),
     ),
     key=lambda row: row[0].id,
+    filters=(PERSON,),
     empty=(
         "Ninguém deve",
         "Uma viagem que o saldo não cobriu aparece aqui até a próxima recarga, que a paga primeiro.",
@@ -228,7 +226,7 @@ DEBT_TABLE: Table[DebtRow] = Table(
 
 
 async def _read_debts(_page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[DebtRow]:
-    found = await transit.desk.debts(tx, asked.page_request(transit.desk.DEBTS, limit))
+    found = await transit.desk.debts(tx, asked.page_request(transit.desk.DEBTS, limit), asked.id("pessoa"))
     names = await identity.names(tx, {row.user_id for row in found.items})
     return found.map(lambda row: (row, names.get(row.user_id, "")))
 

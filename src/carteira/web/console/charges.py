@@ -14,7 +14,7 @@ from carteira.kit.values.clock import clock
 from carteira.kit.web.access import claims, looks
 from carteira.kit.web.pagination import BY_ID, Page
 from carteira.web.console.cells import Cell, amount, badge, instant, mono, words
-from carteira.web.console.tables import NEWEST, Filter, Table, TableAsked, TableColumn, offer_csv
+from carteira.web.console.tables import NEWEST, PERSON, Filter, Table, TableAsked, TableColumn, offer_csv
 from carteira.web.console.words import PAYMENT_FOUND_BY, PAYMENT_PURPOSES, payment_reason
 from carteira.web.formats import plain_money
 from carteira.web.page import SignedPage, WebPage
@@ -54,6 +54,7 @@ TABLE: Table[payments.ListedChargeOut] = Table(
         Filter("situacao", "Situação", "choice", tuple((name, labels[0]) for name, labels in _STATES.items())),
         Filter("finalidade", "Para quê", "choice", tuple(PAYMENT_PURPOSES.items())),
         Filter("txid", "txid", pattern=r"[A-Za-z0-9]{1,35}", wrong="Letras e números, até 35.", grows=True),
+        PERSON,
         Filter("de", "De", "day"),
         Filter("ate", "Até", "day"),
     ),
@@ -71,7 +72,7 @@ def payments_of(page: WebPage) -> payments.Payments:
 async def _read(page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[payments.ListedChargeOut]:
     state: Any = asked.get("situacao")
     wanted = payments.office.ChargeFilter(
-        state, asked.get("finalidade"), asked.get("txid"), asked.since(), asked.until()
+        state, asked.get("finalidade"), asked.get("txid"), asked.id("pessoa"), asked.since(), asked.until()
     )
     place = asked.page_request(BY_ID, limit)
     return await payments.office.charges(tx, payments_of(page), page.who, wanted, place)

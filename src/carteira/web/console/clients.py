@@ -26,7 +26,8 @@ from carteira.web.console.acts import (
     version_seen,
 )
 from carteira.web.console.cells import Cell, badge, count, instant, words
-from carteira.web.console.tables import NEWEST, Table, TableAsked, TableColumn, offer_csv
+from carteira.web.console.claim_words import claim_choice
+from carteira.web.console.tables import NEWEST, Filter, Table, TableAsked, TableColumn, offer_csv
 from carteira.web.formats import begins
 from carteira.web.forms import FormBody
 from carteira.web.page import REFUSALS, SignedPage, WebPage
@@ -55,6 +56,7 @@ TABLE: Table[identity.desk.ClientView] = Table(
         TableColumn("Situação", _state, "stack-end"),
     ),
     key=lambda row: row.id,
+    filters=(Filter("situacao", "Situação", "choice", (("ativos", "Ativos"), ("revogados", "Revogados"))),),
     opens=lambda row: f"{HOME}/{row.id}",
     panel=True,
     empty=("Nenhum cliente", "Um ERP ou validador entra por um cliente, com permissões e segredos próprios."),
@@ -63,7 +65,10 @@ TABLE: Table[identity.desk.ClientView] = Table(
 
 async def _read(_page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[identity.desk.ClientView]:
     place = asked.page_request(BY_ID, limit)
-    rows = await identity.desk.list_clients(tx, limit=limit + 1, before=place.after, turned=place.turned)
+    revoked = {"ativos": False, "revogados": True}.get(asked.get("situacao") or "")
+    rows = await identity.desk.list_clients(
+        tx, limit=limit + 1, before=place.after, turned=place.turned, revoked=revoked
+    )
     return place.page(rows, lambda row: row.id)
 
 
@@ -94,7 +99,7 @@ async def _grantable(page: WebPage) -> tuple[tuple[str, str], ...]:
     """Return the claims that the operator may grant a machine: those that they hold."""
     known = await page.read(lambda tx: identity.desk.list_claims(tx, limit=500))
     names = [one.description for one in known if one.active and one.description not in identity.desk.PEOPLE_ONLY]
-    return tuple((name, name) for name in names if page.who.may(name))
+    return tuple((name, claim_choice(name)) for name in sorted(names) if page.who.may(name))
 
 
 def _claims_field(choices: tuple[tuple[str, str], ...], chosen: tuple[str, ...]) -> ActField:
@@ -211,7 +216,7 @@ async def revoke(client_id: UUID, page: SignedPage) -> Response:
 def _permitting(
     client: identity.desk.ClientView, choices: tuple[tuple[str, str], ...], chosen: tuple[str, ...]
 ) -> Confirmation:
-    kept = tuple((name, f"{name} (já tem)") for name in client.claims if (name, name) not in choices)
+    kept = tuple((name, f"{claim_choice(name)}, já tem") for name in client.claims if name not in dict(choices))
     return Confirmation(
         title=f"O que {client.name} pode",
         says=("Vale na hora, também para o que a máquina está fazendo.",),

@@ -16,7 +16,7 @@ from carteira.web.console.acts import ActField, Confirmation, Detail, DetailStep
 from carteira.web.console.cells import Cell, badge, count, instant, words
 from carteira.web.console.pendings import HOME as PENDINGS
 from carteira.web.console.pendings import desk_of
-from carteira.web.console.tables import Listed, Table, TableAsked, TableColumn, offer_csv
+from carteira.web.console.tables import Listed, Table, TableAsked, TableColumn, offer_csv, state_filter
 from carteira.web.formats import moment
 from carteira.web.forms import FormBody
 from carteira.web.page import REFUSALS, SignedPage, WebPage
@@ -71,6 +71,7 @@ TABLE: Table[Model] = Table(
     opens=lambda row: f"{HOME}/{row.version}",
     panel=True,
     whole=True,
+    filters=(state_filter("Em vigor", "Já valeu", "Nunca valeu"),),
 )
 
 

@@ -16,7 +16,7 @@ from carteira.kit.web.pagination import BY_ID, Page
 from carteira.kit.web.problems import problem_of
 from carteira.web.console.acts import ActField, Confirmation, ask, ask_again
 from carteira.web.console.cells import Cell, badge, count, instant, words
-from carteira.web.console.tables import Filter, Table, TableAsked, TableColumn, offer_csv
+from carteira.web.console.tables import PERSON, Filter, Table, TableAsked, TableColumn, offer_csv
 from carteira.web.forms import FormBody
 from carteira.web.page import REFUSALS, SignedPage, WebPage
 from carteira.web.routing import pages
@@ -45,7 +45,7 @@ TABLE: Table[documents.DocumentView] = Table(
         TableColumn("Situação", _state, "stack-end"),
     ),
     key=lambda row: row.id,
-    filters=(Filter("situacao", "Situação", "choice", _STATES, otherwise="Esperam"),),
+    filters=(Filter("situacao", "Situação", "choice", _STATES, otherwise="Esperam"), PERSON),
     opens=lambda row: f"{HOME}/{row.id}",
     panel=True,
     empty=("Nada a conferir", "Um documento aparece aqui quando alguém manda o arquivo."),
@@ -57,8 +57,9 @@ def _vault(request: Request) -> documents.Vault:
 
 
 async def _read(page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[documents.DocumentView]:
-    state = documents.DocumentState(asked.get("situacao") or "declared")
-    return await documents.desk.queue(tx, page.who, state, asked.page_request(BY_ID, limit))
+    person, state = asked.id("pessoa"), asked.get("situacao")
+    wanted = None if person is not None and state is None else documents.DocumentState(state or "declared")
+    return await documents.desk.queue(tx, page.who, wanted, asked.page_request(BY_ID, limit), person)
 
 
 @router.get(HOME, dependencies=[claims(CLAIM), looks("document_listed")])

@@ -14,7 +14,7 @@ from carteira.kit.web.access import acts, claims, reads
 from carteira.kit.web.pagination import BY_ID, Page
 from carteira.web.console.acts import ActField, Confirmation, VersionForm, ask, ask_again, version_seen
 from carteira.web.console.cells import amount, badge, instant, mono, words
-from carteira.web.console.tables import OLDEST, Table, TableAsked, TableColumn, offer_csv
+from carteira.web.console.tables import OLDEST, Filter, Table, TableAsked, TableColumn, offer_csv
 from carteira.web.forms import FormBody, Reading
 from carteira.web.page import REFUSALS, SignedPage, WebPage
 from carteira.web.routing import pages
@@ -44,13 +44,16 @@ TABLE: Table[_Row] = Table(
         TableColumn("Desde", lambda row: instant(row.employer.created_at), "nowrap", order=OLDEST),
     ),
     key=lambda row: row.employer.id,
+    filters=(Filter("busca", "Parte do nome, ou CNPJ", grows=True),),
     empty=("Nenhuma empresa", "Uma empresa abre contas e credita benefícios de quem trabalha nela."),
 )
 
 
 async def _read(page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[_Row]:
     place = asked.page_request(BY_ID, limit)
-    found = await benefits.desk.employers_of(tx, page.who, limit=limit + 1, after=place.after, turned=place.turned)
+    found = await benefits.desk.employers_of(
+        tx, page.who, limit=limit + 1, after=place.after, turned=place.turned, named=asked.get("busca")
+    )
     may = page.holds(TOPS_UP)
     funds = await benefits.desk.fund_balances(tx, [one.id for one in found]) if may else {}
     rows = [_Row(one, funds.get(one.id, 0 if may and one.prefunded else None)) for one in found]

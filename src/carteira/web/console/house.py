@@ -18,7 +18,7 @@ from carteira.kit.web.problems import NotFound
 from carteira.web.config import HouseAge
 from carteira.web.console.acts import Confirmation, ask, ask_again
 from carteira.web.console.cells import badge, count, instant, mono, words
-from carteira.web.console.tables import Filter, Listed, Table, TableAsked, TableColumn, offer_csv
+from carteira.web.console.tables import WORDS, Filter, Listed, Table, TableAsked, TableColumn, offer_csv
 from carteira.web.forms import FormBody
 from carteira.web.page import REFUSALS, SignedPage, WebPage
 from carteira.web.routing import pages
@@ -43,6 +43,7 @@ JOB_TABLE: Table[jobs.FailedJob] = Table(
     ),
     key=lambda row: row.id,
     whole=True,
+    filters=(WORDS,),
     empty=("Nenhum trabalho abandonado", "O que falhar vezes demais fica aqui até alguém decidir."),
 )
 

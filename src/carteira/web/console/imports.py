@@ -15,7 +15,17 @@ from carteira.kit.web.pagination import BY_ID, Page
 from carteira.web.console.cells import Cell, badge, count, instant, mono, words
 from carteira.web.console.pendings import desk_of
 from carteira.web.console.screens import EXPORT
-from carteira.web.console.tables import EXPORTED, GROWING, NEWEST, Filter, Table, TableAsked, TableColumn, offer_csv
+from carteira.web.console.tables import (
+    EXPORTED,
+    GROWING,
+    NEWEST,
+    PERIOD,
+    Filter,
+    Table,
+    TableAsked,
+    TableColumn,
+    offer_csv,
+)
 from carteira.web.forms import FormBody
 from carteira.web.page import REFUSALS, SignedPage, WebPage
 from carteira.web.routing import pages
@@ -56,6 +66,10 @@ TABLE: Table[benefits.bulk_desk.ImportSeen] = Table(
         TableColumn("Situação", _file_state, "stack-end"),
     ),
     key=lambda row: row.id,
+    filters=(
+        Filter("situacao", "Situação", "choice", (("andamento", "Em andamento"), ("prontos", "Prontos"))),
+        *PERIOD,
+    ),
     opens=lambda row: f"{HOME}/{row.id}",
     empty=(
         "Nenhum arquivo ainda",
@@ -65,7 +79,8 @@ TABLE: Table[benefits.bulk_desk.ImportSeen] = Table(
 
 
 async def _read(page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[benefits.bulk_desk.ImportSeen]:
-    return await benefits.bulk_desk.imports_of(tx, page.who, asked.page_request(BY_ID, limit))
+    finished = {"andamento": False, "prontos": True}.get(asked.get("situacao") or "")
+    return await benefits.bulk_desk.imports_of(tx, page.who, asked.page_within(BY_ID, limit), finished=finished)
 
 
 @router.get(HOME, dependencies=[claims(CLAIM), _OWN_FILES])

@@ -16,7 +16,7 @@ from carteira.web.charts import Bar, bars
 from carteira.web.console.acts import Confirmation, VersionForm, ask, ask_again, version_seen
 from carteira.web.console.cells import Cell, amount, badge, count, words
 from carteira.web.console.purchases import DECIDES, READS
-from carteira.web.console.tables import NEWEST, Table, TableAsked, TableColumn, offer_csv
+from carteira.web.console.tables import NEWEST, Filter, Table, TableAsked, TableColumn, offer_csv
 from carteira.web.formats import capital, month_name, plain_money
 from carteira.web.page import REFUSALS, SignedPage, WebPage
 from carteira.web.routing import pages
@@ -44,6 +44,7 @@ TABLE: Table[resellers.MonthOut] = Table(
         TableColumn("Situação", _state, "stack-end"),
     ),
     key=lambda row: row.month,
+    filters=(Filter("situacao", "Situação", "choice", (("abertos", "Abertos"), ("fechados", "Fechados"))),),
     opens=lambda row: f"{HOME}/{row.month:%Y-%m}",
     panel=True,
     empty=("Nenhum mês ainda", "O primeiro mês aparece com a primeira compra."),
@@ -52,7 +53,10 @@ TABLE: Table[resellers.MonthOut] = Table(
 
 async def _read(page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[resellers.MonthOut]:
     place = asked.page_request(resellers.desk.MONTHS, limit)
-    rows = await resellers.desk.months(tx, page.who, cpf=None, limit=limit + 1, before=place.after, turned=place.turned)
+    closed = {"abertos": False, "fechados": True}.get(asked.get("situacao") or "")
+    rows = await resellers.desk.months(
+        tx, page.who, cpf=None, limit=limit + 1, before=place.after, turned=place.turned, closed=closed
+    )
     return place.page(rows, lambda row: row.month)
 
 

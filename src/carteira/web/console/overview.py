@@ -17,6 +17,7 @@ from sqlalchemy import Select
 from carteira import assistant, benefits, documents, identity, ledger, payments, resellers, webhooks
 from carteira.kit.db import jobs
 from carteira.kit.db.one_row import OneRow, ask_together
+from carteira.kit.db.session import Tx
 from carteira.kit.ops import metrics
 from carteira.kit.security import audit_checks
 from carteira.kit.values.clock import clock
@@ -25,6 +26,7 @@ from carteira.kit.web.approvals import DESK
 from carteira.kit.web.problems import NotFound
 from carteira.kit.web.state import BACKLOG
 from carteira.web.console.house import ages_of
+from carteira.web.console.proofs import BEHIND_SECONDS, EVENTS, NAMES, PROOFS
 from carteira.web.console.screens import HOME, ConsoleNavigation, opens_console
 from carteira.web.page import SignedPage, WebPage
 from carteira.web.routing import pages
@@ -34,12 +36,10 @@ _MINUTES = 15
 _WIDTH, _FLOOR, _TALLEST = 720, 160, 140
 _LATENCY_WIDTH, _LATENCY_TALLEST = 320, 110
 _STALE = timedelta(hours=30)
-_BEHIND_SECONDS = 60.0
-"""A follower that is further behind than this is shown as slow."""
 _HEAD_SIGNS = 12
 """The number of shown digits of a chain's head: enough to compare it by eye."""
 _LATENCY = "carteira_authorization_seconds"
-_AGES = "/console/chaves-e-backups"
+_AGES, _DECISIONS = "/console/chaves-e-backups", "/console/autorizacoes"
 _FILE_SECONDS = 3_600.0
 """A file of accounts that takes longer is an alert."""
 
@@ -56,7 +56,16 @@ class Flow:
     """The response times of 50 % and 99 % since this server started."""
     latencies: "list[LatencyBar]"
     bars: "list[MinuteBar]"
-    reasons: list[tuple[str, int]]
+    reasons: "list[CountedReason]"
+
+
+@dataclass(frozen=True, slots=True)
+class CountedReason:
+    """A reason of declines: its name, its count, and the list of them."""
+
+    name: str
+    count: int
+    path: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +132,14 @@ async def _flow(page: WebPage) -> Flow | None:
         None if slow is None else slow * 1000,
         latency_bars_of(buckets),
         bars_of(totals.by_minute),
-        [(benefits.desk.reason_name(reason), count) for reason, count in reasons],
+        [_counted_reason(reason, count) for reason, count in reasons],
     )
+
+
+def _counted_reason(reason: str, count: int) -> CountedReason:
+    known = reason in benefits.desk.DECLINES
+    path = f"{_DECISIONS}?motivo={reason}" if known else f"{_DECISIONS}?resposta=recusadas"
+    return CountedReason(benefits.desk.reason_name(reason), count, path)
 
 
 def bars_of(minutes: Sequence[tuple[datetime, int, int]]) -> list[MinuteBar]:
@@ -260,37 +275,31 @@ def _questions(page: WebPage, parties: frozenset[UUID]) -> dict[str, OneRow[Any]
     return asked
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """The pendings that the operator may decide, and the answers to `_questions`."""
-
-    pending: int
-    facts: Mapping[str, Any]
-
-
-async def _known(page: WebPage) -> _Known:
+async def _facts(page: WebPage) -> Mapping[str, Any]:
     """Return all counts, without what the operator may not decide: what they or a client of theirs made or gain by."""
     desk = DESK.of(page.request.app)
-    parties = await page.read(lambda tx: desk.parties(tx, page.who))
-    pending, facts = await asyncio.gather(
-        page.read(lambda tx: desk.count_decidable(tx, page.who, parties)),
-        page.read(lambda tx: ask_together(tx, _questions(page, parties))),
-    )
-    return _Known(pending, facts)
+
+    async def read(tx: Tx) -> Mapping[str, Any]:
+        parties = await desk.parties(tx, page.who)
+        decidable = await desk.decidable(tx, page.who, parties)
+        asked = _questions(page, parties)
+        return await ask_together(tx, asked if decidable is None else asked | {"pending": decidable})
+
+    return await page.read(read)
 
 
-def _waits(page: WebPage, known: _Known) -> list[Todo]:
+def _waits(page: WebPage, facts: Mapping[str, Any]) -> list[Todo]:
     """List the work that the operator may do."""
     found: list[Todo] = []
-    if known.pending:
-        found.append(_todo("/console/pendencias", "bell", known.pending, "pendência", "pendências", "à sua aprovação"))
-    purchases: resellers.desk.WaitingPurchases | None = known.facts.get("purchases")
+    if pending := facts.get("pending"):
+        found.append(_todo("/console/pendencias", "bell", pending, "pendência", "pendências", "à sua aprovação"))
+    purchases: resellers.desk.WaitingPurchases | None = facts.get("purchases")
     if purchases is not None and purchases.count:
         detail = "" if purchases.oldest is None else f"a mais antiga é de {purchases.oldest:%d/%m/%Y}"
         found.append(
             _todo("/console/compras", "check", purchases.count, "compra a decidir", "compras a decidir", detail)
         )
-    counted = [(kind, known.facts[kind.path]) for kind in _kinds(page)]
+    counted = [(kind, facts[kind.path]) for kind in _kinds(page)]
     return found + [_todo(kind.path, kind.icon, count, kind.one, kind.several) for kind, count in counted if count]
 
 
@@ -299,8 +308,8 @@ def _todo(path: str, icon: str, count: int, one: str, several: str, detail: str 
 
 
 _CHECKS = (
-    ("reconcile", "Saldos e lançamentos batem", ""),
-    ("verify", "Cadeia do livro-razão", ""),
+    ("reconcile", NAMES["reconcile"], PROOFS),
+    ("verify", NAMES["verify"], PROOFS),
     ("audit", "Cadeia da auditoria", "/console/auditoria"),
 )
 """The proofs, by the names of their queries."""
@@ -337,12 +346,13 @@ async def _house(page: WebPage) -> list[HouseProof]:
         return []
     backlog = BACKLOG.of(page.request.app)
     lags, ages = await asyncio.gather(backlog.lags(page.database.reads), ages_of(page))
-    behind = {name: lag for name, lag in lags.items() if lag.oldest_seconds > _BEHIND_SECONDS}
+    behind = {name: lag for name, lag in lags.items() if lag.oldest_seconds > BEHIND_SECONDS}
     if behind:
         slowest, lag = max(behind.items(), key=lambda pair: pair[1].oldest_seconds)
-        found = [HouseProof("Eventos", "bad", "alert", f"{slowest}: {lag.rows} à espera há {lag.oldest_seconds:.0f} s")]
+        said = f"{slowest}: {lag.rows} à espera há {lag.oldest_seconds:.0f} s"
+        found = [HouseProof("Eventos", "bad", "alert", said, path=EVENTS)]
     else:
-        found = [HouseProof("Eventos", "ok", "check", "em dia")]
+        found = [HouseProof("Eventos", "ok", "check", "em dia", path=EVENTS)]
     wrong = [age for age in ages if age.tone != "ok"]
     return found + [HouseProof(age.what, age.tone, "alert", age.said, age.at, _AGES) for age in wrong]
 
@@ -383,23 +393,29 @@ def _proof(what: str, at: datetime, findings: int, whole_at: datetime | None = N
 async def show_panel(page: SignedPage) -> Response:
     """Show the panel; an operator with a single screen gets that screen."""
     require_staff(page.who)
-    console = page.renderer.templates.globals["console"]
-    assert isinstance(console, ConsoleNavigation), "every process has one"
+    console = console_of(page)
     first = console.first_path(page.who)
     if first != HOME:
         return page.go(first)
-    flow, known, house = await asyncio.gather(_flow(page), _known(page), _house(page))
-    proofs = [*_health(known.facts), *house, *_late(known.facts)]
+    flow, facts, house = await asyncio.gather(_flow(page), _facts(page), _house(page))
+    proofs = [*_health(facts), *house, *_late(facts)]
     return page.show(
         "console/panel.html",
         flow=flow,
-        waits=[todo for todo in _waits(page, known) if console.at(todo.path) is not None],
+        waits=[todo for todo in _waits(page, facts) if console.at(todo.path) is not None],
         health=[proof for proof in proofs if proof.tone == "ok"],
         alerts=[proof for proof in proofs if proof.tone != "ok"],
         now=clock.now(),
         minutes=_MINUTES,
         floor=_FLOOR,
     )
+
+
+def console_of(page: WebPage) -> ConsoleNavigation:
+    """Return the console's navigation in this process."""
+    console = page.renderer.templates.globals["console"]
+    assert isinstance(console, ConsoleNavigation), "every process has one"
+    return console
 
 
 def require_staff(who: Principal) -> None:

@@ -1,5 +1,6 @@
 """Operations of two people: those that wait for me, those that I proposed, and their outcomes."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
@@ -13,13 +14,21 @@ from carteira.kit.security import audit
 from carteira.kit.security.approvals import PendingOperation
 from carteira.kit.web import pending
 from carteira.kit.web.access import acts, looks, reads, step_up
-from carteira.kit.web.approvals import DESK, Desk
+from carteira.kit.web.approvals import DESK, Desk, OrderLine
 from carteira.kit.web.pagination import BY_ID, Page
 from carteira.web.console.acts import ActField, Confirmation, ask, ask_again
 from carteira.web.console.cells import amount, badge, instant, words
 from carteira.web.console.overview import require_staff
 from carteira.web.console.tables import NEWEST, Filter, Table, TableAsked, TableColumn, offer_csv
-from carteira.web.console.words import STATES, changes_of, facts_of, operation_name
+from carteira.web.console.words import (
+    STATES,
+    changes_of,
+    facts_of,
+    facts_of_long,
+    faults_of,
+    operation_name,
+    totals_of,
+)
 from carteira.web.formats import Reais, plain_money
 from carteira.web.forms import FormBody
 from carteira.web.page import REFUSALS, SignedPage, WebPage
@@ -96,7 +105,9 @@ async def show_pending(operation_id: UUID, page: SignedPage) -> Response:
         decides = desk.may_decide(page.who, row)
         about = await pending.about_of(tx, desk, row) if decides else []
         changes = changes_of(await desk.changes(tx, row)) if decides else []
-        return {"one": shown, "decides": decides, "about": about, "changes": changes, **_told(desk, row)}
+        lines = await desk.lines(tx, row)
+        told = _told(desk, row, lines)
+        return {"one": shown, "decides": decides, "about": about, "changes": changes, "lines": lines, **told}
 
     values = await page.read(read)
     return page.show(
@@ -110,12 +121,14 @@ async def show_pending(operation_id: UUID, page: SignedPage) -> Response:
     )
 
 
-def _told(desk: Desk, row: PendingOperation) -> dict[str, Any]:
-    """Return an order and its outcome, field by field."""
+def _told(desk: Desk, row: PendingOperation, lines: Sequence[OrderLine] | None) -> dict[str, Any]:
+    """Return an order and its outcome, field by field; a long order in totals."""
     order, outcome = desk.shown(row), desk.outcome(row)
+    asked = orjson.loads(orjson.dumps(order, default=_dumped))
+    done = orjson.loads(orjson.dumps(outcome))
     return {
-        "order": facts_of(orjson.loads(orjson.dumps(order, default=_dumped))) if order is not None else [],
-        "outcome": facts_of(orjson.loads(orjson.dumps(outcome)), most=12) if outcome is not None else [],
+        "order": facts_of(asked) if lines is None else [*totals_of(lines), *facts_of_long(asked)],
+        "outcome": [*facts_of_long(done), *faults_of(done)],
     }
 
 

@@ -1,7 +1,8 @@
 """People: searched by POST, a person's page, and operators' acts on them."""
 
+from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from fastapi import Response
@@ -20,6 +21,7 @@ from carteira.web.console.words import SUSPENSIONS
 from carteira.web.forms import FormBody
 from carteira.web.page import REFUSALS, SignedPage, WebPage
 from carteira.web.routing import pages
+from carteira.web.wallet.privacy import CONSENT_TEXTS
 
 router = pages()
 HOME = "/console/pessoas"
@@ -40,6 +42,32 @@ _PROVEN = {
     "none": ("Sem CPF", "", ""),
     "moved": ("CPF comprovado por outra pessoa", "bad", "alert"),
 }
+
+
+class PersonList(NamedTuple):
+    """A list to which a person's page leads, with their id: its module, its claim, its address, its name."""
+
+    module: str
+    claim: str
+    path: str
+    icon: str
+    name: str
+
+
+_LISTS = (
+    PersonList("benefits", "benefits:read", "/console/contas?pessoa=", "coins", "Contas de benefícios"),
+    PersonList("benefits", "benefits:read", "/console/autorizacoes?pessoa=", "card", "Autorizações"),
+    PersonList("resellers", "purchases:read", "/console/revendedores?pessoa=", "cal", "Vendas e meses"),
+    PersonList("payments", "payments:read", "/console/cobrancas?pessoa=", "qr", "Cobranças Pix"),
+    PersonList("documents", "documents:review", "/console/documentos?pessoa=", "doc", "Documentos"),
+    PersonList("transit", "transit:review", "/console/cartoes?pessoa=", "bus", "Cartões de transporte"),
+    PersonList("", "audit:read", "/console/auditoria?de_quem=", "shield", "O que a auditoria tem"),
+)
+
+
+def lists_of(page: WebPage) -> list[PersonList]:
+    """Return the lists of a person's things that an operator may see."""
+    return [one for one in _LISTS if (not one.module or page.has(one.module)) and page.holds(one.claim)]
 
 
 def _standing_of(row: identity.PersonView) -> Cell:
@@ -111,7 +139,15 @@ offer_csv(router, TABLE, _read, CLAIM, asked_by_form=TABLE.asked_by_form)
 @router.get(HOME + "/{user_id}", dependencies=[claims(CLAIM), looks("user_read")])
 async def show_person(user_id: UUID, page: SignedPage) -> Response:
     """Show a person; the look is recorded, and shown to them."""
-    person = await page.read(lambda tx: identity.desk.look_at(tx, user_id))
+
+    async def read(tx: Tx) -> tuple[identity.PersonView, list[tuple[str, bool, datetime]]]:
+        return await identity.desk.look_at(tx, user_id), [
+            (CONSENT_TEXTS[purpose][0], granted, at)
+            for purpose, granted, at in await identity.consents_of(tx, user_id)
+            if purpose in CONSENT_TEXTS
+        ]
+
+    person, consents = await page.read(read)
     whole_cpf = identity.desk.may_see_cpf(page.who, user_id)
     return page.show(
         "console/person.html",
@@ -121,6 +157,8 @@ async def show_person(user_id: UUID, page: SignedPage) -> Response:
         email=person.email if whole_cpf else masked_email(person.email),
         proven=_PROVEN[person.cpf_state],
         themself=user_id == page.who.id,
+        consents=consents,
+        lists=lists_of(page),
     )
 
 

@@ -16,7 +16,7 @@ from carteira.kit.db.session import Tx
 from carteira.kit.security import audit
 from carteira.kit.values.clock import clock
 from carteira.kit.web.access import claims, looks
-from carteira.web.console.people import CLAIM, HOME
+from carteira.web.console.people import CLAIM, HOME, lists_of
 from carteira.web.page import SignedPage, WebPage
 from carteira.web.routing import pages
 from carteira.web.wallet import movements
@@ -163,4 +163,5 @@ async def show_wallet(user_id: UUID, page: SignedPage) -> Response:
         cards=cards,
         notices=notices,
         hidden=hidden,
+        lists=lists_of(page),
     )

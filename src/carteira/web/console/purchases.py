@@ -21,7 +21,7 @@ from carteira.kit.web.problems import InvalidInput, problem_of
 from carteira.web.console.acts import ActField, Confirmation, ask, ask_again
 from carteira.web.console.cells import Cell, amount, badge, day, mono, words
 from carteira.web.console.pendings import desk_of
-from carteira.web.console.tables import NEWEST, ROWS, BulkAct, Filter, Table, TableAsked, TableColumn, offer_csv
+from carteira.web.console.tables import ID, NEWEST, ROWS, BulkAct, Filter, Table, TableAsked, TableColumn, offer_csv
 from carteira.web.formats import plain_money
 from carteira.web.forms import FormBody, Reading
 from carteira.web.page import REFUSALS, SignedPage, WebPage
@@ -76,6 +76,7 @@ TABLE: Table[resellers.PurchaseWithCashbackOut] = Table(
             otherwise=PENDING,
         ),
         Filter("mes", "Mês", pattern=_MONTH, wrong="Escreva o mês como 2026-11."),
+        Filter("revendedor", "Revendedor (id)", pattern=ID, wrong="Cole o id inteiro. Um CPF nunca vai no endereço."),
     ),
     acts=(
         BulkAct(_REJECT, "Reprovar…", "r", danger=True),
@@ -94,6 +95,7 @@ async def _read(page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[re
         read_day(f"{month}-01") if month else None,
         None if status == ALL else status,
         asked.page_request(resellers.PURCHASES, limit),
+        asked.id("revendedor"),
     )
 
 
@@ -157,11 +159,8 @@ async def _found(
     page: WebPage, marked: Sequence[MarkedPurchase]
 ) -> tuple[list[resellers.PurchaseWithCashbackOut], list[str]]:
     """Return the marked purchases as they are, and why some are left out: they are gone, or have changed."""
-
-    async def read(tx: Tx) -> list[resellers.PurchaseWithCashbackOut | None]:
-        return [await _one(tx, page, one.id) for one in marked]
-
-    rows = await page.read(read)
+    found = await page.read(lambda tx: resellers.desk.purchases_by_id(tx, page.who, [one.id for one in marked]))
+    rows = [found.get(one.id) for one in marked]
     same = [row for one, row in zip(marked, rows, strict=True) if row is not None and one.is_still(row)]
     others = [_changed(row) for one, row in zip(marked, rows, strict=True) if row is None or not one.is_still(row)]
     return same, others

@@ -9,13 +9,14 @@ from pydantic import StringConstraints
 from carteira import payments
 from carteira.kit.db.session import Tx
 from carteira.kit.web.access import acts, claims, looks
+from carteira.kit.web.approvals import OperatorRoom
 from carteira.kit.web.pagination import Page
 from carteira.web.console.acts import ActField, Confirmation, ask, ask_again
 from carteira.web.console.cells import Cell, amount, badge, instant, mono, words
 from carteira.web.console.charges import CLAIM
 from carteira.web.console.pendings import desk_of
 from carteira.web.console.tables import NEWEST, Filter, Table, TableAsked, TableColumn, offer_csv
-from carteira.web.console.words import PAYMENT_FOUND_BY, payment_reason
+from carteira.web.console.words import PAYMENT_FOUND_BY, payment_reason, room_facts
 from carteira.web.formats import Reais, moment, number, plain_money
 from carteira.web.forms import FormBody
 from carteira.web.page import REFUSALS, SignedPage, WebPage
@@ -107,7 +108,11 @@ async def show_payment(e2eid: str, page: SignedPage) -> Response:
     )
 
 
-def _returning(one: payments.ReceivedWithReturnsOut) -> Confirmation:
+async def _room(page: WebPage) -> OperatorRoom:
+    return await page.read(lambda tx: desk_of(page).room(tx, "payment_returns", page.who))
+
+
+def _returning(one: payments.ReceivedWithReturnsOut, room: OperatorRoom) -> Confirmation:
     left = payments.office.may_return(one)
     if one.unplaced >= left:
         says = ["O dinheiro está à parte, e volta à conta de onde o Pix veio."]
@@ -127,6 +132,7 @@ def _returning(one: payments.ReceivedWithReturnsOut) -> Confirmation:
             *((("Por que não foi creditado", payment_reason(one.reason)),) if one.reason else ()),
             ("Ainda se pode devolver", plain_money(left)),
             ("Id de ponta a ponta", one.e2eid),
+            *room_facts(room),
         ),
         fields=(
             ActField("amount", "Valor a devolver", "money", f"Até {plain_money(left)}.", value=number(left)),
@@ -145,16 +151,16 @@ class ReturnForm(FormBody):
 @router.get(HOME + "/{e2eid}/devolver", dependencies=[claims(RETURNS, CLAIM), looks("payment_read")])
 async def ask_return(e2eid: str, page: SignedPage) -> Response:
     """Show what returning does."""
-    return ask(page, _returning(await _one(page, e2eid)))
+    return ask(page, _returning(await _one(page, e2eid), await _room(page)))
 
 
 @router.post(HOME + "/{e2eid}/devolver", dependencies=[claims(RETURNS, CLAIM), acts("payment_returned")])
 async def give_back(e2eid: str, page: SignedPage) -> Response:
     """Return a payment or a part of it, or store the operation as pending."""
     form = await page.form(ReturnForm)
-    one = await _one(page, e2eid)
+    act = _returning(await _one(page, e2eid), await _room(page))
     if form.value is None:
-        return ask_again(page, _returning(one), form)
+        return ask_again(page, act, form)
     order = payments.ReturnOrder(e2eid=e2eid, amount=int(form.value.amount), reason=form.value.reason)
     operation = payments.PAYMENT_RETURN.of(page.request.app)
 
@@ -164,9 +170,9 @@ async def give_back(e2eid: str, page: SignedPage) -> Response:
     try:
         outcome = await page.once(work, payload=order.model_dump())
     except REFUSALS as error:
-        return ask_again(page, _returning(one), form, error)
+        return ask_again(page, act, form, error)
     if outcome.refused:
-        return ask_again(page, _returning(one), form.saying(outcome.refused))
+        return ask_again(page, act, form.saying(outcome.refused))
     now = outcome.body.get("now")
     done = f"{plain_money(int(form.value.amount))} a caminho de quem pagou." if now else "Pedido: espera outra pessoa."
     return page.go(f"{HOME}/{e2eid}", outcome.said(done))

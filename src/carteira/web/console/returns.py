@@ -1,6 +1,6 @@
 """Refunds purchases, whole or in part; and simulates purchases."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 from uuid import UUID
 
 from fastapi import Response
@@ -9,9 +9,11 @@ from pydantic import Field
 from carteira import benefits
 from carteira.kit.db.session import Tx
 from carteira.kit.web.access import acts, claims, looks, reads
+from carteira.kit.web.approvals import OperatorRoom
 from carteira.web.console.acts import ActField, Confirmation, ask, ask_again
 from carteira.web.console.authorizations import HOME
 from carteira.web.console.pendings import desk_of
+from carteira.web.console.words import room_facts
 from carteira.web.formats import Reais, plain_money
 from carteira.web.forms import FormBody
 from carteira.web.page import REFUSALS, SignedPage, WebPage
@@ -21,13 +23,26 @@ router = pages("benefits")
 CLAIM = "benefits:write"
 SIMULATOR = "/console/simulador"
 _PAGE = "console/simulator.html"
+_REVERSALS, _REFUNDS = "reversals", "refunds"
 
 
-async def _whole(page: WebPage, decision_id: UUID) -> benefits.WholeDecisionView:
-    return await page.read(lambda tx: benefits.decision(tx, page.who, decision_id))
+class ReturnedPurchase(NamedTuple):
+    """A purchase, and what the operator may return of it alone."""
+
+    whole: benefits.WholeDecisionView
+    room: OperatorRoom
 
 
-def _about(whole: benefits.WholeDecisionView) -> dict[str, Any]:
+async def _purchase(page: WebPage, decision_id: UUID, limit: str) -> ReturnedPurchase:
+    async def read(tx: Tx) -> ReturnedPurchase:
+        whole = await benefits.decision(tx, page.who, decision_id)
+        return ReturnedPurchase(whole, await desk_of(page).room(tx, limit, page.who))
+
+    return await page.read(read)
+
+
+def _about(asked: ReturnedPurchase) -> dict[str, Any]:
+    whole = asked.whole
     one = whole.decision
     return {
         "back": f"{HOME}/{one.id}",
@@ -37,11 +52,13 @@ def _about(whole: benefits.WholeDecisionView) -> dict[str, Any]:
             ("Estabelecimento", one.merchant or ""),
             ("Conta", one.account),
             ("Ainda se pode devolver", plain_money(whole.left)),
+            *room_facts(asked.room),
         ),
     }
 
 
-def _reversal(whole: benefits.WholeDecisionView) -> Confirmation:
+def _reversal(asked: ReturnedPurchase) -> Confirmation:
+    whole = asked.whole
     return Confirmation(
         title="Estornar a compra inteira?",
         says=(
@@ -51,11 +68,12 @@ def _reversal(whole: benefits.WholeDecisionView) -> Confirmation:
         way_back="Um estorno não se desfaz: a pessoa pode usar o dinheiro na mesma hora.",
         button="Estornar",
         path=f"{HOME}/{whole.decision.id}/estornar",
-        **_about(whole),
+        **_about(asked),
     )
 
 
-def _refund(whole: benefits.WholeDecisionView) -> Confirmation:
+def _refund(asked: ReturnedPurchase) -> Confirmation:
+    whole = asked.whole
     return Confirmation(
         title="Devolver uma parte da compra?",
         says=(
@@ -66,7 +84,7 @@ def _refund(whole: benefits.WholeDecisionView) -> Confirmation:
         button="Devolver",
         path=f"{HOME}/{whole.decision.id}/devolver",
         fields=(ActField("amount", "Valor a devolver", "money", f"Até {plain_money(whole.left)}."),),
-        **_about(whole),
+        **_about(asked),
     )
 
 
@@ -79,7 +97,7 @@ class AmountForm(FormBody):
 @router.get(HOME + "/{decision_id}/estornar", dependencies=[claims(CLAIM, "benefits:read"), looks("transaction_read")])
 async def ask_reversal(decision_id: UUID, page: SignedPage) -> Response:
     """Show what a reversal does."""
-    return ask(page, _reversal(await _whole(page, decision_id)))
+    return ask(page, _reversal(await _purchase(page, decision_id, _REVERSALS)))
 
 
 @router.post(
@@ -88,7 +106,7 @@ async def ask_reversal(decision_id: UUID, page: SignedPage) -> Response:
 async def reverse(decision_id: UUID, page: SignedPage) -> Response:
     """Refund a whole purchase, or store the operation as pending."""
     form = await page.form(FormBody)
-    whole = await _whole(page, decision_id)
+    asked = await _purchase(page, decision_id, _REVERSALS)
 
     async def work(tx: Tx) -> object:
         return {"now": await benefits.desk.reverse(tx, desk_of(page), page.who, decision_id)}
@@ -96,9 +114,9 @@ async def reverse(decision_id: UUID, page: SignedPage) -> Response:
     try:
         outcome = await page.once(work, payload={"decision": str(decision_id)})
     except REFUSALS as error:
-        return ask_again(page, _reversal(whole), form, error)
+        return ask_again(page, _reversal(asked), form, error)
     if outcome.refused:
-        return ask_again(page, _reversal(whole), form.saying(outcome.refused))
+        return ask_again(page, _reversal(asked), form.saying(outcome.refused))
     now = outcome.body.get("now")
     return page.go(f"{HOME}/{decision_id}", outcome.said("Estornado." if now else "Pedido: espera outra pessoa."))
 
@@ -106,7 +124,7 @@ async def reverse(decision_id: UUID, page: SignedPage) -> Response:
 @router.get(HOME + "/{decision_id}/devolver", dependencies=[claims(CLAIM, "benefits:read"), looks("transaction_read")])
 async def ask_refund(decision_id: UUID, page: SignedPage) -> Response:
     """Show what a refund does."""
-    return ask(page, _refund(await _whole(page, decision_id)))
+    return ask(page, _refund(await _purchase(page, decision_id, _REFUNDS)))
 
 
 @router.post(
@@ -115,9 +133,9 @@ async def ask_refund(decision_id: UUID, page: SignedPage) -> Response:
 async def refund(decision_id: UUID, page: SignedPage) -> Response:
     """Refund a part of a purchase, or store the operation as pending."""
     form = await page.form(AmountForm)
-    whole = await _whole(page, decision_id)
+    asked = await _purchase(page, decision_id, _REFUNDS)
     if form.value is None:
-        return ask_again(page, _refund(whole), form)
+        return ask_again(page, _refund(asked), form)
     amount = int(form.value.amount)
 
     async def work(tx: Tx) -> object:
@@ -126,9 +144,9 @@ async def refund(decision_id: UUID, page: SignedPage) -> Response:
     try:
         outcome = await page.once(work, payload={"decision": str(decision_id), "amount": amount})
     except REFUSALS as error:
-        return ask_again(page, _refund(whole), form, error)
+        return ask_again(page, _refund(asked), form, error)
     if outcome.refused:
-        return ask_again(page, _refund(whole), form.saying(outcome.refused))
+        return ask_again(page, _refund(asked), form.saying(outcome.refused))
     now = outcome.body.get("now")
     done = f"{plain_money(amount)} devolvidos." if now else "Pedido: espera outra pessoa."
     return page.go(f"{HOME}/{decision_id}", outcome.said(done))

@@ -12,8 +12,11 @@ from carteira.kit.db.session import Tx
 from carteira.kit.web.access import acts, claims, looks, reads, step_up
 from carteira.web.console.acts import ActField, Confirmation, VersionForm, ask, ask_again, version_seen
 from carteira.web.console.cells import badge, count, words
+from carteira.web.console.claim_words import claim_choice, claim_name, opened_by
+from carteira.web.console.overview import console_of
 from carteira.web.console.people import HOME as PEOPLE
-from carteira.web.console.tables import Listed, Table, TableAsked, TableColumn, offer_csv
+from carteira.web.console.screens import Screen
+from carteira.web.console.tables import WORDS, Listed, Table, TableAsked, TableColumn, offer_csv, state_filter
 from carteira.web.forms import FormBody
 from carteira.web.page import REFUSALS, SignedPage, WebPage
 from carteira.web.routing import pages
@@ -36,6 +39,7 @@ TABLE: Table[identity.desk.WholeRoleView] = Table(
     key=lambda row: row.id,
     opens=lambda row: f"{ROLES}/{row.id}",
     whole=True,
+    filters=(WORDS, state_filter("Do produto", "Desta casa")),
 )
 
 
@@ -99,18 +103,32 @@ async def show_role(role_id: int, page: SignedPage) -> Response:
 
     role, known = await page.read(read)
     has = {claim.id for claim in role.claims}
-    return page.show("console/role.html", role=role, known=known, has=has, home=ROLES)
+    groups = console_of(page).groups
+    shown = [
+        (claim, claim_name(claim.description), opened_by(groups, [claim.description]))
+        for claim in sorted(known, key=lambda claim: claim.description)
+        if claim.active
+    ]
+    return page.show("console/role.html", role=role, known=shown, has=has, home=ROLES, fixed=identity.desk.FIXED)
 
 
 def _changing(
-    role: identity.desk.WholeRoleView, known: list[identity.desk.ClaimView], wanted: set[int]
+    page: WebPage, role: identity.desk.WholeRoleView, known: list[identity.desk.ClaimView], wanted: set[int]
 ) -> Confirmation:
-    """Return the claims that a change adds to and removes from a role."""
+    """Return the claims and the screens that a change adds to and removes from a role."""
     has = {claim.id for claim in role.claims}
     more = [claim.description for claim in known if claim.id in wanted - has]
     less = [claim.description for claim in known if claim.id in has - wanted]
-    facts = [("Passa a trazer", ", ".join(more))] if more else []
-    facts += [("Deixa de trazer", ", ".join(less))] if less else []
+    groups = console_of(page).groups
+    before = opened_by(groups, [claim.description for claim in role.claims])
+    after = opened_by(groups, [claim.description for claim in known if claim.id in wanted])
+    facts = [
+        ("Passa a trazer", "; ".join(map(claim_choice, more))),
+        ("Passa a abrir", _names(after, before)),
+        ("Deixa de trazer", "; ".join(map(claim_choice, less))),
+        ("Deixa de abrir", _names(before, after)),
+    ]
+    facts = [(name, text) for name, text in facts if text]
     return Confirmation(
         title=f"Mudar o papel “{role.description}”?",
         says=("Vale na hora, para todos que têm o papel.",) if facts else ("Nada muda.",),
@@ -123,6 +141,11 @@ def _changing(
         hidden=[("claim", str(claim_id)) for claim_id in sorted(wanted)],
         seen=version_seen(role.version),
     )
+
+
+def _names(screens: list[Screen], but: list[Screen]) -> str:
+    """Return the names of some screens that are not among others."""
+    return ", ".join(screen.name for screen in screens if screen not in but)
 
 
 class SureForm(VersionForm):
@@ -143,7 +166,7 @@ async def change(role_id: int, page: SignedPage) -> Response:
             await identity.desk.role_with_claims(tx, role_id),
             await identity.desk.list_claims(tx, limit=_MOST),
         )
-        return _changing(role, known, wanted)
+        return _changing(page, role, known, wanted)
 
     act = await page.read(read)
     if form.value is None:
@@ -158,6 +181,81 @@ async def change(role_id: int, page: SignedPage) -> Response:
     except REFUSALS as error:
         return ask_again(page, act, form, error)
     return page.go(ROLES, "O papel mudou, na hora, para todos que o têm.")
+
+
+class RoleNameForm(VersionForm, RoleForm):
+    """A role's new name."""
+
+
+async def _role(page: WebPage, role_id: int) -> identity.desk.WholeRoleView:
+    return await page.read(lambda tx: identity.desk.role_with_claims(tx, role_id))
+
+
+def _renaming(role: identity.desk.WholeRoleView) -> Confirmation:
+    return Confirmation(
+        title=f"Mudar o nome do papel “{role.description}”?",
+        says=("Só o nome muda: as permissões e quem tem o papel ficam como estão.",),
+        way_back="O nome pode ser mudado de novo aqui.",
+        button="Mudar o nome",
+        path=f"{ROLES}/{role.id}/nome",
+        back=f"{ROLES}/{role.id}",
+        fields=(ActField("description", "Novo nome", value=role.description),),
+        seen=version_seen(role.version),
+    )
+
+
+@router.get(ROLES + "/{role_id}/nome", dependencies=[claims(WRITES), step_up(), _NOBODYS])
+async def ask_renaming(role_id: int, page: SignedPage) -> Response:
+    """Ask for a role's new name."""
+    return ask(page, _renaming(await _role(page, role_id)))
+
+
+@router.post(ROLES + "/{role_id}/nome", dependencies=[claims(WRITES), step_up(), acts("role_renamed")])
+async def rename(role_id: int, page: SignedPage) -> Response:
+    """Rename a role."""
+    form = await page.form(RoleNameForm)
+    act = _renaming(await _role(page, role_id))
+    if form.value is None:
+        return ask_again(page, act, form)
+    try:
+        async with page.database.transaction() as tx:
+            await identity.desk.rename_role(tx, page.who, role_id, form.value.description, form.value.known)
+    except REFUSALS as error:
+        return ask_again(page, act, form, error)
+    return page.go(f"{ROLES}/{role_id}", "O nome mudou.")
+
+
+def _deleting(role: identity.desk.WholeRoleView) -> Confirmation:
+    brought = "; ".join(claim_choice(claim.description) for claim in role.claims)
+    return Confirmation(
+        title=f"Apagar o papel “{role.description}”?",
+        says=("Só um papel que ninguém tem pode ser apagado. Ninguém perde nada.",),
+        way_back="Um papel igual pode ser criado de novo, com outro número.",
+        button="Apagar o papel",
+        path=f"{ROLES}/{role.id}/apagar",
+        back=f"{ROLES}/{role.id}",
+        danger=True,
+        facts=[("Traz", brought or "nenhuma permissão")],
+    )
+
+
+@router.get(ROLES + "/{role_id}/apagar", dependencies=[claims(WRITES), step_up(), _NOBODYS])
+async def ask_deleting(role_id: int, page: SignedPage) -> Response:
+    """Show what deleting a role does."""
+    return ask(page, _deleting(await _role(page, role_id)))
+
+
+@router.post(ROLES + "/{role_id}/apagar", dependencies=[claims(WRITES), step_up(), acts("role_deleted")])
+async def delete(role_id: int, page: SignedPage) -> Response:
+    """Delete a role that nobody has."""
+    form = await page.form(FormBody)
+    role = await _role(page, role_id)
+    try:
+        async with page.database.transaction() as tx:
+            await identity.desk.delete_role(tx, page.who, role_id)
+    except REFUSALS as error:
+        return ask_again(page, _deleting(role), form, error)
+    return page.go(ROLES, f"O papel “{role.description}” foi apagado.")
 
 
 class GivenRoleForm(VersionForm):

@@ -109,10 +109,12 @@ GROUPS = (
         "Sistema",
         (
             Screen("/console/auditoria", "shield", "Auditoria", "audit:read"),
+            Screen("/console/livro-razao", "scale", "Livro-razão", "ledger:read"),
             Screen("/console/papeis", "key", "Papéis e permissões", "users:write"),
             Screen("/console/clientes", "key", "Clientes", "clients:read"),
             Screen("/console/webhooks", "hook", "Webhooks", "webhooks:read", "webhooks"),
             Screen("/console/trabalhos", "refresh", "Trabalhos", "house:read"),
+            Screen("/console/eventos", "pulse", "Eventos", "house:read"),
             Screen("/console/chaves-e-backups", "lock", "Chaves e backups", "house:read"),
             Screen("/console/configuracao", "gear", "Configuração", "house:read"),
         ),

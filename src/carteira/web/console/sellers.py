@@ -13,7 +13,7 @@ from carteira.kit.web.access import claims, looks
 from carteira.kit.web.pagination import BY_ID, Page
 from carteira.web.console.cells import amount, day, mono, words
 from carteira.web.console.purchases import DECIDES, READS
-from carteira.web.console.tables import NEWEST, Filter, Table, TableAsked, TableColumn, offer_csv
+from carteira.web.console.tables import NEWEST, PERSON, Filter, Table, TableAsked, TableColumn, offer_csv
 from carteira.web.page import SignedPage, WebPage
 from carteira.web.routing import pages
 
@@ -34,7 +34,7 @@ TABLE: Table[SellerRow] = Table(
         TableColumn("Desde", lambda row: day(row[0].created_at.date()), "nowrap", order=NEWEST),
     ),
     key=lambda row: row[0].id,
-    filters=(Filter("cpf", "CPF inteiro", grows=True),),
+    filters=(Filter("cpf", "CPF inteiro", grows=True), PERSON),
     opens=lambda row: f"{HOME}/{row[0].id}",
     empty=("Nenhum revendedor", "Uma pessoa aparece aqui quando se cadastra para vender."),
 )
@@ -43,7 +43,7 @@ TABLE: Table[SellerRow] = Table(
 async def _read(page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[SellerRow]:
     cpf = asked.get("cpf")
     found = await resellers.desk.resellers(
-        tx, page.who, parse_cpf(cpf) if cpf else None, asked.page_request(BY_ID, limit)
+        tx, page.who, parse_cpf(cpf) if cpf else None, asked.page_request(BY_ID, limit), asked.id("pessoa")
     )
     names = await identity.names(tx, {row.user_id for row in found.items if row.user_id is not None})
     return found.map(lambda row: (row, names.get(row.user_id, "") if row.user_id else ""))
@@ -56,7 +56,7 @@ async def _list(page: WebPage, asked: TableAsked) -> Response:
 @router.get(HOME, dependencies=[claims(READS), looks("resellers_listed")])
 async def show_sellers(page: SignedPage) -> Response:
     """List the resellers, the newest first; personal search terms never appear in an address."""
-    return await _list(page, TableAsked({}, private=True))
+    return await _list(page, TABLE.asked_openly(page, "pessoa"))
 
 
 @router.post(HOME, dependencies=[claims(READS), looks("resellers_listed")])

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Generic, Literal, Protocol, TypeVar
 from urllib.parse import urlencode
+from uuid import UUID
 
 from fastapi import APIRouter, Response
 from fastapi.responses import HTMLResponse
@@ -23,13 +24,16 @@ from carteira.kit.values.clock import clock
 from carteira.kit.values.csv_sheet import MARK, MEDIA_TYPE, csv_rows
 from carteira.kit.values.days import InvalidDay, read_day
 from carteira.kit.web.access import acts, claims, step_up
-from carteira.kit.web.pagination import CursorOf, PageRequest
+from carteira.kit.web.pagination import CursorOf, PageRequest, page_within
+from carteira.kit.web.period import Period
 from carteira.kit.web.problems import InvalidInput
 from carteira.web.console.cells import Cell
 from carteira.web.console.screens import EXPORT
 from carteira.web.formats import begins
 from carteira.web.page import SignedPage, WebPage
 
+ID = r"[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}"
+"""The pattern of a filter by an id."""
 T = TypeVar("T")
 Row_co = TypeVar("Row_co", covariant=True)
 K = TypeVar("K")
@@ -74,6 +78,21 @@ class Filter:
         return f"{self.label}: {text}"
 
 
+PERSON = Filter("pessoa", "Id da pessoa", pattern=ID, wrong="Cole o id inteiro. Um CPF nunca vai no endereço.")
+"""The filter by which a person's page leads to their rows."""
+
+
+PERIOD = (Filter("de", "De", "day"), Filter("ate", "Até", "day"))
+"""The filters of a list's period, by the days of its rows."""
+WORDS = Filter("busca", "Palavras da lista", grows=True)
+"""The filter of a whole list by any of its words; the table itself applies it."""
+
+
+def state_filter(*states: str) -> Filter:
+    """Return the filter of a whole list by the words of its badges; the table itself applies it."""
+    return Filter("situacao", "Situação", "choice", tuple((state, state) for state in states))
+
+
 def _is_day(text: str) -> bool:
     try:
         return read_day(text).year in _YEARS
@@ -115,9 +134,13 @@ class TableColumn(Generic[T]):
         return _slug(self.name)
 
 
+def _plain(text: str) -> str:
+    """Return a text in small letters without accents."""
+    return unicodedata.normalize("NFD", text.lower()).encode("ascii", "ignore").decode()
+
+
 def _slug(text: str) -> str:
-    plain = unicodedata.normalize("NFD", text.lower()).encode("ascii", "ignore").decode()
-    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
+    return re.sub(r"[^a-z0-9]+", "-", _plain(text)).strip("-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +194,8 @@ class TableAsked:
     sort: str = ""
     turned: bool = False
     """Whether the list is asked for the other way round."""
+    oldest_first: bool = False
+    """Whether the oldest rows come first, as the list is asked for."""
     cursor: str = ""
     private: bool = False
     """Whether it came by POST, so that nothing of it may appear in an address."""
@@ -178,6 +203,11 @@ class TableAsked:
     def get(self, name: str) -> str | None:
         """Return a filter's value; None: it was left empty."""
         return self.values.get(name)
+
+    def id(self, name: str) -> UUID | None:
+        """Return a filter's id."""
+        text = self.get(name)
+        return None if text is None else UUID(text)
 
     def since(self, name: str = "de") -> datetime | None:
         """Return the first instant of a filter's day in São Paulo."""
@@ -203,6 +233,16 @@ class TableAsked:
             InvalidInput: the address holds no cursor of this list.
         """
         return PageRequest(limit, cursor.read(self.cursor) if self.cursor else None, turned=self.turned)
+
+    def page_within(self, cursor: CursorOf[K], limit: int = ROWS) -> PageRequest[K]:
+        """Return the requested page of a list that is sorted by time, within the days of `PERIOD`.
+
+        Raises:
+            InvalidInput: the address holds no cursor of this list.
+        """
+        after = cursor.read(self.cursor) if self.cursor else None
+        period = Period(self.since(), self.until())
+        return replace(page_within(cursor, period, limit, after, oldest_first=self.oldest_first), turned=self.turned)
 
 
 Read = Callable[[Tx, TableAsked, int], Awaitable[Rows[T]]]
@@ -279,6 +319,14 @@ class Table(Generic[T]):
         known = {name for name, _ in self.sorts}
         return known | ({sign + column.key for column in self.columns for sign in ("", "-")} if self.whole else set())
 
+    def _found(self, rows: Sequence[T], asked: TableAsked) -> Sequence[T]:
+        """Return the rows of a whole list with the words of `WORDS` and the badge of `state_filter`, sorted."""
+        words, state = _plain(asked.get(WORDS.name) or "").split(), asked.get("situacao")
+        if self.whole and (words or state):
+            drawn = [(row, [column.cell(row) for column in self.columns]) for row in rows]
+            rows = [row for row, cells in drawn if _has(cells, words, state)]
+        return self._sorted(rows, asked.sort)
+
     def _sorted(self, rows: Sequence[T], sort: str) -> Sequence[T]:
         """Sort a whole list by a column's machine-readable values."""
         column = next((one for one in self.columns if one.key == sort.removeprefix("-")), None)
@@ -289,6 +337,12 @@ class Table(Generic[T]):
     def asked(self, page: WebPage) -> TableAsked:
         """Parse the request from an address."""
         return self._asked({name: text.strip() for name, text in page.request.query_params.items() if text.strip()})
+
+    def asked_openly(self, page: WebPage, *names: str) -> TableAsked:
+        """Parse from an address the filters of a private table that are not personal; what else it holds is ignored."""
+        asked = self.asked(page)
+        values = {name: text for name, text in asked.values.items() if name in names}
+        return replace(asked, values=values, typed=values, errors={}, unknown=(), private=True)
 
     async def asked_by_form(self, page: WebPage) -> TableAsked:
         """Parse the request from a form, which may hold personal terms."""
@@ -301,13 +355,15 @@ class Table(Generic[T]):
         faults = {name: by_name[name].fault(text) for name, text in typed.items() if name in by_name}
         errors = {name: fault for name, fault in faults.items() if fault}
         sort = typed.get(SORT, "")
+        is_turned = self.order is not None and sort == self.order.turned
         return TableAsked(
             {name: typed[name] for name in by_name if name in typed and name not in errors},
             {name: text for name, text in typed.items() if name in by_name},
             errors,
             tuple(sorted(set(typed) - set(by_name) - {CURSOR, SORT})),
             sort if sort in self._orders() else "",
-            self.order is not None and sort == self.order.turned,
+            is_turned,
+            self.order is not None and self.order.is_down == is_turned,
             typed.get(CURSOR, ""),
             private,
         )
@@ -333,7 +389,7 @@ class Table(Generic[T]):
             table=self,
             asked=asked,
             choices=choices or {},
-            rows=[_drawn(self, row) for row in self._sorted(rows.items, asked.sort)],
+            rows=[_drawn(self, row) for row in self._found(rows.items, asked)],
             heads=self.heads(asked),
             next_cursor=rows.next_cursor,
             may_export=self.exports and all(page.holds(one) for one in (EXPORT, *self.export_needs)),
@@ -353,11 +409,12 @@ class Table(Generic[T]):
         if asked.errors:
             raise InvalidInput
         async with page.database.transaction() as tx:
-            rows, has_more = await _every(tx, read, asked)
+            found, has_more = await _every(tx, read, asked)
+            rows = self._found(found, asked)
             typed = dict.fromkeys(asked.values, "•") if asked.private else dict(asked.values)
             await audit.record(tx, EXPORTED, list=self.file, filters=typed, rows=len(rows))
         titles = [column.name for column in self.columns]
-        cells = ([column.cell(row).plain for column in self.columns] for row in self._sorted(rows, asked.sort))
+        cells = ([column.cell(row).plain for column in self.columns] for row in rows)
         lines = [titles, *cells, *([[_MORE]] if has_more else [])]
         name = f"{self.file}-{clock.today()}.csv"
         headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
@@ -402,6 +459,13 @@ async def _every(tx: Tx, read: Read[T], asked: TableAsked) -> tuple[list[T], boo
         if len(found) >= MOST_EXPORTED:
             return found, True
         asked = replace(asked, cursor=rows.next_cursor)
+
+
+def _has(cells: Sequence[Cell], words: Sequence[str], state: str | None) -> bool:
+    """Return whether a row has all words, and a badge of a state."""
+    text = _plain(" ".join(f"{cell.text} {cell.detail}" for cell in cells))
+    is_in_state = state is None or any(cell.kind == "badge" and cell.text == state for cell in cells)
+    return is_in_state and all(word in text for word in words)
 
 
 def _rank(cell: Cell) -> tuple[int, float, str]:

@@ -13,7 +13,7 @@ from carteira.kit.web.access import acts, claims, looks
 from carteira.kit.web.pagination import BY_ID, Page
 from carteira.web.console.acts import ActField, Confirmation, ask, ask_again
 from carteira.web.console.cells import amount, instant, mono, words
-from carteira.web.console.tables import OLDEST, Table, TableAsked, TableColumn, offer_csv
+from carteira.web.console.tables import OLDEST, PERIOD, Table, TableAsked, TableColumn, offer_csv
 from carteira.web.formats import moment, plain_money
 from carteira.web.forms import FormBody
 from carteira.web.page import REFUSALS, SignedPage, WebPage
@@ -34,6 +34,7 @@ TABLE: Table[transit.desk.WaitingTap] = Table(
         TableColumn("Valor", lambda row: amount(row.amount), "end nowrap"),
     ),
     key=lambda row: row.id,
+    filters=PERIOD,
     opens=lambda row: f"{HOME}/{row.id}",
     panel=True,
     empty=("Nenhuma viagem espera", "Uma viagem com relógio impossível aparece aqui."),
@@ -41,7 +42,7 @@ TABLE: Table[transit.desk.WaitingTap] = Table(
 
 
 async def _read(_page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[transit.desk.WaitingTap]:
-    return await transit.desk.taps(tx, asked.page_request(BY_ID, limit))
+    return await transit.desk.taps(tx, asked.page_within(BY_ID, limit))
 
 
 @router.get(HOME, dependencies=[claims(CLAIM), looks("waiting_taps_listed")])

@@ -31,7 +31,7 @@ from carteira.web.console.acts import (
 from carteira.web.console.cells import Cell, badge, mono, words
 from carteira.web.console.pendings import desk_of
 from carteira.web.console.purchases import DECIDES, READS
-from carteira.web.console.tables import Listed, Table, TableAsked, TableColumn, offer_csv
+from carteira.web.console.tables import Listed, Table, TableAsked, TableColumn, offer_csv, state_filter
 from carteira.web.formats import capital, month_name, number, plain_money
 from carteira.web.forms import FormBody, Reading
 from carteira.web.page import REFUSALS, SignedPage, WebPage
@@ -69,6 +69,7 @@ TABLE: Table[TierRow] = Table(
     key=lambda row: row[0].valid_from,
     opens=lambda row: f"{HOME}/{row[0].valid_from:%Y-%m}",
     whole=True,
+    filters=(state_filter("Vale agora", "Vai valer", "Já valeu"),),
     panel=True,
 )
 

@@ -25,7 +25,7 @@ from carteira.web.console.acts import (
 )
 from carteira.web.console.cells import Cell, amount, badge, count, day, instant, words
 from carteira.web.console.pendings import desk_of
-from carteira.web.console.tables import NEWEST, Table, TableAsked, TableColumn, offer_csv
+from carteira.web.console.tables import NEWEST, PERIOD, Filter, Table, TableAsked, TableColumn, offer_csv
 from carteira.web.formats import moment, plain_money
 from carteira.web.forms import FormBody
 from carteira.web.page import REFUSALS, SignedPage, WebPage
@@ -104,6 +104,14 @@ async def send(page: SignedPage) -> Response:
 _OWN_ORDERS = reads("what was scheduled, of accounts of the employers that one reaches")
 
 
+_STATES = (
+    ("waiting", "Esperam o dia"),
+    ("done", "Feitos"),
+    ("failed", "Não deram certo"),
+    ("cancelled", "Cancelados"),
+)
+
+
 def _state(row: benefits.bulk_desk.ScheduledOut) -> Cell:
     if row.state == "waiting":
         return badge("Espera o dia", "info", "clock")
@@ -124,6 +132,7 @@ TABLE: Table[benefits.bulk_desk.ScheduledOut] = Table(
         TableColumn("Situação", _state, "stack-end"),
     ),
     key=lambda row: row.id,
+    filters=(Filter("situacao", "Situação", "choice", _STATES), *PERIOD),
     opens=lambda row: f"{SCHEDULED}/{row.id}",
     panel=True,
     empty=("Nada agendado", "Um lote de créditos pode ser enviado para um dia, em até um ano."),
@@ -131,7 +140,9 @@ TABLE: Table[benefits.bulk_desk.ScheduledOut] = Table(
 
 
 async def _read(page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[benefits.bulk_desk.ScheduledOut]:
-    return await benefits.bulk_desk.scheduled_of(tx, page.who, asked.page_request(BY_ID, limit))
+    return await benefits.bulk_desk.scheduled_of(
+        tx, page.who, asked.page_within(BY_ID, limit), state=asked.get("situacao")
+    )
 
 
 @router.get(SCHEDULED, dependencies=[claims(CLAIM), _OWN_ORDERS])

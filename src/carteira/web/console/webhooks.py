@@ -68,6 +68,7 @@ TABLE: Table[Endpoint] = Table(
         TableColumn("Situação", lambda row: _state(row[0]), "stack-end"),
     ),
     key=lambda row: row[0].id,
+    filters=(Filter("situacao", "Situação", "choice", (("enabled", "Ligados"), ("disabled", "Desligados"))),),
     opens=lambda row: f"{HOME}/{row[0].id}",
     panel=True,
     empty=("Nenhum webhook", "Um endereço de um cliente, que é avisado do que acontece, aparece aqui."),
@@ -75,7 +76,8 @@ TABLE: Table[Endpoint] = Table(
 
 
 async def _read(page: WebPage, tx: Tx, asked: TableAsked, limit: int) -> Page[Endpoint]:
-    found = await webhooks.desk.listed(tx, _keeping(page.request), page.who, None, asked.page_request(BY_ID, limit))
+    place, state = asked.page_request(BY_ID, limit), asked.get("situacao")
+    found = await webhooks.desk.listed(tx, _keeping(page.request), page.who, None, place, state)
     names = await identity.desk.client_names(tx, {row.client_id for row in found.items})
     return found.map(lambda row: (row, names.get(row.client_id, "")))
 

@@ -45,7 +45,7 @@ _PURPOSES = {
     "audit": "Auditoria",
     "data_subject": "Pedido seu, como titular",
 }
-_CONSENT_TEXTS: dict[identity.Purpose, tuple[str, str]] = {
+CONSENT_TEXTS: dict[str, tuple[str, str]] = {
     "marketing": ("Novidades e ofertas", "Receber mensagens sobre novidades e ofertas."),
     "credit_profile": ("Perfil de crédito", "Usar o que você faz aqui para compor o seu perfil de crédito."),
     "product_improvement": ("Melhoria do produto", "Usar como você usa a carteira para melhorá-la."),
@@ -124,7 +124,7 @@ async def show_consents(page: SignedPage) -> Response:
     """Show my consents."""
     async with page.database.transaction() as tx:
         given = {row[0]: row for row in await identity.consents_of(tx, page.user_id)}
-    answers = [ConsentAnswer(purpose, *_CONSENT_TEXTS[purpose], given.get(purpose)) for purpose in identity.PURPOSES]
+    answers = [ConsentAnswer(purpose, *CONSENT_TEXTS[purpose], given.get(purpose)) for purpose in identity.PURPOSES]
     return page.show(_CONSENTS, up=_UP, answers=answers)
 
 

@@ -1,0 +1,154 @@
+"""The details of the audit's rows in words; `tests/house/test_reference.py` finds one that the code writes without."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from carteira.web.console.credit import PURPOSES
+from carteira.web.console.words import PAYMENT_PURPOSES, STATES, SUSPENSIONS, operation_name
+from carteira.web.formats import REQUESTS, plain_money
+
+DETAILS = {
+    "account": "conta",
+    "account_id": "conta",
+    "active": "ativo",
+    "adjusted": "ajustadas",
+    "adjustment_id": "ajuste",
+    "again": "de novo",
+    "amount": "valor",
+    "approval_id": "aprovação automática",
+    "by": "por",
+    "card": "cartão",
+    "card_id": "cartão",
+    "case": "disputa",
+    "category": "saldo",
+    "channel": "por",
+    "charge_id": "cobrança",
+    "claim_id": "permissão",
+    "claim_ids": "permissões",
+    "claims_added": "permissões dadas",
+    "claims_removed": "permissões tiradas",
+    "clock": "relógio",
+    "cpf": "com CPF",
+    "credential": "segredo ou chave",
+    "credited": "creditadas",
+    "day": "dia",
+    "defaulted": "não pagou",
+    "deliveries": "entregas",
+    "document_id": "documento",
+    "e2eid": "id de ponta a ponta",
+    "employer": "empresa",
+    "entry": "lançamento",
+    "events": "eventos",
+    "failed": "com erro",
+    "fields": "campos",
+    "filters": "filtros",
+    "format": "formato",
+    "former_role_id": "papel anterior",
+    "granted": "dado",
+    "instead_of": "no lugar de",
+    "job": "trabalho",
+    "kind": "tipo",
+    "lines": "linhas",
+    "list": "lista",
+    "lost": "perdeu",
+    "mcc": "MCC",
+    "mccs": "MCCs",
+    "merchant": "estabelecimento",
+    "method": "por",
+    "methods": "por",
+    "model": "modelo",
+    "month": "mês",
+    "moved_from": "veio de",
+    "moved_to": "passou a",
+    "nature": "natureza",
+    "operation": "operação",
+    "origin": "origem",
+    "outcome": "resposta",
+    "overlap_seconds": "segundos em que os dois valem",
+    "paper": "documento visto",
+    "parts": "partes",
+    "passkey": "chave de acesso",
+    "pending_id": "pendência",
+    "people": "pessoas",
+    "provider": "serviço",
+    "purchase_id": "compra",
+    "purpose": "para quê",
+    "question_id": "pergunta",
+    "reason": "motivo",
+    "regime": "regime",
+    "registered": "cadastradas",
+    "released": "liberadas",
+    "request": "pedido",
+    "reseller": "revendedor",
+    "resellers": "revendedores",
+    "return_id": "devolução",
+    "reverses_id": "estorna",
+    "role_id": "papel",
+    "rows": "linhas",
+    "session": "sessão",
+    "sessions": "sessões",
+    "slug": "assunto",
+    "status": "situação",
+    "tap": "viagem",
+    "taps": "viagens",
+    "ticket_id": "atendimento",
+    "tiers": "faixas",
+    "transaction_id": "compra",
+    "valid_from": "vale a partir de",
+    "valid_until": "vale até",
+    "version": "versão",
+    "ways": "formas de entrar",
+    "ways_removed": "formas de entrar retiradas",
+    "webhook": "webhook",
+    "why": "motivo",
+}
+_WORDS = {
+    "password": "senha",
+    "totp": "autenticador",
+    "recovery_code": "código de recuperação",
+    "passkey": "chave de acesso",
+    "google": "Google",
+    "meta": "Meta",
+    "govbr": "gov.br",
+    "code": "código",
+    "email": "e-mail",
+    "phone": "telefone",
+    "full_name": "nome",
+    "birth_date": "nascimento",
+    "fulfilled": "atendido",
+    "refused": "recusado",
+    "rg": "RG",
+    "cnh": "CNH",
+    "passport": "passaporte",
+    **{value: name[:1].lower() + name[1:] for value, name in (*SUSPENSIONS, *PURPOSES)},
+    **{value: name[:1].lower() + name[1:] for value, name in (PAYMENT_PURPOSES | REQUESTS).items()},
+    **{value: name[0].lower() for value, name in STATES.items() if value != "refused"},
+}
+"""The values that are codes, in words."""
+ACTORS = {
+    "person": "Uma pessoa",
+    "client": "Uma máquina",
+    "processor": "A processadora",
+    "job": "Um trabalho da casa",
+    "command": "Um comando",
+}
+"""The kinds of actors, where one has no name."""
+
+
+def details_said(details: Mapping[str, Any]) -> str:
+    """Return the details of a row in words."""
+    return "; ".join(f"{DETAILS.get(name, name)}: {_said(name, value)}" for name, value in details.items())
+
+
+def _said(name: str, value: Any) -> str:  # noqa: ANN401 - JSON
+    if isinstance(value, bool):
+        return "sim" if value else "não"
+    if value is None or value in ("", [], {}):
+        return "nenhum"
+    if isinstance(value, int) and name == "amount":
+        return plain_money(value)
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_said(key, inner)}" for key, inner in value.items())
+    if isinstance(value, list):
+        return ", ".join(_said(name, inner) for inner in value)
+    return operation_name(str(value)) if name == "operation" else _WORDS.get(str(value), str(value))
