@@ -5,6 +5,7 @@ import itertools
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from datetime import UTC, date, datetime, timedelta
 from typing import Literal
 from uuid import uuid4
 
@@ -22,7 +23,9 @@ from tests.support.benefits import AUTHORIZER, processor_headers, purchase
 from tests.support.browser import at_rest
 from tests.support.credit import store_model
 from tests.support.databases import NewDatabase, open_database
+from tests.support.files import hostile_pdf
 from tests.support.people import new_person
+from tests.support.receiver import receiving
 from tests.support.server import Server, running_server
 
 pytestmark = pytest.mark.timeout(300)
@@ -99,29 +102,35 @@ async def test_the_auditor_finds_a_decision_by_keyboard_alone_and_sees_new_ones_
     browser: Browser, server: Server
 ) -> None:
     async with at_desk(browser, server, "gilda") as page:
-        await page.goto(server.url + "/console/autorizacoes")
-        assert "Papéis e permissões" not in await entries(page)
-        await page.locator("[data-state]", has_text="Ao vivo").wait_for()
-        buy(server, "12.34", "CHEGOU <i>AGORA</i>")
-        await page.locator("tr.is-new", has_text="CHEGOU <i>AGORA</i>").wait_for()
-        assert await page.locator("tbody i, tbody b").count() == 0
-        await page.keyboard.press("j")
-        await page.keyboard.press("Enter")
-        await page.locator("#painel .panel").wait_for()
-        assert "Respondemos" in await page.locator("#painel").inner_text()
-        await looks_well(page, TABLET)
-        await page.keyboard.press("Escape")
-        assert await page.locator("#painel .panel").count() == 0
-        await page.keyboard.press("/")
-        await page.keyboard.type("uber")
-        await page.keyboard.press("Enter")
-        await page.wait_for_url("**/console/autorizacoes?*estabelecimento=uber*")
-        assert await page.locator("tbody tr").count() == 1
-        await page.keyboard.press("?")
-        assert await page.locator("#ajuda").is_visible()
+        for size in (DESKTOP, TABLET):
+            await page.set_viewport_size(size)  # type: ignore[arg-type] # a plain dict
+            await find_a_decision(page, server)
         await page.goto(server.url + "/console/auditoria")
-        await looks_well(page, TABLET)
+        await looks_well(page, DESKTOP)
         assert (await page.request.get(server.url + "/console/papeis")).status == 403
+
+
+async def find_a_decision(page: Page, server: Server) -> None:
+    await page.goto(server.url + "/console/autorizacoes")
+    assert "Papéis e permissões" not in await entries(page)
+    await page.locator("[data-state]", has_text="Ao vivo").wait_for()
+    buy(server, "12.34", "CHEGOU <i>AGORA</i>")
+    await page.locator("tr.is-new", has_text="CHEGOU <i>AGORA</i>").wait_for()
+    assert await page.locator("tbody i, tbody b").count() == 0
+    await page.keyboard.press("j")
+    await page.keyboard.press("Enter")
+    await page.locator("#painel .panel").wait_for()
+    assert "Respondemos" in await page.locator("#painel").inner_text()
+    await looks_well(page)
+    await page.keyboard.press("Escape")
+    assert await page.locator("#painel .panel").count() == 0
+    await page.keyboard.press("/")
+    await page.keyboard.type("uber")
+    await page.keyboard.press("Enter")
+    await page.wait_for_url("**/console/autorizacoes?*estabelecimento=uber*")
+    assert await page.locator("tbody tr").count() == 1
+    await page.keyboard.press("?")
+    assert await page.locator("#ajuda").is_visible()
 
 
 async def new_employer(server: Server, operator: dict[str, str]) -> str:
@@ -158,38 +167,64 @@ async def test_an_employers_first_authorization_arrives_in_an_empty_list(browser
         await looks_well(page, TABLET)
 
 
-async def test_the_approver_decides_purchases_with_the_keyboard_on_a_tablet(browser: Browser, server: Server) -> None:
+def sell(server: Server, day: date) -> str:
+    """Have the demo reseller register a purchase of a past month; return the month."""
+    helena = next(one for one in demo.PEOPLE if one.person.email.startswith("helena"))
+    with httpx.Client(base_url=server.url, timeout=60) as client:
+        login = {"username": helena.person.email, "password": demo.PASSWORD}
+        signed = client.post("/auth/login", data=login).raise_for_status().json()
+        client.headers["Authorization"] = f"Bearer {signed['access_token']}"
+        purchase = {"code": f"NF-{uuid4().hex[:6]}", "amount": 50_000, "date": day.isoformat()}
+        client.post("/purchases", json=purchase | {"cpf": helena.person.cpf}).raise_for_status()
+    return f"{day:%Y-%m}"
+
+
+async def test_the_approver_decides_purchases_with_the_keyboard(browser: Browser, server: Server) -> None:
+    today = datetime.now(UTC).date()
     async with at_desk(browser, server, "elisa", TABLET) as page:
-        await page.goto(server.url + "/console")
-        assert "compra a decidir" in await page.locator("main").inner_text()
-        await looks_well(page, DESKTOP)
-        await page.get_by_role("link", name="compra a decidir").click()
-        assert await page.locator("[data-bulk]").is_hidden()
-        await page.keyboard.press("j")
-        await page.keyboard.press("x")
-        assert "1 marcada" in await page.locator("[data-bulk]").inner_text()
-        await looks_well(page, DESKTOP)
-        await page.keyboard.press("a")
-        await page.get_by_role("heading", name="Aprovar a compra").wait_for()
-        await looks_well(page, DESKTOP)
-        await page.get_by_role("button", name="Aprovar").click()
-        await page.get_by_text("1 aprovada.").wait_for()
-        assert "Nada a decidir" in await page.locator("main").inner_text()
-        await page.goto(server.url + "/console/meses")
-        await page.locator("tbody a").nth(1).click()
-        await page.get_by_role("link", name=re.compile("Fechar .+…")).click()
-        await page.get_by_role("button", name="Fechar").click()
-        await page.get_by_text("fechado:").wait_for()
-        await page.goto(server.url + "/console/revendedores")
-        await page.get_by_role("link", name="Helena").click()
-        await page.get_by_role("link", name="Ajustar").first.click()
-        await page.get_by_label("O que houve").select_option("owing")
-        await page.get_by_label("Quanto").fill("1,50")
-        await page.get_by_label("Motivo").fill("Nota lançada em dobro")
-        await looks_well(page, DESKTOP)
-        await page.get_by_role("button", name="Fazer o ajuste").click()
-        await page.get_by_text("Espera o fechamento").wait_for()
-        await looks_well(page, DESKTOP)
+        await decide_a_purchase(page, server)
+        await close_a_month(page, server, f"{today.replace(day=1) - timedelta(days=1):%Y-%m}")
+        await page.set_viewport_size(DESKTOP)  # type: ignore[arg-type] # a plain dict
+        month = sell(server, today - timedelta(days=150))
+        await decide_a_purchase(page, server)
+        await close_a_month(page, server, month)
+
+
+async def decide_a_purchase(page: Page, server: Server) -> None:
+    await page.goto(server.url + "/console")
+    assert "compra a decidir" in await page.locator("main").inner_text()
+    await looks_well(page)
+    await page.get_by_role("link", name="compra a decidir").click()
+    assert await page.locator("[data-bulk]").is_hidden()
+    await page.keyboard.press("j")
+    await page.keyboard.press("x")
+    assert "1 marcada" in await page.locator("[data-bulk]").inner_text()
+    await looks_well(page)
+    await page.keyboard.press("a")
+    await page.get_by_role("heading", name="Aprovar a compra").wait_for()
+    await looks_well(page)
+    await page.get_by_role("button", name="Aprovar").click()
+    await page.get_by_text("1 aprovada.").wait_for()
+    assert "Nada a decidir" in await page.locator("main").inner_text()
+
+
+async def close_a_month(page: Page, server: Server, month: str) -> None:
+    """Close a month, and adjust what it credited."""
+    await page.goto(f"{server.url}/console/meses/{month}")
+    await page.get_by_role("link", name=re.compile("Fechar .+…")).click()
+    await page.get_by_role("button", name="Fechar").click()
+    await page.get_by_text("fechado:").wait_for()
+    await page.goto(server.url + "/console/revendedores")
+    await page.get_by_role("link", name="Helena").click()
+    await page.get_by_role("link", name="Ajustar").first.click()
+    await page.get_by_label("O que houve").select_option("owing")
+    await page.get_by_label("Quanto").fill("1,50")
+    await page.get_by_label("Motivo").fill("Nota lançada em dobro")
+    await looks_well(page)
+    await page.get_by_role("button", name="Fazer o ajuste").click()
+    await page.get_by_text("Ajuste feito").wait_for()
+    assert "Espera o fechamento" in await page.locator("main").inner_text()
+    await looks_well(page)
 
 
 @each_size
@@ -209,6 +244,32 @@ async def test_hr_checks_a_file_and_sends_it(browser: Browser, server: Server, s
         await page.get_by_role("heading", name="Conta 123").wait_for()
         await looks_well(page)
         assert (await page.request.get(f"{server.url}/console/empresas/{FIRST_EMPLOYER}/operadores")).status == 403
+
+
+async def compare_a_hostile_pdf(page: Page, server: Server) -> None:
+    """The newest document's PDF is drawn beside what was declared, and its script reaches nobody."""
+    said: list[str] = []
+    page.on("dialog", lambda dialog: said.append(dialog.message))
+    async with receiving() as outside, httpx.AsyncClient(base_url=server.url, timeout=60) as client:
+        login = {"username": demo.PERSON.email, "password": demo.PASSWORD}
+        signed = (await client.post("/auth/login", data=login)).raise_for_status().json()
+        declared = {"document_type": "passaporte", "document_number": "FZ123456"}
+        sent = await client.post(
+            "/documents",
+            data=declared,
+            files={"file": ("passaporte.pdf", hostile_pdf(outside.url), "application/pdf")},
+            headers={"Authorization": f"Bearer {signed['access_token']}"},
+        )
+        assert sent.status_code == 201, sent.text
+        address = f"{server.url}/console/documentos/{sent.json()['id']}/comparar"
+        await page.goto(address)
+        assert "FZ123456" in await page.locator("main").inner_text()
+        async with asyncio.timeout(60):
+            while not any(frame.url.startswith("chrome-extension:") for frame in page.frames):  # noqa: ASYNC110 - the viewer announces nothing
+                await asyncio.sleep(0.05)
+        await looks_well(page)
+        assert (page.url, len(page.context.pages)) == (address, 1)
+        assert (outside.requests, said) == ([], [])
 
 
 @each_size
@@ -242,6 +303,7 @@ async def test_the_attendant_helps_a_person_and_no_address_holds_who(
         await page.get_by_role("button", name="Anotar o pedido").click()
         await page.get_by_text("Pedido anotado.").wait_for()
         await looks_well(page)
+        await compare_a_hostile_pdf(page, server)
         for path in ("pedidos", "cpfs-em-disputa", "atendimentos"):
             await page.goto(f"{server.url}/console/{path}")
             await looks_well(page)
@@ -274,15 +336,18 @@ async def test_the_analyst_gives_a_purpose_before_a_cpf_and_proposes_a_model(
 
 async def test_the_administrator_changes_a_role_after_a_preview(browser: Browser, server: Server) -> None:
     async with at_desk(browser, server, "admin") as page:
-        await page.goto(server.url + "/console/papeis")
-        await looks_well(page, TABLET)
-        await page.get_by_role("link", name="atendente").click()
-        await page.get_by_label("ledger:read").check()
-        await looks_well(page, TABLET)
-        await page.get_by_role("button", name="Ver o que muda").click()
-        await page.get_by_text("Passa a trazer").wait_for()
-        await page.get_by_role("button", name="Mudar o papel").click()
-        await page.get_by_text("O papel mudou").wait_for()
+        for size, told in ((DESKTOP, "Passa a trazer"), (TABLET, "Deixa de trazer")):
+            await page.set_viewport_size(size)  # type: ignore[arg-type] # a plain dict
+            await page.goto(server.url + "/console/papeis")
+            await looks_well(page)
+            await page.get_by_role("link", name="atendente").click()
+            await page.get_by_label("ledger:read").set_checked(size is DESKTOP)
+            await looks_well(page)
+            await page.get_by_role("button", name="Ver o que muda").click()
+            await page.get_by_text(told).wait_for()
+            await page.get_by_role("button", name="Mudar o papel").click()
+            await page.get_by_text("O papel mudou").wait_for()
+        await page.set_viewport_size(DESKTOP)  # type: ignore[arg-type] # a plain dict
         await page.goto(server.url + "/console/empresas")
         await page.get_by_role("link", name="Padaria").click()
         await page.get_by_label("Quem").fill("davi@exemplo.com.br")

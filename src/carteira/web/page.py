@@ -115,18 +115,21 @@ class WebPage:
         block: str | None = None,
         status: int = 200,
         images: str = "",
+        frames: bool = False,
         **values: Any,  # noqa: ANN401 - a template's values have any type
     ) -> HTMLResponse:
         """Return a page; only its `block`, if htmx asks for that part.
 
-        `images` are further sources of pictures (`blob:` for a preview). A form that is shown again with errors has
-        done nothing.
+        `images` and `frames` are what it may show beside its own, as for `Renderer.answer`. A form that is shown again
+        with errors has done nothing.
         """
         if status >= HTTPStatus.BAD_REQUEST:
             audit.nothing_done()
         part = block if self.request.headers.get("hx-request") == "true" else None
         values = self._shared() | values
-        return self.renderer.answer(self.browser, template, values, block=part, status=status, images=images)
+        return self.renderer.answer(
+            self.browser, template, values, block=part, status=status, images=images, frames=frames
+        )
 
     def _shared(self) -> dict[str, Any]:
         return {

@@ -20,7 +20,7 @@ from carteira.web.texts import TextBlock
 
 _POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'{img}; font-src 'self'; connect-src 'self';"
-    " form-action 'self'; manifest-src 'self'; worker-src 'self'; base-uri 'none'; frame-ancestors 'none'"
+    "{frames} form-action 'self'; manifest-src 'self'; worker-src 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 _LEAST_COMPRESSED = 600
 _BROTLI_QUALITY, _GZIP_LEVEL = 5, 6
@@ -94,8 +94,12 @@ class Renderer:
         block: str | None = None,
         status: int = 200,
         images: str = "",
+        frames: bool = False,
     ) -> HTMLResponse:
-        """Return a page; `images` are further sources of pictures (`blob:` for a preview)."""
+        """Return a page; `images` are further sources of pictures (`blob:` for a preview).
+
+        With `frames` it may show answers of its own origin that allow it.
+        """
         token = _Token(browser)
         shared = {
             "csrf_token": token,
@@ -107,7 +111,9 @@ class Renderer:
         }
         body = self.html(name, block, shared | values).encode()
         headers = dict(_HEADERS)
-        headers["Content-Security-Policy"] = _POLICY.format(img=f" {images}" if images else "")
+        headers["Content-Security-Policy"] = _POLICY.format(
+            img=f" {images}" if images else "", frames=" frame-src 'self';" if frames else ""
+        )
         encoding = assets.accepted(browser.request) if len(body) >= _LEAST_COMPRESSED else None
         if encoding is not None:
             headers["Content-Encoding"] = encoding

@@ -4,14 +4,14 @@ from functools import partial
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Request, Response
+from fastapi import Query, Request, Response
 from fastapi.responses import RedirectResponse
 from pydantic import Field
 
 from carteira import documents, identity
 from carteira.kit.db.session import Tx
 from carteira.kit.values.days import Instant
-from carteira.kit.web.access import acts, claims, looks
+from carteira.kit.web.access import acts, claims, looks, reads
 from carteira.kit.web.pagination import BY_ID, Page
 from carteira.kit.web.problems import problem_of
 from carteira.web.console.acts import ActField, Confirmation, ask, ask_again
@@ -94,7 +94,7 @@ async def open_file(document_id: UUID, page: SignedPage) -> Response:
 @router.get(HOME + "/{document_id}/comparar", dependencies=[claims(CLAIM), looks("document_file_read")])
 async def compare(document_id: UUID, page: SignedPage) -> Response:
     """Show the file beside the declared data; a link, if browsers cannot show it."""
-    document, holder, path, is_drawn = await page.read(
+    document, holder, path, shown_as = await page.read(
         lambda tx: documents.desk.compare(tx, _vault(page.request), page.who, document_id)
     )
     return page.show(
@@ -104,8 +104,24 @@ async def compare(document_id: UUID, page: SignedPage) -> Response:
         holder=holder,
         state=_state(document),
         file_path=path,
-        is_drawn=is_drawn,
+        shown_as=shown_as,
+        pdf_path=f"{HOME}/{document_id}/pdf?{path.partition('?')[2]}",
+        frames=shown_as == "pdf",
     )
+
+
+@router.get(
+    HOME + "/{document_id}/pdf",
+    dependencies=[claims(CLAIM), reads("the file of a link that a look at it has made; the page around it records it")],
+)
+async def frame_pdf(
+    document_id: UUID, page: SignedPage, token: Annotated[str, Query(max_length=documents.desk.MAX_TOKEN)]
+) -> Response:
+    """Send a PDF to the frame beside what was declared: the answer is sandboxed, and no other site may frame it."""
+    vault = _vault(page.request)
+    async with page.database.transaction() as tx:
+        file = await documents.desk.open_pdf(tx, vault, document_id, token)
+    return await documents.desk.file_answer(file, vault.storage, in_frame=True)
 
 
 class DecisionForm(FormBody):
