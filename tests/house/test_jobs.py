@@ -3,13 +3,23 @@
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from smtplib import SMTPServerDisconnected
 
 import pytest
 from procrastinate import App
 from procrastinate.testing import InMemoryConnector
+from sqlalchemy.exc import IntegrityError
 
 from carteira.app import blueprints_of, modules_of
+from carteira.documents.errors import StorageDown
 from carteira.kit.db import jobs
+from carteira.kit.db.errors import CommitUnknown
+from carteira.kit.outbound.http import ServiceDown
+from carteira.kit.outbound.mail import MailNotConfigured
+from carteira.kit.outbound.objects import ObjectsDown
+from carteira.modules import OPTIONAL_MODULES
+from carteira.payments.provider import PaymentProviderDown
+from carteira.web.console.job_words import FAILURES, JOBS, failure_name
 from tests.support.app import settings_for
 
 pytestmark = pytest.mark.unit
@@ -45,3 +55,32 @@ def test_every_periodic_job_runs_as_often_as_it_is_meant_to(tmp_path: Path) -> N
             ticks.append(job.croniter.get_next(ret_type=datetime, start_time=ticks[-1]))
         gaps = {later - earlier for earlier, later in pairwise(ticks[1:])}
         assert (job.task.name, gaps) == (job.task.name, {EVERY.get(job.task.name, timedelta(days=1))})
+
+
+def test_every_job_has_words_on_the_console(tmp_path: Path) -> None:
+    modules = modules_of(settings_for(tmp_path, carteira_modules=",".join(sorted(OPTIONAL_MODULES))))
+    app = App(connector=InMemoryConnector())
+    for name, blueprint in blueprints_of(modules).items():
+        jobs.add_tasks(app, blueprint, namespace=name)
+    assert {name for name in app.tasks if not name.startswith("builtin:") and "procrastinate" not in name} == set(JOBS)
+
+
+def test_a_failure_is_told_by_its_class_or_the_nearest_one_above_it() -> None:
+    known = {
+        MailNotConfigured: "MailNotConfigured",
+        SMTPServerDisconnected: "SMTPException",
+        ObjectsDown: "ObjectsDown",
+        PaymentProviderDown: "PaymentProviderDown",
+        CommitUnknown: "DatabaseDown",
+        IntegrityError: "DBAPIError",
+        StorageDown: "DependencyDown",
+        ServiceDown: "ServiceDown",
+        TimeoutError: "TimeoutError",
+        ConnectionResetError: "OSError",
+        TypeError: "TypeError",
+    }
+    assert set(known.values()) == set(FAILURES)
+    for kind, name in known.items():
+        assert failure_name([one.__name__ for one in kind.__mro__]) == FAILURES[name], kind
+    assert failure_name(["LookupError"]) == "Um erro sem nome conhecido; o log o tem inteiro"
+    assert failure_name([]) == "O worker parou no meio, todas as vezes"

@@ -2,11 +2,12 @@
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import asyncpg
 import pytest
 import structlog
-from procrastinate import App, Blueprint, PsycopgConnector
+from procrastinate import App, Blueprint, PsycopgConnector, RetryStrategy
 from procrastinate.testing import InMemoryConnector
 from sqlalchemy import text
 
@@ -118,6 +119,37 @@ async def test_outcomes_of_jobs_are_counted_and_logged(queue: tuple[App, Databas
     assert {(line["event"], line["task"]) for line in lines} >= {("job done", "kit:good"), ("job failed", "kit:bad")}
     for task, outcome in (("kit:good", "done"), ("kit:bad", "failed")):
         assert metrics.jobs_total.labels(task, outcome)._value.get() == 1  # noqa: SLF001 - as the library tests itself
+
+
+async def test_a_job_that_is_given_up_keeps_the_class_of_its_error_until_it_runs_again(
+    queue: tuple[App, Database, str],
+) -> None:
+    app, database, url = queue
+    seen: list[str] = []
+
+    @app.task(name="kit:bad", retry=RetryStrategy(max_attempts=1, wait=0))
+    async def bad(name: str) -> None:
+        seen.append(name)
+        if len(seen) < 3:
+            raise ConnectionResetError(f"Maria, {name}")
+
+    await bad.defer_async(name="Ana")
+    work = partial(app.run_worker_async, wait=False, install_signal_handlers=False, worker_middleware=[jobs.observed])
+    for _ in range(2):
+        await work()
+    async with database.transaction() as tx:
+        [given_up] = await jobs.failed(tx)
+        kept = await tx.scalar(text("SELECT args::text FROM procrastinate_jobs"))
+    assert given_up.failure == ("ConnectionResetError", "ConnectionError", "OSError")
+    assert "Maria" not in kept, "a message may name people"
+    await _begin(url, "died", silent=0)
+    async with database.transaction() as tx:
+        await tx.execute(text("UPDATE procrastinate_jobs SET status = 'failed' WHERE task_name = 'died'"))
+        assert [job.failure for job in await jobs.failed(tx)] == [given_up.failure, ()]
+        assert await jobs.retry(tx, given_up.id) == 1
+        assert await tx.scalar(text("SELECT args ? 'failure' FROM procrastinate_jobs WHERE status = 'todo'")) is False
+    await work()
+    assert (seen, await _jobs(database)) == (["Ana"] * 3, [("kit:bad", "succeeded"), ("died", "failed")])
 
 
 async def test_jobs_that_were_given_up_are_listed_run_again_and_dropped(queue: tuple[App, Database, str]) -> None:

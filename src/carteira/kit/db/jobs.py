@@ -41,6 +41,8 @@ ATTEMPTS = 5
 
 TRACEPARENT = "traceparent"
 """The argument that carries a job's trace; the job's function never sees it."""
+FAILURE = "failure"
+"""The argument in which a job that was given up keeps its exception's classes; the job's function never sees it."""
 _LETTERS = UUID("5d3c7a5e-6f0b-5b5e-9d0e-0c1f7c1d9a44")
 
 _INTERRUPTS_SECONDS = 60.0
@@ -189,20 +191,43 @@ def add_tasks(app: App, blueprint: Blueprint, *, namespace: str) -> None:
 async def observed(run: AsyncCallNext, context: JobContext, _worker: Worker) -> Any:  # noqa: ANN401 - the task's own
     """Run a job; log and count its outcome. Successful periodic jobs are logged at debug level."""
     job = context.job
+    job.task_kwargs.pop(FAILURE, None)
     carried = job.task_kwargs.pop(TRACEPARENT, None)
     traceparent = carried if isinstance(carried, str) else None
     with tracing.root(
         f"job {job.task_name}", "consumer", attributes={"job.attempt": job.attempts + 1}, parent=traceparent
     ):
-        return await _observed(run, job)
+        return await _observed(run, context)
 
 
-async def _observed(run: AsyncCallNext, job: Job) -> Any:  # noqa: ANN401 - the task's own
+_KEEP_FAILURE = """
+    UPDATE procrastinate_jobs SET args = args || jsonb_build_object('failure', %(classes)s::jsonb) WHERE id = %(id)s
+"""
+
+
+async def _keep_failure(context: JobContext, error: Exception) -> None:
+    """Keep why a job failed that is not tried again: its exception's classes, since a message may name people."""
+    if context.task.get_retry_exception(error, context.job) is not None:
+        return
+    classes = [kind.__name__ for kind in type(error).__mro__ if issubclass(kind, Exception) and kind is not Exception]
+    try:
+        await context.app.connector.execute_query_async(
+            _KEEP_FAILURE, id=context.job.id, classes=orjson.dumps(classes).decode()
+        )
+    except ConnectorException as lost:
+        log.info("job's failure not kept", job=context.job.id, error=type(lost).__name__)
+
+
+async def _observed(run: AsyncCallNext, context: JobContext) -> Any:  # noqa: ANN401 - the task's own
+    job = context.job
     began = time.perf_counter()
     outcome = "failed"
     try:
         result = await run()
         outcome = "done"
+    except Exception as error:
+        await _keep_failure(context, error)
+        raise
     finally:
         seconds = time.perf_counter() - began
         metrics.jobs_total.labels(job.task_name, outcome).inc()
@@ -284,10 +309,13 @@ class FailedJob:
     task: str
     attempts: int
     failed_at: datetime
+    failure: tuple[str, ...]
+    """The classes of the exception that ended it, the nearest first; empty: its workers died."""
 
 
 _FAILED = text("""
-    SELECT job.id, job.task_name AS task, job.attempts, coalesce(max(event.at), now()) AS failed_at
+    SELECT job.id, job.task_name AS task, job.attempts, coalesce(max(event.at), now()) AS failed_at,
+           job.args -> 'failure' AS failure
     FROM procrastinate_jobs job LEFT JOIN procrastinate_events event ON event.job_id = job.id
     WHERE job.status = 'failed' GROUP BY job.id ORDER BY job.id
 """)
@@ -300,7 +328,8 @@ _DROP_EQUALS = text("""
     ) RETURNING id
 """)
 _RETRY = text("""
-    UPDATE procrastinate_jobs SET status = 'todo', attempts = 0, abort_requested = false, scheduled_at = now()
+    UPDATE procrastinate_jobs
+    SET status = 'todo', attempts = 0, abort_requested = false, scheduled_at = now(), args = args - 'failure'
     WHERE status = 'failed' AND (CAST(:id AS bigint) IS NULL OR id = :id) RETURNING id
 """)
 _DROP = text("DELETE FROM procrastinate_jobs WHERE status = 'failed' AND id = :id RETURNING id")
@@ -308,7 +337,10 @@ _DROP = text("DELETE FROM procrastinate_jobs WHERE status = 'failed' AND id = :i
 
 async def failed(tx: Tx) -> list[FailedJob]:
     """List the jobs that were given up, the oldest first."""
-    return [FailedJob(row.id, row.task, row.attempts, row.failed_at) for row in await tx.execute(_FAILED)]
+    return [
+        FailedJob(row.id, row.task, row.attempts, row.failed_at, tuple(row.failure or ()))
+        for row in await tx.execute(_FAILED)
+    ]
 
 
 async def retry(tx: Tx, job_id: int | None) -> int:

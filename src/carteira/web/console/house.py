@@ -18,6 +18,7 @@ from carteira.kit.web.problems import NotFound
 from carteira.web.config import HouseAge
 from carteira.web.console.acts import Confirmation, ask, ask_again
 from carteira.web.console.cells import badge, count, instant, mono, words
+from carteira.web.console.job_words import failure_name, job_name
 from carteira.web.console.tables import WORDS, Filter, Listed, Table, TableAsked, TableColumn, offer_csv
 from carteira.web.forms import FormBody
 from carteira.web.page import REFUSALS, SignedPage, WebPage
@@ -37,7 +38,8 @@ JOB_TABLE: Table[jobs.FailedJob] = Table(
     "trabalhos abandonados",
     (
         TableColumn("Número", lambda row: count(row.id)),
-        TableColumn("Trabalho", lambda row: mono(row.task)),
+        TableColumn("Trabalho", lambda row: words(job_name(row.task), row.task), "full"),
+        TableColumn("Por que parou", lambda row: words(failure_name(row.failure), next(iter(row.failure), "")), "full"),
         TableColumn("Tentativas", lambda row: count(row.attempts), "end"),
         TableColumn("Abandonado", lambda row: instant(row.failed_at), "nowrap"),
     ),
