@@ -1,7 +1,8 @@
 """`make bench-console`: the console's list of decisions over a million of them: each filter, and its next page.
 
-It measures the verb, on the pool that pages read with: milliseconds of the server, and trips. `--explain` prints each
-plan.
+It asks as an operator of everybody's decisions, and as operators who are bound to an employer: a small one (3 of 1,000
+accounts), a large one (half of them), and one whose accounts have no decisions. It measures the verb, on the pool that
+pages read with: milliseconds of the server, and trips. `--explain` prints each plan.
 """
 
 import argparse
@@ -9,6 +10,7 @@ import asyncio
 import statistics
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -47,6 +49,23 @@ JOIN (SELECT id, reference, row_number() OVER () AS place FROM benefits_accounts
      ON account.place = 1 + number %% (SELECT count(*) FROM benefits_accounts)
 ORDER BY number DESC
 """
+_EMPLOYERS = """
+WITH employer AS (
+    INSERT INTO benefits_employers (id, cnpj, name, created_at)
+    VALUES (%(small)s, '11222333000181', 'Pequena', now()), (%(large)s, '11444777000161', 'Grande', now()),
+           (%(quiet)s, '33000167000101', 'Parada', now())
+), quiet AS (
+    INSERT INTO benefits_accounts (id, reference, employer_id)
+    SELECT uuidv7(), 'quiet-' || number, %(quiet)s FROM generate_series(1, 3) AS number
+)
+UPDATE benefits_accounts SET employer_id = CASE WHEN number <= 3 THEN %(small)s::uuid ELSE %(large)s END
+FROM (SELECT id, row_number() OVER (ORDER BY id) AS number FROM benefits_accounts) AS numbered
+WHERE numbered.id = benefits_accounts.id AND (number <= 3 OR number %% 2 = 0)
+"""
+_BOUND = {name: uuid4() for name in ("small", "large", "quiet")}
+"""The employers, by their size."""
+_OF_EMPLOYERS = ("everything", "oldest first", "declined", "51", "a merchant", "days")
+"""The filters that are asked for as their operators, too."""
 _INDEXES = """
 SELECT indexname, indexdef FROM pg_indexes
 WHERE tablename = 'benefits_decisions'
@@ -66,9 +85,10 @@ def _fill(superuser_url: str, url: str, decisions: int) -> None:
             connection.execute(sql.SQL("DROP INDEX {}").format(sql.Identifier(name)))
         connection.execute("UPDATE benefits_accounts SET user_id = %s WHERE reference IN ('b7', 'b8')", (PERSON,))
         connection.execute(_DECISIONS, {"decisions": decisions})
+        connection.execute(_EMPLOYERS, _BOUND)
         for _, definition in indexes:
             connection.execute(definition)
-        connection.execute("VACUUM ANALYZE benefits_decisions")
+        connection.execute("VACUUM ANALYZE benefits_decisions, benefits_accounts")
 
 
 def _asked() -> dict[str, desk.DecisionFilter]:
@@ -91,13 +111,21 @@ def _asked() -> dict[str, desk.DecisionFilter]:
     }
 
 
+def _cases() -> Iterator[tuple[str, Principal, desk.DecisionFilter]]:
+    """Yield each question: its name, who asks it, and its filters."""
+    asked, claims = _asked(), frozenset({"benefits:read"})
+    yield from ((name, Principal(uuid4(), claims), wanted) for name, wanted in asked.items())
+    for size, employer in _BOUND.items():
+        who = Principal(uuid4(), claims, scopes=frozenset({employer}))
+        yield from ((f"{name}, of a {size} employer", who, asked[name]) for name in _OF_EMPLOYERS)
+
+
 async def _measure(url: str, *, explain: bool) -> Table:
     table = Table(title="1 page of 50, ms", box=None)
     for title in ("filter", "first", "next", "slowest", "rows"):
         table.add_column(title, justify="left" if title == "filter" else "right")
-    who = Principal(uuid4(), frozenset({"benefits:read"}))
     async with open_database(url, pool_size=2) as database:
-        for name, wanted in _asked().items():
+        for name, who, wanted in _cases():
             after: UUID | None = None
             taken: list[list[float]] = []
             rows = 0

@@ -105,7 +105,7 @@ async def debts(tx: Tx, asked: PageRequest[DebtPlace], user_id: UUID | None = No
         .where(Tap.outstanding > 0, Tap.user_id.is_not(None) if user_id is None else Tap.user_id == user_id)
     )
     query = keyset(query, *place, after=asked.after, limit=asked.limit + 1, turned=asked.turned)
-    found = [DebtSeen(*row.tuple()) for row in await tx.execute(query)]  # type: ignore[arg-type] # each has a rider
+    found = [DebtSeen(*row) for row in await tx.execute(query)]  # type: ignore[arg-type] # each has a rider
     page = asked.page(found, lambda row: DebtPlace(row.user_id, row.tapped_at, row.id))
     await audit.record_looks(tx, "ride_debts_listed", [row.user_id for row in page.items])
     return page

@@ -25,6 +25,8 @@ async def app(
         looks_per_hour="none",
         assistant_vectors=False,
         limit_top_ups=100_000_000,
+        limit_refunds=1_000_000,
+        limit_reversals=1_000_000,
     )
     with pytest.MonkeyPatch.context() as patch:
         count_trips(patch)

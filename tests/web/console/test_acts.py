@@ -461,3 +461,52 @@ async def test_an_account_is_blocked_for_a_reason_and_used_again(app: RunningApp
         assert f"{here}/reativar" in gone.links
         back = await browser.get(f"{here}/reativar")
         assert f"{here}/bloquear" in (await browser.follow(await browser.send(back, f"{here}/reativar"))).links
+
+
+async def test_an_account_is_closed_once_it_is_empty(app: RunningApp) -> None:
+    full, empty = [await open_benefit_account(app.operator(), FOOD=amount) for amount in (100, 0)]
+    async with desk_of(app, "RH") as browser:
+        path = f"/console/contas/{full}/encerrar"
+        refused = await browser.send(await browser.get(path), path)
+        assert (refused.status, "saldo" in refused.text) == (409, True)
+        path = f"/console/contas/{empty}/encerrar"
+        gone = await browser.follow(await browser.send(await browser.get(path), path))
+        assert "Conta encerrada." in gone.text
+        assert path not in gone.links
+        back = f"/console/contas/{empty}/reativar"
+        assert path in (await browser.follow(await browser.send(await browser.get(back), back))).links
+
+
+async def bought(app: RunningApp, desk: PlainBrowser, account: str, reais: str) -> str:
+    """Have an account pay for something; return the decision's page."""
+    await app.client.post(AUTHORIZER, content=purchase(account, reais, "5411"), headers=processor_headers())
+    listed = await desk.get(f"/console/autorizacoes?conta={account}")
+    return next(link for link in listed.links if link.startswith("/console/autorizacoes/"))
+
+
+async def test_a_purchase_is_reversed_whole_and_a_large_one_waits_for_two(app: RunningApp) -> None:
+    account = await open_benefit_account(app.operator(), FOOD=5_000_000)
+    async with desk_of(app, "administrador") as joana, desk_of(app, "administrador") as ivo:
+        small, large = [await bought(app, joana, account, reais) for reais in ("50.00", "20000.00")]
+        act = f"{small}/estornar"
+        assert act in (await joana.get(small)).links
+        asked = await joana.get(act)
+        assert "R$ 50,00 voltam agora ao saldo que pagou." in asked.text
+        done = await joana.follow(await joana.send(asked, act))
+        assert "Estornado." in done.text
+        assert not {act, f"{small}/devolver"} & set(done.links), "nothing is left"
+        late = await ivo.send(await ivo.get(act), act)
+        assert (late.status, "já foi estornada ou devolvida" in late.text) == (422, True)
+        for act, typed in (("devolver", {"amount": "15.000,00"}), ("estornar", {})):
+            asked = await joana.get(f"{large}/{act}")
+            sent = await joana.follow(await joana.send(asked, f"{large}/{act}", None, **typed))
+            assert "Pedido: espera outra pessoa." in sent.text
+        waiting = [link for link in (await ivo.get("/console/pendencias")).links if "/pendencias/" in link]
+        shown = {link: await ivo.get(link) for link in waiting}
+        (refund,) = [link for link, page in shown.items() if "R$ 15.000,00" in page.text]
+        typed = {"total": "15.000,00"}
+        approved = await ivo.send(await ivo.get(f"{refund}/aprovar"), f"{refund}/aprovar", None, **typed)
+        assert approved.status == 303, approved.text
+        back = await joana.get(large)
+        assert "Devolvido" in back.text
+        assert "R$ 15.000,00" in back.text

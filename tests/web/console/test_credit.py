@@ -1,5 +1,7 @@
 """The credit desk's records: outcomes of loans, by form, CSV and API, and who looked at a CPF."""
 
+import re
+
 from sqlalchemy import text
 
 from carteira.credit.desk import KEPT_FOR
@@ -9,6 +11,7 @@ from carteira.kit.web.state import REDIS
 from tests.support.app import RunningApp
 from tests.support.console import desk_of
 from tests.support.credit import PURPOSE, fill_bases, store_model
+from tests.support.pages import plain
 from tests.support.people import new_cpf
 
 
@@ -73,6 +76,30 @@ async def test_a_look_has_an_address_of_its_own_for_its_maker_and_some_minutes(a
         assert b"base_a" not in stored, "it is sealed"
         await redis.delete(name)
         assert "Esta consulta não está mais aqui" in (await maker.get(place)).text
+
+
+async def test_a_score_tells_its_reasons_and_a_look_is_listed_with_its_purpose(app: RunningApp) -> None:
+    cpf, operator = new_cpf(), app.operator()
+    operator.headers |= PURPOSE
+    await fill_bases(operator, cpf)
+    score = (await operator.get(f"/credit/{cpf}/score")).json()
+    assert len(score["reasons"]) == 3
+    home = "/console/credito"
+    async with desk_of(app, "analista de crédito", full_name="Fábia Analista") as browser:
+        asked = {"cpf": cpf, "purpose": "fraud_prevention"}
+        shown = await browser.follow(await browser.send(await browser.get(home), home, None, **asked))
+        told = plain(shown.section("h-sco"))
+        assert f"{score['score']} de 1000, faixa {score['band']} {score['band_description']}" in told
+        for reason in score["reasons"]:
+            assert f"{reason['code']} {reason['text']} {reason['points']} de {reason['max_points']}" in told, reason
+    looks = "/console/consultas-de-credito"
+    async with desk_of(app, "auditor") as browser:
+        found = await browser.send(await browser.get(looks), looks, None, cpf=cpf)
+        (row, *earlier) = found.rows
+        assert re.search("Fábia Analista .+ Prevenção a fraude Sim$", row), row
+        assert not [one for one in earlier if "Fábia Analista" in one], "one look, one row"
+        nobody = await browser.send(await browser.get(looks), looks, None, cpf=new_cpf())
+        assert nobody.rows == []
 
 
 async def test_the_api_records_the_same(app: RunningApp) -> None:

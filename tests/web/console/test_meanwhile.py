@@ -1,17 +1,24 @@
 """Another person's change meanwhile is neither overwritten nor approved, on the pages and by the API's routes."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID, uuid4
 
+from sqlalchemy import TextClause, text
 from validate_docbr import CNPJ
 
+from tests.support import files
 from tests.support.app import RunningApp
+from tests.support.benefits import benefit_balances, open_benefit_account
 from tests.support.console import desk_of
+from tests.support.documents import upload
 from tests.support.machines import new_machine
 from tests.support.pages import PlainBrowser, Shown
 from tests.support.people import Person, register
 from tests.support.resellers import approved_purchase, new_month, new_operator, new_reseller
+from tests.web.console.test_acts import marked, sure
 
 PURCHASES = "/console/compras"
 REJECT = f"{PURCHASES}/reprovar"
@@ -328,3 +335,102 @@ async def test_a_purchase_is_deleted_and_a_month_closed_as_they_were_read(app: R
     fresh = (await clerk.get(month)).headers["ETag"]
     done = await decider.call("POST", f"{month}/close", headers={"If-Match": fresh})
     assert (done.status_code, done.json()["cashback_amount"]) == (200, 3_000)
+
+
+async def at_once(app: RunningApp, row: str, *sent: Awaitable[Shown]) -> list[Shown]:
+    """Send forms while a row (`table:id`) is locked, until all of them wait; then let go of it, and return the answers.
+
+    So each is in a transaction of its own that has begun before the other's commits.
+    """
+    table, _, key = row.partition(":")
+    waiting = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    async with app.database.transaction() as tx:
+        await tx.execute(text(f"SELECT 1 FROM {table} WHERE id = CAST(:id AS uuid) FOR UPDATE"), {"id": key})
+        answers = [asyncio.ensure_future(one) for one in sent]
+        async with asyncio.timeout(60):
+            while await count(app, waiting) < len(answers):  # noqa: ASYNC110 - nothing announces who waits for a lock
+                await asyncio.sleep(0.01)
+    return await asyncio.gather(*answers)
+
+
+async def count(app: RunningApp, query: TextClause) -> int:
+    async with app.database.transaction() as tx:
+        return await tx.scalar(query) or 0
+
+
+@asynccontextmanager
+async def two_desks(app: RunningApp, role: str) -> AsyncIterator[tuple[PlainBrowser, PlainBrowser]]:
+    async with (
+        desk_of(app, role, full_name="Joana Prates") as joana,
+        desk_of(app, role, full_name="Ivo Sampaio") as ivo,
+    ):
+        yield joana, ivo
+
+
+async def test_of_two_who_decide_a_purchase_at_the_same_moment_one_does_and_the_other_reads_who(
+    app: RunningApp,
+) -> None:
+    bought = (await (await new_reseller(app)).buy(10_000, new_month()))["id"]
+    approve = f"{PURCHASES}/aprovar"
+    async with two_desks(app, "aprovador") as (joana, ivo):
+        hers, his = await marked(joana, "aprovar", bought), await marked(ivo, "reprovar", bought)
+        answers = await at_once(
+            app,
+            f"resellers_purchases:{bought}",
+            sure(joana, hers, approve, bought),
+            sure(ivo, his, REJECT, bought, reason="Ilegível"),
+        )
+        told = [(await desk.follow(one)).text for desk, one in zip((joana, ivo), answers, strict=True)]
+    state = (await new_operator(app).read(f"/purchases/{bought}"))["status"]
+    assert state in {"Aprovado", "Reprovado"}
+    by_her = state == "Aprovado"
+    assert ("1 aprovada." in told[0], "1 reprovada." in told[1]) == (by_her, not by_her)
+    winner = "Joana Prates" if by_her else "Ivo Sampaio"
+    assert f"{winner} já decidiu ({state})." in told[by_her]
+
+
+async def test_of_two_who_decide_a_document_at_the_same_moment_one_does_and_the_other_reads_who(
+    app: RunningApp,
+) -> None:
+    holder = await register(app)
+    document = (await upload(holder, files.pdf())).json()["id"]
+    path = f"/console/documentos/{document}"
+    async with two_desks(app, "atendente") as (joana, ivo):
+        hers, his = await joana.get(f"{path}/conferir"), await ivo.get(f"{path}/recusar")
+        answers = await at_once(
+            app,
+            f"documents:{document}",
+            joana.send(hers, f"{path}/conferir", None, words="Foto e nome com a pessoa"),
+            ivo.send(his, f"{path}/recusar", None, words="A foto está ilegível"),
+        )
+    assert sorted(answer.status for answer in answers) == [303, 409]
+    by_her = answers[0].status == 303
+    assert (await holder.get(f"/documents/{document}")).json()["state"] == ("reviewed" if by_her else "refused")
+    winner = "Joana Prates" if by_her else "Ivo Sampaio"
+    assert f"{winner} decidiu este documento." in answers[by_her].text
+
+
+async def test_of_two_who_decide_an_operation_at_the_same_moment_one_does_and_the_other_reads_who(
+    app: RunningApp,
+) -> None:
+    account = await open_benefit_account(app.operator(), FOOD=0)
+    asked = {"category": "FOOD", "amount": 900_000_000}
+    maker = app.person("benefits:read", "benefits:write")
+    waiting = (await maker.post(f"/benefits/accounts/{account}/credits", asked)).json()["pending"]["id"]
+    path = f"/console/pendencias/{waiting}"
+    async with two_desks(app, "administrador") as (joana, ivo):
+        hers, his = await joana.get(f"{path}/aprovar"), await ivo.get(f"{path}/recusar")
+        answers = await at_once(
+            app,
+            f"pending_operations:{waiting}",
+            joana.send(hers, f"{path}/aprovar", None, total="9.000.000,00"),
+            ivo.send(his, f"{path}/recusar", None, reason="Não"),
+        )
+    assert sorted(answer.status for answer in answers) == [303, 409]
+    by_her = answers[0].status == 303
+    moved = await benefit_balances(app.operator(), account)
+    assert moved["FOOD"] == (900_000_000 if by_her else 0)
+    winner = "aprovada por Joana Prates" if by_her else "recusada por Ivo Sampaio"
+    assert f"já foi {winner}" in answers[by_her].text

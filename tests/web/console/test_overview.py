@@ -1,21 +1,41 @@
 """The panel: it counts what the operator may decide, and its alerts lead to where they are looked into."""
 
 import re
-from datetime import timedelta
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
+import pytest
 from sqlalchemy import text
 
 from carteira import ledger
+from carteira.assistant.tickets import open_ticket
+from carteira.key_rings import rings_on
 from carteira.kit.values.clock import clock
+from carteira.web.console import house, overview
+from tests.support import files
 from tests.support.app import RunningApp
-from tests.support.benefits import open_benefit_account
+from tests.support.benefits import AUTHORIZER, open_benefit_account, processor_headers, purchase
 from tests.support.console import desk_of, operator_of
+from tests.support.documents import upload
 from tests.support.machines import ask_token, new_machine
-from tests.support.pages import PlainBrowser
-from tests.support.people import new_cpf, sign_in
+from tests.support.pages import PlainBrowser, Shown, plain
+from tests.support.people import new_cpf, register, sign_in
 from tests.support.resellers import Buyer, new_month, new_reseller
+from tests.support.webhooks import new_hook
+from tests.web.console.test_rights import dispute
 
 MUCH = {"category": "FOOD", "amount": 900_000_000}
+WINDOW = timedelta(minutes=overview._MINUTES)  # noqa: SLF001 - the panel's own window
+
+
+def figures_of(shown: Shown) -> dict[str, tuple[str, str]]:
+    """Return the panel's figures by name: the value, and what is said below it."""
+    found = re.findall(
+        r'<p class="eyebrow">(.*?)</p><p class="kpi__value">(.*?)</p>(?:<p class="delta">(.*?)</p>)?', shown.answer.text
+    )
+    return {plain(name): (plain(value), plain(below)) for name, value, below in found}
 
 
 async def waiting(browser: PlainBrowser, what: str) -> int:
@@ -92,3 +112,131 @@ async def test_the_ledgers_health_names_the_head_of_its_chain(app: RunningApp) -
     async with desk_of(app, "auditor") as browser:
         shown = (await browser.get("/console")).text
     assert f"; cabeça: bloco {proven.height}, {proven.head.hex()[:12]}" in shown
+
+
+async def test_the_figures_are_those_of_the_last_minutes(app: RunningApp) -> None:
+    """The clock stands ahead by the panel's window: only what this test does is recent."""
+    account = await open_benefit_account(app.operator(), FOOD=10_000, CASH=0)
+    people = [await register(app) for _ in range(2)]
+    clock.set(datetime.now(UTC) + WINDOW)
+    asked = [purchase(account, "1.00", "5411")] * 9 + [purchase(account, "500.00", "5411")] * 3
+    for body in [*asked, purchase(account, "5.00", "58A1")]:
+        await app.client.post(AUTHORIZER, content=body, headers=processor_headers())
+    for person in people:
+        await sign_in(person)
+    async with desk_of(app, "administrador") as browser:
+        shown = await browser.get("/console")
+    assert (
+        figures_of(shown).items()
+        >= {
+            "Autorizações": ("0,01 por segundo", "13 em 15 minutos"),
+            "Passaram": ("69,2%", ""),
+            "Sem saldo 51": ("3", ""),
+            "Outras recusas 07": ("1", ""),
+        }.items()
+    )
+    assert shown.lines("h-rec") == ["Faltou saldo 3", "MCC sem quatro números 1"]
+    volume = shown.section("h-vol")
+    told = re.findall(r'</td><td class="end">(\d+)</td><td class="end">(\d+)</td></tr>', volume)
+    minutes = [(int(passed), int(declined)) for passed, declined in told]
+    assert [sum(counts) for counts in zip(*minutes, strict=True)] == [9, 4]
+    drawn = [int(height) for height in re.findall(r'<rect [^>]*height="(\d+)"', volume)]
+    tallest, most = overview._TALLEST, max(map(sum, minutes))  # noqa: SLF001 - the picture's own height
+    assert drawn == [count * tallest // most for counts in minutes for count in counts], "bars stand for the numbers"
+    assert "Entradas 3 em 15 minutos" in shown.lines("h-sau"), "two people, and who looks"
+
+
+async def test_the_panel_counts_what_others_wait_for(app: RunningApp) -> None:
+    """Documents, tickets and disputed CPFs: never the operator's own."""
+    ana = await operator_of(app, "administrador")
+    browser = PlainBrowser(app)
+    await browser.sign_in(ana)
+    kinds = ("documentos? a conferir", "atendimentos? abertos?", "CPFs? em disputa")
+    before = [await waiting(browser, kind) for kind in kinds]
+    somebody = await register(app)
+    assert (await upload(ana, files.pdf())).status_code == 201
+    async with app.database.transaction() as tx:
+        await open_ticket(tx, ana.id, "Falar com alguém")
+    await dispute(app, await register(app), ana)
+    assert [await waiting(browser, kind) for kind in kinds] == before
+    assert (await upload(somebody, files.pdf())).status_code == 201
+    async with app.database.transaction() as tx:
+        await open_ticket(tx, somebody.id, "Falar com alguém")
+    await dispute(app, await register(app), somebody)
+    assert [await waiting(browser, kind) for kind in kinds] == [count + 1 for count in before]
+    await browser.client.aclose()
+
+
+_TOP_UPS = """
+    INSERT INTO benefits_scheduled_credits
+        (id, employer_ids, day, actor_kind, actor_id, content, atomic, lines, amount, state, created_at, done_at)
+    SELECT gen_random_uuid(), '{}', current_date - 3, 'person', 'test', '{}', false, 1, 1, state, now(), done_at
+    FROM (VALUES ('waiting', NULL), ('failed', now())) AS top_up (state, done_at)
+"""
+_DAY = """
+    INSERT INTO payments_days (day, matched, missing_here, missing_there, amount_differs, received_here, received_there,
+                               returned_here, returned_there, checked_at)
+    VALUES (current_date - 1, 0, 1, 0, 0, 0, 0, 0, 0, now())
+"""
+_LATE = (
+    _TOP_UPS,
+    _DAY,
+    "UPDATE webhook_endpoints SET failures = CASE WHEN id = CAST(:hook AS uuid) THEN 3 ELSE 0 END",
+    "DELETE FROM procrastinate_jobs WHERE status = 'failed'",
+    "INSERT INTO procrastinate_jobs (queue_name, task_name, status) VALUES ('default', 'x:y', 'failed')",
+    "UPDATE ledger_checks SET findings = 2 WHERE name = 'reconcile'",
+    "UPDATE ledger_checks SET checked_at = now() - interval '31 hours' WHERE name = 'verify'",
+)
+_REPAIRED = (
+    "DELETE FROM benefits_scheduled_credits WHERE actor_id = 'test'",
+    "UPDATE webhook_endpoints SET failures = 0",
+    "DELETE FROM procrastinate_jobs WHERE status = 'failed'",
+    "DELETE FROM ledger_checks",
+    "DELETE FROM payments_days",
+)
+
+
+@asynccontextmanager
+async def everything_late(app: RunningApp, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Path]:
+    """Let all that the panel watches be wrong or late, until the block ends; give the key file that others may read."""
+    hook = await new_hook(app.operator(), "http://127.0.0.1:9/", "benefits.credited")
+    await ledger.prove_balances(app.database, whole=True)
+    await ledger.prove_chain(app.database, whole=True)
+    monkeypatch.setattr(house, "_FRESH_SECONDS", 0.0)
+    ring = next(ring for ring in rings_on(app.settings) if ring.name == "identity").path(app.settings)
+    ring.chmod(0o644)
+    async with app.database.transaction() as tx:
+        for statement in _LATE:
+            await tx.execute(text(statement), {"hook": hook.id} if ":hook" in statement else {})
+    clock.advance(WINDOW)  # events that no worker has read become old
+    try:
+        yield ring
+    finally:
+        ring.chmod(0o600)
+        async with app.database.transaction() as tx:
+            for statement in _REPAIRED:
+                await tx.execute(text(statement))
+
+
+async def test_each_kind_of_alert_is_told_and_leads_somewhere(app: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with everything_late(app, monkeypatch), desk_of(app, "administrador") as browser:
+        shown = await browser.get("/console")
+        alerts = shown.lines("h-ale")
+        for what, said in (
+            ("Saldos e lançamentos batem", "2 diferença(s)"),
+            ("Cadeia do livro-razão", "sem diferenças"),
+            ("Pix e a lista do provedor", "1 diferença(s)"),
+            ("Trabalhos", "1 abandonado(s)"),
+            ("Eventos", "à espera há"),
+            ("Chave do cadastro", "com defeito"),
+            ("Créditos agendados", "1 atrasado(s)"),
+            ("Créditos agendados", "1 em 7 dias não moveram nada"),
+            ("Webhooks", "1 endereço(s) não respondem"),
+        ):
+            assert any(line.startswith(what) and said in line for line in alerts), (what, said, alerts)
+        for path in ("conferencia", "trabalhos", "chaves-e-backups", "agendamentos", "webhooks"):
+            assert f'<a href="/console/{path}">' in shown.section("h-ale"), path
+    async with desk_of(app, "administrador") as browser:
+        told = " ".join((await browser.get("/console")).lines("h-ale"))
+        for what in ("diferença(s)", "abandonado(s)", "Chave do cadastro", "Créditos agendados", "Webhooks"):
+            assert what not in told, "what is repaired is no alert"

@@ -4,11 +4,13 @@ from decimal import Decimal
 
 from sqlalchemy import text
 
+from tests.identity.test_second_factor import enrol
 from tests.support import files
 from tests.support.app import RunningApp
 from tests.support.benefits import AUTHORIZER, open_benefit_account, processor_headers, purchase
 from tests.support.console import desk_of
 from tests.support.documents import upload
+from tests.support.pages import plain
 from tests.support.people import Person, register, sign_in
 from tests.support.resellers import new_month, new_reseller
 
@@ -148,6 +150,37 @@ async def test_one_session_is_ended_and_the_others_go_on(app: RunningApp) -> Non
     notices = (await person.get("/inbox", limit=100)).json()["items"]
     assert "Um aparelho seu foi desconectado pelo atendimento" in {one["title"] for one in notices}
     assert "sessions_listed" in await actions_seen(person)
+
+
+async def test_all_sessions_end_and_a_lost_factor_is_erased_once_a_second_operator_agrees(app: RunningApp) -> None:
+    person = await sign_in(await register(app, full_name="Saulo Sem Celular"))
+    await enrol(person)
+    here = f"/console/pessoas/{person.id}"
+    async with desk_of(app, "administrador") as joana, desk_of(app, "administrador") as ivo:
+        asked = await joana.get(f"{here}/sair")
+        assert "sai de todos os aparelhos agora" in asked.text
+        assert "Sessões encerradas." in (await joana.follow(await joana.send(asked, f"{here}/sair"))).text
+        assert (await person.get("/users/me")).status_code == 401
+        path = f"{here}/segundo-fator"
+        asked = await joana.get(path)
+        assert (await joana.send(asked, path)).status == 422, "no paper was named"
+        sent = await joana.follow(await joana.send(asked, path, None, paper="rg"))
+        assert "Outra pessoa aprova em Pendências." in sent.text
+        listed = [link for link in (await ivo.get("/console/pendencias")).links if "/pendencias/" in link]
+        shown = {link: plain((await ivo.get(link)).answer.text) for link in listed}
+        (waiting,) = [link for link, told in shown.items() if "Para quem Saulo Sem Celular" in told]
+        approve = f"{waiting}/aprovar"
+        assert "Você pediu isto. Outra pessoa aprova." in (await joana.get(waiting)).text
+        assert (await joana.send(await joana.get(approve), approve)).status == 403
+        assert "access_token" not in await answer_to_password(person), "nothing has changed yet"
+        assert (await ivo.send(await ivo.get(approve), approve)).status == 303
+    assert "access_token" in await answer_to_password(person), "the password alone signs in"
+
+
+async def answer_to_password(person: Person) -> dict[str, object]:
+    login = {"username": person.cpf, "password": person.password}
+    answer: dict[str, object] = (await person.client.post("/auth/login", data=login)).json()
+    return answer
 
 
 async def test_the_api_lists_and_ends_a_persons_sessions(app: RunningApp) -> None:

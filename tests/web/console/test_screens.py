@@ -6,14 +6,17 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import httpx
+from sqlalchemy import text
 
 from carteira.kit.values.clock import clock
+from carteira.web.formats import month_name
 from tests.support.app import RunningApp
 from tests.support.benefits import AUTHORIZER, open_benefit_account, processor_headers, purchase
-from tests.support.console import desk_of
+from tests.support.console import desk_of, operator_of
 from tests.support.pages import PlainBrowser, Shown
 from tests.support.people import new_cpf, register
 from tests.support.resellers import new_month, new_reseller
+from tests.support.webhooks import new_hook
 
 
 async def send_several(browser: PlainBrowser, page: Shown, action: str, fields: Mapping[str, object]) -> Shown:
@@ -57,6 +60,14 @@ async def test_a_client_is_made_with_a_secret_that_is_shown_once(app: RunningApp
     token = {"grant_type": "client_credentials"}
     answer = await app.client.post("/auth/token", data=token, auth=httpx.BasicAuth(client_id.group(1), second))
     assert answer.status_code == 200, answer.text
+    async with desk_of(app, "administrador") as browser:
+        revoking = await browser.get(f"{here}/revogar")
+        assert "para de entrar agora" in revoking.text
+        gone = await browser.follow(await browser.send(revoking, f"{here}/revogar"))
+        assert "ERP <b>da</b> matriz revogado." in gone.text
+        assert "Revogado" in (await browser.get(here)).text
+    answer = await app.client.post("/auth/token", data=token, auth=httpx.BasicAuth(client_id.group(1), second))
+    assert answer.status_code == 401, answer.text
 
 
 async def test_a_webhook_is_made_tested_and_replayed(app: RunningApp) -> None:
@@ -99,6 +110,29 @@ async def test_a_webhook_is_made_tested_and_replayed(app: RunningApp) -> None:
         off = await browser.send(await browser.get(f"{here}/desligar"), f"{here}/desligar")
         assert "Desligado" in (await browser.follow(off)).text
         assert (await browser.send(await browser.get(f"{here}/ligar"), f"{here}/ligar")).status == 303
+
+
+async def test_a_dead_letter_is_found_and_sent_again(app: RunningApp) -> None:
+    hook = await new_hook(app.operator(), "http://127.0.0.1:9/avisos", "benefits.credited")
+    here = f"/console/webhooks/{hook.id}"
+    lost = "UPDATE webhook_deliveries SET state = 'dead', next_attempt_at = NULL, last_error = 'timeout', attempts = 9"
+    async with desk_of(app, "administrador") as browser:
+        for _ in range(2):
+            await browser.send(await browser.get(f"{here}/testar"), f"{here}/testar")
+        newest = (await browser.get(f"{here}/entregas")).rows[0].partition(" ")[0]
+        async with app.database.transaction() as tx:
+            await tx.execute(text(f"{lost} WHERE message_id = CAST(:id AS uuid)"), {"id": newest})
+        (dead,) = (await browser.get(f"{here}/entregas?situacao=dead")).rows
+        assert dead.startswith(newest)
+        assert dead.endswith("Perdida")
+        assert "timeout" in dead
+        assert len((await browser.get(f"{here}/entregas?situacao=waiting")).rows) == 1
+        since = {"since": clock.today().isoformat()}
+        path = f"{here}/repetir"
+        for state, many in (("delivered", 0), ("dead", 1), ("dead", 0)):
+            sent = await browser.send(await browser.get(path), path, None, **since, state=state)
+            assert f"{many} aviso(s) de volta à fila." in (await browser.follow(sent)).text
+        assert (await browser.get(f"{here}/entregas?situacao=dead")).rows == []
 
 
 async def test_somebody_is_added_with_a_password_that_is_shown_once(app: RunningApp) -> None:
@@ -219,6 +253,37 @@ async def test_tiers_are_set_from_a_month_on_and_taken_away(app: RunningApp) -> 
         assert (await browser.send(day, f"{path}/dia", None, valid_from="2090-01", day="31")).status == 422
     async with desk_of(app, "auditor") as browser:
         assert f"{path}/nova" not in (await browser.get(path)).links
+
+
+async def test_a_cpf_whose_purchases_start_approved_is_set_and_taken_off(app: RunningApp) -> None:
+    seller, path = await new_reseller(app), "/console/aprovacoes-automaticas"
+    first, last = new_month(), new_month()
+    own = await operator_of(app, "aprovador")
+    browser = PlainBrowser(app)
+    await browser.sign_in(own)
+    form = await browser.get(f"{path}/nova")
+    asked = {"cpf": seller.cpf, "valid_from": f"{first:%Y-%m}", "valid_until": f"{last:%Y-%m}"}
+    for wrong in ({"cpf": "123"}, {"valid_until": "2000-01"}):
+        assert (await browser.send(form, f"{path}/nova", None, **asked | wrong)).status == 422, wrong
+    assert (await browser.send(form, f"{path}/nova", None, **asked | {"cpf": own.cpf})).status == 403, "their own CPF"
+    assert "Na lista." in (await browser.follow(await browser.send(form, f"{path}/nova", None, **asked))).text
+    again = await browser.follow(await browser.send(form, f"{path}/nova", None, **asked))
+    assert "Já recebemos este pedido" in again.text
+    assert seller.cpf not in again.answer.text
+    masked = f"***.{seller.cpf[3:6]}.{seller.cpf[6:9]}-**"
+    (row,) = [row for row in again.rows if masked in row]
+    assert row.lower() == f"{masked} {month_name(first)} {month_name(last)}"
+    assert (await seller.buy(10_000, first))["status"] == "Aprovado"
+    taking = [link for link in again.links if re.fullmatch(f"{path}/[0-9a-f-]+/tirar", link)]
+    (off,) = [link for link in taking if masked in again.answer.text.partition(link)[2].partition("</tr>")[0]]
+    asked_off = await browser.get(off)
+    assert "O que já foi aprovado continua aprovado." in asked_off.text
+    gone = await browser.follow(await browser.send(asked_off, off))
+    assert "Fora da lista." in gone.text
+    assert not [row for row in gone.rows if masked in row]
+    assert (await browser.send(asked_off, off)).status == 404
+    assert (await seller.buy(10_000, first))["status"] == "Em validação"
+    await browser.client.aclose()
 
 
 async def test_a_lost_card_is_blocked_at_the_counter_and_its_person_sees_who_looked(app: RunningApp) -> None:
