@@ -111,7 +111,7 @@ def overlap(phrases: Sequence[tuple[str, str]]) -> Answerer:
         for label, phrase in known:
             best[label] = max(best.get(label, 0), len(words & phrase))
         ranked = sorted(best, key=lambda label: -best[label])
-        return ranked, best[ranked[0]] >= 2  # noqa: PLR2004 - the usual way's own number
+        return ranked, best[ranked[0]] >= 2  # noqa: PLR2004 - the number of the usual way
 
     return answer
 

@@ -140,7 +140,7 @@ class Bench:
             assert row is not None
             return int(row[0])
 
-    def _run_pgbench(self, hot: bool, tick: Callable[[str], None]) -> float:  # noqa: FBT001 - as in `Case`
+    def _run_pgbench(self, hot: bool, tick: Callable[[str], None]) -> float:  # noqa: FBT001 - the signature of `Case`
         tick(f"pgbench, {'one account' if hot else 'many accounts'}")
         parts = urlsplit(self.endpoints.owner_url)
         command = [str(pgbench_binary()), "-n", "-M", "prepared", "-f", str(HERE / "pgbench.sql")]

@@ -145,7 +145,7 @@ async def _measure(url: str, *, explain: bool) -> Table:
             table.add_row(name, shown[0], shown[1], f"{max(map(max, taken)):.1f}", str(rows))
             if explain:
                 async with database.reading() as tx:
-                    query = desk._query(who, wanted, PageRequest(PAGE))  # noqa: SLF001 - its plan is the point
+                    query = desk._query(who, wanted, PageRequest(PAGE))  # noqa: SLF001 - the test is about its plan
                     dialect = postgresql.dialect()  # type: ignore[no-untyped-call] # the library's own gap
                     written = str(query.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
                     explained = f"EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) {written}".replace(":", r"\:")

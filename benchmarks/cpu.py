@@ -134,7 +134,7 @@ def _viewed(url: str, views: int) -> Iterator[None]:
 
 
 @contextmanager
-def _standing(  # noqa: PLR0917 - what a checkout's product is run with
+def _standing(  # noqa: PLR0917 - one argument per setting of the product
     name: str, checkout: Path, home: Path, accounts: int, more: Mapping[str, str] | None = None, workers: int = 2
 ) -> Iterator[Stand]:
     """Run a checkout's servers and product by its own code."""
@@ -230,7 +230,7 @@ def main() -> None:
     if options.stand:
         _stand(options.stand, options.accounts, options.workers)
         return
-    if [options.against, options.traced, options.viewed].count(None) != 2:  # noqa: PLR2004 - one of three
+    if [options.against, options.traced, options.viewed].count(None) != 2:  # noqa: PLR2004 - one of three shares
         parser.error("--against, --traced or --viewed is needed")
     out = Console()
     rounds: list[dict[str, Figures]] = []

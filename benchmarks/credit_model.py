@@ -133,7 +133,7 @@ def ages_table(card: Scorecard) -> list[str]:
         people = [who for who in others(0) if low <= who.age <= high]
         scores = [score_of(card, who) for who in people]
         defaulted = sum(who.defaulted for who in people) / len(people)
-        weak = sum(score < 500 for score in scores) / len(scores)  # noqa: PLR2004 - where band C begins
+        weak = sum(score < 500 for score in scores) / len(scores)  # noqa: PLR2004 - the score at which band C begins
         within = area_under_curve(by_score(card, iter(people)))
         mean = sum(scores) / len(scores)
         lines.append(f"| {low}–{high} | {len(people):,} | {mean:.0f} | {defaulted:.1%} | {weak:.1%} | {within:.3f} |")

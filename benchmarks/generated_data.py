@@ -125,7 +125,7 @@ def main() -> None:
             rules = "; ".join(f"{rule} ({times})" for rule, times in counted.rules.most_common(_TOLD))
             print(f"{counted.share:6.0%}  {label}  {rules}")
     shares = [counted.share for counted in found.values()]
-    mostly = sum(share < 0.5 for share in shares)  # noqa: PLR2004 - the half
+    mostly = sum(share < 0.5 for share in shares)  # noqa: PLR2004 - one half
     print(f"{len(shares)} operations, {sum(shares) / len(shares):.0%} taken on average, {mostly} mostly refused")
 
 

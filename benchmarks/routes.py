@@ -40,7 +40,7 @@ CONNECTIONS, WARM_SECONDS, PEOPLE, SIGN_INS_AT_ONCE = 32, 1.0, 64, 4
 OWING, RIDES = 16, 10
 """People who owe rides, and how many."""
 BALANCE, DEBIT, SIGN_IN = "GET …/balance", "POST …/debit, many cards", "POST /auth/login"
-PASSWORD = "Girassol7amarelo"  # noqa: S105 - of nobody
+PASSWORD = "Girassol7amarelo"  # noqa: S105 - a password of nobody
 Requests = Iterator[bytes]
 
 

@@ -68,7 +68,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _has_coroutine(item: pytest.Item) -> bool:
     assert isinstance(item, pytest.Function)
-    made = (fixtures[-1].func for fixtures in item._fixtureinfo.name2fixturedefs.values())  # noqa: SLF001 - no other way
+    made = (fixtures[-1].func for fixtures in item._fixtureinfo.name2fixturedefs.values())  # noqa: SLF001 - the library has no public way
     return any(inspect.iscoroutinefunction(one) or inspect.isasyncgenfunction(one) for one in made)
 
 
@@ -157,7 +157,7 @@ def _no_cancellation_left() -> Iterator[None]:
     Before Python 3.11.3 the next time-out in the task takes one for its own, which ends the task and all later tests.
     """
     yield
-    task = getattr(anyio.pytest_plugin._current_runner, "_runner_task", None)  # noqa: SLF001 - it has no other name
+    task = getattr(anyio.pytest_plugin._current_runner, "_runner_task", None)  # noqa: SLF001 - the library has no public name for it
     while task is not None and task.cancelling():
         task.uncancel()
 

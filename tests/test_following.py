@@ -27,7 +27,7 @@ class Following:
         self.seen: list[str] = []
         self.fails = False
         self.follower = Follower("test.following", Event.__table__, self._handle)
-        self.following = worker._Following(database, [self.follower])  # noqa: SLF001 - the loop that serves
+        self.following = worker._Following(database, [self.follower])  # noqa: SLF001 - the test runs the worker's own loop
 
     async def _handle(self, _tx: Tx, rows: Sequence[RowMapping]) -> None:
         if self.fails:
@@ -72,7 +72,7 @@ async def test_a_write_in_another_process_wakes_the_followers(
         client = await stack.enter_async_context(connect(endpoints.redis_url))
         stack.push_async_callback(server.close)
         server.wakes.publish = publisher(client)
-        await worker._wake_and_be_woken(stack, endpoints.redis_url, own, reader.following)  # noqa: SLF001 - as the worker
+        await worker._wake_and_be_woken(stack, endpoints.redis_url, own, reader.following)  # noqa: SLF001 - the worker calls it so
         await until(reader.following.is_hearing, "wakes are heard")
         await stack.enter_async_context(reader.running())
         for name in "abc":
@@ -84,7 +84,7 @@ async def test_a_write_in_another_process_wakes_the_followers(
     assert reader.seen == [*"abcd"]
 
 
-async def test_without_redis_the_followers_look_by_themselves(own: Database) -> None:
+async def test_without_redis_the_followers_poll(own: Database) -> None:
     reader = Following(own)
     async with reader.running():
         async with own.transaction() as slow:

@@ -30,7 +30,7 @@ def worker(tmp_path: Path, endpoints: Endpoints, new_database: NewDatabase) -> I
         yield worker
 
 
-def test_a_worker_says_how_it_is_and_stops_cleanly(worker: Worker) -> None:
+def test_a_worker_reports_its_state_and_stops_cleanly(worker: Worker) -> None:
     bearer = {"authorization": "Bearer a-token-of-prometheus"}
     wait_until(lambda: "carteira_follower_lag_rows{" in worker.text("/metrics", **bearer), "the worker's first round")
 
@@ -54,7 +54,7 @@ def test_a_worker_says_how_it_is_and_stops_cleanly(worker: Worker) -> None:
     assert (events[0], events[-1]) == ("worker started", "worker stopped")
 
 
-def test_a_worker_whose_address_is_taken_says_so_in_one_line(worker: Worker, tmp_path: Path) -> None:
+def test_a_taken_address_of_a_worker_is_reported_in_one_line(worker: Worker, tmp_path: Path) -> None:
     wait_until(lambda: worker.text("/health") != "", "the worker listens")
     env = clean_environment(tmp_path, worker_port=worker.port, database_url="postgresql://nobody@127.0.0.1:1/nowhere")
     second = subprocess.run([sys.executable, "-m", "carteira", "worker"], env=env, capture_output=True, check=False)

@@ -29,7 +29,7 @@ def main() -> None:
         if time.monotonic() > deadline:
             sys.exit(f"No letter to {arguments.address} within {WAIT_SECONDS:.0f} s in {maildir}")
         time.sleep(0.1)
-    print(found)  # noqa: T201 - what the command is for
+    print(found)  # noqa: T201 - the command's output
 
 
 def read_letter(maildir: Path, address: str, pattern: str = "") -> str | None:

@@ -43,7 +43,7 @@ def main() -> None:
         servers = EmbeddedServers(Path(folder), redis=False, aws=False, mail=False)
         with servers:
             path = write_migration(str(servers.endpoints.owner_url), message)
-    print(path)  # noqa: T201 - what the developer opens next
+    print(path)  # noqa: T201 - the path to open next
 
 
 if __name__ == "__main__":

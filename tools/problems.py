@@ -79,9 +79,9 @@ def _checks() -> tuple[Any, ...]:
 
 # What a function calls that no name leads to: the composition root puts it on the application's state, or hands it on.
 HOOKS: Mapping[Any, tuple[Any, ...]] = {
-    access._principal: (identity.authenticate,),  # noqa: SLF001 - it names what it asks
-    users._erase: _erasers(),  # noqa: SLF001 - it names what it calls by the modules
-    social._profile: _methods(providers.Google, providers.GovBr, providers.Meta),  # noqa: SLF001 - it names what it calls
+    access._principal: (identity.authenticate,),  # noqa: SLF001 - the walk needs the name
+    users._erase: _erasers(),  # noqa: SLF001 - the walk needs the modules' names
+    social._profile: _methods(providers.Google, providers.GovBr, providers.Meta),  # noqa: SLF001 - the walk needs the name
     forms.read_form: (*_methods(upload.Upload, scanner.Scanner, scanner.Scan), names.parse_file_name),
     operators.Act.weigh: (operators.OperatorAct.weigh,),  # an approved act's error becomes `pending_failed`
     operators.Act.refuse_own: (operators.OperatorAct.refuse_own, operators.ApprovedAct.refuse_own),
@@ -122,7 +122,7 @@ class Reach:
             found |= self.effect(call)
         return found | self.effect(route.endpoint)
 
-    def effect(self, thing: Any) -> Found:  # noqa: ANN401, PLR0911 - anything that code can name
+    def effect(self, thing: Any) -> Found:  # noqa: ANN401, PLR0911 - any object
         """Return what naming a thing may come to raise."""
         if isinstance(thing, type):
             if issubclass(thing, Exception):
@@ -288,7 +288,7 @@ class _Body:
             return None
 
 
-def _is_ours(thing: Any) -> bool:  # noqa: ANN401 - anything
+def _is_ours(thing: Any) -> bool:  # noqa: ANN401 - any object
     return str(getattr(thing, "__module__", "")).startswith("carteira.")
 
 

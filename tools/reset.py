@@ -49,7 +49,7 @@ def main() -> None:
         reset(folder)
     except HomeInUse:
         sys.exit("A `make run` of this folder is up: end it first")
-    print(f"Dropped. `make run` begins anew in {folder}")  # noqa: T201 - what the developer reads
+    print(f"Dropped. `make run` begins anew in {folder}")  # noqa: T201 - the command's output
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ async def take(browser: Browser, url: str, picture: tuple[str, str, str, Viewpor
     shot = await devtools.send("Page.captureScreenshot", {"format": "webp", "quality": 80})
     file = FOLDER / f"{name}.webp"
     file.write_bytes(base64.b64decode(shot["data"]))
-    print(f"{file.relative_to(FOLDER.parents[1])}: {file.stat().st_size / 1000:.0f} kB")  # noqa: T201 - a tool's answer
+    print(f"{file.relative_to(FOLDER.parents[1])}: {file.stat().st_size / 1000:.0f} kB")  # noqa: T201 - the tool's output
     await context.close()
     if file.stat().st_size > MOST_BYTES:
         sys.exit(f"{file.name} é maior do que {MOST_BYTES // 1000} kB.")

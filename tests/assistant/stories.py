@@ -38,7 +38,7 @@ class Customer:
         key = tokens.load_or_create_key(access_key_path(self.server.home))
         return tokens.sign(key, subject=str(user_id or self.id), ttl_seconds=600, claims={"claims": list(claims)})
 
-    def call(self, method: str, path: str, **more: Any) -> httpx.Response:  # noqa: ANN401 - httpx's own
+    def call(self, method: str, path: str, **more: Any) -> httpx.Response:  # noqa: ANN401 - httpx's type
         headers = self.headers | more.pop("headers", {})
         return self.client.request(method, path, headers=headers, **more)
 

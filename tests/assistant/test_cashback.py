@@ -35,7 +35,7 @@ async def buy(talker: ChatUser, cpf: str, amount: int) -> None:
     assert bought.status_code == 201, bought.text
 
 
-async def test_this_month_of_mine(app: RunningApp) -> None:
+async def test_a_resellers_present_month(app: RunningApp) -> None:
     talker, cpf = await reseller(app)
     assert "não registrou compras" in (await talker.say(QUESTION))["message"]
     await buy(talker, cpf, 70_000)
@@ -46,7 +46,7 @@ async def test_this_month_of_mine(app: RunningApp) -> None:
         assert told in answer["message"]
 
 
-async def test_an_operator_of_purchases_hears_of_their_own_only(app: RunningApp) -> None:
+async def test_an_operator_of_purchases_gets_their_own_month_only(app: RunningApp) -> None:
     other, cpf = await reseller(app)
     await buy(other, cpf, 98_765)
     operator, _ = await reseller(app, "*")
@@ -63,7 +63,7 @@ async def test_a_person_who_is_no_reseller_reads_how_to_become_one(app: RunningA
         assert "conta aberta" in (await person.say(answer["options"][0]))["message"]
 
 
-async def test_the_last_month_once_it_is_closed(tx: Tx) -> None:
+async def test_a_resellers_last_month_after_its_close(tx: Tx) -> None:
     clock.set(datetime(2031, 6, 10, 12, tzinfo=UTC))
     who, cpf = Principal(uuid4(), frozenset({resellers.CLAIM})), new_cpf()
     await add(tx, who.user_id, cpf)

@@ -100,7 +100,7 @@ async def test_modules_that_are_off_are_not_offered(database_url: str, tmp_path:
 async def test_a_request_that_waits_for_training_holds_no_connection(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    may_learn, learn = threading.Event(), ModelCache._train  # noqa: SLF001 - to hold it up
+    may_learn, learn = threading.Event(), ModelCache._train  # noqa: SLF001 - the test delays the training
 
     def learn_later(model_cache: ModelCache, topics: Sequence[Topic]) -> Ranker:
         assert may_learn.wait(60)

@@ -39,7 +39,7 @@ def test_every_topic_has_one_answer_and_many_phrases() -> None:
     assert named == set(intents.ALL) | {"menu", "thanks"}
 
 
-def test_other_texts_come_under_a_higher_version() -> None:
+def test_changed_texts_have_a_higher_version() -> None:
     """Otherwise servers that were there before would continue with their texts."""
     files = sorted(Path(knowledge.__file__).with_suffix("").glob("*.toml"))
     digest = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
@@ -69,7 +69,7 @@ async def test_an_upgrade_brings_new_texts_and_keeps_the_operators(tx: Tx) -> No
     assert (await knowledge.topic(tx, "ouvidoria")).answer == "velha"
 
 
-async def test_an_operator_teaches_and_it_is_answered_soon(app: RunningApp, talker: ChatUser) -> None:
+async def test_an_operators_topic_is_answered_soon(app: RunningApp, talker: ChatUser) -> None:
     operator = app.person("assistant:read", "assistant:write")
     question = "posso pagar com conchinhas do mar?"
     await talker.say("5")

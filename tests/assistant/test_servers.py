@@ -78,7 +78,7 @@ def conversations(
         def begun(case: tuple[Story, int, str]) -> Conversation | Exception:
             try:
                 return Conversation(case[0], case[1], Customer(server, client)).begin()
-            except Exception as error:  # noqa: BLE001 - its test raises it
+            except Exception as error:  # noqa: BLE001 - the test raises it
                 return error
 
         with ThreadPoolExecutor(8) as pool:

@@ -48,7 +48,7 @@ def test_a_trained_model_is_not_trained_again(tmp_path: Path) -> None:
     assert scores(tmp_path) == first == Ranker(PHRASES).scores(["qual o saldo"])[0].tolist()
 
 
-def test_other_phrases_or_labels_are_learnt_anew(tmp_path: Path) -> None:
+def test_other_phrases_or_labels_are_trained_again(tmp_path: Path) -> None:
     Ranker(PHRASES, kept=MatrixStore(tmp_path))
     for other in (PHRASES[:-1], [("outro", PHRASES[0][1]), *PHRASES[1:]], [*PHRASES[1:], PHRASES[0]]):
         with pytest.raises(AssertionError, match="it was kept"):
@@ -56,7 +56,7 @@ def test_other_phrases_or_labels_are_learnt_anew(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [b"", b"no matrix", b"\x93NUMPY\x01\x00v"])
-def test_a_damaged_file_is_learnt_anew(tmp_path: Path, damage: bytes) -> None:
+def test_a_damaged_file_is_trained_again(tmp_path: Path, damage: bytes) -> None:
     Ranker(PHRASES, kept=MatrixStore(tmp_path))
     [file] = tmp_path.glob("*.npy")
     file.write_bytes(damage)
@@ -64,7 +64,7 @@ def test_a_damaged_file_is_learnt_anew(tmp_path: Path, damage: bytes) -> None:
     assert scores(tmp_path) == Ranker(PHRASES).scores(["qual o saldo"])[0].tolist()
 
 
-def test_where_nothing_can_be_kept_it_is_learnt(tmp_path: Path) -> None:
+def test_an_unusable_folder_leads_to_training(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     ranker = Ranker(PHRASES, kept=MatrixStore(tmp_path / "file" / "folder"))
     assert ranker.rank("qual o saldo").candidates[0].label == "saldo"
@@ -77,7 +77,7 @@ def test_few_files_are_kept(tmp_path: Path) -> None:
     assert scores(tmp_path, [*PHRASES, ("mais", f"frase {MOST + 1}")])
 
 
-def test_learning_in_blocks_is_the_same_as_at_once() -> None:
+def test_training_in_blocks_equals_training_at_once() -> None:
     random = np.random.default_rng(1)
     texts = [" ".join(random.choice(list("abcdefghijklm"), 6)) for _ in range(700)]
     index = _Index(texts, list)

@@ -44,7 +44,7 @@ def with_keys(home: Path) -> Settings:
     return settings
 
 
-def test_key_files_travel_in_one_and_never_over_others(tmp_path: Path) -> None:
+def test_key_files_are_packed_into_one_and_overwrite_none(tmp_path: Path) -> None:
     key = PrivateKey.make()
     settings, there = with_keys(tmp_path / "home"), settings_for(tmp_path / "other")
     (tmp_path / "home" / "keys" / "access-token-1.retired.pem").write_text("retired")
@@ -147,7 +147,7 @@ def test_a_stopped_drill_leaves_nothing_and_the_next_removes_what_a_killed_one_l
     assert [*tmp_path.iterdir()] == []
 
 
-def test_key_files_of_other_names_travel_to_the_places_that_the_settings_name(
+def test_key_files_of_other_names_are_unpacked_to_the_settings_paths(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key, secrets = PrivateKey.make(), tmp_path / "secrets"

@@ -19,7 +19,7 @@ from tests.support.clusters import cluster
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 
-async def test_a_home_waits_for_no_replica_and_lets_its_own_in(tmp_path: Path) -> None:
+async def test_a_restored_home_waits_for_no_replica_and_admits_its_own_roles(tmp_path: Path) -> None:
     key = PrivateKey.make()
     with cluster(tmp_path / "cluster") as running:
         schema.migrate(running.server.owner_url)

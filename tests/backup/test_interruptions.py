@@ -71,7 +71,7 @@ def settings(new_database: NewDatabase, endpoints: Endpoints, tmp_path: Path) ->
     }
 
 
-def test_one_that_was_killed_holds_nobody_up_and_is_gone_on_with(settings: dict[str, object], tmp_path: Path) -> None:
+def test_a_killed_backup_delays_nobody_and_is_continued(settings: dict[str, object], tmp_path: Path) -> None:
     operator = Operator(tmp_path / "home", **settings)
     killed = operator.start("create")
     wait_until(lambda: bool([*tmp_path.glob(f"place/sets/*/{making.UNFINISHED}")]), "a backup begins", COMMAND_SECONDS)

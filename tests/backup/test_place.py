@@ -97,7 +97,7 @@ async def test_a_continued_restore_fetches_the_last_segment_again(tmp_path: Path
     assert folder.stat().st_mode & 0o777 == 0o700
 
 
-async def test_a_place_that_is_away_says_so(tmp_path: Path) -> None:
+async def test_an_unreachable_place_is_reported(tmp_path: Path) -> None:
     (tmp_path / "sets").write_text("in the way")
     store = opener(tmp_path.as_uri(), aws_endpoint_url=None)()
     with pytest.raises(ObjectsDown):

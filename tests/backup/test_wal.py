@@ -84,7 +84,9 @@ def there(settings: Settings, name: str) -> bool:
     return folder is not None and bool([*folder.glob(f"wal/*/{name}")])
 
 
-async def test_another_worker_goes_on_where_the_first_was(settings: Settings, running: Cluster, tmp_path: Path) -> None:
+async def test_another_worker_continues_at_the_first_ones_position(
+    settings: Settings, running: Cluster, tmp_path: Path
+) -> None:
     first = await asyncio.to_thread(switch, running)
     async with archiving(settings, tmp_path / "one"):
         await until(lambda: there(settings, "*"), "the log arrives")

@@ -114,7 +114,7 @@ async def test_accounts_of_others_are_not_there(app: RunningApp, endpoints: Endp
     assert (await stranger.post(f"/benefits/accounts/{account}/claim")).status_code == 404
 
 
-async def test_an_account_without_a_contact_says_so(app: RunningApp) -> None:
+async def test_an_account_without_a_contact_is_reported(app: RunningApp) -> None:
     person = await register(app)
     cpf = person.cpf
     account = await open_account(app, cpf, None)

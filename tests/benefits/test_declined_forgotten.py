@@ -15,7 +15,7 @@ INSERT = text("""
 """)
 
 
-async def test_only_old_declined_decisions_go(tx: Tx) -> None:
+async def test_only_old_declined_decisions_are_deleted(tx: Tx) -> None:
     account = f"old-{uuid4()}"
     for code, years in (("51", 11), ("07", 12), ("51", 6), ("00", 12)):
         await tx.execute(INSERT, {"id": uuid4(), "account": account, "code": code, "years": years})

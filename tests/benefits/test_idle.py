@@ -46,7 +46,7 @@ async def lane() -> AsyncIterator[tuple[SlowLane, asyncio.StreamReader, asyncio.
     server.close()
 
 
-async def test_it_is_closed_some_time_after_its_last_answer_and_not_before(
+async def test_an_idle_connection_is_closed_after_its_time_and_not_before(
     lane: tuple[SlowLane, asyncio.StreamReader, asyncio.StreamWriter],
 ) -> None:
     slow, reader, writer = lane

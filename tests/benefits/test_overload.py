@@ -26,6 +26,7 @@ from carteira.ledger.lane.batch import ConcurrencyMode
 from carteira.ledger.lane.queue import WRITE_SECONDS
 from carteira.ledger.lane.writer import CommitInDoubt
 from tests.support.benefits import AUTHORIZER, processor_token, purchase
+from tests.support.metric_values import value_of
 from tests.support.waiting import until
 
 SECRET = "a secret of the tests that is long enough"
@@ -76,14 +77,14 @@ async def test_a_commit_in_doubt_delays_no_later_request() -> None:
     queue = AuthorizationQueue(cast("Any", Doubtful()), deferred_gauge=deferred_gauge)
     async with queue.running():
         first = asyncio.create_task(queue.decide(_authorization("1")))
-        await until(lambda: bool(queue._in_doubt), "it is in doubt")  # noqa: SLF001 - nothing else tells
+        await until(lambda: bool(queue._in_doubt), "it is in doubt")  # noqa: SLF001 - no public state shows it
         assert not first.done()
         assert (await queue.decide(_authorization("2"))).code == "00"
         assert (await first).code == "00"
 
 
 def _turned_away() -> float:
-    return cast("float", authorizations_total.labels("07", "overloaded")._value.get())  # noqa: SLF001 - no other way
+    return value_of(authorizations_total.labels("07", "overloaded"))
 
 
 Parts = tuple[FastLane, AuthorizationQueue, Gate]
@@ -119,7 +120,7 @@ async def lane() -> tuple[FastLane, AuthorizationQueue, Gate]:
     return FastLane(queue, ProcessorTokens([SECRET])), queue, gate
 
 
-async def test_a_flood_is_turned_away_at_once_a_few_in_each_turn(
+async def test_rejections_of_a_flood_are_sent_a_few_per_iteration(
     lane: tuple[FastLane, AuthorizationQueue, Gate],
 ) -> None:
     take, queue, gate = lane
@@ -151,7 +152,7 @@ async def test_a_flood_is_turned_away_at_once_a_few_in_each_turn(
     assert len(answers) == room + flood + 1
 
 
-def test_a_flood_lets_in_less_until_nobody_is_turned_away_or_for_a_while() -> None:
+def test_shedding_admits_fewer_until_calm_or_for_some_seconds() -> None:
     def queue_in_flood() -> AuthorizationQueue:
         queue = AuthorizationQueue(cast("Authorizer", Gate()), deferred_gauge=deferred_gauge)
         for _ in range(queue.admission.room):
@@ -244,7 +245,7 @@ async def test_a_batch_is_no_larger_than_can_be_written_soon(lane: Parts) -> Non
     assert max(sizes[20:]) < MAX_BATCH, "such a batch takes 40 ms or more"
 
 
-async def test_those_that_come_out_of_step_are_gathered_into_one_batch(
+async def test_staggered_requests_are_gathered_into_one_batch(
     lane: tuple[FastLane, AuthorizationQueue, Gate],
 ) -> None:
     _, queue, gate = lane

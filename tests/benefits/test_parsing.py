@@ -31,7 +31,7 @@ def outcome_of(read: object, text: str, query: bytes) -> object:
     separators=st.sampled_from([(",", ":"), (", ", ": "), (" ,", " :")]),
     query=st.sampled_from([b"", b"fallback=true", b"fallback=false", b"fallback=1", b"fallback=true&fallback=true"]),
 )
-def test_both_readers_agree(
+def test_both_parsers_agree(
     *,
     account: str,
     amount: str,
@@ -45,8 +45,8 @@ def test_both_readers_agree(
     if external_id is not None:
         content["id"] = external_id
     text = json.dumps(content, separators=separators, ensure_ascii=False).replace('"@"', amount)
-    plain = request._parse_plain(text, query, ID)  # noqa: SLF001 - the one is held against the other
-    whole = outcome_of(request._parse_any, text, query)  # noqa: SLF001 - both readers must agree
+    plain = request._parse_plain(text, query, ID)  # noqa: SLF001 - the test compares both parsers
+    whole = outcome_of(request._parse_any, text, query)  # noqa: SLF001 - the test compares both parsers
     assert plain is None or plain == whole
 
 
@@ -55,8 +55,8 @@ def test_both_readers_agree(
     "text", [PLAIN, PLAIN.replace('":', '": ').replace(',"', ', "'), PLAIN.replace(',"id":"t-1"', "")]
 )
 def test_requests_of_processors_are_plain(text: str) -> None:
-    plain = request._parse_plain(text, b"", ID)  # noqa: SLF001 - both readers must agree
-    assert plain == request._parse_any(text, b"", ID)  # noqa: SLF001 - both readers must agree
+    plain = request._parse_plain(text, b"", ID)  # noqa: SLF001 - the test compares both parsers
+    assert plain == request._parse_any(text, b"", ID)  # noqa: SLF001 - the test compares both parsers
     assert isinstance(plain, Authorization)
     assert plain == parse_authorization(text.encode(), b"", ID)
     assert plain.amount == 10_000

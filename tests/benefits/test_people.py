@@ -24,7 +24,7 @@ async def app(people_url: str, tmp_path: Path) -> AsyncIterator[RunningApp]:
         yield app
 
 
-async def test_a_person_sees_all_of_it_and_is_erased_when_the_money_is_gone(app: RunningApp) -> None:
+async def test_a_person_exports_their_benefits_and_is_erased_without_money(app: RunningApp) -> None:
     person = await register(app)
     cpf = person.cpf
     operator = app.operator()

@@ -66,14 +66,14 @@ def test_the_first_secret_signs_and_each_verifies() -> None:
     "expiry",
     ["9e99", "1e400", "NaN", "Infinity", "9" * 400, "9" * 5000, "253402300800", "true", '"9e9"', "null", "[1]"],
 )
-def test_an_expiry_that_is_no_instant_is_none(expiry: str) -> None:
+def test_an_impossible_expiry_is_invalid(expiry: str) -> None:
     tokens = ProcessorTokens([NEW, OLD])
     assert tokens.expiry(written(f'{{"exp":{expiry}}}')) == 0
     assert tokens.expiry(written('{"exp":253402300799}')) == 253_402_300_799, "the last second of the year 9999"
     assert tokens.expiry(written('{"exp":4e9}')) == 4_000_000_000
 
 
-def test_tokens_may_be_good_for_a_time_at_most() -> None:
+def test_a_tokens_validity_has_a_maximum() -> None:
     now = int(time.time())
     any_time, a_year = ProcessorTokens([OLD]), ProcessorTokens([OLD], most_seconds=YEAR)
     for payload, good in (

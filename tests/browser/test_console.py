@@ -273,7 +273,7 @@ async def compare_a_hostile_pdf(page: Page, server: Server) -> None:
 
 
 @each_size
-async def test_the_attendant_helps_a_person_and_no_address_holds_who(
+async def test_the_attendant_helps_a_person_and_no_address_identifies_them(
     browser: Browser, server: Server, size: dict[str, int]
 ) -> None:
     async with at_desk(browser, server, "davi", size) as page:

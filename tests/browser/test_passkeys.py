@@ -64,7 +64,7 @@ async def test_a_browser_makes_a_passkey_and_signs_in_with_it(page: Page) -> Non
     assert await page.evaluate(CREATE, options) == "InvalidStateError", "the browser remembers that it has a passkey"
 
 
-async def test_an_authenticator_that_does_not_verify_the_person_is_of_no_use(page: Page) -> None:
+async def test_an_authenticator_that_does_not_verify_the_person_is_refused(page: Page) -> None:
     devtools, authenticator = await plug_in(page)
     _, token = await signed_in(page)
     _, options = await call(page, "POST", "/auth/passkeys/register/options", token=token)

@@ -56,7 +56,7 @@ def shop(endpoints: Endpoints, new_database: NewDatabase, tmp_path_factory: pyte
         yield Shop(server, stand_in, url)
 
 
-async def test_a_recharge_is_paid_and_the_page_tells(browser: Browser, shop: Shop, tmp_path: Path) -> None:
+async def test_a_recharge_is_paid_and_the_page_shows_it(browser: Browser, shop: Shop, tmp_path: Path) -> None:
     context = await browser.new_context(viewport=PHONE, service_workers="block")
     page = await context.new_page()
     said = listen(page)

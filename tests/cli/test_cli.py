@@ -43,7 +43,7 @@ def carteira(cli_url: str, tmp_path: Path) -> Callable[..., subprocess.Completed
 Carteira = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def test_everybody_is_signed_out_only_if_that_is_said(carteira: Carteira) -> None:
+def test_everybody_is_signed_out_only_with_the_option(carteira: Carteira) -> None:
     assert "--everyone" in carteira("users", "sign-out", code=1).stderr
     assert carteira("users", "sign-out", "--everyone").stdout == "0 sessões encerradas\n"
 

@@ -117,7 +117,7 @@ def test_a_database_behind_or_ahead_is_named(doctor: Doctor, new_database: NewDa
         assert [said in text for text in of(found, "postgresql", level)].count(True) == 1
 
 
-def test_the_owner_of_the_tables_is_looked_at(doctor: Doctor, new_database: NewDatabase, endpoints: Endpoints) -> None:
+def test_the_owner_of_the_tables_is_checked(doctor: Doctor, new_database: NewDatabase, endpoints: Endpoints) -> None:
     made = new_database("doctor_owner")
     owner, service = as_owner(endpoints, made), as_service(endpoints, made)
     name = made.rpartition("/")[2]
@@ -161,11 +161,11 @@ def test_a_log_of_the_server_that_repeats_personal_data_is_named(
 
 
 @pytest.mark.parametrize(("major", "level"), [(16, "fail"), (17, "ok"), (18, "ok"), (19, "warn")])
-def test_versions_of_postgresql_that_it_is_not_tried_on_are_named(major: int, level: str) -> None:
+def test_untested_versions_of_postgresql_are_reported(major: int, level: str) -> None:
     assert of_version(f"{major}.1", major, is_tls=True).level == level
 
 
-def test_a_database_that_is_not_there_is_named(doctor: Doctor, endpoints: Endpoints) -> None:
+def test_a_missing_database_is_reported(doctor: Doctor, endpoints: Endpoints) -> None:
     found = doctor(code=1, database_url=on_server(endpoints.database_url, "nao_existe"), carteira_modules="none")
     assert "não existe" in of(found, "postgresql", "fail")[0]
 

@@ -178,7 +178,7 @@ def test_arguments_that_are_wrong(arguments: str, said: str, tmp_path: Path) -> 
     assert failing(tmp_path, *arguments.split(), code=2) == f"Erro: {said}"
 
 
-def test_a_revision_that_there_is_not(tmp_path: Path) -> None:
+def test_an_unknown_revision(tmp_path: Path) -> None:
     for rest in ([], ["--sql"]):
         said = failing(tmp_path, "migrate", "--revision", "9999", *rest, database_url="postgresql://ana@127.0.0.1:1/b")
         assert said == f"Erro: não há a revisão 9999: a última desta versão é a {schema.head()}."
@@ -319,7 +319,7 @@ def test_a_terminal_that_is_not_utf_8(tmp_path: Path) -> None:
     assert b"Traceback" not in done.stderr
 
 
-def test_a_folder_of_metrics_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_folder_of_metrics(tmp_path: Path) -> None:
     missing = tmp_path / "missing"
     for command in ("serve", "migrate"):
         assert failing(tmp_path, command, prometheus_multiproc_dir=missing) == (

@@ -181,10 +181,10 @@ def test_a_retired_key_that_is_removed_by_hand_is_refused(tmp_path: Path) -> Non
     ring = tokens.SigningKeys(path, create=True)
     old = tokens.sign(ring.current, subject="x", ttl_seconds=60, claims={})
     tokens.rotate(path)
-    ring._looked_at = 0.0  # noqa: SLF001 - a running app looks once a second; no test waits
+    ring._looked_at = 0.0  # noqa: SLF001 - a running app reads its file once a second; the test does not wait
     assert ring.verify(old)["sub"] == "x"
     tokens.retired_keys(path)[0].unlink()
-    ring._looked_at = 0.0  # noqa: SLF001 - as after another second
+    ring._looked_at = 0.0  # noqa: SLF001 - the test skips a second
     with pytest.raises(tokens.InvalidToken):
         ring.verify(old)
 

@@ -109,7 +109,7 @@ def shared_objects(process: psutil.Process) -> str:
     ("settings", "address"),
     [
         ({}, "http://localhost:8000"),
-        ({"host": "0.0.0.0", "port": 8123}, "http://localhost:8123"),  # noqa: S104 - nothing listens
+        ({"host": "0.0.0.0", "port": 8123}, "http://localhost:8123"),  # noqa: S104 - no socket is opened
         ({"host": "192.168.0.7"}, "http://192.168.0.7:8000"),
         ({"host": "fd00::7", "root_path": "/carteira"}, "http://[fd00::7]:8000/carteira"),
         ({"public_url": "https://carteira.exemplo.br/a/", "root_path": "/a"}, "https://carteira.exemplo.br/a"),
@@ -119,9 +119,9 @@ def test_links_name_where_the_server_is_reached(tmp_path: Path, settings: dict[s
     assert Settings(_env_file=None, carteira_home=tmp_path, **settings).address == address
 
 
-def test_a_phone_gets_an_address_only_where_it_may_come() -> None:
+def test_a_phone_gets_an_address_only_where_the_server_listens_for_it() -> None:
     assert launcher.network_address("127.0.0.1") is launcher.network_address("192.168.0.7") is None
-    seen = launcher.network_address("0.0.0.0")  # noqa: S104 - nothing listens
+    seen = launcher.network_address("0.0.0.0")  # noqa: S104 - no socket is opened
     assert seen is None or not ip_address(seen).is_unspecified
 
 

@@ -130,7 +130,9 @@ def they_serve_as_one(one: Server, two: Server) -> None:
     assert httpx.get(f"{one.url}/users/me", headers=headers, timeout=30).status_code == 401, "one notifies the other"
 
 
-def test_two_machines_serve_as_one_and_no_third_thing_does(machines: list[dict[str, object]], other_redis: str) -> None:
+def test_two_machines_serve_as_one_and_others_settings_are_refused(
+    machines: list[dict[str, object]], other_redis: str
+) -> None:
     first, second = machines
 
     def works(worker: Worker) -> bool:

@@ -60,7 +60,7 @@ async def overtaken(
     """
     write, at_once, at_write, seen = ledger.write, ledger.at_once, list[Sequence[int]](), list[object]()
 
-    async def write_late(*arguments: Any, **options: Any) -> None:  # noqa: ANN401 - as the ledger's
+    async def write_late(*arguments: Any, **options: Any) -> None:  # noqa: ANN401 - the ledger's types
         patch.setattr(ledger, "write", write)
         await change()
         at_write.append(await counts(app))
@@ -70,7 +70,7 @@ async def overtaken(
             seen.append(sqlstate_of(error))
             raise
 
-    async def try_at_once(*arguments: Any) -> object:  # noqa: ANN401 - as the ledger's
+    async def try_at_once(*arguments: Any) -> object:  # noqa: ANN401 - the ledger's types
         answer = await at_once(*arguments)
         seen.extend((answer, await counts(app)))
         return answer

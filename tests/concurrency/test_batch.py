@@ -63,7 +63,7 @@ async def test_concurrent_credits_can_be_spent(books: Database) -> None:
     assert await codes(authorizer, request(account, 60)) == ["00"], "it remembers 10; the balance is 60"
 
 
-async def test_an_account_opened_after_it_was_unknown_is_known(books: Database) -> None:
+async def test_an_account_opened_after_a_refusal_is_found(books: Database) -> None:
     authorizer, unknown = Authorizer(books), f"c-{uuid4()}"
     assert await codes(authorizer, request(unknown, 10)) == ["07"]
     async with books.transaction() as tx:
@@ -79,7 +79,7 @@ async def test_memory_is_bounded(books: Database, monkeypatch: pytest.MonkeyPatc
     authorizer = Authorizer(books)
     for _ in range(3):
         assert await codes(authorizer, *(request(account, 10) for account in accounts)) == ["00"] * 4
-    assert len(authorizer._memory._wallets) == 2  # noqa: SLF001 - nothing shows it but the memory taken
+    assert len(authorizer._memory._wallets) == 2  # noqa: SLF001 - only the cache shows it
     assert [(await balances(books, account))["CASH"] for account in accounts] == [70] * 4
 
 
@@ -106,7 +106,7 @@ class CutOff(Database):
         run = AuthorizationBatch.run
 
         async def cut_off(batch: AuthorizationBatch, *args: object, **more: object) -> None:
-            write = batch._write  # noqa: SLF001 - the only place between deciding and being done
+            write = batch._write  # noqa: SLF001 - the test interrupts between decision and write
 
             async def lost(*args: object, **more: object) -> None:
                 if self._done:
@@ -143,13 +143,11 @@ async def test_a_write_that_was_not_confirmed_is_looked_up(
     await database.close()
 
 
-async def test_a_server_that_says_nothing_is_waited_for_no_longer_than_is_said(
-    books: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_silent_server_is_waited_for_up_to_the_limit(books: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     account = await open_account(books, CASH=100)
     authorizer, run = Authorizer(books), AuthorizationBatch.run
 
-    async def silent(_batch: AuthorizationBatch, tx: Any, _mode: str, **_more: object) -> None:  # noqa: ANN401 - the driver's
+    async def silent(_batch: AuthorizationBatch, tx: Any, _mode: str, **_more: object) -> None:  # noqa: ANN401 - the driver's types
         await tx.execute("SELECT pg_sleep(60)")
 
     with monkeypatch.context() as patched:
@@ -169,14 +167,14 @@ async def test_a_refused_unconfirmed_write_cannot_be_written_later(books: Databa
     authorizer = Authorizer(books)
     late = await authorizer.begin([request(account, 10)])
     under_way, go_on = asyncio.Event(), asyncio.Event()
-    write = late._write  # noqa: SLF001 - fails after it has written
+    write = late._write  # noqa: SLF001 - the test fails it after the write
 
     async def write_late(*args: object, **more: object) -> None:
         under_way.set()
         await go_on.wait()
         await write(*args, **more)  # type: ignore[arg-type] # passed on as they came
 
-    late._write = write_late  # type: ignore[method-assign] # noqa: SLF001 - this batch alone writes late
+    late._write = write_late  # type: ignore[method-assign] # noqa: SLF001 - only this batch writes late
 
     async def run() -> None:
         async with books.lean_statements() as tx:

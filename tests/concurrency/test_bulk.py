@@ -70,7 +70,9 @@ async def total(books: Database, accounts: list[str]) -> int:
         return found
 
 
-async def test_no_turn_of_the_loop_works_on_more_than_a_piece(books: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_iteration_of_the_loop_works_on_more_than_a_piece(
+    books: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     turn = 0
     worked: dict[str, Counter[int]] = {}
 
@@ -84,7 +86,7 @@ async def test_no_turn_of_the_loop_works_on_more_than_a_piece(books: Database, m
         original = getattr(owner, name)
         turns = worked[name] = Counter[int]()
 
-        def counted(*values: Any, **options: Any) -> Any:  # noqa: ANN401 - whatever the original takes and gives
+        def counted(*values: Any, **options: Any) -> Any:  # noqa: ANN401 - the types of the wrapped function
             turns[turn] += 1
             return original(*values, **options)
 
@@ -179,7 +181,7 @@ async def test_an_account_closed_after_the_check_gets_nothing(
     open_one, closed = await open_accounts(books, 2)
     judge = topups.weigh_many
 
-    async def judged(*args: Any, **named: Any) -> Any:  # noqa: ANN401 - the verb's own
+    async def judged(*args: Any, **named: Any) -> Any:  # noqa: ANN401 - the verb's types
         weighed = await judge(*args, **named)
         async with books.transaction() as other:
             await lifecycle.close(other, closed, TESTER)

@@ -40,7 +40,7 @@ def request(account: str, amount: int, mcc: str, *, fallback: bool = True) -> Au
     return Authorization(uuid7(), account, amount, mcc, "PADARIA DO ZE", None, fallback)
 
 
-async def test_cash_that_is_not_needed_is_not_waited_for(books: Database) -> None:
+async def test_a_locked_cash_account_that_is_not_needed_delays_nobody(books: Database) -> None:
     account = await open_account(books, FOOD=1_000, CASH=1_000)
     cash = await wallet_of(books, account, "CASH")
     async with books.transaction() as other:
@@ -51,7 +51,7 @@ async def test_cash_that_is_not_needed_is_not_waited_for(books: Database) -> Non
 
 
 @pytest.mark.parametrize(("spent_meanwhile", "code"), [(0, "00"), (1, "51")])
-async def test_cash_that_another_has_locked_is_decided_on_as_the_other_leaves_it(
+async def test_a_locked_cash_account_is_decided_on_after_its_release(
     books: Database, queue: AuthorizationQueue, spent_meanwhile: int, code: str
 ) -> None:
     account = await open_account(books, FOOD=999, CASH=1_000)
@@ -60,7 +60,7 @@ async def test_cash_that_another_has_locked_is_decided_on_as_the_other_leaves_it
     async with books.transaction() as other:
         book = await ledger.lock(other, [cash])
         deciding = asyncio.create_task(queue.decide(request(account, 1_000, FOOD)))
-        while not (await other.scalar(waiting) or queue._deferred):  # noqa: SLF001 - it waits for the lock, or aside
+        while not (await other.scalar(waiting) or queue._deferred):  # noqa: SLF001 - the request waits for the lock, or is deferred
             assert not deciding.done(), "decided without the lock"
             await asyncio.sleep(0.005)
         if spent_meanwhile:

@@ -76,7 +76,7 @@ async def test_purchases_on_other_accounts_do_not_wait(books: Database, queue: A
         assert (await balances(books, free))["CASH"] == 900
     assert await codes(kept) == ["00"] * 6
     assert (await balances(books, held))["CASH"] == 940
-    assert not queue._deferred, "no request is deferred any more"  # noqa: SLF001 - nothing else tells
+    assert not queue._deferred, "no request is deferred any more"  # noqa: SLF001 - no public state shows it
 
 
 async def test_deferred_requests_are_decided_in_order_on_the_remaining_balance(
@@ -85,21 +85,21 @@ async def test_deferred_requests_are_decided_in_order_on_the_remaining_balance(
     account = await open_account(books, CASH=110)
     async with locked(books, account, spend=10):
         asked = ask(queue, request(account, 60))
-        while not queue._deferred:  # noqa: SLF001, ASYNC110 - nothing tells
+        while not queue._deferred:  # noqa: SLF001, ASYNC110 - no public state shows it
             await asyncio.sleep(0.005)
         asked += ask(queue, request(account, 50), request(account, 40))
     assert await codes(asked) == ["00", "51", "00"]
     assert (await balances(books, account))["CASH"] == 0
 
 
-async def test_more_accounts_than_are_tried_at_once(
+async def test_more_deferred_accounts_than_are_tried_at_once(
     books: Database, queue: AuthorizationQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deferred, "TRIED_AT_ONCE", 3)
     accounts = [await open_account(books, CASH=25) for _ in range(10)]
     async with locked(books, *accounts):
         asked = ask(queue, *(request(account, 10) for _ in range(3) for account in accounts))
-        while len(queue._deferred) < 30:  # noqa: SLF001, ASYNC110 - nothing tells
+        while len(queue._deferred) < 30:  # noqa: SLF001, ASYNC110 - no public state shows it
             await asyncio.sleep(0.005)
     assert await codes(asked) == ["00"] * 20 + ["51"] * 10, "each account's requests in order of arrival"
 
@@ -119,7 +119,7 @@ async def test_requests_that_waited_too_long_are_refused(
     assert outcome_of(AccountLocked()) == (Code.REFUSED, Reason.ACCOUNT_HELD_UP)
 
 
-async def test_no_more_are_set_aside_than_there_is_room(
+async def test_no_more_requests_are_deferred_than_there_is_room(
     books: Database, queue: AuthorizationQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     account, free = await open_account(books, CASH=100), await open_account(books, CASH=100)
@@ -136,7 +136,7 @@ async def test_no_more_are_set_aside_than_there_is_room(
 
 
 @pytest.mark.parametrize("strategy", [Pessimistic, Optimistic])
-async def test_one_at_a_time_a_request_waits_for_the_lock(
+async def test_a_request_of_a_strategy_without_a_queue_waits_for_the_lock(
     books: Database, strategy: Callable[[Authorizer], Pessimistic | Optimistic]
 ) -> None:
     account = await open_account(books, CASH=100)
@@ -178,7 +178,7 @@ async def test_deferred_requests_are_retried_in_order_with_new_ones(
     async with asyncio.TaskGroup() as others:
         async with locked(books, account):
             asked = ask(queue, request(account, 10))
-            while not queue._deferred:  # noqa: SLF001, ASYNC110 - nothing tells
+            while not queue._deferred:  # noqa: SLF001, ASYNC110 - no public state shows it
                 await asyncio.sleep(0.005)
             for _ in range(4):
                 others.create_task(lock_in_turns())

@@ -112,7 +112,7 @@ async def test_one_key_moves_once_in_a_batch_in_two_processes_and_later(books: D
     assert await balance(books, who) == 899
 
 
-async def test_a_refusal_under_a_key_is_given_again_and_a_key_of_something_else_goes_the_ordinary_way(
+async def test_a_refusal_is_repeated_and_a_reused_key_goes_the_ordinary_way(
     books: Database,
 ) -> None:
     who, moves = await rider(books, 100), CardMoves(books)
@@ -124,7 +124,7 @@ async def test_a_refusal_under_a_key_is_given_again_and_a_key_of_something_else_
     assert await balance(books, who) == 1_000
 
 
-async def test_a_card_that_was_blocked_behind_the_memory_moves_nothing(books: Database) -> None:
+async def test_a_card_blocked_after_it_was_cached_moves_nothing(books: Database) -> None:
     who, moves = await rider(books, 100), CardMoves(books)
     assert await statuses(moves, move(who, "debit", 1)) == [200]
     async with books.transaction() as tx:
@@ -145,7 +145,7 @@ async def test_a_stranger_and_an_unknown_card_are_left_to_the_ordinary_way(books
     assert await balance(books, who) == 98
 
 
-async def test_a_ride_that_is_owed_behind_the_memory_is_paid_before_the_recharge_stays(books: Database) -> None:
+async def test_a_ride_owed_after_the_card_was_cached_is_paid_by_the_recharge(books: Database) -> None:
     who, moves = await rider(books, 100), CardMoves(books)
     assert await statuses(moves, move(who, "recharge", 1)) == [200]
     ride = TapIn(id=f"tap-{uuid4()}", card_number=who.card, amount=500, tapped_at=clock.now())
@@ -172,7 +172,7 @@ async def test_two_processes_and_a_session_pay_rides_once_oldest_first(books: Da
     assert (await owed(books, who), await balance(books, who)) == ([], 70)
 
 
-async def test_who_owes_very_many_rides_recharges_the_ordinary_way(
+async def test_a_debtor_of_very_many_rides_recharges_the_ordinary_way(
     books: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     who, moves = await rider(books), CardMoves(books)

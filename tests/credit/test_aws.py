@@ -189,7 +189,7 @@ async def test_records_move_from_the_key_file_to_kms_and_back(
         assert await tx.scalar(stale) == 0
 
 
-async def test_kms_being_down_says_so(own_database: Database, key_file: Path) -> None:
+async def test_kms_that_is_down_is_reported(own_database: Database, key_file: Path) -> None:
     stores = Stores(_config(key_file, "http://127.0.0.1:9", kms_key_id="k"))
     with pytest.raises(KeyServiceDown):
         await base_a.put(own_database, stores.keyring, new_cpf(), BaseAIn.model_validate(BASE_A), Precondition())

@@ -37,7 +37,7 @@ async def test_movements_are_capped_and_their_totals_are_not(stores: Stores) -> 
     assert [item.id for item in read.financial_movement.items] == [
         happening.id for _, happening in reversed(happenings[-LISTED:])
     ]
-    async with stores.c._calling() as redis:  # noqa: SLF001 - what is kept is the point
+    async with stores.c._calling() as redis:  # noqa: SLF001 - the test is about the stored values
         assert await redis.xlen(stores.c.keys_of(cpf)[1]) == STREAM_LENGTH
 
 

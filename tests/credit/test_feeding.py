@@ -34,7 +34,7 @@ def _followers(settings: Settings) -> Sequence[Follower]:
 async def working(settings: Settings, database: Database) -> AsyncIterator[None]:
     """The worker's own loop over credit's followers."""
     stop = asyncio.Event()
-    following = worker._Following(database, _followers(settings))  # noqa: SLF001 - the loop that serves
+    following = worker._Following(database, _followers(settings))  # noqa: SLF001 - the test runs the worker's own loop
     async with asyncio.TaskGroup() as group:
         group.create_task(following.look(stop))
         for follower in _followers(settings):

@@ -12,7 +12,9 @@ from carteira.kit.db.engine import Database
 from tests.credit.test_sealing import READER, _fill
 
 
-async def test_an_operator_s_day(endpoints: Endpoints, new_database: object, key_file: Path, tmp_path: Path) -> None:
+async def test_an_operators_commands_on_credit(
+    endpoints: Endpoints, new_database: object, key_file: Path, tmp_path: Path
+) -> None:
     url: str = new_database("operations")  # type: ignore[operator] # a callable fixture
     config = credit.CreditConfig(
         key_file,

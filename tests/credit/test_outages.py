@@ -100,7 +100,7 @@ async def test_a_base_that_is_down_is_named_and_the_others_answer(
 
 
 @pytest.mark.integration
-async def test_the_desk_tells_a_base_that_is_down_from_one_without_data(
+async def test_the_desk_distinguishes_a_base_that_is_down_from_one_without_data(
     servers: EmbeddedServers, app: RunningApp
 ) -> None:
     async with desk_of(app, "analista de crédito") as browser:
@@ -238,7 +238,9 @@ async def test_a_session_ended_just_before_the_outage_sees_nothing(servers: Embe
 
 @pytest.mark.integration
 @pytest.mark.usefixtures("_longer_than_the_cache")
-async def test_redis_started_again_in_the_outage_vouches_for_nobody(servers: EmbeddedServers, analyst: Person) -> None:
+async def test_a_redis_restarted_during_the_outage_admits_no_cached_session(
+    servers: EmbeddedServers, analyst: Person
+) -> None:
     cpf, (_, analyst) = new_cpf(), await sign_in_analyst(analyst)
     assert (await analyst.call("GET", f"/credit/{cpf}/base-b")).status_code == 404
     servers.postgres.kill()

@@ -12,7 +12,7 @@ from tests.support.credit import BASE_A, fill_bases
 from tests.support.people import Person, new_cpf
 
 
-async def test_everything_is_given_and_then_erased(analyst: Person, settings: Settings, database: Database) -> None:
+async def test_everything_is_exported_and_then_erased(analyst: Person, settings: Settings, database: Database) -> None:
     cpf, user_id = new_cpf(), uuid4()
 
     async def proven_cpf(_tx: Tx, asked: UUID) -> str | None:

@@ -60,7 +60,7 @@ async def test_with_less_it_is_refused(analyst: Person, without: str, field: str
     assert [error["field"] for error in answer.json()["errors"]] == [field]
 
 
-async def test_nobody_known_is_404_and_a_minor_is_not_scored(analyst: Person) -> None:
+async def test_an_unknown_person_is_404_and_a_minor_is_not_scored(analyst: Person) -> None:
     cpf = new_cpf()
     assert (await analyst.call("GET", f"/credit/{cpf}/score")).status_code == 404
     body = {name: value for name, value in BASE_B.items() if name != "birth_date"} | {"age": 17}
@@ -100,7 +100,7 @@ def test_being_older_or_having_more_savings_never_costs_points(person: BaseBOut,
 
 
 @pytest.mark.parametrize("age", [None, 0, 17])
-def test_no_age_or_a_minor(age: int | None) -> None:
+def test_a_person_without_an_age_and_a_minor_are_not_scored(age: int | None) -> None:
     with pytest.raises(InsufficientData if age is None else PersonIsMinor):
         score.of_person(_person(age, [("other", 1)], [1]))
 

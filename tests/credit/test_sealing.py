@@ -156,7 +156,7 @@ async def test_a_rotation_names_unreadable_data_and_continues(own: tuple[Databas
     assert (result.rotated, len(result.unreadable)) == (1, 1)
 
 
-async def test_a_write_that_meets_another_is_reported(own: tuple[Database, Stores]) -> None:
+async def test_a_write_names_the_version_that_it_replaces(own: tuple[Database, Stores]) -> None:
     database, stores = own
     cpf = new_cpf()
     content = BaseAIn.model_validate(BASE_A)

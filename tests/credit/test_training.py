@@ -142,7 +142,7 @@ async def test_a_trained_model_is_stored_once_with_its_figures_and_sources(
     assert one.figures.auc == trained.measures["auc"]
 
 
-async def test_too_few_people_teach_nothing(tmp_path: Path) -> None:
+async def test_too_few_people_train_no_model(tmp_path: Path) -> None:
     with pytest.raises(TooFewPeople):
         train(tmp_path)
 

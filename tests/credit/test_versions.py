@@ -47,16 +47,16 @@ def _analyst(app: RunningApp) -> Person:
     return analyst
 
 
-async def choose(app: RunningApp, version: str, **more: str) -> Any:  # noqa: ANN401 - httpx's own
+async def choose(app: RunningApp, version: str, **more: str) -> Any:  # noqa: ANN401 - httpx's type
     return await _analyst(app).post(f"/credit/models/{version}/choose", {"reason": "Treinado de novo", **more})
 
 
-async def approve(app: RunningApp, waiting: Any) -> Any:  # noqa: ANN401 - httpx's own
+async def approve(app: RunningApp, waiting: Any) -> Any:  # noqa: ANN401 - httpx's type
     assert waiting.status_code == 202, waiting.text
     return await _analyst(app).post(f"/pending/{waiting.json()['pending']['id']}/approve")
 
 
-async def test_a_new_model_scores_once_two_people_said_so_and_one_goes_back(apps: list[RunningApp]) -> None:
+async def test_a_new_model_needs_two_people_and_going_back_one(apps: list[RunningApp]) -> None:
     here, there = apps
     cpf = new_cpf()
     written = await _analyst(here).call("PUT", f"/credit/{cpf}/base-b", json=BASE_B)
@@ -94,7 +94,7 @@ async def test_a_new_model_scores_once_two_people_said_so_and_one_goes_back(apps
         assert {model, new} <= set(looked), "a former answer keeps its model"
 
 
-async def test_of_two_choices_at_once_one_reads_that_the_other_was_quicker(apps: list[RunningApp]) -> None:
+async def test_the_slower_of_two_choices_is_refused(apps: list[RunningApp]) -> None:
     app = apps[0]
     first, second = await store(app, 1), await store(app, 2)
     in_force = next(one["version"] for one in (await _analyst(app).get("/credit/models")).json() if one["in_force"])

@@ -108,7 +108,7 @@ def moto(folder: Path) -> Iterator[str]:
             server.wait(20)
 
 
-def asked(url: str, service: str) -> Any:  # noqa: ANN401 - botocore makes its clients as it runs
+def asked(url: str, service: str) -> Any:  # noqa: ANN401 - botocore makes its clients' classes at run time
     session = botocore.session.get_session()
     return session.create_client(
         service, region_name=REGION, endpoint_url=url, aws_access_key_id="test", aws_secret_access_key="test"

@@ -183,7 +183,7 @@ def start_servers(podman: Podman) -> None:
     roles = f"--volume={ROOT}/deploy/compose/database:/docker-entrypoint-initdb.d:ro"
     podman(*run_in, "database", "--user=postgres", *passwords, roles, "localhost/standin-postgres")
     podman(*run_in, "valkey", "localhost/standin-valkey", "valkey-server", "--protected-mode", "no")
-    aws = ("--host", "0.0.0.0", "--port", "4566", "--data-dir", "/data")  # noqa: S104 - in a container
+    aws = ("--host", "0.0.0.0", "--port", "4566", "--data-dir", "/data")  # noqa: S104 - it listens inside a container
     podman(*run_in, "aws", "--entrypoint=roto-server", "localhost/carteira", *aws)
     podman(*run_in, "mail", "localhost/standin-mail")
     ready = ("exec", "database", "pg_isready", "--quiet", "--host=127.0.0.1", "--dbname=carteira")

@@ -70,7 +70,7 @@ def test_pages_that_are_run_stay_so() -> None:
     assert len(run) >= RUN_AT_LEAST
 
 
-def test_a_block_knows_its_reason(tmp_path: Path) -> None:
+def test_a_block_is_parsed_with_its_reason(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(
         "# A\n\n```sh run 409\ntrue\n```\n\n1. B\n\n   <!-- not run: it is far -->\n   ```console\n   $ go\n   ```\n"

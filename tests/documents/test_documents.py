@@ -297,7 +297,7 @@ async def test_without_the_rows_key_stored_data_cannot_be_read(app: RunningApp, 
     await person.client.delete(f"/documents/{document_id}", headers=person.headers)
 
 
-async def test_erasure_destroys_the_keys_and_tells_all_before(app: RunningApp) -> None:
+async def test_everything_is_exported_and_erasure_destroys_the_keys(app: RunningApp) -> None:
     person = app.person()
     document_id = (await upload(person, files.pdf(), expires_on="2031-05-01")).json()["id"]
     async with app.database.transaction() as tx:
@@ -405,7 +405,7 @@ async def test_no_clear_byte_passes_through_a_temporary_file(app: RunningApp, mo
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT"])
-async def test_data_alone_is_small(app: RunningApp, method: str) -> None:
+async def test_a_json_body_has_a_small_limit(app: RunningApp, method: str) -> None:
     person = app.person()
     document_id = (await person.post("/documents", FIELDS)).json()["id"]
     path = "/documents" if method == "POST" else f"/documents/{document_id}"

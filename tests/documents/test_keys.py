@@ -64,7 +64,7 @@ def test_a_file_that_holds_no_keys_is_reported(tmp_path: Path, text: str) -> Non
         MasterKeyRing(path).keys()
 
 
-def test_without_its_file_the_ring_makes_none_up(tmp_path: Path) -> None:
+def test_a_missing_key_file_is_not_created(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         MasterKeyRing(tmp_path / "documents.json").keys()
 

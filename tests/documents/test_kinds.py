@@ -76,7 +76,7 @@ def test_plain_file_names_are_taken(name: str) -> None:
     "name",
     ["", " ", ".", "..", "../rg.pdf", "/etc/passwd", "C:\\rg.pdf", "a\x00.pdf", "a\nb", "x" * 256, "fdp\u202e.exe"],
 )
-def test_paths_and_tricks_are_not(name: str) -> None:
+def test_paths_and_tricks_are_refused_as_file_names(name: str) -> None:
     with pytest.raises(FileNameRefused):
         parse_file_name(name, "file")
 

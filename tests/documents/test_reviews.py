@@ -228,7 +228,7 @@ async def test_a_proof_names_who_vouches_for_the_document(app: RunningApp, vault
     assert "Recusado na conferência" in (await app.client.get(url, headers=browser, follow_redirects=True)).text
 
 
-async def test_export_tells_the_decision(app: RunningApp) -> None:
+async def test_the_export_has_the_decision(app: RunningApp) -> None:
     person, operator = app.person(), app.person(CLAIM)
     document = await new_document(person)
     await decide(operator, document, "refuse")

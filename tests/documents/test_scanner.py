@@ -92,7 +92,7 @@ async def test_a_scanner_that_is_away_or_refuses_takes_no_file(database_url: str
     assert stored(tmp_path) == []
 
 
-async def test_a_scanner_that_says_nothing_is_away(clamd: Clamd) -> None:
+async def test_a_silent_scanner_counts_as_unavailable(clamd: Clamd) -> None:
     clamd.silent = True
     scan = await Scanner(clamd.url, silence_seconds=0.05).begin()
     await scan.feed(b"x" * 1000)
@@ -112,6 +112,6 @@ async def test_a_stream_is_scanned_across_its_pieces(clamd: Clamd) -> None:
 
 
 @pytest.mark.parametrize("url", ["http://host:3310", "tcp://host", "tcp://:3310", "unix://relative", "unix:", "host"])
-def test_an_address_that_is_none_is_refused(url: str) -> None:
+def test_an_invalid_address_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="CLAMD_URL"):
         Scanner(url)

@@ -43,7 +43,7 @@ async def test_an_upload_may_take_longer_than_other_requests(new_database: NewDa
         assert answer.status_code == 201, answer.text
 
 
-async def test_so_many_files_of_a_person_come_at_once_and_others_are_not_kept_waiting(
+async def test_a_persons_concurrent_uploads_are_limited_and_delay_nobody_else(
     app: RunningApp, stored: StoredBytes
 ) -> None:
     go, begun = asyncio.Event(), 0

@@ -70,7 +70,7 @@ async def test_rotation_with_a_key_that_somebody_else_put_into_the_file(app: Run
 
 
 async def test_old_orphans_are_removed(own_database: Database, tmp_path: Path) -> None:
-    vault = Vault(tmp_path.as_uri(), tmp_path / "k.json", True, None, documents._nameless)  # noqa: SLF001 - the default
+    vault = Vault(tmp_path.as_uri(), tmp_path / "k.json", True, None, documents._nameless)  # noqa: SLF001 - the test uses the module's default
     old, fresh = uuid4(), uuid4()
     for version_id in (old, fresh):
         for index in range(3):

@@ -93,7 +93,7 @@ def test_servers_start_crash_and_start_again_without_any_of_it(tmp_path: Path, m
     monkeypatch.setattr(process, "has_death_signal", lambda: False)
     monkeypatch.setattr(process, "_PROC", tmp_path / "none")
     monkeypatch.setattr(placement, "namespace_works", lambda _program, _folder: False)
-    monkeypatch.setattr(placement, "COMMON_FOLDER", Path("/var/tmp", f"carteira-{os.getpid()}"))  # noqa: S108 - removed
+    monkeypatch.setattr(placement, "COMMON_FOLDER", Path("/var/tmp", f"carteira-{os.getpid()}"))  # noqa: S108 - the test removes it
     try:
         for _ in ("cold", "after a crash"):
             with EmbeddedServers(tmp_path / "home", aws=False) as servers:

@@ -23,7 +23,7 @@ NOBODY = 65534
 @pytest.fixture
 def open_folder(tmp_path: Path) -> Iterator[Path]:
     """A folder that any user may enter, which pytest's own is not."""
-    folder = Path("/var/tmp", f"carteira-{tmp_path.parents[0].name}-{os.getpid()}")  # noqa: S108 - removed below
+    folder = Path("/var/tmp", f"carteira-{tmp_path.parents[0].name}-{os.getpid()}")  # noqa: S108 - the test removes it
     folder.mkdir(mode=0o711)
     yield folder
     shutil.rmtree(folder)

@@ -34,7 +34,7 @@ def prepare(endpoints: Endpoints, home: Path) -> None:
     """Do what `carteira run` does before it starts the server."""
     settings = Settings.model_validate({"carteira_home": home})
     environment = {"DATABASE_URL": endpoints.database_url, launcher.OWNER: endpoints.owner_url}
-    launcher._prepare(settings, environment, Console(quiet=True), None)  # noqa: SLF001 - a step of it
+    launcher._prepare(settings, environment, Console(quiet=True), None)  # noqa: SLF001 - the test runs one step
 
 
 def test_a_home_that_exists_gets_the_role_that_serves(tmp_path: Path) -> None:

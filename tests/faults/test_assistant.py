@@ -49,7 +49,7 @@ class Talkers(Clients):
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_a_yes_is_done_once_and_said(
+async def test_a_confirmed_act_is_done_and_reported_once(
     server: Server, servers: EmbeddedServers, fault: Callable[[Server, EmbeddedServers], Awaitable[None]]
 ) -> None:
     books = Database(servers.endpoints.database_url, pool_size=2)

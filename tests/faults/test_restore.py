@@ -76,7 +76,7 @@ async def go_on(database: Database, followers: FollowerLog) -> None:
     await followers.assert_all_read(database)
 
 
-async def test_a_dump_goes_on_in_a_new_cluster_in_a_higher_one_and_back_in_the_first(
+async def test_a_dump_continues_in_a_new_cluster_a_higher_one_and_the_first(
     lived_in: tuple[Database, FollowerLog], first: Cluster, second: Cluster, tmp_path: Path
 ) -> None:
     database, followers = lived_in
@@ -245,7 +245,7 @@ async def until_written(database: Database) -> None:
     """Wait until the writers have written something new."""
     before = len((await written(database))["events"])
     async with asyncio.timeout(60):
-        while len((await written(database))["events"]) == before:  # noqa: ASYNC110 - nothing announces it
+        while len((await written(database))["events"]) == before:  # noqa: ASYNC110 - no event announces it
             await asyncio.sleep(0.01)
 
 

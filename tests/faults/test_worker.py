@@ -352,7 +352,7 @@ async def test_a_job_is_done_once_at_whichever_point_its_worker_dies(doomed: Doo
         assert (await ledger.reconcile(tx)).differences == []
 
 
-def test_they_were_killed_a_hundred_times() -> None:
+def test_the_workers_were_killed_a_hundred_times() -> None:
     if len(kills) < len(KINDS):
         pytest.skip("only some kinds were tried")
     assert sum(kills.values()) >= LEAST_KILLS, kills

@@ -26,7 +26,7 @@ def file_of(cpfs: list[str], amount: int) -> str:
     return "cpf;amount FOOD\n" + "".join(f"{cpf};{amount}\n" for cpf in cpfs)
 
 
-async def propose_file(maker: Person, path: str, **content: Any) -> str:  # noqa: ANN401 - a body
+async def propose_file(maker: Person, path: str, **content: Any) -> str:  # noqa: ANN401 - any JSON body
     answer = await maker.call("POST", path, **content)
     assert answer.status_code == 202, answer.text
     return str(answer.json()["pending"]["id"])

@@ -122,7 +122,7 @@ async def test_wrong_operations_are_refused_at_once_and_not_at_approval(world: W
 
 
 @each_kind
-async def test_refused_or_too_late_nothing_moves(world: World, kind: str) -> None:
+async def test_refused_and_expired_operations_move_nothing(world: World, kind: str) -> None:
     attempt, maker, checker = await attempt_of(world, kind, LIMIT + 1), world.checker(), world.checker()
     operation = await propose(maker, attempt)
     refused = await checker.post(f"/pending/{operation}/refuse", {"reason": "Sem pedido."})
@@ -209,13 +209,13 @@ async def test_operations_of_a_suspended_operator_fail(world: World) -> None:
     assert await attempt.moved() == 0
 
 
-async def test_jobs_and_the_processor_are_outside(world: World) -> None:
+async def test_jobs_and_the_processor_need_no_second_person(world: World) -> None:
     account = await world.open({"cpf": new_cpf()}, balance=LIMIT * 5)
     await world.buy(account, LIMIT * 5)
     assert await world.balance(account) == 0
 
 
-async def test_the_kinds_are_all_that_there_are(world: World) -> None:
+async def test_the_kinds_of_operations_with_a_limit_are_these(world: World) -> None:
     modules = modules_of(world.app.settings)
     operations = [operation for module in modules for operation in module.operations]
     assert {operation.kind for operation in operations if operation.limit is not None} == {

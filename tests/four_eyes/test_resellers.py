@@ -27,7 +27,7 @@ async def status_of(world: World, purchase_id: str) -> str:
     return str(answer["status"])
 
 
-async def decide(who: Person, purchase_id: str) -> Any:  # noqa: ANN401 - httpx's own
+async def decide(who: Person, purchase_id: str) -> Any:  # noqa: ANN401 - httpx's type
     return await who.post(f"/purchases/{purchase_id}/approve")
 
 
@@ -175,7 +175,7 @@ async def test_tiers_above_the_limit_take_two(world: World, percentage: int, sta
         assert month in {table["valid_from"] for table in await maker.read("/cashback/tiers")}
 
 
-async def test_taking_a_table_away_is_weighed_by_the_one_that_goes_on(world: World) -> None:
+async def test_deleting_a_tier_table_is_weighed_by_the_one_that_then_applies(world: World) -> None:
     maker, high, low = new_operator(world.app), "2026-08", "2026-09"
     operation = (
         await maker.call("PUT", f"/cashback/tiers/{high}", json={"tiers": [{"above": 0, "percentage": 50}]})
@@ -200,7 +200,7 @@ async def test_a_correction_of_a_closed_month_above_the_limit_takes_two(world: W
     await approve(checker, (await decide(maker, bought["id"])).json()["pending"]["id"])
     await maker.submit(f"/cashback/months/{month:%Y-%m}/close")
 
-    async def correct(amount: int) -> Any:  # noqa: ANN401 - httpx's own
+    async def correct(amount: int) -> Any:  # noqa: ANN401 - httpx's type
         body = {"cpf": reseller.cpf, "month": f"{month:%Y-%m}", "amount": amount, "reason": "Nota errada"}
         return await maker.post("/cashback/adjustments", body)
 

@@ -282,5 +282,5 @@ async def assert_jobs_are_taken(books: Database, workers: int) -> None:
     alive = "SELECT count(*) FROM procrastinate_workers WHERE last_heartbeat > $1"
     since = clock.now()
     async with asyncio.timeout(JOBS_SECONDS):
-        while (await books.reads.fetch(alive, [since]))[0][0] < 2 * workers:  # noqa: ASYNC110 - no heartbeat is announced
+        while (await books.reads.fetch(alive, [since]))[0][0] < 2 * workers:  # noqa: ASYNC110 - no event announces a heartbeat
             await asyncio.sleep(0.1)

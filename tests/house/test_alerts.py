@@ -72,7 +72,7 @@ def test_each_panel_is_whole_and_its_queries_are_queries(tmp_path: Path) -> None
     assert f"{len(queries)} rules found" in promtool("check", "rules", file)
 
 
-def test_rules_and_queries_go_by_metrics_that_there_are() -> None:
+def test_rules_and_queries_use_existing_metrics() -> None:
     known = set(re.findall(r"`(carteira_\w+)`", (ROOT / "docs" / "reference" / "metrics.md").read_text()))
     rules = (MONITORING / "alerts.yml").read_text()
     texts = [rules, *(dashboards.rendered(one) for one in dashboards.DASHBOARDS)]

@@ -62,13 +62,13 @@ def test_a_stack_requires_outputs_of_former_stacks(name: str) -> None:
     )
 
 
-def test_nothing_is_given_that_nobody_asks_for() -> None:
+def test_no_value_is_passed_that_nobody_reads() -> None:
     asked = {value["Fn::Sub"] for one in TEMPLATES.values() for key, value in walk(one) if key == "Fn::ImportValue"}
     assert set().union(*map(exported, (one for one in TEMPLATES.values() if "Outputs" in one))) == asked
 
 
 @pytest.mark.parametrize("name", ORDER)
-def test_parameters_are_bounded_said_and_used(name: str) -> None:
+def test_parameters_are_bounded_described_and_used(name: str) -> None:
     template = TEMPLATES[name]
     body = json.dumps({key: part for key, part in template.items() if key != "Parameters"})
     for parameter, how in template["Parameters"].items():
@@ -88,7 +88,7 @@ def containers(task: str) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_a_container_may_no_more_than_it_needs(task: str) -> None:
+def test_a_container_has_only_the_rights_that_it_needs(task: str) -> None:
     both = containers(task)
     assert both.keys() == {"secrets", task.lower()}
     for one in both.values():
@@ -150,7 +150,7 @@ def test_production_starts_with_a_tasks_environment(task: str, monkeypatch: pyte
     assert settings.collectors() == ([] if task == "Migration" else traces)
 
 
-def test_traces_leave_only_where_a_collector_is_said_to_be() -> None:
+def test_traces_leave_only_to_a_configured_collector() -> None:
     foundation = TEMPLATES["foundation"]
     named = (foundation["Parameters"]["CollectorNetwork"], TEMPLATES["service"]["Parameters"]["Collector"])
     assert [one["Default"] for one in named] == ["", ""]
@@ -166,7 +166,7 @@ def test_traces_leave_only_where_a_collector_is_said_to_be() -> None:
     assert set(always) == {443, 465, 587, 5432, 6379}
 
 
-def test_the_example_names_settings_that_there_are() -> None:
+def test_the_example_names_existing_settings() -> None:
     example = json.loads((STACKS / "settings.example.json").read_text())
     assert example.keys() <= {name.upper() for name in Settings.model_fields}
 
@@ -180,7 +180,7 @@ def actions(role: str) -> set[str]:
     return found
 
 
-def test_a_role_may_no_more_than_its_task_needs() -> None:
+def test_a_role_has_only_the_rights_that_its_task_needs() -> None:
     assert not [one for role in ("LaunchRole", "ServerRole", "WorkerRole") for one in actions(role) if "*" in one]
     assert actions("MigrationRole") == set()
     read_by = {

@@ -69,7 +69,7 @@ def test_pinning_writes_a_digest_once() -> None:
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_a_container_may_no_more_than_it_needs(name: str) -> None:
+def test_a_container_has_only_the_rights_that_it_needs(name: str) -> None:
     service = SERVICES[name]
     assert service["cap_drop"] == ["ALL"]
     assert service.get("cap_add", []) == (["NET_BIND_SERVICE"] if name == "caddy" else [])
@@ -100,7 +100,7 @@ def test_production_has_no_service_with_a_public_password() -> None:
     assert not [name for name, service in served.items() if "memory" not in service["deploy"]["resources"]["limits"]]
 
 
-def test_production_tells_of_alerts_whom_a_file_of_its_own_names() -> None:
+def test_production_sends_alerts_to_the_receivers_in_its_own_file() -> None:
     """compose.yaml's Alertmanager writes to the mail catcher, which production lacks."""
     (bound,) = PRODUCTION["alertmanager"]["volumes"]
     assert SERVICES["alertmanager"]["volumes"][0].endswith(f":{bound['target']}:ro")
@@ -120,7 +120,7 @@ def test_the_log_of_postgresql_holds_no_personal_data() -> None:
 
 
 @pytest.mark.parametrize("services", [SERVICES, PRODUCTION], ids=["trial", "production"])
-def test_containers_are_given_settings_that_there_are(services: dict[str, dict[str, Any]]) -> None:
+def test_containers_get_existing_settings(services: dict[str, dict[str, Any]]) -> None:
     known = {name.upper() for name in Settings.model_fields}
     for name, service in services.items():
         if name in {"api", "worker", "migration", "cashback", "keys"}:
@@ -161,7 +161,7 @@ def test_production_starts_with_its_settings_and_drawn_secrets(monkeypatch: pyte
     assert drawn == set(files) == {secret for one in PRODUCTION.values() for secret in one.get("secrets", ())}
 
 
-def test_images_keep_the_data_of_the_services_that_the_product_asks() -> None:
+def test_images_keep_the_models_of_the_aws_services_in_use() -> None:
     tree = ast.parse((ROOT / "deploy" / "docker" / "prune.py").read_text())
     kept: set[str] = next(
         ast.literal_eval(node.value)
@@ -217,7 +217,7 @@ def test_kubernetes_starts_with_its_settings_and_secrets(
 
 
 @pytest.mark.parametrize("environment", ["staging", "production"])
-def test_kubernetes_is_given_settings_that_there_are(environment: str) -> None:
+def test_kubernetes_gets_existing_settings(environment: str) -> None:
     folder = ROOT / "deploy" / "kubernetes"
     written = (folder / environment / "settings.env").read_text()
     secrets = [secret for secret in yaml.safe_load_all((folder / "secrets.example.yaml").read_text()) if secret]

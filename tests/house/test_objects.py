@@ -103,5 +103,5 @@ async def test_requested_objects_are_still_there(app: RunningApp, things: PathId
         assert (await _ask(maria, "GET", path, things)).status_code == 200, path
 
 
-def test_the_exceptions_are_routes_that_there_are() -> None:
+def test_the_exceptions_are_existing_routes() -> None:
     assert set(PATHS) >= NO_OBJECTS

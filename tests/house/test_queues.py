@@ -15,6 +15,7 @@ from carteira.ledger.lane.batch import ConcurrencyMode
 from carteira.transit.moves import CARD_MOVES, MoveQueue
 from tests.support.app import RunningApp, running_app, settings_for
 from tests.support.benefits import AUTHORIZER, open_benefit_account, processor_headers, purchase
+from tests.support.waiting import until
 
 FlowsOver = AuthorizationQueue | MoveQueue
 
@@ -26,9 +27,11 @@ class _Waiting:
         self.request = SimpleNamespace(account="nobody")
         self.since = 0.0
         self.span = None
+        self.is_done = False
 
     def done(self, outcome: object) -> None:
         assert isinstance(outcome, Overloaded)
+        self.is_done = True
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +46,7 @@ async def app(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> As
 @asynccontextmanager
 async def flooded(queue: FlowsOver, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
     """Have a queue's writer wait, and as many requests wait for it as it takes; at the end all are refused."""
-    writer, over, began = queue._writer, asyncio.Event(), asyncio.Event()  # noqa: SLF001 - the writer is to wait
+    writer, over, began = queue._writer, asyncio.Event(), asyncio.Event()  # noqa: SLF001 - the test makes the writer wait
 
     async def wait(requests: Sequence[Any], mode: ConcurrencyMode, *, seconds: float) -> list[Any]:
         del requests, mode, seconds
@@ -53,14 +56,15 @@ async def flooded(queue: FlowsOver, monkeypatch: pytest.MonkeyPatch) -> AsyncIte
 
     with monkeypatch.context() as patched:
         patched.setattr(writer, "attempt", wait)
-        queue.join(cast("Any", _Waiting()))
+        first = _Waiting()
+        queue.join(cast("Any", first))
         await began.wait()
         while queue.has_room(time.perf_counter()):
             queue.join(cast("Any", _Waiting()))
         yield
-        queue._waiting.clear()  # noqa: SLF001 - they are nobody's
+        queue._waiting.clear()  # noqa: SLF001 - nobody waits for these requests
         over.set()
-        await asyncio.sleep(0.05)
+        await until(lambda: first.is_done, "the writer has refused its batch")
 
 
 async def test_a_flood_of_one_queue_sheds_nothing_of_the_other(

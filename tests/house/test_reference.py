@@ -42,7 +42,7 @@ def test_every_problem_is_declared_by_an_operation_that_may_answer_it() -> None:
     }
 
 
-async def test_claims_are_seeded_as_the_code_asks_for_them(tx: AsyncSession) -> None:
+async def test_seeded_claims_are_those_that_the_code_checks(tx: AsyncSession) -> None:
     """A claim that no migration seeds, or seeds without `identity_seed_claim`, could never be granted."""
     routes, verbs = reference.asked_for()
     seeded = await tx.scalars(text("SELECT description FROM claims WHERE built_in"))
@@ -56,7 +56,7 @@ def test_each_claim_has_words_on_the_console() -> None:
     assert all(told[0].isupper() for told in CLAIMS.values())
 
 
-async def test_roles_bring_the_claims_that_the_page_tells(tx: AsyncSession) -> None:
+async def test_roles_grant_the_claims_that_the_page_lists(tx: AsyncSession) -> None:
     rows = await tx.execute(
         text(
             "SELECT claims.description, coalesce(array_agg(roles.description) FILTER (WHERE roles.built_in), '{}')"
@@ -72,28 +72,28 @@ async def test_roles_bring_the_claims_that_the_page_tells(tx: AsyncSession) -> N
     assert set(shipping) == {*shipped.ROLES, *shipped.FIXED}
 
 
-def test_roles_of_the_product_bring_claims_that_it_asks_for() -> None:
+def test_roles_of_the_product_grant_claims_that_the_code_checks() -> None:
     routes, verbs = reference.asked_for()
     assert frozenset().union(*shipped.ROLES.values()) <= {*routes, *verbs}
 
 
 ADDS_OR_MOVES = {
     "benefits.open_account": "opens one",
-    "benefits.credit_many": "moves what each of its lines says",
+    "benefits.credit_many": "moves the amounts of its lines",
     "benefits.reversal": "moves a purchase's amount back",
-    "benefits.refund": "moves what it says of a purchase back",
+    "benefits.refund": "moves a part of a purchase back",
     "benefits.schedule_credits": "adds a schedule",
     "benefits.import_accounts": "opens those of a file",
-    "identity.factor_reset": "deletes what nobody sees: secrets",
+    "identity.factor_reset": "deletes secrets, which nobody sees",
     "ledger.reversal": "moves an entry's amounts back",
-    "payments.return": "moves what it says of a payment back",
+    "payments.return": "moves a part of a payment back",
     "resellers.adjustment": "adds one",
-    "resellers.adjustment_undo": "takes one out that its summary tells",
+    "resellers.adjustment_undo": "deletes one that its summary names",
 }
 """Kinds of operations without a value that they change, and why."""
 
 
-def test_each_kind_of_operation_has_a_name_and_tells_its_checker_what_it_changes() -> None:
+def test_each_kind_of_operation_has_a_name_and_shows_its_changes() -> None:
     modules = modules_of(Settings.model_validate({}))
     operations = [operation for module in modules for operation in module.operations]
     assert {operation.kind for operation in operations} == set(OPERATIONS)
@@ -109,7 +109,15 @@ def test_kinds_of_many_lines_show_them_to_their_checker() -> None:
 def test_each_action_has_a_name_on_the_console() -> None:
     assert set(reference.actions()) == set(ACTIONS)
     assert all(named[0].isupper() and "_" not in named for named in ACTIONS.values())
-    assert len(set(ACTIONS.values())) == len(ACTIONS), "two actions are told apart by their names"
+    assert len(set(ACTIONS.values())) == len(ACTIONS), "two actions have different names"
+
+
+def test_each_action_is_named_where_it_is_recorded() -> None:
+    recorded = reference.recorded_actions()
+    assert [action for action in reference.actions() if not recorded.get(action)] == []
+    assert recorded["benefit_account_closed"] == {"benefits/lifecycle.py"}, "a choice of a constant"
+    assert recorded["document_refused"] == {"documents/reviews.py"}, "a text with a part"
+    assert recorded["transaction_refunded"] == {"benefits/at_once.py", "benefits/returns.py"}, "a variable"
 
 
 def test_each_detail_of_the_audit_has_words() -> None:

@@ -151,7 +151,7 @@ def test_every_named_table_exists_and_the_others_are_served_whole(url: str) -> N
     }
 
 
-def test_functions_of_the_owner_are_the_services_alone_and_look_nowhere_else(url: str) -> None:
+def test_functions_of_the_owner_are_the_services_alone_with_a_fixed_search_path(url: str) -> None:
     with psycopg.connect(url) as connection:
         found = connection.execute(
             """
@@ -224,7 +224,7 @@ def test_the_owner_alone_is_left_as_it_is(url: str, endpoints: Endpoints) -> Non
     assert schema.grant(as_owner(endpoints, url), "carteira") == 0
 
 
-def test_no_temporary_table_stands_before_ours(endpoints: Endpoints, new_database: NewDatabase) -> None:
+def test_no_temporary_table_hides_ours(endpoints: Endpoints, new_database: NewDatabase) -> None:
     own = as_service(endpoints, new_database("rights_temporary"))
     schema.grant(as_owner(endpoints, own), SERVICE)
     with psycopg.connect(own) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):

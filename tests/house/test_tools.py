@@ -22,7 +22,7 @@ def test_psql_is_there() -> None:
     assert psql.find_psql()
 
 
-def test_a_letter_is_read_once_and_by_its_text(tmp_path: Path) -> None:
+def test_an_email_is_read_once_and_found_by_its_text(tmp_path: Path) -> None:
     box = mailbox.Maildir(tmp_path / "Maildir")
     for at, (to, text) in enumerate(
         (("ana@x.br", "Olá"), ("rui@x.br", "Código: 12345678"), ("ana@x.br", "Código: 87654321"))

@@ -245,7 +245,7 @@ def wrong(name: str, trips: Trips, usual: Most) -> str:
     """Return what is wrong with a route's trips, or nothing if they are as few as allowed."""
     most = EXCEPTIONS.get(name, usual)
     made = (len(trips.postgres), len(trips.redis))
-    print(f"{made[0]:3} {made[1]:3}  {name}")  # noqa: T201 - for `make trips`
+    print(f"{made[0]:3} {made[1]:3}  {name}")  # noqa: T201 - the output of `make trips`
     if made[0] > most.postgres or made[1] > most.redis:
         return f"{name}: {made[0]} to PostgreSQL, {made[1]} to Redis\n  " + "\n  ".join(trips.postgres + trips.redis)
     if name in EXCEPTIONS and made != (most.postgres, most.redis):
@@ -309,7 +309,7 @@ async def test_moves_of_a_card_at_once_travel_together(stage: Stage, verb: str) 
     assert len(trips.redis) <= AT_ONCE
 
 
-def test_the_exceptions_are_routes_that_there_are_and_say_why() -> None:
+def test_the_exceptions_are_existing_routes_with_reasons() -> None:
     routes = {f"{method.upper()} {path}" for path, operations in PATHS.items() for method in operations}
     assert {re.sub(r" \(\w+\)$", "", name) for name in EXCEPTIONS} <= routes
     assert {f"GET {path}" for path in NOT_ASKED} <= routes

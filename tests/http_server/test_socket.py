@@ -154,7 +154,7 @@ async def test_clients_that_do_not_send_are_closed(sent: bytes, reason: str, tol
         silent.close()
 
 
-async def test_drops_win_no_time() -> None:
+async def test_trickled_bytes_extend_no_deadline() -> None:
     """Single bytes make no head, and blank lines are nothing; a body has to arrive faster than in drops."""
     drips = {
         "head_timeout": (b"GET / HTTP/1.1\r\nX-A: ", b"a"),
@@ -190,12 +190,20 @@ async def test_a_body_that_makes_progress_is_read_for_as_long_as_it_takes() -> N
         client.close()
 
 
+async def outlast_a_silent_client(server: Listening) -> None:
+    before = refused("silent")
+    silent = await server.connect()
+    await until(lambda: refused("silent") > before, "the deadline of a client that sends nothing")
+    silent.close()
+
+
 async def test_clients_that_wait_for_the_application_have_no_deadline() -> None:
     async with listening(SOON) as server:
         waiting, expecting = await server.connect(), await server.connect()
         await waiting.send(post(b"x" * 500_000, path=b"/wait")[:-100])
         await expecting.send(post(b"late", b"Expect: 100-continue", path=b"/wait")[:-4])
-        await asyncio.sleep(3 * SOON.head_seconds)
+        for _ in range(3):
+            await outlast_a_silent_client(server)
         server.echo.go.set()
         assert await expecting.reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
         assert await expecting.ask(b"late") == (200, b"POST /wait late")
@@ -259,7 +267,7 @@ async def test_bytes_that_are_not_http_are_refused_at_once(sent: bytes) -> None:
         assert server.echo.seen == []
 
 
-async def test_chunks_that_are_all_frame_are_refused() -> None:
+async def test_chunks_of_extensions_alone_are_refused() -> None:
     async with listening() as server:
         for rest in (b"1;" + b"a" * 300_000 + b"\r\nx\r\n0\r\n\r\n", b"0\r\n" + b"X-A: b\r\n" * 40_000 + b"\r\n"):
             client = await server.connect()
@@ -269,7 +277,7 @@ async def test_chunks_that_are_all_frame_are_refused() -> None:
             client.close()
 
 
-async def test_an_address_and_a_process_have_so_many_connections() -> None:
+async def test_connections_per_address_and_process_are_limited() -> None:
     async with listening(Bounds(max_connections_per_address=20)) as server:
         clients = [await server.connect() for _ in range(20)]
         for client in clients:

@@ -47,7 +47,7 @@ async def test_a_standing_that_was_cached_before_the_change_is_not_used_after_it
     writer = here.bearer("*")
     await here.api.state.redis.flushdb()
     assert (await there.client.get("/users/me", headers=person.headers)).status_code == 200
-    cached = there.api.state.identity.access._cache  # noqa: SLF001 - proves what the test is about
+    cached = there.api.state.identity.access._cache  # noqa: SLF001 - the test compares the cache
     assert len(cached) == 1, "the change below must find a cached standing"
     deleted = await here.client.delete(f"/users/{person.id}", headers=writer)
     assert deleted.status_code == 204
@@ -120,7 +120,7 @@ async def test_keys_rotate_and_old_tokens_stay_good(app: RunningApp, person: Per
     assert all("d" not in key for key in before), "no private half"
     kid = tokens.rotate(access_key_file(app.settings))
     ring = app.api.state.identity.ring
-    ring._looked_at = 0.0  # noqa: SLF001 - a running app looks once a second; no test waits
+    ring._looked_at = 0.0  # noqa: SLF001 - a running app reads its file once a second; the test does not wait
     after = (await app.client.get("/.well-known/jwks.json")).json()
     assert after["keys"][0]["kid"] == kid != before[0]["kid"]
     assert before[0]["kid"] in [key["kid"] for key in after["keys"]]

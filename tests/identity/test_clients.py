@@ -252,7 +252,7 @@ async def signing(operator: Person) -> tuple[Machine, Key]:
     ],
     ids=lambda changes: str(changes)[:24],
 )
-async def test_an_assertion_that_is_not_for_now_and_here_proves_nothing(
+async def test_an_assertion_of_another_time_or_audience_is_refused(
     app: RunningApp, signing: tuple[Machine, Key], changes: dict[str, Any]
 ) -> None:
     machine, key = signing
@@ -332,13 +332,13 @@ async def test_used_assertions_are_forgotten_once_they_are_over(
         "number",
     ],
 )
-async def test_a_key_that_fits_not_is_refused(operator: Person, key: object) -> None:
+async def test_an_unsuitable_key_is_refused(operator: Person, key: object) -> None:
     answer = await operator.post("/clients", {"name": "ERP", "public_key": key})
     assert answer.status_code == 422, answer.text
     assert answer.json()["errors"][0]["field"] == "public_key"
 
 
-async def test_a_client_that_is_revoked_has_tokens_no_more_in_every_process(
+async def test_a_revoked_clients_tokens_end_in_every_process(
     start_app: Callable[..., Awaitable[RunningApp]],
 ) -> None:
     here, there = await start_app(), await start_app()

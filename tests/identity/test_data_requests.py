@@ -71,7 +71,7 @@ async def test_nobody_answers_their_own_through_a_client_of_theirs(app: RunningA
     assert (await others.post(f"{ALL}/{request}/answer", body)).status_code == 200
 
 
-async def test_few_are_open_at_once(app: RunningApp) -> None:
+async def test_a_person_has_few_open_requests(app: RunningApp) -> None:
     person = await register(app)
     for _ in range(service.MOST_OPEN):
         await asked(person)

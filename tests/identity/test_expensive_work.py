@@ -133,7 +133,7 @@ async def test_wrong_passwords_of_an_address_do_not_keep_a_known_device_out(app:
     assert (await login(client, known.cpf)).status_code == 200
 
 
-async def test_a_network_registers_so_many_in_an_hour(start_app: StartApp) -> None:
+async def test_registrations_per_network_and_hour_are_limited(start_app: StartApp) -> None:
     app = await start_app(registrations_per_hour=2)
     client, elsewhere = app.at(random_address()), app.at(random_address())
     weak = await client.post("/users/register", json=new_person() | {"password": "fraca"})
@@ -147,7 +147,7 @@ async def test_a_network_registers_so_many_in_an_hour(start_app: StartApp) -> No
 
 
 @pytest.mark.parametrize("genuine", [True, False])
-async def test_a_challenge_that_is_none_is_limited_like_one_that_is(app: RunningApp, *, genuine: bool) -> None:
+async def test_an_unknown_challenge_is_limited_like_a_known_one(app: RunningApp, *, genuine: bool) -> None:
     """Otherwise a wrong code would reveal whether the password before it was right."""
     person = await sign_in(await register(app))
     await enrol(app, person)

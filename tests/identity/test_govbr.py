@@ -131,9 +131,7 @@ async def test_the_level_is_a_setting(start_app: Callable[..., Awaitable[Running
         assert (await offered(browser, provider, gold))["cpf"] == gold
 
 
-async def test_the_level_is_asked_for_where_the_token_does_not_tell_it(
-    provider: Provider, browser: httpx.AsyncClient
-) -> None:
+async def test_the_level_is_fetched_if_the_token_lacks_it(provider: Provider, browser: httpx.AsyncClient) -> None:
     cpf = known(provider, reliability_info=None)
     answer = await travel(browser, provider, cpf)
     assert (answer.status_code, answer.json()["code"]) == (503, "provider_down"), "the API refuses"

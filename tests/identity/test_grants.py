@@ -68,7 +68,9 @@ async def claims_of(app: RunningApp, person: Person) -> set[str]:
     return set(me["claims"])
 
 
-async def test_users_write_gives_itself_nothing(app: RunningApp, writer: Person, claim: dict[str, int]) -> None:
+async def test_a_holder_of_users_write_grants_themself_nothing(
+    app: RunningApp, writer: Person, claim: dict[str, int]
+) -> None:
     for path, body in (
         (f"/users/{writer.id}/claims", {"claim_ids": [claim["users:write"], claim["ledger:read"]]}),
         (f"/users/{writer.id}/claims/{claim['ledger:read']}", None),
@@ -108,7 +110,7 @@ async def test_no_role_is_made_or_changed_to_hold_more(app: RunningApp, writer: 
     assert await claims_of(app, writer) == {"users:write"}
 
 
-async def test_every_claim_is_no_claim(app: RunningApp, writer: Person, claim: dict[str, int]) -> None:
+async def test_the_wildcard_is_no_claim(app: RunningApp, writer: Person, claim: dict[str, int]) -> None:
     for who in (writer, app.operator()):
         assert refused(await who.post("/claims", {"description": "*"})) == RESERVED
         assert refused(await who.post("/claims", {"description": " * "})) == RESERVED
@@ -120,7 +122,7 @@ async def test_every_claim_is_no_claim(app: RunningApp, writer: Person, claim: d
     assert "*" not in await ids_of(app, "claims")
 
 
-async def test_a_name_that_the_product_asks_for_is_nobodys_to_change(app: RunningApp, claim: dict[str, int]) -> None:
+async def test_a_name_that_the_code_uses_cannot_be_changed(app: RunningApp, claim: dict[str, int]) -> None:
     for name in ("users:read", "reseller", "transit:validate"):
         answer = await app.operator().call("PATCH", f"/claims/{claim[name]}", json={"description": f"x:{uuid4()}"})
         assert refused(answer) == (409, "claim_is_fixed")

@@ -77,12 +77,12 @@ async def test_no_look_is_recorded_for_an_erased_person(here: RunningApp, there:
 async def test_a_request_is_answered_again_once(here: RunningApp, known: Person) -> None:
     """Redis does not answer the first read: the cached standing does not count, and PostgreSQL is read."""
     standings = cast("SessionStandings", here.api.state.identity.access)
-    questions = standings._questions  # noqa: SLF001 - the very moment is the test's subject
-    ask = questions._ask_all  # noqa: SLF001 - Redis goes away between two steps
+    questions = standings._questions  # noqa: SLF001 - the test acts between two steps
+    ask = questions._ask_all  # noqa: SLF001 - the test takes Redis away between two steps
 
     async def away(marks: Sequence[str]) -> Sequence[None]:
-        questions._ask_all = ask  # noqa: SLF001 - and is back
+        questions._ask_all = ask  # noqa: SLF001 - the test restores Redis
         return [None] * len(marks)
 
-    questions._ask_all = away  # noqa: SLF001 - it goes away here
+    questions._ask_all = away  # noqa: SLF001 - the test takes Redis away here
     assert (await known.get("/users/me")).status_code == 200

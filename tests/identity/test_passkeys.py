@@ -267,7 +267,7 @@ async def test_adding_and_removing_want_a_recent_sign_in(app: RunningApp, person
     assert [answer.json()["code"] for answer in answers] == ["recent_sign_in_required"] * 3
 
 
-async def test_twenty_at_most(app: RunningApp, person: Person) -> None:
+async def test_a_person_has_twenty_passkeys_at_most(app: RunningApp, person: Person) -> None:
     for _ in range(19):
         await add(app, person, Authenticator())
     options = [
@@ -288,7 +288,7 @@ async def test_twenty_at_most(app: RunningApp, person: Person) -> None:
     assert (answer.status_code, answer.json()["code"]) == (409, "too_many_passkeys")
 
 
-async def test_erasure_takes_them_along(app: RunningApp, person: Person) -> None:
+async def test_erasure_deletes_passkeys(app: RunningApp, person: Person) -> None:
     device = Authenticator()
     await add(app, person, device)
     assert (await app.client.delete(f"/users/{person.id}", headers=person.headers)).status_code == 204
@@ -296,7 +296,9 @@ async def test_erasure_takes_them_along(app: RunningApp, person: Person) -> None
 
 
 @pytest.mark.parametrize("url", ["https://carteira.exemplo.com.br/", "https://Carteira.exemplo.com.br:443/app"])
-async def test_the_public_address_decides(start_app: Callable[..., Awaitable[RunningApp]], url: str) -> None:
+async def test_passkeys_are_bound_to_the_public_address(
+    start_app: Callable[..., Awaitable[RunningApp]], url: str
+) -> None:
     app = await start_app(public_url=url, root_path=urlsplit(url).path.rstrip("/"))
     person = await sign_in(await register(app))
     device = Authenticator(origin="https://carteira.exemplo.com.br")

@@ -70,7 +70,7 @@ async def test_claims_wait_for_the_second_factor_which_may_be_enrolled_in_the_sa
     assert (await operator.get("/users")).status_code == 200
 
 
-async def test_a_verb_that_asks_for_a_claim_says_the_same(operator: Person, app: RunningApp) -> None:
+async def test_a_verb_that_requires_a_claim_refuses_alike(operator: Person, app: RunningApp) -> None:
     other = await register(app)
     assert refused(await operator.get(f"/users/{other.id}")) == REQUIRED
     assert refused(await operator.call("PATCH", f"/users/{other.id}", json={"full_name": "Outra Pessoa"})) == REQUIRED

@@ -99,7 +99,7 @@ async def test_a_persons_names_share_ten_guesses(app: RunningApp) -> None:
     assert (await login(app, person.cpf, PASSWORD, http=app.at(random_address()))).status_code == 401
 
 
-async def test_blanks_that_nobody_sees_are_no_part_of_a_name(app: RunningApp) -> None:
+async def test_invisible_blanks_are_no_part_of_a_name(app: RunningApp) -> None:
     person = await register(app)
     for name in (f"{person.email}\u200b", f"\u200e{person.cpf} ", f"\ufeff{person.email}\u00a0"):
         assert (await login(app, name, PASSWORD)).status_code == 200
@@ -292,7 +292,7 @@ async def test_the_current_password_is_guessed_no_more_often_than_at_a_step_up(p
     assert (await person.post("/auth/step-up", {"password": person.password})).status_code == 429, "and one limit"
 
 
-async def test_an_expired_session_is_over(app: RunningApp, person: Person) -> None:
+async def test_an_expired_session_is_refused(app: RunningApp, person: Person) -> None:
     clock.advance(timedelta(days=31))
     assert (await app.client.get("/users/me", headers=person.headers)).status_code == 401
     assert (await refresh(app, person.tokens["refresh_token"])).status_code == 401

@@ -198,7 +198,9 @@ async def test_rubbish_is_refused(browser: httpx.AsyncClient) -> None:
     assert (answer.status_code, answer.json()["code"]) == (401, "social_refused")
 
 
-async def test_a_provider_that_is_not_set_up_is_not_there(start_app: Callable[..., Awaitable[RunningApp]]) -> None:
+async def test_a_provider_that_is_not_configured_does_not_exist(
+    start_app: Callable[..., Awaitable[RunningApp]],
+) -> None:
     app = await start_app()
     for path in ("/auth/google/login", "/auth/meta/callback?state=x&code=y"):
         answer = await app.client.get(path)

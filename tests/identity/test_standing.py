@@ -18,6 +18,7 @@ from carteira.kit.db.engine import Database
 from carteira.kit.db.session import Tx
 from carteira.kit.outbound.redis import PatientRedis
 from tests.support.app import RunningApp
+from tests.support.metric_values import value_of
 from tests.support.people import Person, register, sign_in
 
 NOWHERE = "postgresql://carteira@127.0.0.1:1/carteira"
@@ -46,12 +47,12 @@ def nowhere() -> PatientRedis:
 async def away(app: RunningApp, url: str = NOWHERE) -> AsyncIterator[None]:
     """Take PostgreSQL away from the reader of standings; the route behind it keeps its own."""
     its = access_of(app)
-    there, nowhere = its._database, Database(url)  # noqa: SLF001 - one app of many tests is not stopped
-    its._database = nowhere  # noqa: SLF001 - away for this app only
+    there, nowhere = its._database, Database(url)  # noqa: SLF001 - other tests use this app
+    its._database = nowhere  # noqa: SLF001 - the database is away for this app only
     try:
         yield
     finally:
-        its._database = there  # noqa: SLF001 - and back
+        its._database = there  # noqa: SLF001 - the test restores it
         await nowhere.close()
 
 
@@ -59,15 +60,15 @@ async def status_of(app: RunningApp, person: Person) -> int:
     return (await app.client.get("/users/me", headers=person.headers)).status_code
 
 
-def remembered(app: RunningApp, **changes: Any) -> None:  # noqa: ANN401 - a field's own type
+def remembered(app: RunningApp, **changes: Any) -> None:  # noqa: ANN401 - any field's type
     """Change the app's cached standing of the one session that it knows."""
-    cache = access_of(app)._cache  # noqa: SLF001 - proves what the test is about
+    cache = access_of(app)._cache  # noqa: SLF001 - the test compares the cache
     [(key, standing)] = cache.items()
     cache[key] = replace(standing, **changes)
 
 
 def served_stale() -> float:
-    return cast("float", standing.stale_standings._value.get())  # noqa: SLF001 - the client has no other way
+    return value_of(standing.stale_standings)
 
 
 async def test_a_known_session_goes_on_and_one_line_says_when_it_begins_and_ends(
@@ -79,7 +80,7 @@ async def test_a_known_session_goes_on_and_one_line_says_when_it_begins_and_ends
         for _ in range(2):
             async with away(app):
                 assert [await status_of(app, person) for _ in range(3)] == [200] * 3
-            access_of(app)._database_away_until = 0.0  # noqa: SLF001 - no test waits
+            access_of(app)._database_away_until = 0.0  # noqa: SLF001 - the test skips the waiting time
             assert [await status_of(app, person) for _ in range(2)] == [200] * 2
     assert served_stale() - before == 6
     told = [line["event"] for line in lines if line["event"].startswith("database ")]
@@ -133,7 +134,7 @@ async def test_another_persons_change_does_not_matter(app: RunningApp, person: P
 
 async def test_without_redis_nothing_goes_on(app: RunningApp, person: Person) -> None:
     assert await status_of(app, person) == 200
-    access_of(app)._redis = nowhere()  # noqa: SLF001 - one Valkey of many tests is not stopped
+    access_of(app)._redis = nowhere()  # noqa: SLF001 - other tests use this Valkey
     async with away(app):
         assert await status_of(app, person) == 503
 
@@ -152,7 +153,7 @@ async def test_a_redis_that_does_not_say_which_run_it_is_serves_the_cache_only(
     await redis.acl_setuser("no-info", enabled=True, passwords=["+any"], keys=["*"], commands=["+@all", "-info"])
     url = f"redis://no-info:any@{redis_url.rpartition('@')[2]}"
     async with Redis.from_url(url) as discreet:
-        access_of(app)._redis = patient(discreet)  # noqa: SLF001 - this app's only
+        access_of(app)._redis = patient(discreet)  # noqa: SLF001 - Redis is away for this app only
         assert await status_of(app, person) == 200
         async with away(app):
             assert await status_of(app, person) == 503
@@ -182,7 +183,7 @@ async def test_marks_count_as_they_were_before_the_read(start_app: Start) -> Non
     here, there = await start_app(), await start_app()
     person = await sign_in(await register(here))
     its = access_of(there)
-    database = its._database  # noqa: SLF001 - a change comes between its read and what follows
+    database = its._database  # noqa: SLF001 - the test makes a change after the read
 
     class Interrupted(Database):
         @asynccontextmanager
@@ -191,9 +192,9 @@ async def test_marks_count_as_they_were_before_the_read(start_app: Start) -> Non
                 yield tx
             await end_sessions(here, person)
 
-    its._database = Interrupted(NOWHERE)  # noqa: SLF001 - away at the second statement
+    its._database = Interrupted(NOWHERE)  # noqa: SLF001 - the database goes away at the second statement
     assert await status_of(there, person) == 200, "it was read before the change"
-    its._database = database  # noqa: SLF001 - and back
+    its._database = database  # noqa: SLF001 - the test restores it
     async with away(there):
         assert await status_of(there, person) == 503
     assert await status_of(there, person) == 401
@@ -204,9 +205,9 @@ async def test_a_change_that_redis_missed_is_reported_before_anything_else_is_as
     person, other = [await sign_in(await register(here)) for _ in range(2)]
     assert (await status_of(there, person), await status_of(here, other)) == (200, 200)
     its = access_of(here)
-    redis, its._redis = its._redis, nowhere()  # noqa: SLF001 - away for one of the servers only
+    redis, its._redis = its._redis, nowhere()  # noqa: SLF001 - Redis is away for one server only
     await end_sessions(here, person)
-    its._redis = redis  # noqa: SLF001 - and back, without a wait
+    its._redis = redis  # noqa: SLF001 - the test restores it without waiting
     assert await status_of(here, other) == 200
     async with away(there):
         assert await status_of(there, person) == 503
@@ -214,7 +215,7 @@ async def test_a_change_that_redis_missed_is_reported_before_anything_else_is_as
 
 async def test_a_mark_outlives_cached_rows_and_never_repeats_a_value(app: RunningApp, person: Person) -> None:
     redis: Redis = app.api.state.redis
-    mark = standing._mark(person.id)  # noqa: SLF001 - what Redis knows
+    mark = standing._mark(person.id)  # noqa: SLF001 - the test reads the mark in Redis
     values = set()
     for _ in range(3):
         await change_role(app, person)
@@ -247,7 +248,7 @@ async def test_a_hanging_store_is_waited_for_once_and_briefly(
     assert len(came) == 1
 
 
-async def test_the_one_read_longest_ago_makes_room(
+async def test_the_least_recently_read_standing_is_dropped(
     app: RunningApp, person: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(standing, "_CACHE_SIZE", 2)

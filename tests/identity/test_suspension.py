@@ -40,7 +40,7 @@ async def test_a_suspended_person_is_out_everywhere_at_once(
     assert (await sign_in(person)).tokens
 
 
-async def test_a_second_factor_that_was_waited_for_comes_too_late(app: RunningApp) -> None:
+async def test_a_second_factor_after_a_suspension_is_refused(app: RunningApp) -> None:
     person = await sign_in(await register(app))
     secret = (await person.post("/auth/totp")).json()["secret"]
     codes = (await person.post("/auth/totp/confirm", {"code": pyotp.TOTP(secret).at(clock.now())})).json()
@@ -69,7 +69,7 @@ async def test_the_actor_and_the_reason_are_shown_and_kept(app: RunningApp) -> N
 
 
 @pytest.mark.parametrize("body", [{}, {"reason": "porque sim"}, {"reason": None}, {"reason": "other", "note": "x"}])
-async def test_a_reason_is_said_in_known_words(app: RunningApp, body: dict[str, object]) -> None:
+async def test_a_reason_is_one_of_the_known_ones(app: RunningApp, body: dict[str, object]) -> None:
     person = await register(app)
     answer = await app.person("users:suspend").call("PUT", f"/users/{person.id}/suspension", json=body)
     assert answer.status_code == 422

@@ -178,7 +178,7 @@ async def test_search_finds_a_person_however_it_is_typed(app: RunningApp, person
 
 
 @pytest.mark.parametrize("wanted", ["%", "_", "100%", "\\", "' OR 1=1 --"])
-async def test_search_takes_every_sign_for_itself(app: RunningApp, person: Person, wanted: str) -> None:
+async def test_search_takes_wildcards_literally(app: RunningApp, person: Person, wanted: str) -> None:
     answer = await app.client.get("/users", params={"q": wanted}, headers=app.bearer("users:read"))
     assert answer.status_code == 200
     assert str(person.id) not in [item["id"] for item in answer.json()["items"]]
@@ -269,7 +269,7 @@ async def test_role_is_read_by_user_id_and_given_by_claim(app: RunningApp, perso
     assert "users:read" in (await app.client.get("/users/me", headers=person.headers)).json()["claims"]
 
 
-async def test_a_new_role_grants_its_claims_and_a_sleeping_claim_nothing(app: RunningApp, person: Person) -> None:
+async def test_a_new_role_grants_its_claims_and_an_inactive_claim_nothing(app: RunningApp, person: Person) -> None:
     writer = app.bearer("*")
     name = f"teste:{person.id}"
     claim = (await app.client.post("/claims", json={"description": name}, headers=writer)).json()

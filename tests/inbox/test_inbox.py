@@ -64,7 +64,7 @@ async def test_a_newcomer_gets_no_notice(app: RunningApp) -> None:
     assert await unread(person) == 0
 
 
-async def test_each_source_tells_its_own_newest_first(app: RunningApp) -> None:
+async def test_each_source_has_its_notices_newest_first(app: RunningApp) -> None:
     person = await register(app)
     number = (await person.get("/transport-cards")).json()["items"][0]["card_number"]
     assert (await person.post(f"/transport-cards/{number}/recharge", {"amount": 1_000})).status_code == 200
@@ -186,7 +186,7 @@ async def test_an_erased_person_leaves_no_mark(app: RunningApp) -> None:
     assert (await person.call("DELETE", f"/users/{person.id}")).status_code == 204
 
 
-def test_every_topic_of_a_letter_is_a_notice() -> None:
+def test_every_topic_with_an_email_has_a_notice() -> None:
     """Except operations that an operator proposed and somebody else decided, which are at `GET /pending`."""
     assert set(TOPICS) - set(texts.EVENTS) == {"operations.decided"}
     emitted = {topic: keys for entry in REGISTRY for topic, keys in entry.emits.items()}

@@ -34,6 +34,7 @@ from carteira.kit.web.problems import Conflict, Refusal
 from carteira.kit.web.transaction import TxDep
 from tests.support.client import client_of
 from tests.support.kit_app import SIGNED_IN, application, new_sealer
+from tests.support.metric_values import value_of
 
 ALONE, DAILY = 1_000, 5_000
 HOURS = timedelta(hours=72)
@@ -153,7 +154,7 @@ class Desk:
         self.sealer = new_sealer()
         self.app = application(router, pending.router, database=database, desk=desk(self.sealer))
 
-    async def ask(self, who: UUID, held: str, method: str, path: str, **more: Any) -> httpx.Response:  # noqa: ANN401 - httpx's
+    async def ask(self, who: UUID, held: str, method: str, path: str, **more: Any) -> httpx.Response:  # noqa: ANN401 - httpx's type
         async with client_of(self.app, token=f"{who}/{held}") as client:
             return await client.request(method, path, **more)
 
@@ -174,7 +175,7 @@ class Desk:
         how: str = "approve",
         who: UUID | None = None,
         held: str = CLAIM,
-        **more: Any,  # noqa: ANN401 - httpx's
+        **more: Any,  # noqa: ANN401 - httpx's type
     ) -> httpx.Response:
         return await self.ask(who or self.checker, held, "POST", f"/pending/{operation}/{how}", **more)
 
@@ -388,7 +389,7 @@ async def test_requests_and_outcomes_are_sealed_and_readable_by_their_people(cas
 
 async def test_sealed_operations_are_resealed_when_the_key_is_rotated(case: Desk, tmp_path: Path) -> None:
     case.sealer.path = tmp_path / "identity.key"  # where the file stays
-    case.sealer.path.write_bytes(key_ring._content(case.sealer.keys()))  # noqa: SLF001 - as its file was
+    case.sealer.path.write_bytes(key_ring._content(case.sealer.keys()))  # noqa: SLF001 - the form of the former release's file
     waits, done = await case.propose(), await case.propose()
     assert (await case.decide(done)).status_code == 200
     ids = [UUID(waits), UUID(done)]
@@ -404,7 +405,7 @@ async def test_sealed_operations_are_resealed_when_the_key_is_rotated(case: Desk
     assert ((await walk(reseal=True)).on_former, (await walk(reseal=False)).on_former) == (2, 0)
     case.sealer.path.unlink()
     active = case.sealer.active
-    case.sealer._keys = (active,)  # noqa: SLF001 - as after the former key has left
+    case.sealer._keys = (active,)  # noqa: SLF001 - the former key is gone
     assert (await case.see(waits))["order"]["case"] == case.case
     assert (await case.see(done))["outcome"] == {"given": ALONE + 1}
     assert (await case.decide(waits)).status_code == 200
@@ -470,14 +471,14 @@ async def test_expired_operations_are_not_approved(case: Desk) -> None:
     assert (await case.see(operation))["status"] == "expired"
     async with case.database.transaction() as tx:
         await observe(tx)
-        assert pending_operations.labels("tests.gift")._value.get() >= 1  # noqa: SLF001 - the library's only way
-        assert pending_oldest_seconds.labels("tests.gift")._value.get() >= HOURS.total_seconds()  # noqa: SLF001 - its value
+        assert value_of(pending_operations.labels("tests.gift")) >= 1
+        assert value_of(pending_oldest_seconds.labels("tests.gift")) >= HOURS.total_seconds()
         while await approvals.expire(tx):
             pass
         await observe(tx)
     assert (await case.see(other))["status"] == "expired"
     assert (await case.decide(other)).json()["code"] == "pending_expired"
-    assert pending_operations.labels("tests.gift")._value.get() == 0  # noqa: SLF001 - the library's only way
+    assert value_of(pending_operations.labels("tests.gift")) == 0
     assert await case.given() == []
     clock.run()
     assert await case.day() == 0

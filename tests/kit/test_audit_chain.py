@@ -15,6 +15,7 @@ from carteira.kit.security.hash_chain import ChainVerification
 from carteira.kit.values.clock import clock
 from tests.support.databases import NewDatabase, open_database
 from tests.support.horizon import pass_horizon
+from tests.support.metric_values import value_of
 
 OLD = datetime(2015, 3, 1, 12, tzinfo=UTC)
 
@@ -168,14 +169,14 @@ async def test_the_workers_verification_is_kept(own: Database) -> None:
     await audit_checks.verify(own, whole=False)
     async with own.transaction() as tx:
         await audit_checks.observe(tx)
-    assert audit_checks.findings._value.get() == 0  # noqa: SLF001 - the library has no other way to read one
+    assert value_of(audit_checks.findings) == 0
     await tamper(own, "DELETE FROM audit_log WHERE action = 'done'")
     assert (await audit_checks.verify(own, whole=False)).findings == [], "what is old is the whole's"
     assert len((await audit_checks.verify(own, whole=True)).findings) >= 3
     async with own.transaction() as tx:
         await audit_checks.observe(tx)
-    assert audit_checks.findings._value.get() >= 3  # noqa: SLF001 - the client has no other way to read a gauge
-    assert audit_checks.checked_at._value.get() > (clock.now() - timedelta(minutes=1)).timestamp()  # noqa: SLF001 - its value
+    assert value_of(audit_checks.findings) >= 3
+    assert value_of(audit_checks.checked_at) > (clock.now() - timedelta(minutes=1)).timestamp()
 
 
 async def test_a_recent_verification_goes_on_from_the_last_head(own: Database) -> None:

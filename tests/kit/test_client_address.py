@@ -72,12 +72,12 @@ def test_an_address_is_counted_alike_wherever_it_is(address: str) -> None:
         {"root_path": "/carteira/"},
     ],
 )
-def test_addresses_that_cannot_be_are_refused(values: dict[str, str], tmp_path: Path) -> None:
+def test_impossible_addresses_are_refused(values: dict[str, str], tmp_path: Path) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - pydantic's own
         settings_for(tmp_path, **values)
 
 
-def test_a_slash_at_the_end_of_the_public_address_is_nothing(tmp_path: Path) -> None:
+def test_a_slash_at_the_end_of_the_public_address_is_ignored(tmp_path: Path) -> None:
     settings: Settings = settings_for(tmp_path, public_url="https://exemplo.com.br/carteira/", root_path="/carteira")
     assert settings.public_url == "https://exemplo.com.br/carteira"
 

@@ -17,12 +17,12 @@ class Item(BaseModel):
     name: str | None = None
 
 
-async def test_pieces_are_all_there_is_in_its_order() -> None:
+async def test_pieces_hold_all_items_in_their_order() -> None:
     assert [piece async for piece in pieces(range(7), 3)] == [[0, 1, 2], [3, 4, 5], [6]]
     assert [piece async for piece in pieces(range(0))] == []
 
 
-async def test_others_have_their_turn_before_between_and_after() -> None:
+async def test_other_tasks_run_before_between_and_after_pieces() -> None:
     turns: list[str] = []
 
     async def other() -> None:

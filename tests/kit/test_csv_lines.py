@@ -65,7 +65,7 @@ def test_files_of_spreadsheets_are_read(encoding: str, delimiter: str, end: str,
     assert cells((head + sheet.getvalue()).encode(encoding)) == EXPECTED
 
 
-def test_rows_and_columns_that_hold_nothing_are_no_matter_and_rows_count() -> None:
+def test_empty_rows_and_columns_are_skipped_and_rows_are_counted() -> None:
     file = ";;;\n\ncode;amount;;note\n;;;\nA;1050;;x, y; ção\n \n\u200b;\u00a0;;;;\nB;2000;;;;;\n\n"
     assert [(number, line) for number, line, _ in read(file.replace("; ção", ""))] == [
         (2, {"code": "A", "amount": 1050, "note": "x, y"}),

@@ -218,7 +218,7 @@ async def test_a_host_that_is_silent_has_its_time_and_no_more(server: Server, as
 
 
 @WAYS
-async def test_the_host_that_is_as_it_is_wanted(server: Server, ask: Ask) -> None:
+async def test_the_host_that_fits_is_used(server: Server, ask: Ask) -> None:
     assert await ask(server.url(target_session_attrs="primary"), "SELECT 1") == "1"
     assert await ask(server.url(target_session_attrs="prefer-standby"), "SELECT 1") == "1"
     assert await ask(server.url(target_session_attrs="read-only", options=READS_ONLY), "SELECT 1") == "1"
@@ -226,7 +226,7 @@ async def test_the_host_that_is_as_it_is_wanted(server: Server, ask: Ask) -> Non
 
 @AT_ONCE
 @pytest.mark.parametrize(("wanted", "options"), [("standby", ""), ("read-write", READS_ONLY)])
-async def test_no_host_that_is_as_it_is_wanted(server: Server, ask: Ask, wanted: str, options: str) -> None:
+async def test_no_host_that_fits(server: Server, ask: Ask, wanted: str, options: str) -> None:
     with pytest.raises(FAILS):
         await ask(server.url(target_session_attrs=wanted, options=options), "SELECT 1")
 
@@ -255,11 +255,11 @@ async def test_a_service_and_a_file_of_passwords(
 async def test_the_kernel_asks_a_silent_server_for_a_sign_of_life(server: Server) -> None:
     url = server.url(keepalives_idle=33, keepalives_interval=5, keepalives_count=4, tcp_user_timeout=9000)
     async with open_database(url) as database, database.lean_statements() as connection:
-        raw = connection._transport.get_extra_info("socket")  # noqa: SLF001 - as the code does
+        raw = connection._transport.get_extra_info("socket")  # noqa: SLF001 - the code reads the socket so
         assert raw.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
         assert raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 33
     async with open_database(server.url(keepalives=0)) as database, database.lean_statements() as connection:
-        raw = connection._transport.get_extra_info("socket")  # noqa: SLF001 - as the code does
+        raw = connection._transport.get_extra_info("socket")  # noqa: SLF001 - the code reads the socket so
         assert raw.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 0
 
 
@@ -274,7 +274,7 @@ def run(home: Path, *args: str, url: str, **settings: object) -> subprocess.Comp
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_commands_go_by_the_address(
+def test_commands_use_the_address(
     server: Server, tls: Bouncer, authority: Authority, tmp_path: Path, command: tuple[str, ...]
 ) -> None:
     done = run(tmp_path, *command, url=server.url(str(server.sockets), target_session_attrs="read-write"))
@@ -288,9 +288,7 @@ def test_commands_go_by_the_address(
     )
 
 
-def test_migrating_goes_by_the_owners_address(
-    server: Server, tls: Bouncer, authority: Authority, tmp_path: Path
-) -> None:
+def test_migrating_uses_the_owners_address(server: Server, tls: Bouncer, authority: Authority, tmp_path: Path) -> None:
     owner = server.endpoints.owner_url
     done = run(tmp_path, "migrate", url=server.url(), migration_database_url=owner)
     assert done.returncode == 0, done.stderr

@@ -105,7 +105,7 @@ async def test_a_newer_database_that_still_serves_this_release(new_database: New
         assert await watch.ready() == database_state.NEWER.format(revision="9999")
 
 
-def test_migrating_says_whom_it_serves(new_database: NewDatabase, endpoints: Endpoints) -> None:
+def test_migrating_stores_the_oldest_served_revision(new_database: NewDatabase, endpoints: Endpoints) -> None:
     owner = as_owner(endpoints, new_database("state_says"))
     with psycopg.connect(owner, autocommit=True) as connection:
         connection.execute("COMMENT ON TABLE alembic_version IS NULL")
@@ -128,7 +128,7 @@ async def test_a_role_that_owns_the_tables(new_database: NewDatabase, endpoints:
     assert await reason_of(owner, may_own=True) is None
 
 
-async def test_a_right_too_many(new_database: NewDatabase, endpoints: Endpoints) -> None:
+async def test_an_excessive_right(new_database: NewDatabase, endpoints: Endpoints) -> None:
     url = as_service(endpoints, new_database("state_excess"))
     with psycopg.connect(as_owner(endpoints, url), autocommit=True) as connection:
         connection.execute("GRANT DELETE ON ledger_postings TO PUBLIC")
@@ -146,7 +146,7 @@ async def test_the_gate_opens_once_the_database_is_migrated(empty: str, endpoint
             assert await tx.scalar(text("SELECT count(*) FROM users")) == 0
 
 
-async def test_looks_at_once_are_taken_in_turn(new_database: NewDatabase, endpoints: Endpoints) -> None:
+async def test_concurrent_checks_run_one_after_the_other(new_database: NewDatabase, endpoints: Endpoints) -> None:
     own = as_service(endpoints, new_database("state_turns"))
     async with open_database(own) as database, watched(database, may_own=False) as watch:
         assert await asyncio.gather(*(watch.ready() for _ in range(20))) == [True] * 20

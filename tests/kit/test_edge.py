@@ -52,13 +52,20 @@ async def slow() -> None:
 
 
 @router.get("/stream", dependencies=anyone)
-async def stream() -> StreamingResponse:
+async def stream(request: Request) -> StreamingResponse:
+    request.app.state.go_on = asyncio.Event()
+
     async def parts() -> AsyncIterator[bytes]:
         yield b"first "
-        await asyncio.sleep(STREAM_LIMIT_SECONDS * 1.5)  # the limit bounds the time to the head only
+        await request.app.state.go_on.wait()
         yield b"second"
 
     return StreamingResponse(parts())
+
+
+@router.post("/go-on", dependencies=anyone)
+async def go_on(request: Request) -> None:
+    request.app.state.go_on.set()
 
 
 @router.get("/broken", dependencies=anyone)
@@ -180,7 +187,11 @@ async def test_a_body_that_does_not_come_is_503() -> None:
 
 async def test_a_long_download_is_not_a_slow_route() -> None:
     async with client_of(application(router, timeout_seconds=STREAM_LIMIT_SECONDS)) as client:
-        assert (await client.get("/stream")).text == "first second"
+        download = asyncio.create_task(client.get("/stream"))
+        for _ in range(2):
+            assert (await client.get("/slow")).status_code == 503, "the limit of a request that began later"
+        await client.post("/go-on")
+        assert (await download).text == "first second"
 
 
 async def test_an_answer_that_comes_as_the_time_runs_out_is_503() -> None:

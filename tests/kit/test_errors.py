@@ -63,7 +63,7 @@ def not_reported() -> float:
     return REGISTRY.get_sample_value("carteira_errors_not_reported_total") or 0
 
 
-def test_an_error_is_known_again_by_its_kind_and_where_it_came_through() -> None:
+def test_an_errors_fingerprint_has_its_kind_and_its_functions() -> None:
     frames = (errors.Frame("carteira.a", "b", "x.py", 1),)
     moved = (errors.Frame("carteira.a", "b", "y.py", 99), errors.Frame("json", "loads", "z.py", 3))
     elsewhere = (errors.Frame("carteira.a", "c", "x.py", 1),)
@@ -92,7 +92,7 @@ def test_logged_errors_are_reported_once_and_warnings_are_not() -> None:
                 say.error("failed", exc_info=error)
                 say.warning("tried again", exc_info=True)
         logger.error("no exception")
-        logger.error("none now", exc_info=True)  # noqa: LOG014 - nothing is being handled
+        logger.error("none now", exc_info=True)  # noqa: LOG014 - no exception is being handled
     assert [(event.message, event.logger) for event in events] == [
         ("failed", "carteira.test"), ("failed", "carteira.test"), ("library", "library"), ("library", "library"),
     ]  # fmt: skip
@@ -193,6 +193,6 @@ async def test_a_redirect_takes_errors_nowhere() -> None:
 
 
 @pytest.mark.parametrize("dsn", ["sentry", "https://sentry.example/7", "https://key@sentry.example", "ftp://key@x/7"])
-def test_an_address_that_is_none_is_refused(dsn: str) -> None:
+def test_an_invalid_address_is_refused(dsn: str) -> None:
     with pytest.raises(ValidationError, match="sentry_dsn"):
         Settings(_env_file=None, sentry_dsn=SecretStr(dsn))

@@ -75,7 +75,7 @@ async def test_cancelled_readers_delay_nobody() -> None:
         await third
 
 
-def test_it_outlives_its_event_loop() -> None:
+def test_gathering_outlives_its_event_loop() -> None:
     trips = Gathered(_same)
     assert asyncio.run(trips.ask("a")) == "a"
     assert asyncio.run(trips.ask("b")) == "b"

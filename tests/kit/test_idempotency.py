@@ -160,7 +160,7 @@ async def test_any_text_up_to_255_is_a_key(asker: Asker, key: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "k" * 256])
-async def test_no_text_and_a_longer_one_are_not(asker: Asker, key: str) -> None:
+async def test_an_empty_and_a_longer_text_are_no_keys(asker: Asker, key: str) -> None:
     response = await asker.client.post("/orders", json={"note": asker.key}, headers={"Idempotency-Key": key})
     assert (response.status_code, await asker.done()) == (422, 0)
 

@@ -15,6 +15,7 @@ from carteira.kit.db import jobs
 from carteira.kit.db.engine import Database
 from carteira.kit.ops import metrics
 from tests.support.databases import NewDatabase, open_database
+from tests.support.metric_values import value_of
 
 
 @pytest.mark.unit
@@ -118,7 +119,7 @@ async def test_outcomes_of_jobs_are_counted_and_logged(queue: tuple[App, Databas
         await app.run_worker_async(wait=False, install_signal_handlers=False, worker_middleware=[jobs.observed])
     assert {(line["event"], line["task"]) for line in lines} >= {("job done", "kit:good"), ("job failed", "kit:bad")}
     for task, outcome in (("kit:good", "done"), ("kit:bad", "failed")):
-        assert metrics.jobs_total.labels(task, outcome)._value.get() == 1  # noqa: SLF001 - as the library tests itself
+        assert value_of(metrics.jobs_total.labels(task, outcome)) == 1
 
 
 async def test_a_job_that_is_given_up_keeps_the_class_of_its_error_until_it_runs_again(

@@ -66,7 +66,7 @@ def test_a_key_that_waits_opens_and_seals_once_it_is_rotated_to(tmp_path: Path) 
     assert (ring.active, ring.waiting) == (former, waiting)
     there.write_bytes(here.read_bytes())
     assert ring.add().key == waiting.key
-    assert [key.is_waiting for key in Sealer(here).keys()] == [False, False]  # noqa: SIM118 - it is no mapping
+    assert [key.is_waiting for key in Sealer(here).keys()] == [False, False]  # noqa: SIM118 - a ring is no mapping
     assert other.open(owner, ring.seal(owner, b"here")) == b"here", "the other machine's file is not copied again yet"
     assert ring.open(owner, other.seal(owner, b"there")) == b"there"
     assert other.active == former

@@ -94,7 +94,7 @@ ASKED = [
 
 
 @pytest.mark.parametrize(("number", "body", "headers"), ASKED)
-async def test_it_answers_as_an_ordinary_route(
+async def test_a_lean_route_answers_as_an_ordinary_one(
     client: httpx.AsyncClient, number: str, body: bytes, headers: dict[str, str]
 ) -> None:
     ordinary, ours = [await client.post(f"{path}/{number}", content=body, headers=headers) for path in (ORDINARY, LEAN)]
@@ -117,7 +117,7 @@ async def test_it_answers_as_an_ordinary_route(
         "",
     ],
 )
-async def test_it_reads_a_query_as_an_ordinary_route(client: httpx.AsyncClient, query: str) -> None:
+async def test_a_lean_route_reads_a_query_as_an_ordinary_one(client: httpx.AsyncClient, query: str) -> None:
     ordinary = await client.get(f"{ORDINARY}/a%20b/lines?{query}")
     ours = await client.post(f"{LEAN}/a%20b/lines?{query}")
     assert ours.status_code == ordinary.status_code

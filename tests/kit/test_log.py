@@ -76,14 +76,14 @@ def test_planted_secrets_do_not_leave_in_exceptions(form: str) -> None:
             fail()
         except ValueError as error:
             logger.exception("failed")
-            logger.error("failed", exc_info=error)  # noqa: TRY400 - another way to say it
-            logger.error("failed", error=error)  # noqa: TRY400 - another
+            logger.error("failed", exc_info=error)  # noqa: TRY400 - the test logs in several ways
+            logger.error("failed", error=error)  # noqa: TRY400 - the test logs in several ways
             logging.getLogger("library").exception("failed")
     assert leaks(output.getvalue()) == []
     assert output.getvalue().count("could not write to [email]") == 4
 
 
-async def test_a_failed_statement_does_not_tell_its_values(form: str, database: Database) -> None:
+async def test_a_failed_statement_does_not_log_its_values(form: str, database: Database) -> None:
     address = SECRETS[-1]
     create = """CREATE TEMPORARY TABLE people (id int PRIMARY KEY, address text UNIQUE, age int CHECK (age > 0))
                 ON COMMIT DROP"""

@@ -6,7 +6,7 @@ import random
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from carteira.kit.ops.metrics import REPORT_SECONDS, Level, Tally, buckets_of, seconds_within
+from carteira.kit.ops.metrics import Level, Tally, buckets_of, seconds_within
 from tests.support.waiting import until
 
 BUCKETS = (0.001, 0.01, 0.1)
@@ -36,9 +36,9 @@ async def test_a_tally_equals_single_observations() -> None:
         histogram.observe(seconds)
         tally.add(labels, seconds)
         if number % 70 == 0:
-            await asyncio.sleep(REPORT_SECONDS * 2)
+            await until(lambda: text_of(later) == text_of(at_once), "the tally is reported")
     assert text_of(later) != text_of(at_once), "not due yet"
-    await until(lambda: text_of(later) == text_of(at_once), "the tally is told")
+    await until(lambda: text_of(later) == text_of(at_once), "the rest is reported")
     total = later.get_sample_value("answer_seconds_sum")
     assert total is not None
     assert abs(total - sum(seconds for _, seconds in events)) < 1e-6
@@ -48,28 +48,34 @@ def test_a_tally_outlives_its_event_loop() -> None:
     registry = CollectorRegistry()
     tally = Tally(*metrics(registry))
 
-    async def add(pause: float) -> None:
+    def reported() -> float | None:
+        return registry.get_sample_value("answers_total", {"code": "00", "reason": "approved"})
+
+    async def add() -> None:
         tally.add(("00", "approved"), 0.1)
-        await asyncio.sleep(pause)
 
-    asyncio.run(add(0))  # its timer ends with it
-    asyncio.run(add(REPORT_SECONDS * 2))
-    assert registry.get_sample_value("answers_total", {"code": "00", "reason": "approved"}) == 2
+    async def add_and_wait() -> None:
+        tally.add(("00", "approved"), 0.1)
+        await until(lambda: reported() is not None, "the tally is reported")
+
+    asyncio.run(add())  # its timer ends with it
+    asyncio.run(add_and_wait())
+    assert reported() == 2
 
 
-async def test_a_level_says_how_many_there_are() -> None:
+async def test_a_level_reports_the_present_number() -> None:
     registry = CollectorRegistry()
     level = Level(Gauge("under_way", "Under way", registry=registry))
     for _ in range(3):
         level.up()
     level.down()
-    await until(lambda: registry.get_sample_value("under_way") == 2, "the level is told")
+    await until(lambda: registry.get_sample_value("under_way") == 2, "the level is reported")
     level.down()
     level.down()
-    await until(lambda: registry.get_sample_value("under_way") == 0, "the level is told again")
+    await until(lambda: registry.get_sample_value("under_way") == 0, "the level is reported again")
 
 
-def test_a_histogram_says_within_how_long_most_are_answered() -> None:
+def test_a_histogram_reports_the_bound_of_a_share_of_answers() -> None:
     histogram = Histogram("told_seconds", "Seconds", ["kind"], buckets=BUCKETS)
     assert buckets_of("told_seconds") == []
     for kind, seconds in (("a", 0.0005), ("b", 0.0005), ("a", 0.005), ("b", 0.5)):

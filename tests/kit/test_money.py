@@ -118,7 +118,7 @@ def test_the_odd_centavos_go_to_the_largest_remainders_and_ties_to_the_first() -
 
 
 @pytest.mark.parametrize(("total", "weights"), [(1, []), (1, [0]), (5, [2, -1])])
-def test_there_is_nothing_to_split_by(total: int, weights: list[int]) -> None:
+def test_invalid_weights_are_refused(total: int, weights: list[int]) -> None:
     with pytest.raises(ValueError, match=r"weights|nothing"):
         allocate(total, weights)
 

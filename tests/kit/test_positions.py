@@ -60,7 +60,7 @@ async def offset(connection: asyncpg.Connection) -> int:
     return found
 
 
-async def test_where_it_was_written_nothing_is_raised(url: str, plain: asyncpg.Connection) -> None:
+async def test_in_its_own_cluster_nothing_is_raised(url: str, plain: asyncpg.Connection) -> None:
     async with open_database(url, pool_size=3) as database:
         for _ in range(3):
             async with database.transaction() as tx:
@@ -155,7 +155,7 @@ async def test_transactions_that_were_open_before_write_above_all_that_is_stored
         assert await old.fetchval("SELECT position_now()") > foreign
 
 
-async def test_a_follower_hears_all_that_is_written_around_a_raise(url: str, plain: asyncpg.Connection) -> None:
+async def test_a_follower_reads_all_rows_written_around_a_raise(url: str, plain: asyncpg.Connection) -> None:
     """Writers, a follower and a raise run at once, on the database as a restore leaves it."""
     heard: list[str] = []
 
@@ -197,9 +197,7 @@ async def test_a_follower_hears_all_that_is_written_around_a_raise(url: str, pla
     assert set(written) < set(heard)
 
 
-async def test_a_connection_that_was_open_before_writes_nothing_until_it_was_looked_at(
-    url: str, plain: asyncpg.Connection
-) -> None:
+async def test_an_older_connection_writes_nothing_before_its_check(url: str, plain: asyncpg.Connection) -> None:
     """The database is restored in place under connections that are idle in both pools."""
     async with open_database(url, pool_size=2) as database:
         async with database.transaction() as tx:
@@ -242,7 +240,7 @@ async def test_a_database_without_positions_is_left_alone(url: str, plain: async
         await database.ping()
 
 
-def test_every_column_that_keeps_a_position_is_looked_at(new_database: NewDatabase) -> None:
+def test_every_column_with_a_position_is_checked(new_database: NewDatabase) -> None:
     """Columns count by their default, or by one of the names that such a column has."""
     with psycopg.connect(new_database("positions_columns")) as connection:
         columns = connection.execute("""
@@ -283,7 +281,7 @@ PLACES = (
 
 
 @pytest.mark.parametrize("statement", PLACES)
-async def test_each_place_is_looked_at(plain: asyncpg.Connection, statement: str) -> None:
+async def test_each_stored_position_is_checked(plain: asyncpg.Connection, statement: str) -> None:
     await plain.execute("INSERT INTO event_followers (name, xid, last_id) VALUES ('test.ahead', 1, $1)", uuid4())
     assert await plain.fetchval("SELECT position_holds()")
     await plain.execute(statement, FAR)

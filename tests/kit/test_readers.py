@@ -212,7 +212,7 @@ def test_any_typed_text_is_read_or_refused_in_words(read: Callable[[str], object
     assert told is None or (type(told) is not ValueError and str(told))
 
 
-class CountingText(str):  # noqa: SLOT000 - it counts
+class CountingText(str):  # noqa: SLOT000 - a class that counts its uses
     """A text that counts how many of its characters are read, one by one."""
 
     signs = 0

@@ -29,7 +29,7 @@ def patient(client: Redis | None, *, away_seconds: float = 60.0) -> PatientRedis
     return PatientRedis(client, "a test", patience_seconds=0.25, away_seconds=away_seconds)
 
 
-async def test_an_answer_is_handed_on(client: Redis) -> None:
+async def test_an_answer_is_returned(client: Redis) -> None:
     assert await patient(client).ask(lambda redis: redis.echo("hello")) == b"hello"
 
 
@@ -65,7 +65,7 @@ async def test_a_redis_error_does_not_count_as_unreachable(client: Redis) -> Non
         await patient(client).ask(stumble)
 
 
-async def test_there_may_be_none() -> None:
+async def test_redis_may_be_unconfigured() -> None:
     redis = patient(None)
     assert not redis.is_configured
     assert await redis.ask(lambda there: there.echo("hello")) is None

@@ -30,7 +30,7 @@ def test_public_addresses_are_called(address: str) -> None:
         *("2002:7f00:1::", "2001:0:1::", "192.88.99.1", "2001:db8::1", "64:ff9b:1:a9fe:a9:fe00:808:808"),
     ],
 )
-def test_others_are_not(address: str) -> None:
+def test_other_addresses_are_not_called(address: str) -> None:
     assert not is_public(ip_address(address))
 
 
@@ -115,7 +115,7 @@ async def test_failed_calls_are_reported(monkeypatch: pytest.MonkeyPatch) -> Non
             pass
 
 
-async def test_names_that_nobody_answers_for_keep_nobody_elses(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_unanswered_names_do_not_delay_other_clients(monkeypatch: pytest.MonkeyPatch) -> None:
     answers, looked_up = Event(), []
 
     def look_up(host: str, _port: int) -> list[str]:
@@ -140,5 +140,5 @@ async def test_names_that_nobody_answers_for_keep_nobody_elses(monkeypatch: pyte
         await reach("fast", "b")
     finally:
         answers.set()
-    await until(lambda: not targets._looked_up, "the threads ended")  # noqa: SLF001 - nobody else knows of them
+    await until(lambda: not targets._looked_up, "the threads ended")  # noqa: SLF001 - no public state counts them
     await reach("fast", "a")

@@ -173,5 +173,5 @@ def test_a_file_that_is_half_copied_stops_nobody(name: str, tmp_path: Path) -> N
     keys = tokens.SigningKeys(path)
     token = tokens.sign(keys.current, subject="x", ttl_seconds=60, claims={})
     (tmp_path / name).write_text("-----BEGIN PRIV")
-    keys._looked_at = 0.0  # noqa: SLF001 - a running app looks once a second; no test waits
+    keys._looked_at = 0.0  # noqa: SLF001 - a running app reads its file once a second; the test does not wait
     assert keys.verify(token)["sub"] == "x"

@@ -113,7 +113,7 @@ async def test_shared_work_is_in_the_first_trace_and_linked_with_the_others(
 ) -> None:
     async with tracing.running(at(receiver)):
         first, second = tracing.begin("first", "server"), tracing.begin("second", "server")
-        assert first is not None and second is not None  # noqa: PT018 - both are drawn
+        assert first is not None and second is not None  # noqa: PT018 - Hypothesis draws both
         with tracing.together("batch", [first, second]):
             pass
         for span in (first, second):
@@ -123,7 +123,7 @@ async def test_shared_work_is_in_the_first_trace_and_linked_with_the_others(
     assert two.links == ((batch.trace, batch.id),), "the second trace links to the one that did the work"
 
 
-async def test_a_trip_for_several_is_of_none_of_them_alone(receiver: Receiver) -> None:
+async def test_a_shared_trip_is_in_no_single_trace(receiver: Receiver) -> None:
     let = asyncio.Event()
 
     async def ask_all(questions: Sequence[int]) -> Sequence[int]:
@@ -168,9 +168,7 @@ async def test_statements_have_spans_for_every_sender_without_values(receiver: R
     assert len(parts) == len(receiver.spans) - 1, "a call outside of a trace makes none"
 
 
-async def test_redis_commands_and_pipelines_are_parts_and_tell_no_keys(
-    receiver: Receiver, endpoints: Endpoints
-) -> None:
+async def test_redis_commands_and_pipelines_are_spans_without_keys(receiver: Receiver, endpoints: Endpoints) -> None:
     async with tracing.running(at(receiver)):
         client = redis.connect(endpoints.redis_url)
         with tracing.root("verb", "server"):
@@ -184,7 +182,7 @@ async def test_redis_commands_and_pipelines_are_parts_and_tell_no_keys(
     assert "segredo" not in "".join(receiver.texts)
 
 
-async def test_calls_to_other_services_carry_the_trace_and_tell_the_host(receiver: Receiver) -> None:
+async def test_calls_to_other_services_carry_the_trace_and_name_the_host(receiver: Receiver) -> None:
     async with tracing.running(at(receiver)):
         http = Http()
         with tracing.root("verb", "server") as root:
@@ -294,7 +292,7 @@ async def test_the_standards_limits_are_kept_to(receiver: Receiver, monkeypatch:
 async def test_httpx_is_as_it_was_where_traces_are_off() -> None:
     with receiving() as receiver:
         http = Http()
-        assert isinstance(http._client, httpx.AsyncClient)  # noqa: SLF001 - what it is
+        assert isinstance(http._client, httpx.AsyncClient)  # noqa: SLF001 - the test is about its class
         await http.post_form(receiver.http_url, {})
         await http.close()
         assert "traceparent" not in receiver.headers[0]

@@ -209,7 +209,7 @@ async def test_a_lean_connection_to_nobody_is_database_down(closed_port: int) ->
     await down.close()
 
 
-async def test_a_lock_that_is_not_to_be_had_is_a_conflict(database: Database) -> None:
+async def test_a_lock_that_is_not_obtained_is_a_conflict(database: Database) -> None:
     take = text("SELECT pg_advisory_xact_lock(:slot)")
 
     async def want() -> None:
@@ -225,7 +225,7 @@ async def test_a_lock_that_is_not_to_be_had_is_a_conflict(database: Database) ->
     assert (problem.status, problem.code) == (409, "operation_in_progress")
 
 
-async def test_two_that_wait_for_each_other_are_reported(database: Database) -> None:
+async def test_a_deadlock_is_reported(database: Database) -> None:
     """A deadlock cannot happen among accounts, which are locked in order; elsewhere one side is rolled back."""
     take = text("SELECT pg_advisory_xact_lock(:slot)")
     both_have_one = asyncio.Barrier(2)

@@ -93,7 +93,7 @@ def test_the_clock_runs_stops_and_moves_on() -> None:
     clock.run()
     assert clock.now().year < 2100
     with pytest.raises(ValueError, match="aware"):
-        clock.set(datetime(2027, 1, 1))  # noqa: DTZ001 - the point
+        clock.set(datetime(2027, 1, 1))  # noqa: DTZ001 - the test is about naive instants
 
 
 def test_a_business_day_is_that_of_sao_paulo() -> None:

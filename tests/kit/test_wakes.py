@@ -43,7 +43,7 @@ async def sent(database: Database) -> AsyncIterator[Sent]:
 async def rung(database: Database, sent: Sent) -> int:
     """Return how often it was woken since the last call, at most once for all."""
     wakes = database.wakes
-    await until(lambda: wakes._sending is None or wakes._sending.done(), "all is sent")  # noqa: SLF001 - no end is told
+    await until(lambda: wakes._sending is None or wakes._sending.done(), "all is sent")  # noqa: SLF001 - no event announces the end
     count, sent.count = sent.count, 0
     return count
 
@@ -112,7 +112,7 @@ async def test_due_wakes_are_sent_before_the_end() -> None:
     assert sent.count == 2
 
 
-async def test_wakes_are_heard_also_after_the_connection_was_lost(endpoints: Endpoints) -> None:
+async def test_wakes_are_received_after_a_lost_connection(endpoints: Endpoints) -> None:
     woken = asyncio.Event()
     listener = Listener(endpoints.redis_url, woken.set)
     listening = asyncio.create_task(listener.listen())

@@ -51,7 +51,7 @@ def found(result: ledger.ChainVerification) -> set[tuple[str, UUID | None]]:
     return {(finding.what, finding.row_id) for finding in result.findings}
 
 
-async def test_an_untouched_chain_is_whole_and_tells_its_tail(sealed: Database) -> None:
+async def test_an_untouched_chain_is_whole_and_reports_its_tail(sealed: Database) -> None:
     result = await verified(sealed)
     assert (result.height, result.rows, result.tail, result.findings) == (3, 25, 2, [])
     assert result.tail_seconds > 0

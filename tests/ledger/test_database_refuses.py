@@ -162,14 +162,14 @@ async def test_an_entry_without_an_actor_is_refused(ledger_tx: Tx, kind: str | N
 
 @pytest.mark.parametrize("table", ["ledger_entries", "ledger_postings"])
 @pytest.mark.parametrize("deed", ["UPDATE {} SET posted_at = now()", "DELETE FROM {}", "TRUNCATE {}"])
-async def test_the_past_stays(ledger_tx: Tx, table: str, deed: str) -> None:
+async def test_posted_rows_are_never_changed(ledger_tx: Tx, table: str, deed: str) -> None:
     await open_wallet(ledger_tx, 100)
     await refused(ledger_tx, APPEND_ONLY, deed.format(table))
 
 
 @pytest.mark.parametrize("table", ["ledger_accounts", "ledger_holds"])
 @pytest.mark.parametrize("deed", ["DELETE FROM {}", "TRUNCATE {} CASCADE"])
-async def test_accounts_and_holds_stay(ledger_tx: Tx, table: str, deed: str) -> None:
+async def test_accounts_and_holds_are_never_deleted(ledger_tx: Tx, table: str, deed: str) -> None:
     await refused(ledger_tx, APPEND_ONLY, deed.format(table))
 
 

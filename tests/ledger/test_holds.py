@@ -41,7 +41,7 @@ async def test_held_money_cannot_be_spent_or_held_again(ledger_tx: Tx) -> None:
 
 
 @pytest.mark.parametrize("amount", [0, -1])
-async def test_a_hold_sets_something_aside(ledger_tx: Tx, amount: int) -> None:
+async def test_a_hold_needs_a_positive_amount(ledger_tx: Tx, amount: int) -> None:
     wallet = await open_wallet(ledger_tx, 100)
     with pytest.raises(ValueError, match="positive"):
         await ledger.hold(ledger_tx, wallet, amount, ttl=HOUR)

@@ -71,7 +71,7 @@ async def test_an_entry_of_many_lines_is_all_or_nothing(ledger_tx: Tx) -> None:
 
 
 @pytest.mark.parametrize("amounts", [(), (0,), (100,), (100, -99), (100, -50), (0, 0), (50, -50, 0)], ids=str)
-async def test_an_entry_that_is_not_double_is_no_entry(ledger_tx: Tx, amounts: tuple[int, ...]) -> None:
+async def test_an_unbalanced_entry_is_refused(ledger_tx: Tx, amounts: tuple[int, ...]) -> None:
     wallet = await open_wallet(ledger_tx, 100)
     entry = ledger.NewEntry("test.wrong", [ledger.Posting(wallet, amount) for amount in amounts])
     with pytest.raises(UnbalancedEntry):
@@ -146,7 +146,7 @@ async def test_a_book_that_was_overtaken_is_stale(ledger_tx: Tx) -> None:
     assert await balance_of(ledger_tx, wallet) == 90
 
 
-async def test_a_followed_book_moves_an_account_on_from_where_it_is(ledger_tx: Tx) -> None:
+async def test_a_followed_book_applies_amounts_to_the_present_balance(ledger_tx: Tx) -> None:
     wallet, other = await open_wallet(ledger_tx, 100), await open_wallet(ledger_tx, 100)
     book = await ledger.read(ledger_tx, [wallet, other])
     await ledger.post(ledger_tx, purchase(wallet, 10), actor=TESTER)
@@ -177,7 +177,7 @@ async def test_a_followed_book_takes_no_more_than_there_is(ledger_tx: Tx, set_as
     assert (await ledger.account(ledger_tx, wallet)).available == 60
 
 
-async def test_a_book_that_gives_customers_money_is_not_followed(ledger_tx: Tx) -> None:
+async def test_a_book_that_credits_customers_is_not_followed(ledger_tx: Tx) -> None:
     wallet = await open_wallet(ledger_tx)
     book = await ledger.read(ledger_tx, [wallet])
     book.post(ledger.transfer("test.top_up", source=TOP_UP, target=wallet, amount=5))

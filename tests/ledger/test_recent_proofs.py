@@ -17,6 +17,7 @@ from carteira.kit.values.clock import clock
 from carteira.ledger import chain, checks
 from tests.support.horizon import pass_horizon
 from tests.support.ledger import SHOP, TESTER, TOP_UP, open_wallet, overwrite, purchase
+from tests.support.metric_values import value_of
 
 
 @pytest.fixture
@@ -252,7 +253,7 @@ async def test_a_recent_verification_goes_on_from_the_head_that_was_kept(
     assert (await ledger.prove_chain(own, whole=False)).since == 0
 
 
-async def test_a_clock_that_was_set_back_accuses_nobody(own: Database, endpoints: Endpoints, wallet: UUID) -> None:
+async def test_a_clock_that_was_set_back_causes_no_finding(own: Database, endpoints: Endpoints, wallet: UUID) -> None:
     """The line before is looked for by instants; where these mislead, all lines of the account decide."""
     new = await spend(own, wallet, 10)
     back = "UPDATE ledger_postings SET posted_at = posted_at - interval '1 day' WHERE entry_id = %(id)s"
@@ -315,9 +316,9 @@ async def test_a_proof_of_the_release_before_is_nothing_to_go_on_from(own: Datab
 async def test_the_metrics_distinguish_whole_and_new_proofs(own: Database) -> None:
     async with own.transaction() as tx:
         await checks.observe(tx)
-    whole = checks.checked_whole_at.labels("reconcile")._value.get()  # noqa: SLF001 - the client has no other way
+    whole = value_of(checks.checked_whole_at.labels("reconcile"))
     await recent(own)
     async with own.transaction() as tx:
         await checks.observe(tx)
-    assert checks.checked_whole_at.labels("reconcile")._value.get() == whole  # noqa: SLF001 - no other way
-    assert checks.checked_at.labels("reconcile")._value.get() > whole  # noqa: SLF001 - no other way
+    assert value_of(checks.checked_whole_at.labels("reconcile")) == whole
+    assert value_of(checks.checked_at.labels("reconcile")) > whole

@@ -76,7 +76,7 @@ def test_another_reader_reads_written_codes(location: str, name: str, city: str)
 
 
 @given(st.integers(1, 10**12))
-def test_a_static_code_tells_its_amount_in_reais(amount: int) -> None:
+def test_a_static_code_holds_its_amount_in_reais(amount: int) -> None:
     code = brcode.static("+5561912345678", name="Empresa Municipal de Trânsito", city="São Paulo", amount=amount)
     assert bitwise(code[:-4]) == code[-4:]
     assert dict(fields_of(code))["54"] == f"{amount / 100:.2f}"

@@ -130,7 +130,7 @@ async def test_a_client_pays_in_for_a_pre_funded_employer(wallet: Wallet) -> Non
     assert (await without.post("/payments/charges", order)).status_code == 403
 
 
-async def test_a_signed_call_is_heard_and_no_other(wallet: Wallet) -> None:
+async def test_only_a_signed_call_is_accepted(wallet: Wallet) -> None:
     me = wallet.app.person()
     e2eid = wallet.stand_in.pay(txid(await wallet.charge(me)), tell=False)
     config = wallet.payments.config
@@ -153,7 +153,7 @@ async def test_a_signed_call_is_heard_and_no_other(wallet: Wallet) -> None:
     assert await wallet.balance(me) == 2_000
 
 
-async def test_the_wallets_page_says_how_a_charge_stands(wallet: Wallet) -> None:
+async def test_the_wallets_page_shows_a_charges_state(wallet: Wallet) -> None:
     me = await register(wallet.app)
     browser = PlainBrowser(wallet.app)
     await browser.sign_in(me)

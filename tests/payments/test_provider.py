@@ -32,6 +32,7 @@ from carteira.payments.provider import (
 )
 from carteira.payments.sandbox import ApiMode
 from carteira.payments.sandbox_books import SandboxCharge, SandboxPayment
+from tests.support.metric_values import value_of
 from tests.support.pix import StandIn, standing_in
 
 
@@ -97,7 +98,7 @@ async def test_pages_are_read_to_their_end(stand_in: StandIn, monkeypatch: pytes
 
 @pytest.mark.filterwarnings("ignore:unclosed transport:ResourceWarning")
 @pytest.mark.parametrize("mode", sorted(set(get_args(ApiMode)) - {"ok"}))
-async def test_any_fault_counts_as_down_in_time(stand_in: StandIn, mode: Any) -> None:  # noqa: ANN401 - a mode
+async def test_any_fault_counts_as_down_in_time(stand_in: StandIn, mode: Any) -> None:  # noqa: ANN401 - any mode
     async with asking(stand_in.config()) as provider:
         await provider.charged(new_txid())  # it has a token
         provider.config = replace(provider.config, attempt_seconds=0.2, budget_seconds=0.5)
@@ -116,7 +117,7 @@ async def test_a_failure_that_passes_is_not_seen(stand_in: StandIn) -> None:
         assert (await provider.charge(new_txid(), 100, seconds=600, text="x")).amount == 100
 
 
-async def test_a_charge_that_was_made_and_not_heard_of_is_found(stand_in: StandIn) -> None:
+async def test_a_charge_whose_answer_was_lost_is_found(stand_in: StandIn) -> None:
     txid = new_txid()
     async with asking(stand_in.config()) as provider:
         await provider.charge(txid, 100, seconds=600, text="x")
@@ -126,7 +127,7 @@ async def test_a_charge_that_was_made_and_not_heard_of_is_found(stand_in: StandI
 
 async def test_a_token_that_is_not_taken_any_more_is_renewed(stand_in: StandIn) -> None:
     async with asking(stand_in.config()) as provider:
-        provider._token, provider._token_until = "of yesterday", float("inf")  # noqa: SLF001 - as after a provider's restart
+        provider._token, provider._token_until = "of yesterday", float("inf")  # noqa: SLF001 - the provider has forgotten the token
         assert await provider.charged(new_txid()) is None
 
 
@@ -198,12 +199,12 @@ async def test_one_payment_of_the_list_that_cannot_be_read_hides_no_other(
 
     monkeypatch.setattr(SandboxPayment, "as_json", tell)
     monkeypatch.setattr(sandbox, "JSONResponse", _in_escapes)
-    before = client.unreadable_total._value.get()  # noqa: SLF001 - prometheus_client has no other way
+    before = value_of(client.unreadable_total)
     async with asking(stand_in.config()) as provider:
         found = {pix.e2eid for pix in await listed(provider)}
         assert {cut, plain} <= found
         assert odd not in found
-        assert client.unreadable_total._value.get() == before + 1  # noqa: SLF001 - the client has no other way to read a counter
+        assert value_of(client.unreadable_total) == before + 1
         assert (await provider.payment(cut)).amount == 102  # type: ignore[union-attr] # it is there
         with pytest.raises(PaymentProviderDown):
             await provider.payment(odd)
@@ -215,7 +216,7 @@ def _in_escapes(content: object, status: int = 200, **_more: object) -> Response
 
 
 @pytest.mark.parametrize("location", ["pix.example/" + "a" * 80, "pix.example/é", "", 1])
-async def test_a_charge_whose_code_cannot_be_written_is_none(
+async def test_a_charge_whose_code_cannot_be_written_counts_as_no_answer(
     stand_in: StandIn, monkeypatch: pytest.MonkeyPatch, location: object
 ) -> None:
     told = SandboxCharge.as_json

@@ -82,7 +82,7 @@ async def test_charges_are_their_makers_own(wallet: Wallet) -> None:
         assert (await me.get(path)).status_code == 403
 
 
-async def test_paid_twice_the_second_goes_back(wallet: Wallet) -> None:
+async def test_a_second_payment_of_a_charge_is_returned(wallet: Wallet) -> None:
     me = wallet.app.person()
     charge = await wallet.charge(me)
     first, second = wallet.stand_in.pay(txid(charge)), wallet.stand_in.pay(txid(charge))
@@ -414,7 +414,7 @@ async def test_erased_people_have_no_charges_left(wallet: Wallet) -> None:
         assert (await export_person(tx, me.id)) == {"charges": []}
 
 
-async def test_one_holds_so_many_open_charges(wallet: Wallet, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_open_charges_per_maker_are_limited(wallet: Wallet, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(charges, "MAX_OPEN", 1)
     me: Person = wallet.app.person()
     await wallet.charge(me)
@@ -422,7 +422,7 @@ async def test_one_holds_so_many_open_charges(wallet: Wallet, monkeypatch: pytes
     assert (await me.post("/payments/charges", body)).json()["code"] == "too_many_charges"
 
 
-async def test_many_charges_at_once_are_no_more_than_one_holds(wallet: Wallet, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_concurrent_charges_stay_within_the_limit(wallet: Wallet, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(charges, "MAX_OPEN", 3)
     me = wallet.app.person()
     body = {"purpose": "transport_recharge", "amount": 100, "card_number": await wallet.card(me)}

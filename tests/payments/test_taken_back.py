@@ -64,7 +64,7 @@ async def loss(wallet: Wallet) -> int:
 
 
 @pytest.mark.parametrize("find", [by_call, by_list, by_sweep, by_day])
-async def test_it_is_found_and_booked_once(wallet: Wallet, find: Any) -> None:  # noqa: ANN401 - one of the above
+async def test_an_unrequested_return_is_found_and_booked_once(wallet: Wallet, find: Any) -> None:  # noqa: ANN401 - one of the above types
     me = wallet.app.person()
     e2eid = await paid(wallet, me)
     wallet.stand_in.return_by_bank(e2eid, 1_500, tell=False)

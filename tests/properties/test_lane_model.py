@@ -129,7 +129,7 @@ class Riders:
             (answer.status, orjson.loads(answer.body).get("new_balance") if answer.body else None) for answer in answers
         ] == wanted
 
-    async def ride(self, pick: int, amount: int, is_quick: bool) -> None:  # noqa: FBT001 - drawn
+    async def ride(self, pick: int, amount: int, is_quick: bool) -> None:  # noqa: FBT001 - Hypothesis draws it
         card = self.cards[pick]
         tap = TapIn(id=f"tap-{uuid4()}", card_number=card.number, amount=amount, tapped_at=clock.now())
         if is_quick:
@@ -232,7 +232,7 @@ class Holders:
             assert decision.code == code
             assert decision_id is None or decision.id == decision_id
 
-    async def credit(self, pick: int, category: str, amount: int, is_quick: bool) -> None:  # noqa: FBT001 - drawn
+    async def credit(self, pick: int, category: str, amount: int, is_quick: bool) -> None:  # noqa: FBT001 - Hypothesis draws it
         account, body = self.accounts[pick], CreditIn(category=category, amount=amount)
         if is_quick:
             credit = partial(

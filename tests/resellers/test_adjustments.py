@@ -46,7 +46,7 @@ async def seller_with(app: RunningApp, *earned: tuple[date, int]) -> Buyer:
     return me
 
 
-async def test_the_next_close_takes_an_adjustment_in_and_the_closed_month_stays(own_app: RunningApp) -> None:
+async def test_the_next_close_settles_an_adjustment_and_the_closed_month_stays(own_app: RunningApp) -> None:
     me = await seller_with(own_app, (MAY, 1_000), (JUNE, 2_000))
     await close(own_app, MAY)
     before = (await me.read(f"/purchases?month={text(MAY)}"))["items"], (await me.read("/cashback/months"))["items"][1]
@@ -167,7 +167,7 @@ async def test_nobody_adjusts_their_own_month(own_app: RunningApp) -> None:
     assert (await me.post(f"{PATH}/{owing['id']}/undo")).json()["code"] == "own_operation"
 
 
-async def test_two_operators_together_take_back_no_more_than_a_month_gave(own_app: RunningApp) -> None:
+async def test_adjustments_deduct_no_more_than_a_month_credited(own_app: RunningApp) -> None:
     me = await seller_with(own_app, (MAY, 1_000))
     await close(own_app, MAY)
     answers = await asyncio.gather(*(new_operator(own_app).post(PATH, wanted(me, MAY, -400)) for _ in range(6)))

@@ -64,7 +64,7 @@ class Moved:
         return [now - before for now, before in zip(self.now(), self.before, strict=True)]
 
 
-def config(url: str, **more: Any) -> ServiceConfig:  # noqa: ANN401 - any of its fields
+def config(url: str, **more: Any) -> ServiceConfig:  # noqa: ANN401 - any field's type
     rules: dict[str, Any] = {
         "token": "the-token",
         "attempt_seconds": 0.2,

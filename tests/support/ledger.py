@@ -53,7 +53,7 @@ async def verified(database: Database, **expected: tuple[int, bytes]) -> ledger.
     """Verify the whole chain."""
     async with database.transaction() as tx:
         result = ledger.ChainVerification()
-        async for result in ledger.verify(tx, **expected):  # noqa: B007 - the last one
+        async for result in ledger.verify(tx, **expected):  # noqa: B007 - the last value is used
             pass
         return result
 

@@ -11,15 +11,15 @@ from tests.support.app import RunningApp
 @asynccontextmanager
 async def meanwhile(app: RunningApp, change: Callable[[], Awaitable[object]]) -> AsyncIterator[list[str]]:
     """Run something between the next request's first read of the marks and its answer."""
-    questions = cast("SessionStandings", app.api.state.identity.access)._questions  # noqa: SLF001 - the very moment matters
-    ask, happened = questions._ask_all, list[str]()  # noqa: SLF001 - to put it back
+    questions = cast("SessionStandings", app.api.state.identity.access)._questions  # noqa: SLF001 - the test acts between two steps
+    ask, happened = questions._ask_all, list[str]()  # noqa: SLF001 - the test restores it
 
     async def ask_late(marks: Sequence[str]) -> Sequence[object]:
-        questions._ask_all = ask  # noqa: SLF001 - put back
+        questions._ask_all = ask  # noqa: SLF001 - the test restores it
         await change()
         happened.extend(marks)
         return await ask(marks)
 
-    questions._ask_all = ask_late  # type: ignore[assignment] # noqa: SLF001 - a method of this object only
+    questions._ask_all = ask_late  # type: ignore[assignment] # noqa: SLF001 - only this object's method changes
     yield happened
     assert happened, "no request read the marks"

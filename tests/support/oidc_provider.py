@@ -46,7 +46,7 @@ class Strict:
         told = {"authorization": environ["HTTP_AUTHORIZATION"]} if "HTTP_AUTHORIZATION" in environ else {}
         self._seen.append({"path": environ["PATH_INFO"], **query, **form, **told})
 
-        def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:  # noqa: ANN401 - WSGI's own
+        def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:  # noqa: ANN401 - WSGI's types
             place = dict(headers).get("Location", "")
             for code in parse_qs(urlsplit(place).query).get("code", []):
                 assert query.get("code_challenge_method") == "S256"

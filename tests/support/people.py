@@ -31,7 +31,7 @@ class Person:
     tokens: dict[str, Any] = field(default_factory=dict)
     """What signing in returned."""
 
-    async def call(self, method: str, path: str, **more: Any) -> httpx.Response:  # noqa: ANN401 - httpx's own
+    async def call(self, method: str, path: str, **more: Any) -> httpx.Response:  # noqa: ANN401 - httpx's type
         headers = self.headers | more.pop("headers", {})
         return await self.client.request(method, path, headers=headers, **more)
 

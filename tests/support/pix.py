@@ -43,7 +43,7 @@ class StandIn:
             "pix_authority_file": self.certificates.authority,
         } | more
 
-    def config(self, **more: Any) -> ProviderConfig:  # noqa: ANN401 - any of its fields
+    def config(self, **more: Any) -> ProviderConfig:  # noqa: ANN401 - any field's type
         """Return the configuration of a client that calls it."""
         given: dict[str, Any] = {
             "url": f"{self.url}/v2",

@@ -48,7 +48,7 @@ async def relay_of(url: str) -> AsyncIterator[Relay]:
     assert there.port is not None
     host, port = there.hostname, there.port
     server = await asyncio.start_server(
-        lambda reader, writer: relay._serve(reader, writer, host, port),  # noqa: SLF001 - its own
+        lambda reader, writer: relay._serve(reader, writer, host, port),  # noqa: SLF001 - the relay's own method
         "127.0.0.1",
         0,
     )

@@ -31,7 +31,7 @@ def chosen_postgresql(which: str | None) -> Iterator[None]:
     assert which == "former", "TEST_POSTGRESQL is `former`, or not set"
     assert FORMER, "no PostgreSQL of the version before: `make proxies`"
     with former_installation() as folder:
-        postgres._installation = lambda: folder  # noqa: SLF001 - where it looks for the wheel's
+        postgres._installation = lambda: folder  # noqa: SLF001 - the place of the wheel's programs
         yield
 
 

@@ -37,13 +37,13 @@ class _Protocol:
     def __init__(self, protocol: Any) -> None:  # noqa: ANN401 - asyncpg has no types
         self._protocol = protocol
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the wrapped client has
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - the wrapped client's types
         found = getattr(self._protocol, name)
         trips = _present()
         if trips is None or name not in _SENDS:
             return found
 
-        def send(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - whatever the wrapped client has
+        def send(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - the wrapped client's types
             what = next(iter((*arguments, *options.values())))
             trips.postgres.append(f"{name}: {' '.join(str(getattr(what, 'query', what)).split())}")
             return found(*arguments, **options)
@@ -55,12 +55,12 @@ def count_trips(monkeypatch: pytest.MonkeyPatch) -> None:
     """Count the trips of all connections that are opened from now on, within `counted`."""
     connect, send = asyncpg.connect, AbstractConnection.send_packed_command
 
-    async def counting_connect(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - as asyncpg's
+    async def counting_connect(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - asyncpg's signature
         connection = await connect(*arguments, **options)
         connection._protocol = _Protocol(connection._protocol)  # noqa: SLF001 - the driver has no hook for all that it sends
         return connection
 
-    async def counting_send(self: AbstractConnection, command: Any, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - as Redis'
+    async def counting_send(self: AbstractConnection, command: Any, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - the client's signature
         told = str(command[:1] if isinstance(command, list) else command)[:100]
         if (trips := _present()) and CHANNEL not in told:
             trips.redis.append(told)

@@ -169,7 +169,7 @@ def test_mail_dynamodb_and_redis_have_spans_in_their_requests_trace(stage: Stage
     assert [span for span in stage.receiver.spans if span.attributes.get("db.system.name") == "redis"]
 
 
-def test_a_trusted_proxy_says_which_trace_a_request_is_part_of(stage: Stage) -> None:
+def test_a_trusted_proxy_chooses_a_requests_trace(stage: Stage) -> None:
     outer, span = uuid4().hex, uuid4().hex[:16]
     stage.client.get("/health", headers={"traceparent": f"00-{outer}-{span}-01"})
     spans = stage.trace(outer, lambda found: names(found, "server") == ["GET /health"])

@@ -25,7 +25,7 @@ async def charged(app: RunningApp, amount: int) -> tuple[Person, str]:
     return person, number
 
 
-async def test_there_is_a_card_at_the_first_look(app: RunningApp) -> None:
+async def test_the_first_read_creates_a_card(app: RunningApp) -> None:
     person = app.person()
     looks = await asyncio.gather(*(person.get("/transport-cards") for _ in range(10)))
     pages = [look.json() for look in looks]
@@ -123,7 +123,7 @@ async def test_another_persons_card_is_403_and_an_unknown_one_404(app: RunningAp
     assert (await owner.get(f"/transport-cards/{number}/balance")).json()["balance"] == 1000
 
 
-async def test_nobody_without_a_token(app: RunningApp) -> None:
+async def test_no_route_without_a_token(app: RunningApp) -> None:
     assert (await app.client.get("/transport-cards")).status_code == 401
 
 

@@ -4,7 +4,7 @@ from carteira.kit.values.card_number import is_card_number
 from carteira.transit import numbers
 
 
-def test_a_drawn_number_has_sixteen_digits_and_checks() -> None:
+def test_a_drawn_number_has_sixteen_digits_and_the_check_digit() -> None:
     for _ in range(200):
         number = numbers.draw()
         assert is_card_number(number)

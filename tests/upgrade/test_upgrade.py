@@ -81,7 +81,7 @@ def source_of(commit: str, folder: Path) -> Path:
     )
     assert made.returncode == 0, made.stderr.decode()
     with tarfile.open(fileobj=io.BytesIO(made.stdout)) as archive:
-        archive.extractall(folder)  # noqa: S202 - of this repository; 3.11.2 has no `filter`
+        archive.extractall(folder)  # noqa: S202 - a tree of this repository; 3.11.2 has no `filter`
     return folder / "src"
 
 

@@ -36,7 +36,7 @@ async def app(
         yield running
 
 
-async def test_one_talks_by_buttons_and_by_words(app: RunningApp, browser: PlainBrowser) -> None:
+async def test_a_conversation_works_by_buttons_and_by_words(app: RunningApp, browser: PlainBrowser) -> None:
     await browser.sign_in(await register(app))
     page = await browser.open(HERE)
     options = [value for form in page.forms for name, value in form.buttons if name == "message"]

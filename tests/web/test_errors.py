@@ -13,7 +13,7 @@ from tests.support.pages import PlainBrowser
 from tests.support.people import register
 
 
-async def test_a_page_that_is_not_there_helps(browser: PlainBrowser) -> None:
+async def test_a_missing_page_offers_help(browser: PlainBrowser) -> None:
     for path in ("/app/nada", "/nada", "/app/extrato/x/y"):
         shown = await browser.get(path)
         assert shown.status == 404

@@ -31,7 +31,7 @@ def test_figures_carry_their_value_and_hostile_text_stays_text() -> None:
     assert "<script>" not in formats.money(1, "<script>")
 
 
-def test_days_are_spoken_of_as_people_do() -> None:
+def test_days_are_written_as_people_say_them() -> None:
     clock.set(datetime(2026, 11, 27, 2, 30, tzinfo=UTC))  # in São Paulo still the 26th
     assert formats.relative_day(date(2026, 11, 26)) == "hoje"
     assert formats.relative_day(date(2026, 11, 25)) == "ontem"

@@ -91,7 +91,7 @@ async def test_the_home_takes_three_transactions(app: RunningApp, browser: Plain
 
 
 @pytest.mark.parametrize("theme", ["light", "dark", "device"])
-async def test_the_theme_is_the_servers_word(app: RunningApp, browser: PlainBrowser, theme: str) -> None:
+async def test_the_server_sets_the_theme(app: RunningApp, browser: PlainBrowser, theme: str) -> None:
     await browser.sign_in(await register(app))
     menu = await browser.open("/app/menu")
     chosen = await browser.follow(await browser.send(menu, "/app/tema", ("theme", theme)))

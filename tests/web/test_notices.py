@@ -60,7 +60,7 @@ async def test_names_of_merchants_and_lookers_stay_text(app: RunningApp, browser
     assert "<img" not in page.answer.text
 
 
-async def test_a_mark_that_is_none_marks_nothing(app: RunningApp, browser: PlainBrowser) -> None:
+async def test_an_invalid_mark_marks_nothing(app: RunningApp, browser: PlainBrowser) -> None:
     person = await register(app)
     await browser.sign_in(person)
     await refused(app, person)

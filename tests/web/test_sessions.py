@@ -71,7 +71,7 @@ async def test_signing_out_elsewhere_ends_the_browsers_session_at_once(app: Runn
 
 async def test_a_browser_that_is_idle_too_long_is_signed_out(app: RunningApp, browser: PlainBrowser) -> None:
     await browser.sign_in(await register(app))
-    app.api.state.identity.cookies._known.clear()  # noqa: SLF001 - as another process, which has not seen it
+    app.api.state.identity.cookies._known.clear()  # noqa: SLF001 - the cache of a process that has not seen it
     clock.advance(timedelta(minutes=31))
     assert (await browser.get("/app/menu")).status == 303
 
@@ -81,7 +81,7 @@ async def test_a_browser_that_stays_signed_in_keeps_its_cookie(app: RunningApp, 
     page = await browser.open("/app/entrar")
     sent = await browser.send(page, "/app/entrar", username=person.cpf, password=person.password, keep="sim")
     assert "Max-Age=2592000" in cookies_set(sent)["carteira_session"]
-    app.api.state.identity.cookies._known.clear()  # noqa: SLF001 - as another process, which has not seen it
+    app.api.state.identity.cookies._known.clear()  # noqa: SLF001 - the cache of a process that has not seen it
     clock.advance(timedelta(days=6))
     assert (await browser.get("/app/menu")).status == 200
 
@@ -149,7 +149,7 @@ async def test_a_form_needs_its_browsers_own_token(app: RunningApp, browser: Pla
     await other.client.aclose()
 
 
-async def test_a_token_looks_another_each_time_and_is_the_same(browser: PlainBrowser) -> None:
+async def test_a_token_is_masked_anew_each_time(browser: PlainBrowser) -> None:
     tokens = {(await browser.open("/app/entrar")).form("/app/entrar").fields["csrf"] for _ in range(3)}
     assert len(tokens) == 3
     secret = browser.client.cookies["carteira_visitor"]

@@ -177,7 +177,7 @@ async def test_the_statement_takes_two_transactions(app: RunningApp, browser: Pl
     assert 1 <= len(begun) <= 2
 
 
-def test_bars_fill_their_box_and_a_little_is_seen() -> None:
+def test_bars_fill_their_box_and_small_amounts_are_visible() -> None:
     day = date(2026, 1, 1)
     drawn = bars([(day, 0), (day, 1), (day, 1_000_000)])
     assert [bar.height for bar in drawn] == [0, 2, 96]

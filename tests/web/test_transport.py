@@ -49,7 +49,7 @@ async def tapped(app: RunningApp, number: str, amount: int, line: str, *, ago: i
     assert answer.status_code == 200, answer.text
 
 
-async def test_a_card_is_there_from_the_first_look_and_is_recharged(browser: PlainBrowser, person: Person) -> None:
+async def test_a_card_exists_from_the_first_visit_and_is_recharged(browser: PlainBrowser, person: Person) -> None:
     page = await browser.open("/app/transporte")
     assert page.answer.headers["cache-control"] == "no-store"
     assert "Nenhuma viagem ainda" in page.text

@@ -257,9 +257,7 @@ async def test_an_endpoint_that_is_gone_is_disabled(app: RunningApp, operator: P
     assert receiver.requests[-1].verified(hook.secret)["data"] == {"webhook_id": hook.id}
 
 
-async def test_two_secrets_are_valid_while_one_takes_the_place_of_the_other(
-    app: RunningApp, operator: Person, receiver: Receiver
-) -> None:
+async def test_two_secrets_are_valid_during_a_rotation(app: RunningApp, operator: Person, receiver: Receiver) -> None:
     hook = await new_hook(operator, receiver.url, OPENED)
     second = (await hook.client.post(f"{hook.path}/secrets", {"overlap_hours": 1})).json()["secret"]
     refused = await hook.client.post(f"{hook.path}/secrets", {"overlap_hours": 1})
@@ -280,7 +278,7 @@ async def test_two_secrets_are_valid_while_one_takes_the_place_of_the_other(
     assert not any(third.encode() in bytes(one) for one in kept)
 
 
-async def test_a_name_that_leads_home_is_refused_and_each_try_asks_again(
+async def test_a_name_of_a_private_address_is_refused_and_resolved_at_each_try(
     app: RunningApp, operator: Person, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The name resolves to a public address when it is stored, to this machine at the call, then to a receiver."""

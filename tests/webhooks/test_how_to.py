@@ -16,7 +16,7 @@ PAGE = ROOT / "docs" / "how-to" / "receive-webhooks.md"
 def example() -> Callable[[str, Mapping[str, str], bytes], bool]:
     (block,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     names: dict[str, Any] = {}
-    exec(compile(block, str(PAGE), "exec"), names)  # noqa: S102 - our own page
+    exec(compile(block, str(PAGE), "exec"), names)  # noqa: S102 - our own documentation
     verified: Callable[[str, Mapping[str, str], bytes], bool] = names["verified"]
     return verified
 

@@ -122,7 +122,7 @@ async def test_bad_input_is_reported(operator: Person) -> None:
         assert await refused(client, "POST", WEBHOOKS, body) == (422, "invalid_input"), body
 
 
-async def test_a_client_has_so_many_endpoints(operator: Person) -> None:
+async def test_endpoints_per_client_are_limited(operator: Person) -> None:
     client = await new_acting(operator, "benefits:read", *KEEPS)
     hooks = [await add_hook(client, URL, CREDITED) for _ in range(10)]
     asked = {"url": URL, "events": [CREDITED]}
@@ -132,7 +132,7 @@ async def test_a_client_has_so_many_endpoints(operator: Person) -> None:
     assert await refused(client, "PATCH", hooks[0].path, {"state": "enabled"}) == (409, "too_many_webhooks")
 
 
-async def test_a_client_has_so_many_test_calls_a_minute_over_all_its_endpoints(operator: Person) -> None:
+async def test_test_calls_per_client_and_minute_are_limited(operator: Person) -> None:
     first, other = await new_hook(operator, URL, CREDITED), await new_hook(operator, URL, CREDITED)
     second = await add_hook(first.client, URL, CREDITED)
     for number in range(service.TESTS):
@@ -146,7 +146,7 @@ async def test_a_client_has_so_many_test_calls_a_minute_over_all_its_endpoints(o
     assert (await second.client.post(f"{second.path}/test")).status_code == 202
 
 
-async def test_a_client_has_so_many_replays_a_minute_over_all_its_endpoints(operator: Person) -> None:
+async def test_replays_per_client_and_minute_are_limited(operator: Person) -> None:
     first, other = await new_hook(operator, URL, CREDITED), await new_hook(operator, URL, CREDITED)
     second = await add_hook(first.client, URL, CREDITED)
     since = {"since": "2026-01-01T00:00:00Z"}

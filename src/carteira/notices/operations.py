@@ -12,7 +12,7 @@ from carteira import identity
 from carteira.kit.db.session import Tx
 from carteira.kit.module import Module
 from carteira.kit.outbound.email_templates import EmailTemplates
-from carteira.kit.security import approvals
+from carteira.kit.security import approvals, approvals_queries
 from carteira.kit.values.clock import SAO_PAULO
 from carteira.kit.web.access import Bindings
 from carteira.notices.emails import Addressed, Payload
@@ -74,7 +74,7 @@ class Approvers:
 
 async def of_waiting(tx: Tx, user_id: UUID, ids: Sequence[UUID]) -> Addressed | None:
     """Write to an approver that these operations are pending, unless all were decided by now."""
-    rows = await approvals.still_waiting(tx, ids)
+    rows = await approvals_queries.still_waiting(tx, ids)
     try:
         person = await identity.person(tx, user_id)
     except identity.UserNotFound:

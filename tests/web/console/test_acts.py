@@ -205,7 +205,7 @@ async def test_a_purchase_is_given_back_in_part_and_once(app: RunningApp) -> Non
         assert "Não passaria" in tried.text
 
 
-async def test_the_audit_is_found_by_ids_and_tells_whether_its_chain_holds(app: RunningApp) -> None:
+async def test_the_audit_is_searched_by_ids_and_shows_its_chains_state(app: RunningApp) -> None:
     person = await register(app)
     await app.operator().get(f"/users/{person.id}")
     async with desk_of(app, "auditor") as browser:
@@ -324,7 +324,7 @@ async def test_people_to_bind_are_found_as_usual_and_see_the_look(app: RunningAp
         await browser.follow(await browser.send(await browser.get(release), release, None, release="sim"))
 
 
-async def test_an_invitation_says_how_it_stands(app: RunningApp) -> None:
+async def test_an_invitation_shows_its_state(app: RunningApp) -> None:
     operator, account = app.operator(), f"c-{uuid4()}"
     body = {"account": account, "cpf": new_cpf(), "contact": f"{uuid4().hex}@exemplo.com.br"}
     opened = await operator.post("/benefits/accounts", body)

@@ -159,7 +159,7 @@ async def test_errors_of_a_filter_stand_beside_it(desk: PlainBrowser, account: s
     )
 
 
-async def test_a_decision_tells_how_it_came_about_and_the_person_sees_the_look(
+async def test_a_decision_shows_its_steps_and_the_person_sees_the_look(
     desk: PlainBrowser, account: str, holder: Person
 ) -> None:
     found = await desk.get(f"{HOME}?conta={account}&resposta=51")

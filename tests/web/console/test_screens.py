@@ -348,7 +348,7 @@ async def test_a_topic_has_versions_that_one_goes_back_to(app: RunningApp) -> No
         assert slug in (await browser.get(f"{path}?palavras=horário")).text
 
 
-async def test_the_house_tells_how_old_its_keys_are(app: RunningApp) -> None:
+async def test_the_ages_of_keys_are_shown(app: RunningApp) -> None:
     async with desk_of(app, "auditor") as browser:
         shown = await browser.get("/console/chaves-e-backups")
         assert "Chave do cadastro" in shown.text

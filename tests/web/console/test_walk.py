@@ -75,7 +75,7 @@ async def test_a_role_finds_only_the_screens_of_its_claims(app: RunningApp, role
                 continue
             shown = await ask(browser, method, path, token)
             if role == ADMINISTRATOR or demanded <= ROLES[role]:
-                assert shown.status < 500 and shown.status != 403, (method, path, shown.text)  # noqa: PT018 - one outcome
+                assert shown.status < 500 and shown.status != 403, (method, path, shown.text)  # noqa: PT018 - the two values are one outcome
             else:
                 assert shown.status == 403, (method, path)
                 assert "Seu acesso não inclui isto" in shown.text, (method, path)

@@ -5,7 +5,7 @@ from prometheus_client import Gauge
 
 from carteira.kit.db.batches import run_batches
 from carteira.kit.db.session import Tx
-from carteira.kit.security import approvals
+from carteira.kit.security import approvals, approvals_queries
 from carteira.kit.values.clock import clock
 
 pending_operations = Gauge(
@@ -36,7 +36,7 @@ _seen_kinds: set[str] = set()
 
 async def observe(tx: Tx) -> None:
     """Set the metrics of pending operations; a kind without any is set to 0."""
-    waiting = {kind: (count, oldest) for kind, count, oldest in await approvals.waiting(tx)}
+    waiting = {kind: (count, oldest) for kind, count, oldest in await approvals_queries.waiting(tx)}
     now = clock.now()
     _seen_kinds.update(waiting)
     for kind in _seen_kinds:

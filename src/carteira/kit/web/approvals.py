@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from carteira.kit.db.errors import CommitThenRaise
 from carteira.kit.db.one_row import OneRow
 from carteira.kit.db.session import Tx
-from carteira.kit.security import approvals, audit, operator_days
+from carteira.kit.security import approvals, approvals_queries, audit, operator_days
 from carteira.kit.security.approvals import Act, ApprovedAct, Gains, MustWait, OperatorAct, PendingOperation
 from carteira.kit.security.sealing import Sealer
 from carteira.kit.values.actor import Actor
@@ -324,16 +324,16 @@ class Desk:
     @staticmethod
     async def waiting_for(tx: Tx, operation: Operation[Any], user_id: UUID) -> Answered | None:
         """Return the 202 answer of an operation about a person that is pending already: asking twice stores one."""
-        row = await approvals.waiting_for(tx, operation.kind, user_id)
+        row = await approvals_queries.waiting_for(tx, operation.kind, user_id)
         if row is None:
             return None
         audit.nothing_done()
         return _waits(row)
 
-    def seen_by(self, who: Principal) -> approvals.Seen:
+    def seen_by(self, who: Principal) -> approvals_queries.Seen:
         """Return the operations that a caller may see: their own, and those of kinds that they may approve."""
         kinds = [operation.kind for operation in self._operations.values() if who.may(operation.claim)]
-        return approvals.Seen(kinds, who.actor, who.scopes)
+        return approvals_queries.Seen(kinds, who.actor, who.scopes)
 
     async def parties(self, tx: Tx, who: Principal) -> frozenset[UUID]:
         """Return a person and the clients that they act as; they do not decide what one of these made or gains by."""
@@ -346,7 +346,7 @@ class Desk:
         if not seen.kinds or who.kind != "person":
             return None
         cpf = await self.people.cpf_of(tx, who.user_id)
-        return approvals.count_for(seen, parties, self._digests(cpf) if cpf else ())
+        return approvals_queries.count_for(seen, parties, self._digests(cpf) if cpf else ())
 
     def shown(self, row: PendingOperation) -> object:
         """Return a checker's part of an order, for orjson; None once it is decided or if the module is off."""

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from carteira.kit.db.session import Tx
 from carteira.kit.ops.cooperative import dump_model
-from carteira.kit.security import approvals, audit
+from carteira.kit.security import approvals_queries, audit
 from carteira.kit.security.approvals import PendingOperation
 from carteira.kit.values.actor import Actor
 from carteira.kit.web.access import Who, acts, looks, reads, step_up
@@ -138,7 +138,7 @@ async def list_pending(  # noqa: PLR0913, PLR0917 - a route's parameters are its
     asked: PageRequest[UUID] = page_of(BY_ID),
 ) -> Page[PendingOperationOut]:
     """Lista, da mais nova à mais antiga, as operações que a pessoa pediu e as que ela pode aprovar."""
-    rows = await approvals.listed(
+    rows = await approvals_queries.listed(
         tx,
         desk.seen_by(who),
         status=status,

@@ -81,6 +81,7 @@ ACTIONS = {
     "credit_base_c_event_added": "Evento somado à base C",
     "credit_base_c_read": "Consultou a base C",
     "credit_model_chosen": "Modelo de crédito escolhido",
+    "credit_model_stored": "Modelo de crédito guardado",
     "credit_outcome_recorded": "Desfecho de crédito registrado",
     "credit_profile_read": "Consultou o perfil de crédito",
     "credit_score_read": "Consultou a pontuação de crédito",
