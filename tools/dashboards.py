@@ -13,7 +13,7 @@ _SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 
 @dataclass(frozen=True)
 class Panel:
-    """A picture of one or several queries, with the legend of each."""
+    """A graph of one or several queries, with the legend of each."""
 
     title: str
     unit: str

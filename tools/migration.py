@@ -20,7 +20,7 @@ def next_revision() -> str:
 
 
 def write_migration(url: str, message: str) -> Path:
-    """Migrate the database to the last revision and write the next; what it says is to be read and completed."""
+    """Migrate the database to the last revision and write the next one, which a person must read and complete."""
     schema.migrate(url)
     config = schema.alembic_config(url)
     config.set_main_option("file_template", "%%(rev)s_%%(slug)s")
@@ -35,7 +35,7 @@ def write_migration(url: str, message: str) -> Path:
 
 
 def main() -> None:
-    """Write the migration against a database that is thrown away."""
+    """Write the migration against a temporary database."""
     message = re.sub(r"\s+", " ", " ".join(sys.argv[1:])).strip().rstrip(".")
     if not message:
         sys.exit('Say what it does: make migration m="benefits: a purchase has a tip"')

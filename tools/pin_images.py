@@ -1,6 +1,6 @@
 """`make pin-images`: write the digests of images beside their versions, so that a tag that moves changes nothing.
 
-What is named `image:tag`, with a digest or without, is asked of its registry, which is what `docker pull` asks: the
+Each `image:tag`, with a digest or without, is looked up at its registry, as `docker pull` does: the
 manifest of all platforms. Nothing is written unless each registry answered.
 """
 
@@ -28,7 +28,7 @@ _SECONDS = 30
 
 
 def digest_of(host: str, name: str, tag: str) -> str:
-    """Return the digest that a registry has for a tag, as anybody who may read it.
+    """Return a registry's digest of a tag, with an anonymous token.
 
     Raises:
         httpx.HTTPError: it does not answer, or has none.

@@ -2,8 +2,8 @@
 
 From a route's function and dependencies, calls are followed through the package by the names of modules, by annotations
 of parameters and results, and by the fields of objects that modules make (an `Operation` and its verb). A problem that
-is named outside of an `except` counts as raised there. What no name leads to is said in `HOOKS`. The tests' requests
-hold it to the truth from below: one that gets another problem than its operation declares fails.
+is named outside of an `except` counts as raised there. `HOOKS` lists the calls that no name leads to. The tests check
+the result: a request of theirs that gets a problem which its operation does not declare fails.
 """
 
 import ast
@@ -55,7 +55,7 @@ Kind = type[Exception]
 Found = frozenset[Kind]
 NOTHING: Found = frozenset()
 EVERYWHERE: Found = frozenset({UnknownVersion, InvalidInput, RequestTimedOut})
-"""What each operation may answer: before its route, by its query, and when it takes too long."""
+"""The problems of every operation: before its route, by its query, and when it takes too long."""
 
 
 def _methods(*kinds: type) -> tuple[Any, ...]:
@@ -77,7 +77,7 @@ def _checks() -> tuple[Any, ...]:
     return tuple(operation.check for module in modules for operation in module.operations if operation.check)
 
 
-# What a function calls that no name leads to: the composition root puts it on the application's state, or hands it on.
+# Calls that no name leads to: the composition root puts the function on the application's state, or passes it on.
 HOOKS: Mapping[Any, tuple[Any, ...]] = {
     access._principal: (identity.authenticate,),  # noqa: SLF001 - the walk needs the name
     users._erase: _erasers(),  # noqa: SLF001 - the walk needs the modules' names
@@ -95,7 +95,7 @@ LEAVES: Mapping[Any, Found] = {
     Database.transaction: frozenset({DatabaseDown, OperationInProgress, TextNotStorable}),
     rows: frozenset({DatabaseDown, TextNotStorable}),
 }
-"""Where facts come from that libraries raise."""
+"""Functions that turn a library's errors into facts."""
 
 
 class Reach:
@@ -123,7 +123,7 @@ class Reach:
         return found | self.effect(route.endpoint)
 
     def effect(self, thing: Any) -> Found:  # noqa: ANN401, PLR0911 - any object
-        """Return what naming a thing may come to raise."""
+        """Return the exceptions that using a named object may raise."""
         if isinstance(thing, type):
             if issubclass(thing, Exception):
                 return frozenset({thing}) if issubclass(thing, EXPECTED) else NOTHING

@@ -195,7 +195,7 @@ def events() -> str:
 
 
 def _table_of(source: object) -> str:
-    """Name a followed table; of a query, those that it reads."""
+    """Return the name of a followed table, or the names of the tables that a query reads."""
     name = getattr(source, "name", "")
     froms: list[Any] = getattr(getattr(source, "element", None), "get_final_froms", list)()
     return ", ".join(str(getattr(one, "name", one)).split(" ")[0] for one in froms) or str(name)

@@ -11,7 +11,7 @@ from carteira.embedded.placement import COMMON_FOLDER
 from carteira.settings import Settings
 
 MARKS = ("credentials.json", "keys")
-"""What a home folder has; a folder with neither was not made by Carteira and stays."""
+"""Marks of a home folder; a folder with neither was not made by Carteira and is not removed."""
 
 
 def reset(folder: Path) -> None:

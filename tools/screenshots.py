@@ -1,4 +1,4 @@
-"""Take the README's pictures of the pages, of a product with its demo people that runs: `make screenshots`."""
+"""Take the README's screenshots from a running product with its demo people: `make screenshots`."""
 
 import asyncio
 import base64
@@ -26,7 +26,7 @@ PICTURES = (
 
 
 async def take(browser: Browser, url: str, picture: tuple[str, str, str, ViewportSize, str]) -> None:
-    """Sign in, open a page and keep what is seen of it."""
+    """Sign in, open a page and save its visible part as a picture."""
     name, person, path, viewport, theme = picture
     context = await browser.new_context(
         viewport=viewport, color_scheme="dark" if theme == "dark" else "light", locale="pt-BR", service_workers="block"

@@ -33,7 +33,7 @@ async def registered(who: Person, reseller: Buyer) -> str:
 
 @pytest.mark.parametrize("first", ["person", "machine"])
 async def test_a_purchase_is_registered_and_approved_by_two_people(world: World, first: str) -> None:
-    """One operator has a client of their own, which registers what they approve or approves what they registered."""
+    """One operator's own client registers the purchase that they approve, or approves the one that they registered."""
     operator = administrator(world)
     machine = await new_acting(operator, *SELLS)
     maker, checker = (operator, machine) if first == "person" else (machine, operator)
@@ -74,7 +74,7 @@ async def test_a_reseller_decides_nothing_of_their_own_through_a_client(world: W
 
 
 async def test_holders_of_a_credential_do_not_approve_the_clients_operations(world: World) -> None:
-    """Above the limit: what the client registered another one proposes, and who can act as the first approves it."""
+    """Above the limit: whoever holds a credential of the purchase's client does not approve it."""
     machine = await new_machine(administrator(world), *SELLS)
     reseller, successor = await new_reseller(world.app), administrator(world)
     await handed(successor, machine)

@@ -157,7 +157,7 @@ async def test_fifty_top_ups_at_once_never_pass_a_days_ceiling(world: World) -> 
 
 
 async def test_a_checkers_connection_that_dies_leaves_the_operation_as_it_was(world: World) -> None:
-    """Killed between the entry and the commit: nothing has moved, and one approval succeeds afterwards."""
+    """The connection is killed between the entry and the commit: nothing has moved, and a later approval succeeds."""
     maker, checker = world.maker(), world.checker()
     attempt = await credit(world, LIMIT + 1, {"cpf": new_cpf()})
     operation = await propose(maker, attempt)

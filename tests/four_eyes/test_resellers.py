@@ -126,7 +126,7 @@ async def test_a_days_approvals_have_a_ceiling(world: World) -> None:
 
 
 async def test_an_automatic_approval_takes_two_and_stops_at_the_limit(world: World) -> None:
-    """Automatic approval has no end and works in advance: with it an operator would pass every limit."""
+    """Automatic approval has no end and works in advance: an operator who may grant it would pass every limit."""
     reseller, operator = await new_reseller(world.app), new_operator(world.app)
     answer = await operator.post("/cashback/auto-approvals", {"cpf": reseller.cpf, "valid_from": "2026-05"})
     assert answer.status_code == 202

@@ -23,7 +23,7 @@ LIMIT, DAILY = 10_000, 100_000
 
 @dataclass
 class Attempt:
-    """A request that would move money to somebody, and what has moved so far."""
+    """A request that would move money to somebody, and the amount that has moved so far."""
 
     path: str
     body: object

@@ -69,7 +69,7 @@ def archiving(settings: Settings, installation: Installation) -> Iterator[None]:
 
 
 def process_settings(settings: Settings) -> dict[str, object]:
-    """Return what a process of the installation is process_settings by its environment."""
+    """Return the settings that a process of the installation gets by its environment."""
     assert settings.database_url is not None
     assert settings.redis_url is not None
     assert settings.backup_database_url is not None
@@ -102,7 +102,7 @@ def run(settings: Settings, *arguments: str) -> str:
 
 
 async def buy(installation: Installation, accounts: list[str]) -> Shoppers:
-    """Buy for a while; return who bought, once all has been answered."""
+    """Buy for a while; return the shoppers once every request is answered."""
     shoppers = Shoppers(installation, accounts)
     async with shoppers.at_work():
         await shoppers.more_approved()
@@ -111,7 +111,7 @@ async def buy(installation: Installation, accounts: list[str]) -> Shoppers:
 
 
 async def buy_through_a_failover(installation: Installation, accounts: list[str]) -> tuple[Shoppers, Machine]:
-    """Buy while the leader's machine dies and another one comes to lead; return who bought, and the dead one."""
+    """Buy while the leader's machine dies and another one takes over; return the shoppers and the dead machine."""
     shoppers = Shoppers(installation, accounts)
     async with shoppers.at_work():
         await shoppers.more_approved()
@@ -125,7 +125,7 @@ async def buy_through_a_failover(installation: Installation, accounts: list[str]
 
 
 async def until_copied(trio: Trio, settings: Settings) -> str:
-    """End a segment of the log, wait until it is in the place, and return it."""
+    """End a segment of the log, wait until the backup's place has it, and return its name."""
 
     def switch() -> str:
         with psycopg.connect(trio.url("postgres", "postgres"), autocommit=True) as connection:
@@ -151,7 +151,7 @@ async def restored(settings: Settings, folder: Path, *more: str) -> None:
 
 
 async def see(url: str, accounts: list[str], bought: list[Shoppers]) -> None:
-    """See that a restored database has what these were answered and nothing else, and that its books are right."""
+    """Assert that a restored database has exactly the approved purchases, and that its books are right."""
     books, together = Database(url, pool_size=2), Journal()
     for shoppers in bought:
         together.requests |= shoppers.journal.requests

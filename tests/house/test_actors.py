@@ -1,4 +1,4 @@
-"""Every movement of money records its actor. These tests post each kind of entry that the product posts."""
+"""Every movement of money records its actor. The tests post each kind of entry that the product posts."""
 
 import ast
 import importlib

@@ -104,7 +104,7 @@ def token(server: Server) -> str:
 
 @pytest.fixture(scope="module")
 def taken() -> Iterator[Taken]:
-    """Count the outcomes of data that fits the schemas; nearly all requests of this process must be accepted."""
+    """Count the outcomes of requests that fit the schemas; nearly all of this process must be accepted."""
     counted = Taken()
     yield counted
     most = REFUSED * (counted.taken + counted.refused) + REFUSED_BY_CHANCE

@@ -21,7 +21,7 @@ PERSONAL = {
     "owner_id",
     "reseller_id",
 }
-"""Columns that identify a person, or hold what is theirs."""
+"""Columns that identify a person or hold their data."""
 
 
 def classes() -> dict[str, str]:

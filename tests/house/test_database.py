@@ -228,7 +228,7 @@ def test_uniqueness_holds_in_narrow_tables_for_old_and_new_servers(
 def test_a_key_that_is_being_posted_during_the_upgrade_is_filled_in_too(
     new_empty_database: Callable[[], str],
 ) -> None:
-    """Its transaction runs the former function; the migration waits for the transaction's end."""
+    """The transaction with the key runs the former function; the migration waits for its end."""
     url = new_empty_database()
     schema.migrate(url, "0039")
     till, entry = uuid7(), uuid7()

@@ -74,7 +74,7 @@ OTHERS = sorted(route for route in {*SELDOM, *MOVES_NOTHING} if not route.partit
 async def test_ended_sessions_change_nothing_by_any_other_route(
     apps: tuple[RunningApp, RunningApp], things: PathIds, routes: list[str]
 ) -> None:
-    """Whatever else a route would say of the request, it says first that nobody is signed in."""
+    """Whatever else is wrong with the request, the route first refuses that nobody is signed in."""
     here, there = apps
     known = things | {"tap_id": things["entry_id"], "adjustment_id": things["entry_id"], "e2eid": "E1"}
     known |= {"scheduled_id": things["entry_id"]}
@@ -101,7 +101,7 @@ def test_every_route_that_moves_money_is_known() -> None:
 
 
 async def test_erased_people_get_no_first_card(apps: tuple[RunningApp, RunningApp]) -> None:
-    """The one read that creates something; the card of an erased person would stay with them for ever."""
+    """Reading cards creates the first one; an erased person's card would never be removed."""
     here, _ = apps
     who = await sign_in(await register(here))
     assert (await who.get("/users/me")).status_code == 200, "the standing is cached"

@@ -21,7 +21,7 @@ FlowsOver = AuthorizationQueue | MoveQueue
 
 
 class _Waiting:
-    """A request that waits in a queue, and that nobody waits for."""
+    """A queued request whose answer nobody awaits."""
 
     def __init__(self) -> None:
         self.request = SimpleNamespace(account="nobody")

@@ -65,7 +65,7 @@ def definitions(connection: psycopg.Connection) -> Definitions:
 
 
 def build(connection: psycopg.Connection, files: Mapping[str, str]) -> dict[str, Definitions]:
-    """Drop what the migrations made, run the files instead, and return the definition of what each file made."""
+    """Drop what the migrations made, run the files instead, and return each file's definitions."""
     for name in definitions(connection):
         kind, _, rest = name.partition(" ")
         if kind != "trigger":  # dropping the functions drops them

@@ -1,4 +1,4 @@
-"""Every table of the console is sorted and downloaded, or a reason stands here."""
+"""Every table of the console can be sorted and downloaded, or this file gives the reason."""
 
 import importlib
 import pkgutil

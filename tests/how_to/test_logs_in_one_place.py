@@ -47,7 +47,7 @@ def configuration(folder: Path, port: int) -> str:
 
 
 def received(collector: socket.socket, folder: Path) -> bytes:
-    """Accept one connection as the collector; return what it brings, up to a line of ours."""
+    """Accept one connection as the collector; return what it sends, up to the end of a line that this test wrote."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / "collector.crt", folder / "collector.key")
     with context.wrap_socket(collector.accept()[0], server_side=True) as connection:

@@ -126,7 +126,7 @@ def trickles(client: socket.socket) -> bool:
 
 @pytest.fixture
 def hasty(new_database: NewDatabase, endpoints: Endpoints, tmp_path: Path) -> Iterator[Server]:
-    """A server that waits 2 s for a head, and for each KiB of a body."""
+    """A server that waits 2 s for a head, and 2 s for each KiB of a body."""
     settings = {"database_url": new_database("hasty"), "redis_url": endpoints.redis_url, "log_level": "error"}
     with running_server(tmp_path, workers=1, head_timeout_seconds=2, **settings) as it:
         yield it
@@ -143,7 +143,7 @@ def answers_to_health(server: Server, within: str) -> float:
 async def test_a_bystander_is_served_through_registrations_junk_codes_and_trickling_bodies(hasty: Server) -> None:
     """At once: 40 registrations, 300 unknown second factors, and 38 bodies that arrive byte by byte.
 
-    Eight of them are files of one person, of which four are accepted at once; nothing of them is stored.
+    Eight bodies are files of one person, of which four are accepted at once; none is stored.
     """
     limits = httpx.Limits(max_connections=120)
     with ExitStack() as crowd:

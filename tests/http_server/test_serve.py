@@ -87,7 +87,7 @@ def test_each_process_gets_its_share_of_the_connections(
 
 
 def test_a_turn_of_the_loop_takes_as_many_connections_as_there_are_listeners() -> None:
-    """A crowd that reconnects to a busy server waits for an eighth of the turns that one listener would need."""
+    """With eight listeners, a crowd that reconnects waits for an eighth of the turns that one would need."""
     crowd = 12 * LISTENERS
 
     async def turns() -> int:

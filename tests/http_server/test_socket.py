@@ -325,7 +325,7 @@ async def crowd(server: Listening, count: int) -> list[Client]:
 
 
 async def test_a_crowd_of_silent_and_half_heads_keeps_nobody_waiting() -> None:
-    """Counted in turns of the event loop: the other client waits no more of them than without the crowd."""
+    """Counted in turns of the event loop: another client waits no longer than without the crowd."""
     loop = asyncio.get_running_loop()
 
     async def turns(client: Client) -> int:

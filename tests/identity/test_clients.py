@@ -1,4 +1,4 @@
-"""Clients: the token grant by RFC 6749 and 7523, credentials that are rotated and revoked, and who may manage them."""
+"""Clients: the token grant (RFC 6749 and 7523), the rotation and revocation of credentials, and who may manage them."""
 
 import asyncio
 import base64
@@ -46,7 +46,7 @@ def operator(app: RunningApp) -> Person:
 
 
 def refused(answer: httpx.Response, status: int, error: str) -> None:
-    """Assert an error of RFC 6749, section 5.2, that is also a problem of ours."""
+    """Assert an error of RFC 6749, section 5.2, in the product's form of problems."""
     assert (answer.status_code, answer.json()["error"], answer.json()["code"]) == (status, error, error), answer.text
     assert answer.headers["content-type"] == "application/json"
     assert answer.headers["cache-control"] == "no-store"

@@ -1,4 +1,4 @@
-"""Contact points: who changes one, who is told, which of them recovers, and how a change is undone."""
+"""Contact points: who changes one, who is notified, which ones recover an account, and how a change is undone."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""The session is checked while the data are read: one that ended in another process gets nothing, as before."""
+"""The session is checked while the data are read: one that ended in another process gets nothing."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import cast

@@ -1,4 +1,4 @@
-"""Whose a CPF is: proven by an operator, moved to its person, claimed by two people."""
+"""The owner of a CPF: proven by an operator, moved to its person, claimed by two people."""
 
 import asyncio
 from dataclasses import replace
@@ -254,7 +254,7 @@ async def test_in_production_one_person_proves_a_cpf_that_moves_from_nobody(stri
 
 
 async def test_two_people_prove_their_own_cpf_that_the_other_typed(app: RunningApp) -> None:
-    """Each proof takes something from the other's account: they lock in one order."""
+    """Each proof changes the other's account: both lock the accounts in one order."""
     operator = prover(app)
     for _ in range(5):
         one, other = await register(app), await register(app)

@@ -67,7 +67,7 @@ async def reset(app: RunningApp, endpoints: Endpoints, person: Person, password:
 async def test_a_registrant_with_anothers_address_keeps_no_way_in(
     app: RunningApp, endpoints: Endpoints, person: Person
 ) -> None:
-    """The first code that is used shows who reads the address; what was added before may be a stranger's."""
+    """The first used code shows who reads the address; whatever was added before may be a stranger's."""
     strangers = Authenticator()
     await add_passkey(app, person, strangers)
     await reset(app, endpoints, person, NEW)

@@ -78,7 +78,7 @@ def dotted(cpf: str) -> str:
 
 
 async def test_an_unknown_name_is_limited_like_a_known_one(app: RunningApp) -> None:
-    """In any spelling; and no answer reveals that an e-mail address and a CPF belong to the same person."""
+    """The spelling makes no difference, and no answer reveals that an e-mail address and a CPF belong to one person."""
     person, unknown = await register(app), new_person()
     pattern = []
     for email, cpf in ((person.email, person.cpf), (unknown["email"], unknown["cpf"])):

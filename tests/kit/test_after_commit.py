@@ -1,4 +1,4 @@
-"""Work deferred to after the commit runs then, before the block ends, and never after a rollback."""
+"""Work deferred to after the commit runs before the block ends, and never after a rollback."""
 
 import pytest
 from sqlalchemy import text

@@ -1,4 +1,4 @@
-"""Encryption to a public key: what opens it, and which changes are noticed."""
+"""Encryption to a public key: which key decrypts, and which changes are noticed."""
 
 import io
 import os

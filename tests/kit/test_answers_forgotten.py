@@ -1,4 +1,4 @@
-"""Of an answer under an idempotency key, the amounts of money are kept for good and the rest for a time."""
+"""The amounts of an answer under an idempotency key are kept for good, and the rest for a time."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta

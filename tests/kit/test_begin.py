@@ -1,4 +1,4 @@
-"""A connection that a network has cut is replaced before anything was sent on it, or its loss is a fact."""
+"""A connection that the network has cut is replaced before a statement was sent on it; later its loss is a fact."""
 
 from collections.abc import AsyncIterator
 from functools import partial

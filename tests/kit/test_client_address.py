@@ -20,7 +20,7 @@ from tests.support.app import settings_for
         ("10.0.0.0/8", "192.0.2.1", ["203.0.113.9"], "192.0.2.1"),
         ("10.0.0.0/8", "10.0.0.1", ["203.0.113.9"], "203.0.113.9"),
         ("10.0.0.0/8", "10.0.0.1", [], "10.0.0.1"),
-        # The client is whoever is behind our last proxy; its own headers about itself do not count.
+        # The client is the address before the last trusted proxy; the client's own headers about it do not count.
         ("10.0.0.0/8", "10.0.0.1", ["198.51.100.1, 203.0.113.9"], "203.0.113.9"),
         ("10.0.0.0/8", "10.0.0.1", ["198.51.100.1", "203.0.113.9, 10.1.1.1"], "203.0.113.9"),
         ("10.0.0.0/8,203.0.113.0/24", "10.0.0.1", ["198.51.100.1, 203.0.113.9"], "198.51.100.1"),

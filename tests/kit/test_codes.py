@@ -1,4 +1,4 @@
-"""One-time codes: what is sent, what is stored, how long a code may be tried, and what guesses use up."""
+"""One-time codes: what is sent, what is stored, how long a code is valid, and how many guesses are allowed."""
 
 import asyncio
 from dataclasses import replace

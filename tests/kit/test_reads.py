@@ -1,4 +1,4 @@
-"""A read is one trip, sees what a transaction would see, and survives a connection that turns out dead."""
+"""A read is one trip, sees what a transaction would see, and is repeated when its connection is dead."""
 
 import pytest
 from sqlalchemy import Integer, Text, bindparam, func, literal, select, text

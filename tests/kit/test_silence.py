@@ -1,4 +1,4 @@
-"""A server that stands still hangs nothing: what it does not answer fails, and another connection is taken then."""
+"""A server that stands still blocks nothing: unanswered statements fail, and another connection is used."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator

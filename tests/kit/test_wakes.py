@@ -41,7 +41,7 @@ async def sent(database: Database) -> AsyncIterator[Sent]:
 
 
 async def rung(database: Database, sent: Sent) -> int:
-    """Return how often it was woken since the last call, at most once for all."""
+    """Return how often the followers were woken since the last call, at most once for all."""
     wakes = database.wakes
     await until(lambda: wakes._sending is None or wakes._sending.done(), "all is sent")  # noqa: SLF001 - no event announces the end
     count, sent.count = sent.count, 0

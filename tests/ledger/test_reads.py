@@ -73,7 +73,7 @@ async def test_a_statement_read_page_by_page_misses_and_repeats_nothing(ledger_t
 
 
 async def test_a_page_and_a_balance_read_only_the_rows_they_show(ledger_tx: Tx) -> None:
-    """By what an average account has, PostgreSQL would read all postings of this one and sort them."""
+    """If it planned for an average account, PostgreSQL would read all postings of this one and sort them."""
     wallet, other = await open_wallet(ledger_tx, 10_000), await open_wallet(ledger_tx)
     book = await ledger.lock(ledger_tx, [wallet, other])
     for _ in range(2_000):

@@ -1,4 +1,4 @@
-"""Proofs of what is new: nothing is left out whenever it commits, and the whole is proved where they cannot go on."""
+"""Proofs of new entries: none is left out whenever it commits, and the whole is proved where they cannot continue."""
 
 import asyncio
 from datetime import timedelta
@@ -39,7 +39,7 @@ async def spend(database: Database, wallet: UUID, amount: int, key: str | None =
 
 
 async def roll_up(database: Database) -> None:
-    """Roll all entries up; those behind are what their lines say."""
+    """Roll all entries up."""
     await pass_horizon(database)
     async with database.transaction() as tx:
         await ledger.roll_up(tx)
@@ -294,7 +294,7 @@ async def test_the_whole_is_proved_after_a_restore(own: Database, endpoints: End
 async def test_a_whole_proof_that_found_something_is_not_covered_by_a_recent_one(
     own: Database, endpoints: Endpoints, wallet: UUID
 ) -> None:
-    """The recent one began before, and ends after it."""
+    """The recent proof begins before the whole one, and ends after it."""
     going = await proofs.begin(own, checks.LedgerCheck, "reconcile", whole=False)
     overwrite(endpoints, own, "UPDATE ledger_postings SET amount = 1 WHERE account_id = %(id)s", id=wallet)
     assert (await ledger.prove_balances(own, whole=True)).differences
@@ -306,7 +306,7 @@ async def test_a_whole_proof_that_found_something_is_not_covered_by_a_recent_one
 
 @pytest.mark.usefixtures("wallet")
 async def test_a_proof_of_the_release_before_is_nothing_to_go_on_from(own: Database) -> None:
-    """Its worker stores what it found about the whole, and leaves the rest as it was."""
+    """A worker of the former release stores a proof of the whole, without a position to continue from."""
     async with own.transaction() as tx:
         await tx.execute(text("UPDATE ledger_checks SET checked_at = now(), entries = 2, findings = 1"))
     assert (await ledger.prove_balances(own, whole=False)).since is None

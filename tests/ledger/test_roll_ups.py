@@ -1,4 +1,4 @@
-"""The roll-up goes in pieces: a worker that was away for long catches up, whatever came meanwhile."""
+"""The roll-up goes in pieces: a worker that was away for long catches up while new entries come."""
 
 from functools import partial
 

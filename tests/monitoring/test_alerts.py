@@ -45,7 +45,7 @@ Act = Callable[[], object]
 
 
 def done() -> None:
-    """Do nothing more: it has happened."""
+    """Do nothing more: the cause has already happened."""
 
 
 def slow_purchases(world: World) -> Act:

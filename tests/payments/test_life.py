@@ -1,4 +1,4 @@
-"""A charge's life at the points where it may be interrupted: a process dies, the provider is down, a page is opened."""
+"""A charge's life with interruptions: a process dies, the provider is down, a page is opened."""
 
 import hashlib
 import hmac

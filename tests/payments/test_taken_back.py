@@ -1,4 +1,4 @@
-"""Returns by banks themselves (MED): found by call, list and sweep, booked once; what was spent is a loss."""
+"""Returns by banks themselves (MED): found by call, list and sweep, booked once; the spent part is a loss."""
 
 from datetime import timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""Operators propose, approve, refuse and leave, in any order and over days: no day exceeds its ceiling."""
+"""Operators propose, approve, refuse and leave, in any order and over several days: no day exceeds its ceiling."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
@@ -41,7 +41,7 @@ PEOPLE = [Principal(uuid4(), frozenset({CLAIM})) for _ in range(5)]
 makers = st.integers(0, 1)
 people = st.integers(0, 4)
 picks = st.integers(0, 3)
-"""Which operation is meant, counted back from the newest."""
+"""The number of an operation, counted back from the newest."""
 steps = st.one_of(
     st.tuples(st.just("ask"), makers, st.integers(1, 100) | st.integers(101, 200), people),
     st.tuples(st.just("approve"), people, picks, st.sampled_from(["well", "well", "less", "more", "not"])),

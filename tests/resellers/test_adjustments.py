@@ -175,7 +175,7 @@ async def test_adjustments_deduct_no_more_than_a_month_credited(own_app: Running
 
 
 async def test_adjustments_that_others_need_are_not_undone(own_app: RunningApp) -> None:
-    """A month that gave ten is owed five hundred, and takes back five hundred and ten: neither can be undone alone."""
+    """A month that paid 10 gets adjustments of +500 and -510: the first cannot be undone before the second."""
     me = await seller_with(own_app, (MAY, 10), (JUNE, 2_000))
     await close(own_app, MAY)
     owed = await adjust(own_app, me, MAY, 500)
@@ -190,7 +190,7 @@ async def test_adjustments_that_others_need_are_not_undone(own_app: RunningApp) 
 
 
 async def test_closing_booking_and_undoing_at_once_neither_lose_nor_make_a_centavo(own_app: RunningApp) -> None:
-    """In any order: what a close included is in the balance, the rest waits or is undone."""
+    """In any order: an adjustment in a close is in the balance; any other waits or is undone."""
     people = [await seller_with(own_app, (APRIL, 1_000), (MAY, 700), (JUNE, 900)) for _ in range(3)]
     await close(own_app, APRIL)
     chance = random.Random(7)

@@ -1,4 +1,4 @@
-"""Every route that moves money, and how to call those that move a person's by themselves once more."""
+"""Every route that moves money: those that tests can call repeatedly, and the others with the reason."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -85,7 +85,7 @@ SELDOM: dict[str, str] = {
         _SELDOM,
     ),
 }
-"""Routes that move money, too, but whose trips nobody counts, and why."""
+"""Other routes that move money, and why their trips are not counted."""
 MOVES_NOTHING = {
     "POST /pending/{operation_id}/refuse",
     "POST /payments/charges",

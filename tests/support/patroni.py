@@ -183,7 +183,7 @@ class Trio:
         return self.url(BACKUP)
 
     def members(self) -> list[dict[str, Any]]:
-        """Return what one of the Patronis reports about all of them; nothing while none answers."""
+        """Return a Patroni's report about all machines; empty while none answers."""
         for address in self.machines:
             with contextlib.suppress(httpx.TransportError, ValueError, KeyError):
                 answer = httpx.get(f"http://{address}:{self.ports.api}/cluster", timeout=2, verify=PLAIN)
@@ -204,7 +204,7 @@ class Trio:
         return [self.machines[member["host"]] for member in members if member["role"] != "leader"]
 
     def own_status(self, machine: Machine) -> dict[str, Any]:
-        """Return what a machine's Patroni reports about its own PostgreSQL; nothing while it does not answer."""
+        """Return a machine's Patroni's report about its own PostgreSQL; empty while it does not answer."""
         with contextlib.suppress(httpx.TransportError, ValueError):
             answer = httpx.get(f"http://{machine.address}:{self.ports.api}/patroni", timeout=2, verify=PLAIN)
             told: dict[str, Any] = answer.json()
@@ -234,7 +234,7 @@ class Trio:
         )
 
     def etcd_status(self, address: str) -> dict[str, Any] | None:
-        """Return what an etcd reports about itself; None if it does not answer."""
+        """Return an etcd's report about itself; None if it does not answer."""
         with contextlib.suppress(httpx.TransportError, ValueError):
             url = f"http://{address}:{self.ports.etcd}/v3/maintenance/status"
             asked = httpx.post(url, json={}, timeout=2, verify=PLAIN)
@@ -275,7 +275,7 @@ class Trio:
 
 @contextmanager
 def small_disk(folder: Path, mebibytes: int) -> Iterator[None]:
-    """Have a folder be a disk of its own, small enough to be filled (as root)."""
+    """Mount a small disk at a folder, so that a test can fill it; needs root."""
     command = ["mount", "-t", "tmpfs", "-o", f"size={mebibytes}m", "carteira-test", str(folder)]
     subprocess.run(command, check=True, env={"PATH": PATH})
     try:

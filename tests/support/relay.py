@@ -1,4 +1,4 @@
-"""A relay in front of PostgreSQL, which cuts connections in the middle as a network does that has forgotten them."""
+"""A relay in front of PostgreSQL that cuts open connections, as a network does that has forgotten them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -13,7 +13,7 @@ def _never(_sent: bytes) -> bool:
 
 @dataclass
 class Relay:
-    """A running relay: the URL by which a server is reached through it, and what it does not let pass."""
+    """A running relay: the URL of the server through it, and the condition on which it cuts a connection."""
 
     url: str = ""
     cuts: Callable[[bytes], bool] = _never

@@ -1,4 +1,4 @@
-"""Another person's change meanwhile is neither overwritten nor approved, on the pages and by the API's routes."""
+"""A change that another person makes meanwhile is neither overwritten nor approved, on pages and by the API."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Mapping

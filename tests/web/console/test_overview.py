@@ -39,7 +39,7 @@ def figures_of(shown: Shown) -> dict[str, tuple[str, str]]:
 
 
 async def waiting(browser: PlainBrowser, what: str) -> int:
-    """Return how many of something the panel says to wait."""
+    """Return the panel's count of waiting items of one kind."""
     found = re.search(rf"(\d+) {what}", (await browser.get("/console")).text)
     return int(found.group(1)) if found else 0
 
