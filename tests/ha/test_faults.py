@@ -141,7 +141,7 @@ async def pause_a_server(installation: Installation) -> Heal:
     for pid in stopped:
         os.kill(pid, signal.SIGSTOP)
     try:
-        await asyncio.sleep(PAUSE_SECONDS)  # it is the fault
+        await asyncio.sleep(PAUSE_SECONDS)  # the pause is the fault
     finally:
         for pid in stopped:
             os.kill(pid, signal.SIGCONT)
@@ -165,7 +165,7 @@ async def fill_the_leaders_data(installation: Installation) -> Heal:
     filler = leader.folder / "disk" / "filler"
     try:
         await asyncio.to_thread(_fill, filler)
-        await asyncio.sleep(PAUSE_SECONDS)  # it is the fault
+        await asyncio.sleep(PAUSE_SECONDS)  # the pause is the fault
     finally:
         filler.unlink()
     return nothing
