@@ -1,5 +1,5 @@
--- Give the greatest position that is stored anywhere, by whichever module. A column that keeps one is added here; a test
--- compares. Each is one look-up at the end of an index.
+-- Return the greatest position that any module stores. A new column with positions is added here; a test compares. Each
+-- column costs one look-up at the end of an index.
 
 CREATE FUNCTION position_greatest() RETURNS bigint LANGUAGE plpgsql STABLE SET search_path = public, pg_temp AS $$
 BEGIN

@@ -1,5 +1,5 @@
--- Prove that a return is of a decision that is there. A foreign key would keep a month of decisions from being detached
--- whose returns stay, and refuse each new partition's place while somebody writes returns.
+-- Check that a return's decision exists. A foreign key would forbid to detach a month of decisions whose returns stay,
+-- and to make a new partition while somebody writes returns.
 
 CREATE FUNCTION benefits_check_return() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

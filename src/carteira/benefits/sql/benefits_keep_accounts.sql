@@ -1,5 +1,5 @@
--- Raise CB002 unless the accounts are as their top-ups were decided with: open, of these employers and of these people.
--- They are locked against changes until the transaction ends.
+-- Raise CB002 unless the accounts are still as they were when their top-ups were decided: open, and of these employers
+-- and people. They are locked against changes until the transaction ends.
 
 CREATE FUNCTION benefits_keep_accounts(accounts uuid[], employers uuid[], owners uuid[]) RETURNS boolean
 LANGUAGE plpgsql SET enable_seqscan = off AS $$

@@ -1,4 +1,4 @@
--- Let only declined decisions go, once they are five years old; approved ones explain entries of the ledger.
+-- Allow to delete only declined decisions that are five years old; approved ones explain entries of the ledger.
 
 CREATE FUNCTION benefits_keep_decisions() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

@@ -1,6 +1,6 @@
--- Keep the processor's own ids of transactions in a narrow table, unique for good, with the decisions that have them:
--- whoever writes decisions, a server of a former release included. A declined decision that is deleted after its years
--- leaves its id taken.
+-- Copy the processor's own ids of transactions into a narrow table, where they are unique for ever, with their
+-- decisions. A trigger does it, so that servers of a former release do it too. The id of a deleted decision stays
+-- taken.
 
 CREATE FUNCTION benefits_keep_references() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

@@ -1,5 +1,5 @@
--- Raise CB003 unless so much of a decision was returned as its refund was decided with. Returns of one decision take
--- turns, as `ledger.lock_entry` has them do.
+-- Raise CB003 unless the returned amount of a decision is still the one with which its refund was decided. Returns of
+-- one decision are serialised by `ledger.lock_entry`.
 
 CREATE FUNCTION benefits_keep_returned(of_decision uuid, returned bigint) RETURNS boolean
 LANGUAGE plpgsql SET enable_seqscan = off AS $$

@@ -1,5 +1,5 @@
--- Return true if the catalog is at the version that the caller decided with; else raise CB001, so that the statement it
--- stands in writes nothing and the authorizer decides again.
+-- Return true if the catalog has the version that the caller decided with; else raise CB001, so that the statement that
+-- calls the function writes nothing and the authorizer decides again.
 
 CREATE FUNCTION benefits_require_catalog(known bigint) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
 BEGIN

@@ -1,4 +1,4 @@
--- Let the access log's head go forward only, by one access at a time.
+-- Allow the access log's head to advance only, by one access at a time.
 
 CREATE FUNCTION credit_check_head() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

@@ -1,4 +1,4 @@
--- Keep models of the score, and which of them was chosen when, as they were written.
+-- Refuse changes of stored models of the score, and of the record which model was chosen when.
 
 CREATE FUNCTION credit_keep_models() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

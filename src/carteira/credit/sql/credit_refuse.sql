@@ -1,4 +1,4 @@
--- Keep the log of who asked about whom, and the row that holds its head.
+-- Refuse changes of the log of accesses, and that the row with its head is deleted.
 
 CREATE FUNCTION credit_refuse() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

@@ -1,4 +1,4 @@
--- A claim that the code asks for keeps its name and stays; `*`, which is every claim, is no claim's name.
+-- Refuse to rename or delete a claim that the code checks, and to name a claim `*`, which stands for every claim.
 CREATE FUNCTION identity_keep_claims() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP <> 'INSERT' AND OLD.built_in

@@ -1,5 +1,5 @@
--- Adds a claim that the code asks for, and gives it to roles and to everybody who has them: a claim that nobody holds is
--- one that nobody can grant. Whoever had a claim of that name from an operator had a word and no right, and loses it.
+-- Add a claim that the code checks, and grant it to roles and to everybody who has them: nobody could grant a claim
+-- that nobody holds. A claim of that name that an operator made before gave no right; its holders lose it.
 CREATE FUNCTION identity_seed_claim(claim text, VARIADIC given_to text[])
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE

@@ -1,4 +1,4 @@
--- A proof is of one CPF: who changes the CPF and says nothing of a proof leaves none.
+-- A proof is of one CPF: an update that changes the CPF and sets no new proof removes the proof.
 
 CREATE FUNCTION users_proof_of_cpf() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

@@ -1,13 +1,13 @@
--- Prove, once for each statement that inserts entries, that every new entry has postings and an actor, and that its key
--- and what it undoes are its own: ledger_keys and ledger_reversals, where they are unique for good, name the entry.
+-- Check, once for each statement that inserts entries, that every new entry has postings and an actor, and that
+-- ledger_keys and ledger_reversals, where keys and reversals are unique for ever, name this entry for its own.
 --
--- Entries older than actors have none, so that this is no constraint. `unknown` is who posts through the functions of
--- former releases.
+-- Entries of releases without actors have none, so a constraint would not hold. The functions that former releases call
+-- post as `unknown`.
 --
--- Of the postings only line 0 is looked for, on the primary key. The triggers of one statement all run at its end, so
--- an entry and its postings have to be inserted by the same statement. What the postings add up to is the business of
--- ledger_check_postings. Without `enable_seqscan` the cached plan stays good however much the table grows; one plan for
--- all values is not planned again, and by the bounds it opens no partition but those that the ids lie in.
+-- Only line 0 of the postings is looked up, by the primary key. The triggers of one statement all run at its end, so an
+-- entry and its postings have to be inserted by the same statement. ledger_check_postings checks the postings' sum.
+-- Without `enable_seqscan` the cached plan stays good however much the table grows; one plan for all values is not
+-- planned again, and by the bounds it opens no partition but those that the ids lie in.
 
 CREATE FUNCTION ledger_check_entries() RETURNS trigger LANGUAGE plpgsql
 SET enable_seqscan = off SET plan_cache_mode = force_generic_plan AS $$

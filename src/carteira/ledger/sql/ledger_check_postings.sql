@@ -1,11 +1,11 @@
--- Prove, once for each statement that inserts postings, that each entry is whole, balanced and new, and that each
+-- Check, once for each statement that inserts postings, that each entry is whole, balanced and new, and that each
 -- account's balance follows its postings.
 --
 -- Postings carry no foreign keys: one to the account would lock a system account's row at every posting and make it
--- hot. Each look-up is a scalar subquery on a primary key: a join's cached plan would scan tables that have grown since.
--- One plan for all values is not planned again, and by the bounds it opens no partition but those that the ids lie in.
--- The order leaves the planner the primary key alone: while a month's partition is empty, every index of it costs the
--- same, and the plan is kept when it fills.
+-- hot. Each look-up is a scalar subquery on a primary key: a join's cached plan would scan tables that have grown
+-- since. One plan for all values is not planned again, and by the bounds it opens no partition but those that the ids
+-- lie in. The order allows only the primary key: while a month's partition is empty, all its indexes cost the same, and
+-- the plan chosen then is kept when it fills.
 
 CREATE FUNCTION ledger_check_postings() RETURNS trigger LANGUAGE plpgsql
 SET enable_seqscan = off SET plan_cache_mode = force_generic_plan AS $$
@@ -20,7 +20,7 @@ BEGIN
     -- Entries: two lines or more, which add up to zero.
     SELECT * INTO wrong FROM (
         SELECT entry_id, sum(amount) <> 0 OR count(*) < 2 AS unbalanced,
-               -- an entry's lines count from 0, so that a second lot of them meets the primary key or this
+               -- an entry's lines count from 0, so a second set of them violates the primary key or this check
                min(line) <> 0 OR max(line) <> count(*) - 1 AS partial,
                (SELECT e.id FROM ledger_entries e
                 WHERE e.id BETWEEN entry_id AND entry_id AND e.id BETWEEN least_id AND greatest_id

@@ -1,7 +1,7 @@
 -- Return up to `at_most` postings of an account that a statement shows after the line with this key, newest first.
 --
--- The settings leave the planner one way: down the index of the account from there, so that a page costs the same for
--- accounts of ten and of ten million postings. By what an average account has, it would read and sort all of them.
+-- The settings allow only one plan: down the account's index from that line, so that a page costs the same for accounts
+-- of ten and of ten million postings. Planned for an average account, it would read and sort all postings of this one.
 
 CREATE FUNCTION ledger_lines(
     of_account uuid, at timestamptz, after_seq bigint, after_entry uuid, after_line bigint, at_most bigint

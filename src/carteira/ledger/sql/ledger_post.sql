@@ -1,10 +1,10 @@
--- Write a book: move accounts, then insert entries and their postings. The only way in that the product calls
--- (`ledger.write`), in one round trip.
+-- Write a book: move accounts, then insert entries and their postings. The product posts only by this
+-- function (`ledger.write`), in one round trip.
 --
--- Accounts move first, each from the version that the decision was taken on, or with `follow` from wherever it is by
--- then, as long as it covers what is taken. Entries and postings are stamped with one instant taken behind the locks, so
+-- Accounts move first, each from the version with which the entry was decided, or with `follow` from their present
+-- version, as long as the balance suffices. Entries and postings have one instant, which is taken after the locks, so
 -- that an account's instants never run backwards. Returns that instant. All entries of a book have one actor, and one
--- who approved them or nobody.
+-- approver or none.
 --
 -- Raises CA001 if an account cannot be moved, CA005 if balances do not move as the postings do.
 
@@ -23,8 +23,8 @@ CREATE TYPE ledger_line AS (
     entry_id uuid, line smallint, account_id uuid, amount bigint, seq bigint, balance_after bigint, move integer
 );
 
--- The settings leave the planner one way to update: account by account in the order of the subquery, which is the order
--- in which everybody locks.
+-- The settings allow only one plan of the update: account by account in the order of the subquery, in which all
+-- transactions lock accounts.
 CREATE FUNCTION ledger_post(
     moves ledger_move[], entries ledger_posted_entry[], lines ledger_line[], follow boolean, approved_by uuid
 ) RETURNS timestamptz LANGUAGE plpgsql
@@ -34,7 +34,7 @@ DECLARE
     moved integer;
     versions_ahead bigint[]; -- how far the accounts were moved on since the book was read
     balances_ahead bigint[];
-    mine constant bigint := position_now(); -- as the default, but once
+    mine constant bigint := position_now(); -- the columns' default, called once
 BEGIN
     IF (SELECT coalesce(sum(change), 0) FROM unnest(moves))
        <> (SELECT coalesce(sum(amount), 0) FROM unnest(lines) WHERE seq IS NOT NULL) THEN
@@ -85,8 +85,8 @@ BEGIN
     RETURN stamp;
 END $$;
 
--- The same with one actor for all, and without one, as the releases before called it: their servers still run during an
--- upgrade.
+-- The same function as former releases call it, with one actor for all entries or without one: their servers still run
+-- during an upgrade.
 CREATE TYPE ledger_new_entry AS (id uuid, kind text, description text, key text, reverses_id uuid);
 
 CREATE FUNCTION ledger_post(

@@ -1,5 +1,5 @@
--- Keep what was posted: entries, postings and the hash chain are only ever appended to; accounts and holds change, and
--- stay. Tables of other modules that are append-only in the same sense use the function too.
+-- Refuse changes: entries, postings and the hash chain are only appended to; accounts and holds may change, but are not
+-- deleted. Append-only tables of other modules use the function, too.
 
 CREATE FUNCTION ledger_refuse() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

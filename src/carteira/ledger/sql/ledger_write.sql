@@ -1,5 +1,5 @@
 -- Write a book the way earlier releases did, for their servers that still run during an upgrade. The product calls
--- ledger_post instead. Who moves the money is unknown here.
+-- ledger_post instead. Its entries have the actor `unknown`.
 --
 -- Accounts are set to what the caller computed, each compared with the version that was read; without `locked` their
 -- rows are locked first. Raises CA001 if one was changed meanwhile.
@@ -17,9 +17,9 @@ CREATE FUNCTION ledger_write(
 DECLARE
     stamp timestamptz;
     written integer;
-    mine constant bigint := position_now(); -- as the default, but once
+    mine constant bigint := position_now(); -- the columns' default, called once
 BEGIN
-    IF NOT locked THEN -- in id order, as everybody locks; an UPDATE alone would lock as it finds them
+    IF NOT locked THEN -- in order of id, as all transactions lock; an UPDATE locks in the order of its scan
         PERFORM FROM ledger_accounts WHERE id IN (SELECT new.id FROM unnest(balances) AS new)
         ORDER BY id FOR NO KEY UPDATE;
     END IF;
@@ -51,7 +51,7 @@ BEGIN
     RETURN stamp;
 END $$;
 
--- The same with one array a column, as the releases before those called it.
+-- The same with one array for each column, as still earlier releases called it.
 CREATE FUNCTION ledger_write(
     account_ids uuid[], read_versions bigint[], balances bigint[], held_amounts bigint[], versions bigint[],
     entry_ids uuid[], kinds text[], descriptions text[], keys text[], reverses uuid[],

@@ -1,5 +1,6 @@
--- Raise CT001 unless the cards are as the rides were decided with: whose they are, when they were cancelled, and how many
--- instants of blocking and unblocking they have. They are locked against changes until the transaction ends.
+-- Raise CT001 unless the cards are still as they were when the rides were decided: their owners, when they were
+-- cancelled, and how many times they were blocked and unblocked. They are locked against changes until the transaction
+-- ends.
 
 CREATE FUNCTION transit_keep_cards(
     cards uuid[], owners uuid[], cancellations timestamptz[], instants bigint[]

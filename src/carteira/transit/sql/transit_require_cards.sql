@@ -1,9 +1,9 @@
--- As releases before `transit_settle` call it: their servers still run during an upgrade.
+-- Raise CT001 unless each card is active and its person's, and the persons of `debtless` owe no ride. Servers of
+-- releases without `transit_settle` call it during an upgrade.
 --
--- Raise CT001 unless each card is active and its person's, and the persons of `debtless` owe no ride: what the caller
--- decided with, perhaps out of its memory. Called when the cards' accounts are locked, it reads what is committed by then
--- (each query of a volatile function has its own snapshot): who moves a card's balance away, or erases its person, locks
--- the account after changing the card, so that one of the two sees the other.
+-- The caller decided with cached data. Called when the cards' accounts are locked, the function reads what is committed
+-- by then (each query of a volatile function has its own snapshot). A transaction that moves a card's balance away, or
+-- erases its person, changes the card before it locks the account, so that one of the two sees the other.
 
 CREATE FUNCTION transit_require_cards(cards uuid[], owners uuid[], debtless uuid[]) RETURNS boolean
 LANGUAGE plpgsql SET enable_seqscan = off AS $$

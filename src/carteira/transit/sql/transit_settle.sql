@@ -1,8 +1,10 @@
--- Raise CT001 unless each card is active and its person's, and the persons of `recharged` owe these rides, by these
--- amounts, and no others: what the caller decided with, perhaps out of its memory. Then leave each ride its remainder.
--- Called when the cards' accounts are locked, it reads what is committed by then (each query of a volatile
--- function has its own snapshot): who moves a card's balance away, or erases its person, locks the account after changing
--- the card, and who charges a ride locks it before, so that one of the two sees the other.
+-- Raise CT001 unless each card is active and its person's, and the persons of `recharged` owe exactly these rides, by
+-- these amounts. Then set what remains owed of each ride.
+--
+-- The caller decided with cached data. Called when the cards' accounts are locked, the function reads what is committed
+-- by then (each query of a volatile function has its own snapshot). A transaction that moves a card's balance away, or
+-- erases its person, changes the card before it locks the account, and one that charges a ride locks the account first,
+-- so that one of the two sees the other.
 
 CREATE FUNCTION transit_settle(
     cards uuid[], owners uuid[], recharged uuid[], rides uuid[], debts bigint[], remainders bigint[]

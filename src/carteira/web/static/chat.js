@@ -1,5 +1,5 @@
-// The assistant's chat: what one says and what comes back are put beneath each other without another page. The forms
-// work without this. A message whose answer does not come is sent again under its own key, so that it acts once.
+// The assistant's chat: messages and answers are added below each other without loading another page. The forms
+// work without this script. A message whose answer does not come is sent again under its own key, so that it acts once.
 const log = document.getElementById("chat");
 const composer = document.querySelector(".composer");
 const field = composer.elements.message;

@@ -1,4 +1,4 @@
-// The console's keys, marks, side panel and live rows. Without it each of them is a link or a button of a form.
+// The console's keys, marks, side panel and live rows. Without this script each is a link or a button of a form.
 
 const KEYS = "carteira-keys";
 const usesKeys = () => localStorage.getItem(KEYS) !== "off";
@@ -53,7 +53,7 @@ if (choice) {
   box.addEventListener("change", () => localStorage.setItem(KEYS, box.checked ? "on" : "off"));
 }
 
-// A row opens beside the table; what cannot be drawn there is a page of its own.
+// A row opens beside the table; if that fails, its page opens.
 if (panel) {
   document.addEventListener("htmx:after:swap", () => { panel.focus({ preventScroll: true }); });
   document.addEventListener("click", (event) => {
@@ -83,7 +83,7 @@ if (bar) {
   tell();
 }
 
-// Rows that arrive: only at the beginning of the list, without filters. They are texts, whatever a shop calls itself.
+// Live rows: only on the first page of the list, without filters. They are set as text, never as HTML.
 const live = document.querySelector("[data-live]");
 const body = document.querySelector("[data-rows] tbody");
 if (live && body) {
@@ -153,7 +153,7 @@ if (live && body) {
   start();
 }
 
-// A file is read here and put into the field beside it; without this script its lines are pasted.
+// A chosen file is read into the field beside it; without this script a person pastes its lines.
 for (const box of document.querySelectorAll("[data-reads]")) {
   const field = document.getElementById(box.dataset.reads);
   box.hidden = false;

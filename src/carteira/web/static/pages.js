@@ -1,4 +1,4 @@
-// What makes pages nicer where scripts run; nothing here makes anything possible that a form cannot do.
+// Conveniences where scripts run; forms can do everything without them.
 
 // Buttons that show a password are drawn hidden: without this script they would do nothing.
 for (const button of document.querySelectorAll("[data-reveal]")) {
@@ -29,7 +29,7 @@ for (const list of document.querySelectorAll("[data-rules]")) {
   look();
 }
 
-// What was said has been read by then, and what it covers can be; the page itself says it too.
+// Toasts disappear after a while, since they cover the page, which has their text, too.
 for (const said of document.querySelectorAll(".toasts")) {
   said.addEventListener("click", () => said.remove());
   setTimeout(() => said.remove(), 20_000);
@@ -49,7 +49,7 @@ for (const button of document.querySelectorAll("[data-print]")) {
   button.addEventListener("click", () => window.print());
 }
 
-// A form on its way says so, and a second click does nothing; coming back by the back button, it is as it was.
+// While a form is sent, its button shows it and a second click does nothing; the back button restores it.
 document.addEventListener("submit", (event) => {
   const button = event.submitter;
   if (event.defaultPrevented || !button || button.matches("[data-quiet]")) return;
@@ -57,19 +57,19 @@ document.addEventListener("submit", (event) => {
   button.setAttribute("aria-busy", "true");
 });
 window.addEventListener("pageshow", (event) => {
-  // A page out of the browser's memory may be of somebody who has signed out since: only the server knows.
+  // A page from the back-forward cache may belong to somebody who has signed out: ask the server.
   if (event.persisted && document.body.matches(".wallet, .console")) { location.reload(); return; }
   for (const button of document.querySelectorAll("button[aria-busy]")) button.removeAttribute("aria-busy");
 });
 
-// What was shown is marked as read by itself; without this script there is the button.
+// Shown notices are marked as read; without this script a person presses the button.
 for (const form of document.querySelectorAll("form[data-by-itself]")) {
   fetch(form.action, { method: "POST", body: new URLSearchParams(new FormData(form)), redirect: "manual" })
     .then(() => form.remove())
     .catch(() => {});
 }
 
-// A select that filters acts at once; the button that does it otherwise goes.
+// A select that filters acts at once, and its button is removed.
 for (const field of document.querySelectorAll("[data-submits]")) {
   field.form.querySelector("[data-go]")?.setAttribute("hidden", "");
   field.addEventListener("change", () => field.form.requestSubmit());
@@ -77,12 +77,12 @@ for (const field of document.querySelectorAll("[data-submits]")) {
 
 (document.querySelector("[data-focus]") ?? document.querySelector("[aria-invalid='true']"))?.focus();
 
-// While somebody types, what the next page will load is fetched; browsers keep it for good.
+// While somebody types, the next page's files are fetched; browsers cache them for ever.
 const { warm, worker, scope } = document.body.dataset;
 if (warm) window.addEventListener("load", () => setTimeout(() => fetch(warm, { priority: "low" }).catch(() => {}), 500));
 if (worker && "serviceWorker" in navigator) navigator.serviceWorker.register(worker, { scope }).catch(() => {});
 
-// Dialogs: an address of its own, loaded into the one <dialog> of the page where scripts run.
+// A dialog has an address of its own, which is loaded into the page's one <dialog>.
 const dialog = document.querySelector("dialog[data-sheet]");
 if (dialog && window.htmx) {
   document.addEventListener("htmx:after:swap", (event) => {

@@ -1,4 +1,4 @@
-// Passkeys: where the browser has them, the button is shown; it asks our own host for a challenge and hands the answer back.
+// Passkeys: where the browser has them, the button is shown; it requests a challenge from this host and sends the answer.
 const button = document.querySelector("[data-passkey]");
 const makes = button?.hasAttribute("data-passkey-new");
 const able = window.isSecureContext && window.PublicKeyCredential?.parseRequestOptionsFromJSON;

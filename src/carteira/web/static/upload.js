@@ -1,4 +1,4 @@
-// A document's file: shown before it is sent, refused at once where it is too large, and its way told. The form works without.
+// A document's file: shown before it is sent, refused at once if it is too large, with its progress. The form works without.
 const form = document.querySelector("[data-upload]");
 const field = form.querySelector("[type=file]");
 const drop = form.querySelector("[data-drop]");

@@ -1,5 +1,5 @@
-// The wallet's service worker. RELEASE stands before it: what this release keeps, and the page without a network.
-// Pages are never kept, only files of the release; at signing out the server clears these too.
+// The wallet's service worker. The server puts RELEASE before it: the files to cache, and the offline page.
+// Pages are never cached; at signing out the server clears the files, too.
 
 self.addEventListener("install", (event) => {
   event.waitUntil((async () => {

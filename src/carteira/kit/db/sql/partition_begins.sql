@@ -1,5 +1,5 @@
--- Give when the last partition of a table begins, the one with no end (`<table>_later`): up to there its months are
--- made. Null if there is none.
+-- Return the instant at which a table's last partition begins, which has no end (`<table>_later`): all months before it
+-- exist. Null if there is no such partition.
 
 CREATE FUNCTION partition_begins(wanted text) RETURNS timestamptz LANGUAGE sql STABLE
 SET search_path = public, pg_temp SET timezone = 'UTC' AS $$

@@ -1,5 +1,5 @@
--- Make a partition keep what its table keeps, whoever names it: the same triggers of statements, which fire for the
--- table that a statement names and for no other, and rights for its owner alone. Triggers of rows come by themselves.
+-- Protect a partition like its table, for statements that name the partition: with the same statement triggers, which
+-- fire only for the table that a statement names, and with rights for its owner alone. PostgreSQL copies row triggers.
 
 CREATE FUNCTION partition_keep(parent text, part text) RETURNS void LANGUAGE plpgsql
 SET search_path = public, pg_temp AS $$

@@ -1,4 +1,4 @@
--- Give the column by whose ranges a table is partitioned.
+-- Return the column by whose ranges a table is partitioned.
 
 CREATE FUNCTION partition_key(wanted text) RETURNS text LANGUAGE sql STABLE
 SET search_path = public, pg_temp AS $$

@@ -1,15 +1,15 @@
--- Make what a table lacks of the partitions of this month and the three that come; give how many were made.
+-- Create the missing partitions of this month and the next three; return how many were created.
 --
 -- The last partition has no end, so that a row always finds a place, and a list by id is read partition by partition
--- from the newest on (which a DEFAULT partition would not let the planner do). It is empty as long as months are made in
--- time, and gives way to new ones: that locks the table for an instant, and waits for the lock no longer than half a
--- second, since everybody else waits behind it. If nobody made months for long and rows lie in it, it is read whole
--- under the lock, and becomes one partition for all that time.
+-- from the newest on (which a DEFAULT partition would not let the planner do). It is empty as long as months are made
+-- in time, and is replaced when new ones are made: that locks the table for an instant, and waits for the lock for at
+-- most half a second, since everybody else waits behind it. If months were not made in time and it has rows, it is read
+-- whole under the lock, and becomes one partition for all that time.
 --
--- The function runs as the owner of the tables: who serves makes nothing. What it makes follows from the clock alone.
+-- The function runs as the owner of the tables, since the serving role may create nothing. The clock alone decides
+-- which partitions it creates.
 --
--- Raises CA301 if there is no such table, CA302 if rows lie in the last partition that are too many or have ids of a
--- time that is still to come.
+-- Raises CA301 if the table does not exist, CA302 if the last partition has too many rows or ids of a future time.
 
 CREATE FUNCTION partition_make(wanted text) RETURNS integer LANGUAGE plpgsql
 SECURITY DEFINER SET search_path = public, pg_temp SET lock_timeout = '500ms' SET timezone = 'UTC' AS $$
@@ -28,7 +28,7 @@ BEGIN
         RETURN 0;
     END IF;
     EXECUTE format('LOCK TABLE ONLY public.%I IN ACCESS EXCLUSIVE MODE', wanted);
-    begins := partition_begins(wanted); -- another may have been faster
+    begins := partition_begins(wanted); -- another session may have created it meanwhile
     IF begins >= upto THEN
         RETURN 0;
     END IF;

@@ -1,7 +1,7 @@
--- Tell of each table with partitions how many whole months are made beyond this one, and whether its last partition,
--- which has no end, holds rows: then months were not made in time.
+-- Return, for each partitioned table, how many whole months exist after this one, and whether its last partition, which
+-- has no end, has rows: then months were not made in time.
 --
--- It runs as the owner of the tables, since nobody else reads a partition by its name.
+-- It runs as the owner of the tables, since no other role may read a partition by its name.
 
 CREATE FUNCTION partition_states() RETURNS TABLE (name text, months_ahead integer, is_beyond boolean)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp SET timezone = 'UTC' AS $$

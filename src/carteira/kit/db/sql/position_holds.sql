@@ -1,8 +1,8 @@
--- Tell whether every position that is stored lies below those that are still to come. Both sides are of one snapshot,
--- in which whatever is stored was written by a transaction that is over: in the cluster where it was written it always
--- holds. It does not in a `positions` that came with a restore and was not looked at since.
+-- Return whether every stored position is lower than all that will be assigned. Both sides are read in one snapshot, in
+-- which every stored row is of a transaction that has ended: in the cluster that wrote the rows the answer is always
+-- true. It may be false after a restore, until `position_raise` has checked `positions`.
 --
--- A standby writes nothing, and goes on with its primary's ids when it is promoted.
+-- A standby writes nothing, and continues its primary's ids when it is promoted.
 
 CREATE FUNCTION position_holds() RETURNS boolean LANGUAGE plpgsql STABLE SET search_path = public, pg_temp AS $$
 BEGIN

@@ -1,7 +1,7 @@
--- Give the position below which all is decided: every transaction there is over, and none can appear later.
+-- Return the position below which every transaction has ended and no new one can appear.
 --
--- It is of the snapshot of the statement that asks, so that what the statement does not see lies at the horizon or
--- above; therefore the function is stable, and reads the offset in that snapshot too.
+-- It belongs to the calling statement's snapshot: rows that the statement does not see are at the horizon or above.
+-- Therefore the function is stable, and reads the offset in that snapshot, too.
 
 CREATE FUNCTION position_horizon() RETURNS bigint LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = public, pg_temp AS $$

@@ -1,12 +1,11 @@
--- Give the position of the transaction: its id and the offset of this database's `positions`.
+-- Return the position of the transaction: its id plus the offset in this database's `positions`.
 --
--- Transaction ids are a cluster's own. What is stored is a position, which goes on in another cluster, where the offset
--- was raised (`position_raise`). Reading the offset locks `positions` until the transaction ends, so that it is raised
--- while nobody writes under the old one. The function is volatile: whoever waited for that lock reads what is there
--- behind it.
+-- Transaction ids begin anew in each cluster; positions continue, because a restore raises the offset
+-- (`position_raise`). Reading the offset locks `positions` until the transaction ends, so that it is raised while
+-- nobody writes under the old one. The function is volatile: after waiting for that lock it reads the new offset.
 --
--- Raises CA201 if `positions` came with a restore and nobody has looked at it since: the offset may be another
--- cluster's. A connection that was open before a restore finds this out.
+-- Raises CA201 if `positions` came with a restore and was not checked since: the offset may be another cluster's. So a
+-- connection that was open before a restore writes nothing.
 
 CREATE FUNCTION position_now() RETURNS bigint LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
 DECLARE

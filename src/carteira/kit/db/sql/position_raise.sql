@@ -1,11 +1,11 @@
--- Look at the positions again under a lock, and raise the offset where they do not hold; give by how much, 0 if they do,
--- if another was faster, or if the ids of this cluster are higher already.
+-- Check the positions again under a lock, and raise the offset if new ones would not be higher than all stored ones;
+-- return by how much: 0 if they would, or if another session has raised it meanwhile.
 --
--- The lock waits for every transaction that has read the offset, and lets none read it meanwhile. Transactions that are
--- open and have not may have ids as low as the oldest, so that the offset lifts that one above all that is stored. It
--- is never lowered, and nobody says how far it goes: the function does not run under the caller's rights.
+-- The lock waits for every transaction that has read the offset, and blocks further readers. Open transactions that
+-- have not read it may have ids as low as the oldest, so the new offset lifts the oldest above all stored positions. It
+-- is never lowered, and the caller cannot choose it: the function runs as the owner of the tables.
 --
--- Raises CA202 if `positions` has no row: a restore is under way, or left it out.
+-- Raises CA202 if `positions` has no row: a restore is under way, or omitted it.
 
 CREATE FUNCTION position_raise() RETURNS bigint LANGUAGE plpgsql
 SECURITY DEFINER SET search_path = public, pg_temp SET lock_timeout = '5s' AS $$

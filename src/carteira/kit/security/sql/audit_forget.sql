@@ -1,5 +1,5 @@
--- Delete the rows of the oldest block that has any, if all were recorded before an instant, and leave its hash; give how
--- many rows went. It runs as the owner of the tables, so that others need no right to delete.
+-- Delete the rows of the oldest block that has any, if all were recorded before an instant, and keep its hash; return
+-- the number of deleted rows. It runs as the owner of the tables, so that others need no right to delete.
 
 CREATE FUNCTION audit_forget(before timestamptz) RETURNS bigint LANGUAGE plpgsql
 SECURITY DEFINER SET search_path = public, pg_temp AS $$

@@ -1,4 +1,4 @@
--- Let nothing of the audit go that is younger than five years, whoever asks; a block whose rows went keeps its hash.
+-- Refuse to delete audit rows of the last five years, by any role; a block whose rows are deleted keeps its hash.
 
 CREATE FUNCTION audit_keep() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE

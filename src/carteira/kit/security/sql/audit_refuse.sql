@@ -1,4 +1,4 @@
--- Keep the audit log and its chain as they were written.
+-- Refuse changes of the audit log and its chain.
 
 CREATE FUNCTION audit_refuse() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

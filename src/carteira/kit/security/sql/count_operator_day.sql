@@ -1,5 +1,5 @@
 -- Count an amount against an operator's daily ceiling, as `approvals.count` does, within the statement that moves it.
--- Raises CA303 if too little is left.
+-- Raises CA303 if too little of the ceiling is left.
 
 CREATE FUNCTION count_operator_day(
     of_kind text, of_id text, of_limit text, on_day date, counted bigint, daily bigint
