@@ -51,8 +51,8 @@ async def bring_back_documents(
     """Copy the files that rows name and that are missing into documents' storage.
 
     Raises:
-        BackupFailed: the storage has files of its own that no row names; `again`, they stay: they were stored after the
-            log's last copy, or wait for their day after a deletion.
+        BackupFailed: the storage has files that no row names. With `again` they are no error and stay: they were stored
+            after the log's last copy, or are of deleted documents.
         ObjectsDown: the storage or the place does not answer. Run it again, and it goes on.
     """
     if config.documents is None:
@@ -78,7 +78,7 @@ async def bring_back_documents(
 async def bring_back_base_b(
     config: BackupConfig, manifest: Manifest, key: PrivateKey, restored: Restored, *, again: bool
 ) -> None:
-    """Feed base B's items into an empty table; `again`, where there are none or older ones.
+    """Feed base B's items into an empty table, or with `again` into any; newer items stay.
 
     Raises:
         BackupFailed: the table is not empty.

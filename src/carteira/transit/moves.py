@@ -103,7 +103,7 @@ class Debts:
         return paid
 
     def columns(self) -> tuple[list[UUID] | None, list[int] | None]:
-        """Return the rides that are still owed, as a holder has them."""
+        """Return the ids of the rides that are still owed, and their debts; None for both if there are none."""
         left = {tap: owed for tap, owed in self.left.items() if owed}
         return (list(left), list(left.values())) if left else (None, None)
 
@@ -137,7 +137,7 @@ class MoveBatch(ledger.Batch[MoveRequest, MoveAnswer]):
         return earlier._replace(replayed=True)
 
     def conflict_from(self, sqlstate: str | None) -> Exception | None:
-        """Return whether an error means that a card has changed since it was read or cached."""
+        """Return `StaleBook` for an error which means that a card has changed since it was read or cached."""
         return ledger.StaleBook() if sqlstate == CARDS_CHANGED else None
 
     def decide(self, place: int, request: MoveRequest, earlier: MoveAnswer | None) -> MoveAnswer:

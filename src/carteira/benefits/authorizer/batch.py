@@ -56,7 +56,7 @@ class AuthorizationBatch(ledger.Batch[Authorization, Decision]):
         return RECORDER.record(self.catalog.version, fresh)
 
     def conflict_from(self, sqlstate: str | None) -> Exception | None:
-        """Return whether an error means that the catalog has changed since the decisions."""
+        """Return `Outdated` for an error which means that the catalog has changed since the decisions."""
         return ledger.Outdated() if sqlstate == CATALOG_CHANGED else None
 
     def decide(self, place: int, request: Authorization, earlier: Decision | None) -> Decision:
