@@ -54,8 +54,8 @@ async def ask(tx: Tx, payments: Payments, order: ReturnOrder, act: Act) -> Payme
 
     Raises:
         ReceivedNotFound, ReturnTooLarge, TooLateToReturn.
-        MustWait, DailyCeilingReached: it exceeds the operator's limit. Whatever the purpose raises where the money has
-            been spent.
+        MustWait, DailyCeilingReached: it exceeds the operator's limit.
+        Problem: the purpose's own, if the money has been spent.
     """
     row = await locked(tx, ReceivedPayment, order.e2eid)
     if row is None:

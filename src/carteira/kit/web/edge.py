@@ -80,8 +80,8 @@ def _counted(method: str, route: str, status: int) -> tuple[str, str, str]:
 class Edge:
     """The outermost middleware.
 
-    A body over the limit is 413, one that does not arrive or a route that does not begin to answer in time 503, an
-    error that nobody handled a plain 500 problem, logged with its trace.
+    It answers 413 if a body exceeds the limit, 503 if a body does not arrive or a route does not begin to answer in
+    time, and a plain 500 problem for an unhandled error, which it logs with its trace.
     """
 
     def __init__(  # noqa: PLR0913 - one parameter per setting

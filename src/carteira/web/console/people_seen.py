@@ -50,7 +50,7 @@ PARTS = (
     WalletPart("payments", "Avisos de Pix", "payments", "payments:read"),
     WalletPart("look", "Quem viu os dados", "", "audit:read"),
 )
-"""The part of a notice, by its topic's prefix."""
+"""The parts of a wallet; a notice belongs to the part whose key is its topic's prefix."""
 _MONEY = ((BENEFITS, "benefits"), (TRANSIT, "transit"), (CASHBACK, "resellers"))
 """The part of each kind of money, by the kind's prefix."""
 _MONEYED = frozenset(part for _, part in _MONEY)

@@ -175,7 +175,7 @@ def _adding() -> Confirmation:
 
 
 def _changing(topic: assistant.desk.Topic, *, shows_now: bool = False) -> Confirmation:
-    """Return the change of a topic; with `shows_now` what it says now stands beside what was typed."""
+    """Return the change of a topic; with `shows_now` the stored content is shown beside the typed one."""
     return Confirmation(
         title=f"Mudar “{_name(topic)}”",
         says=("A versão nova vale em segundos; a anterior fica guardada.",),
