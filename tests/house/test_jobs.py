@@ -82,5 +82,5 @@ def test_a_failure_is_told_by_its_class_or_the_nearest_one_above_it() -> None:
     assert set(known.values()) == set(FAILURES)
     for kind, name in known.items():
         assert failure_name([one.__name__ for one in kind.__mro__]) == FAILURES[name], kind
-    assert failure_name(["LookupError"]) == "Um erro sem nome conhecido; o log o tem inteiro"
+    assert failure_name(["LookupError"]) == "Um erro sem nome conhecido; ele está inteiro no log"
     assert failure_name([]) == "O worker parou no meio, todas as vezes"

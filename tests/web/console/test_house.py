@@ -28,7 +28,7 @@ async def test_a_given_up_job_says_what_it_is_and_why_and_is_tried_again_once(ap
         said = (
             f"{mail} Avisar de um CPF comprovado identity:tell_cpf_proven {refused} 8",
             f"{proof} Conferir a cadeia do livro-razão ledger:verify O worker parou no meio, todas as vezes 5",
-            f"{gone} gone:job gone:job Um erro sem nome conhecido; o log o tem inteiro <b>Odd</b> 1",
+            f"{gone} gone:job gone:job Um erro sem nome conhecido; ele está inteiro no log <b>Odd</b> 1",
         )
         for row, told in zip(listed.rows, said, strict=True):
             assert row.startswith(told)

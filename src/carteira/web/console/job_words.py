@@ -79,7 +79,7 @@ FAILURES = {
 }
 """Why a job was given up, by the class of its exception or the nearest one above it."""
 _DIED = "O worker parou no meio, todas as vezes"
-_OTHER = "Um erro sem nome conhecido; o log o tem inteiro"
+_OTHER = "Um erro sem nome conhecido; ele está inteiro no log"
 
 
 def job_name(task: str) -> str:
