@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from carteira.web.console.credit import PURPOSES
+from carteira.web.console.people import PAPERS
 from carteira.web.console.words import PAYMENT_PURPOSES, STATES, SUSPENSIONS, operation_name
 from carteira.web.formats import REQUESTS, plain_money
 
@@ -117,9 +118,19 @@ _WORDS = {
     "birth_date": "nascimento",
     "fulfilled": "atendido",
     "refused": "recusado",
-    "rg": "RG",
-    "cnh": "CNH",
-    "passport": "passaporte",
+    "sms": "SMS",
+    "operator": "atendimento",
+    "proof": "comprovação do CPF",
+    "demo": "demonstração",
+    "rejected": "reprovada",
+    "cnpj": "CNPJ",
+    "name": "nome",
+    "prefunded": "depósito antes",
+    "description": "descrição",
+    "url": "endereço",
+    "events": "eventos",
+    "state": "situação",
+    **{value: name[:1].lower() + name[1:] if name[1:2].islower() else name for value, name in PAPERS},
     **{value: name[:1].lower() + name[1:] for value, name in (*SUSPENSIONS, *PURPOSES)},
     **{value: name[:1].lower() + name[1:] for value, name in (PAYMENT_PURPOSES | REQUESTS).items()},
     **{value: name[0].lower() for value, name in STATES.items() if value != "refused"},
