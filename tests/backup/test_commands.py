@@ -23,6 +23,7 @@ from carteira.embedded import Endpoints
 from carteira.key_rings import RINGS, rings_on
 from carteira.kit.security.age import PrivateKey, Recipients
 from carteira.settings import Settings
+from tests.house.test_settings import PRODUCTION
 from tests.support.app import settings_for
 from tests.support.databases import on_server
 
@@ -113,6 +114,23 @@ def test_a_restore_is_only_continued_for_the_same_backup_and_of_no_later_release
     assert "não tem uma cópia lógica" in tried("one", "--form=logical")
     assert "já recebe one (logical)" in tried("two", "--form=logical")
     assert "não tem uma cópia lógica" in tried("one", "--form=logical")
+
+
+@pytest.mark.parametrize("command", [["home", "new"], ["postgresql", "new"], ["dump"], ["stores"]], ids=lambda c: c[0])
+def test_production_restores_nothing_without_the_journal_of_erasures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (key := tmp_path / "backup.key").write_text(PrivateKey.make().text())
+    for name, value in (PRODUCTION | {"carteira_home": tmp_path / "home"}).items():
+        monkeypatch.setenv(name.upper(), str(value).lower() if isinstance(value, bool) else str(value))
+    refused = CliRunner().invoke(restore, [*command, f"--identity={key}", "--yes"])
+    assert (refused.exit_code, "desfaria eliminações de pessoas" in refused.stderr) == (1, True), refused.output
+    monkeypatch.setenv("BACKUP_URL", (tmp_path / "place").as_uri())
+    monkeypatch.setenv("BACKUP_RECIPIENTS", PrivateKey.make().public)
+    with pytest.raises(ValidationError, match="ERASURE_JOURNAL_URL precisa ser definida"):
+        CliRunner().invoke(restore, [*command, f"--identity={key}", "--yes"], catch_exceptions=False)
+    assert [*tmp_path.iterdir()] == [key]
 
 
 DRILL = """

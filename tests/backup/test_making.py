@@ -1,6 +1,7 @@
 """Making backups: what one contains, how an interrupted one is resumed, and which faults are found in the place."""
 
 import asyncio
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from sqlalchemy import text
 from carteira.app import backup_config
 from carteira.backup import checking, copying, finishing, keys, making, place, restoring, retention, signing
 from carteira.backup.errors import BackupDamaged, BackupFailed
-from carteira.backup.place import Manifest
+from carteira.backup.place import Manifest, Part
 from carteira.backup.programs import Programs
 from carteira.embedded import Endpoints
 from carteira.key_rings import RINGS
@@ -199,9 +200,12 @@ async def test_a_role_without_replication_and_a_missing_address_are_reported(
         await made(physical)
 
 
-def manifest_of(set_id: str, first_wal: str | None) -> Manifest:
+def manifest_of(settings: Settings, set_id: str, first_wal: str | None, parts: dict[str, Part] | None = None) -> bytes:
+    """Return the file of a manifest that this installation signed."""
     at = place.began_at(set_id).isoformat()
-    return Manifest(set_id, at, at, "1", "0001", "18", "carteira", "carteira", "7", first_wal)
+    manifest = Manifest(set_id, at, at, "1", "0001", "18", "carteira", "carteira", "7", first_wal, parts=parts or {})
+    signing.sign(manifest, settings)
+    return manifest.to_json()
 
 
 @pytest.mark.unit
@@ -214,7 +218,7 @@ async def test_old_backups_are_removed_and_the_newest_keeps_all_that_it_needs(
         ("20200101T000000000000Z", "0" * 23 + "1", {"a/0000": 1, "b/0000": 1}),
         ("20200102T000000000000Z", "0" * 23 + "3", {"b/0000": 1}),
     ):
-        await store.put(f"sets/{set_id}/manifest.json", manifest_of(set_id, first).to_json())
+        await store.put(f"sets/{set_id}/manifest.json", manifest_of(settings_of_nothing, set_id, first))
         await store.put(f"sets/{set_id}/{copying.LIST}", copying.to_list(names))
     for name in ("a/0000", "b/0000"):
         await store.put(f"objects/{name}", b"x")
@@ -235,6 +239,41 @@ async def test_old_backups_are_removed_and_the_newest_keeps_all_that_it_needs(
     assert (await retention.prune(config)).backups == 0
     with pytest.raises(BackupDamaged):
         await place.manifest_of(store, "20200101T000000000000Z")
+
+
+@pytest.mark.unit
+async def test_pruning_removes_nothing_in_favour_of_a_backup_that_is_not_proven(settings_of_nothing: Settings) -> None:
+    config = backup_config(settings_of_nothing)
+    store, days = config.place, [f"2020010{number}T000000000000Z" for number in range(1, 6)]
+    _, old, proven, unsigned, newest = days
+    for day in days:
+        piece = place.Piece(f"sets/{day}/dump/0000", 1, hashlib.sha256(b"x").hexdigest())
+        await store.put(piece.name, b"x")
+        await store.put(f"sets/{day}/{copying.LIST}", copying.to_list({}))
+        signed = manifest_of(settings_of_nothing, day, None, {"dump": Part([piece], 1)})
+        planted = replace(Manifest.from_json(signed), signature="", signed_by="").to_json()
+        await store.put(f"sets/{day}/manifest.json", planted if day == unsigned else signed)
+
+    async def left() -> list[str]:
+        return [one.id for one in await place.manifests(store)]
+
+    await store.put(f"sets/{newest}/dump/0000", b"y")
+    await store.put(f"sets/{newest}/{copying.LIST}", b"no list")
+    gone = await retention.prune(config)
+    assert (gone.backups, gone.damaged, await left()) == (3, [newest, unsigned], [proven, newest])
+
+    await store.remove([f"sets/{proven}/dump/0000"])
+    await store.put(f"sets/{old}/manifest.json", manifest_of(settings_of_nothing, old, None))
+    gone = await retention.prune(config)
+    assert (gone.damaged, await left()) == ([newest, proven, old], [old, proven, newest]), "none is proven"
+
+    await store.put(f"sets/{old}/{copying.LIST}", copying.to_list({}))
+    gone = await retention.prune(config)
+    assert (gone.damaged, await left()) == ([newest, proven], [old, newest])
+    await store.put(f"sets/{newest}/dump/0000", b"x")
+    await store.put(f"sets/{newest}/{copying.LIST}", copying.to_list({}))
+    gone = await retention.prune(config)
+    assert (gone.damaged, await left()) == ([], [newest])
 
 
 async def test_a_manifest_is_signed_and_no_other_is_taken_for_ours(

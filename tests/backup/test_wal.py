@@ -1,12 +1,14 @@
 """PostgreSQL's log is copied without a gap, by any worker; and a gap is noticed."""
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
+from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from carteira.app import backup_config
@@ -14,6 +16,7 @@ from carteira.backup import wal
 from carteira.backup.place import Manifest
 from carteira.backup.restoring import Log, log_of
 from carteira.backup.wal import Archiver
+from carteira.kit.db import silence
 from carteira.kit.security.age import PrivateKey
 from carteira.settings import Settings
 from tests.support.app import settings_for
@@ -22,6 +25,7 @@ from tests.support.databases import open_database
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.integration
+AGE = "carteira_backup_log_timestamp_seconds"
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +103,48 @@ async def test_another_worker_continues_at_the_first_ones_position(
     log = await copied(settings, running, first)
     assert (log.gap, log.names[0].removesuffix(".partial") >= first, f"{left}" in log.names) == (False, True, True)
     assert (log.names[-1].removesuffix(".partial"), len([name for name in log.names if "partial" in name])) == (last, 1)
+
+
+async def test_a_postgresql_that_stands_still_holds_nobody_up(
+    settings: Settings, running: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AGAIN_SECONDS", "BUSY_SECONDS", "END_SECONDS"):
+        monkeypatch.setattr(wal, name, 0.1)
+    monkeypatch.setattr(silence, "SIGN_OF_LIFE_SECONDS", 0.5)
+    first = await asyncio.to_thread(switch, running)
+    with capture_logs() as lines:
+        async with archiving(settings, tmp_path / "one"):
+            await until(lambda: there(settings, "*"), "the log arrives")
+            with running.standing_still():
+                await until(lambda: "log not archived" in {line["event"] for line in lines}, "the round ends")
+            monkeypatch.undo()
+            last = await asyncio.to_thread(switch, running, 1)
+            await until(lambda: there(settings, f"{last}*"), "the log goes on")
+    assert not (await copied(settings, running, first)).gap
+
+
+async def test_a_place_whose_disk_is_away_takes_no_log_and_loses_none(
+    settings: Settings, running: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AGAIN_SECONDS", "BUSY_SECONDS"):
+        monkeypatch.setattr(wal, name, 0.1)
+    first = await asyncio.to_thread(switch, running)
+    folder, disk = tmp_path / "place", tmp_path / "disk"
+    with capture_logs() as lines:
+        async with archiving(settings, tmp_path / "one"):
+            await until(lambda: there(settings, "*"), "the log arrives")
+            folder.rename(disk)
+            folder.mkdir()
+            last = await asyncio.to_thread(switch, running, 3)
+            await until(lambda: "desmontado" in str(lines), "the round says so")
+            before = REGISTRY.get_sample_value(AGE), [*folder.rglob("*")]
+            await until(lambda: str(lines).count("desmontado") > 2, "the next rounds say so")
+            assert (REGISTRY.get_sample_value(AGE), [*folder.rglob("*")]) == before, "the alert goes by that age"
+            shutil.rmtree(folder)
+            disk.rename(folder)
+            await until(lambda: there(settings, f"{last}*"), "the log goes on")
+    log = await copied(settings, running, first)
+    assert (log.gap, log.names[-1].removesuffix(".partial") >= last) == (False, True)
 
 
 async def test_a_segment_that_postgresql_removed_is_reported_and_the_copy_continues(

@@ -23,6 +23,24 @@ async def check(
     Raises:
         ObjectsDown: the place does not answer.
     """
+    faults = await _own_faults(config, manifest, key, progress)
+    if (await log_of(config.place, manifest)).gap:
+        faults.append("falta um pedaço do log do PostgreSQL: uma restauração para antes dele")
+    return faults
+
+
+async def is_proven(config: BackupConfig, manifest: Manifest) -> bool:
+    """Return whether a backup is one of ours and whole, apart from the log that follows it; all its pieces are read.
+
+    Raises:
+        ObjectsDown: the place does not answer.
+    """
+    return bool(manifest.signature) and not await _own_faults(config, manifest, None, no_progress)
+
+
+async def _own_faults(
+    config: BackupConfig, manifest: Manifest, key: PrivateKey | None, progress: Progress
+) -> list[str]:
     faults = []
     if manifest.signature:  # older backups have none, which a restore reports
         try:
@@ -43,8 +61,6 @@ async def check(
         progress(done, manifest.size)
     if config.documents is not None:
         faults += await _missing(config, manifest)
-    if (await log_of(config.place, manifest)).gap:
-        faults.append("falta um pedaço do log do PostgreSQL: uma restauração para antes dele")
     return faults
 
 
@@ -60,7 +76,10 @@ async def _missing(config: BackupConfig, manifest: Manifest) -> list[str]:
         return ["falta a lista de documentos do backup"]
     if manifest.objects_sha256 and hashlib.sha256(content).hexdigest() != manifest.objects_sha256:
         return ["a lista de documentos do backup foi alterada"]
-    named = copying.from_list(content)
+    try:
+        named = copying.from_list(content)
+    except BackupDamaged as damaged:
+        return [str(damaged)]
     there = await place.stored_objects(config.place)
     missing = [name for name, size in named.items() if there.get(name) != size]
     return [f"{len(missing)} segmentos de documentos faltam, ou têm outro tamanho"] if missing else []

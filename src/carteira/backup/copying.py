@@ -2,11 +2,13 @@
 
 import asyncio
 import gzip
+import zlib
 from collections.abc import Iterable, Mapping
 from uuid import UUID
 
 import orjson
 
+from carteira.backup.errors import BackupDamaged
 from carteira.backup.place import OBJECTS, stored_objects
 from carteira.kit.ops.progress import Progress, no_progress
 from carteira.kit.outbound.objects import ObjectStore
@@ -21,8 +23,15 @@ def to_list(names: Mapping[str, int]) -> bytes:
 
 
 def from_list(content: bytes) -> dict[str, int]:
-    """Parse that file."""
-    names: dict[str, int] = orjson.loads(gzip.decompress(content))
+    """Parse that file.
+
+    Raises:
+        BackupDamaged: it is none.
+    """
+    try:
+        names: dict[str, int] = orjson.loads(gzip.decompress(content))
+    except (EOFError, OSError, ValueError, zlib.error) as error:
+        raise BackupDamaged("a lista de documentos de um backup não pode ser lida") from error
     return names
 
 

@@ -3,8 +3,9 @@
 import asyncio
 import hashlib
 import os
+import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import IO
 
@@ -13,10 +14,12 @@ import psycopg
 import structlog
 
 from carteira import __version__, credit
-from carteira.backup import copying, place, signing
+from carteira.backup import copying, mounts, place, signing
 from carteira.backup.config import BackupConfig
 from carteira.backup.errors import BackupDamaged, BackupFailed
 from carteira.backup.place import MANIFEST, SETS, Manifest, Part, PieceWriter
+from carteira.kit.db import silence
+from carteira.kit.db.silence import WatchedConnection
 from carteira.kit.ops.progress import Progress, no_progress
 from carteira.kit.security.age import ByteReader
 from carteira.kit.values.clock import clock
@@ -25,6 +28,8 @@ LOCK = 0x63617274_6261636B
 """The advisory lock of making a backup."""
 UNFINISHED = "unfinished.json"
 RESUMED_WITHIN = timedelta(hours=24)
+HELD_SECONDS = 8.0
+"""The seconds between two checks of the lock while a program of PostgreSQL works."""
 BASE, DUMP, BASE_B = "base.tar", "dump", "base-b"
 EXTENSION = "pg_trgm"
 """The extension that the tables use. Others of the server may be missing elsewhere, or require a superuser."""
@@ -46,22 +51,24 @@ async def make(config: BackupConfig, progress_of: ProgressOf = report_nothing) -
         BackupFailed: it cannot be made; the text says why.
         ObjectsDown: a store does not answer. Run it again, and it goes on.
     """
-    with _alone(config) as connection:
+    async with _alone(config) as connection:
+        await mounts.require_known(config)
         manifest = await _begun(config, connection)
         for name, program, arguments in _streams(config):
             if name not in manifest.parts:
                 step = progress_of(name)
-                manifest.parts[name] = await asyncio.to_thread(
-                    _stored, config, manifest.id, name, program, arguments, step, _size_of(connection)
-                )
+                manifest.parts[name] = await _stored(config, connection, manifest.id, name, program, arguments, step)
                 if name == BASE:
-                    manifest.last_wal = _segment_now(connection)
+                    manifest.last_wal = await _segment_now(connection)
                 await _note(config, manifest)
         await _copy_documents(config, manifest, progress_of("documents"))
         if config.credit is not None and BASE_B not in manifest.parts:
             manifest.base_b_at = clock.now().isoformat()
             manifest.parts[BASE_B] = await _stored_base_b(config, config.credit, manifest.id)
-        _require_lock(connection)
+        await _require_lock(connection)
+        await mounts.require_known(config)
+        if await _stored_parts(config, manifest) != manifest.parts:
+            raise BackupFailed("o lugar dos backups perdeu pedaços deste backup enquanto era feito: execute de novo")
         manifest.ended_at = clock.now().isoformat()
         await asyncio.to_thread(signing.sign, manifest, config.settings)
         await config.place.put(f"{SETS}/{manifest.id}/{MANIFEST}", manifest.to_json())
@@ -70,43 +77,45 @@ async def make(config: BackupConfig, progress_of: ProgressOf = report_nothing) -
     return manifest
 
 
-@contextmanager
-def _alone(config: BackupConfig) -> Iterator[psycopg.Connection]:
+@asynccontextmanager
+async def _alone(config: BackupConfig) -> AsyncIterator[WatchedConnection]:
     """Hold the lock of making a backup of this database.
 
     Raises:
-        BackupFailed: another process holds it.
+        BackupFailed: another process holds it, or the connection that holds it ended: PostgreSQL is gone, or stands
+            still. Another process may have continued this backup then, and replaced its pieces.
     """
-    with psycopg.connect(config.address.conninfo, autocommit=True) as connection:
-        if _one(connection, "SELECT pg_try_advisory_lock(%s)", LOCK) is not True:
-            raise BackupFailed("outro backup deste banco de dados está em andamento")
-        yield connection
+    async with silence.watched(config.address) as connection:
+        try:
+            if await _one(connection, "SELECT pg_try_advisory_lock(%s)", LOCK) is not True:
+                raise BackupFailed("outro backup deste banco de dados está em andamento")
+            yield connection
+        except psycopg.OperationalError as error:
+            raise BackupFailed("a conexão com o PostgreSQL caiu durante o backup: execute de novo") from error
 
 
-def _require_lock(connection: psycopg.Connection) -> None:
+async def _require_lock(connection: WatchedConnection) -> None:
     """Require that the lock was held all the time: its connection still answers.
 
     Raises:
-        BackupFailed: the connection ended. Another process may have continued this backup, and replaced its pieces.
+        psycopg.OperationalError: the connection ended.
     """
-    try:
-        connection.execute("SELECT")
-    except psycopg.OperationalError as error:
-        raise BackupFailed("a conexão com o PostgreSQL caiu durante o backup: execute de novo") from error
+    await connection.execute("SELECT")
 
 
-def _one(connection: psycopg.Connection, query: str, *values: object) -> object:
-    row = connection.execute(query.encode(), values).fetchone()
+async def _one(connection: WatchedConnection, query: str, *values: object) -> object:
+    row = await (await connection.execute(query.encode(), values)).fetchone()
     return None if row is None else row[0]
 
 
-async def _begun(config: BackupConfig, connection: psycopg.Connection) -> Manifest:
+async def _begun(config: BackupConfig, connection: WatchedConnection) -> Manifest:
     """Return the backup that was interrupted, or a new one."""
-    system_id = str(_one(connection, "SELECT system_identifier FROM pg_control_system()"))
+    system_id = str(await _one(connection, "SELECT system_identifier FROM pg_control_system()"))
     async for entry in config.place.entries(f"{SETS}/"):
         if entry.name.endswith(f"/{UNFINISHED}") and clock.now() - entry.modified_at < RESUMED_WITHIN:
             try:
                 manifest = await _unfinished(config, entry.name)
+                manifest.parts = await _stored_parts(config, manifest)
             except BackupFailed as failed:
                 log.warning("unfinished backup not continued", name=entry.name, detail=str(failed))
                 continue
@@ -118,14 +127,14 @@ async def _begun(config: BackupConfig, connection: psycopg.Connection) -> Manife
         began_at=clock.now().isoformat(),
         ended_at="",
         release=__version__,
-        revision=str(_one(connection, "SELECT version_num FROM alembic_version")),
-        postgresql=str(_one(connection, "SHOW server_version")),
-        database=str(_one(connection, "SELECT current_database()")),
-        owner=str(_one(connection, _OWNER)),
+        revision=str(await _one(connection, "SELECT version_num FROM alembic_version")),
+        postgresql=str(await _one(connection, "SHOW server_version")),
+        database=str(await _one(connection, "SELECT current_database()")),
+        owner=str(await _one(connection, _OWNER)),
         system_id=system_id,
-        first_wal=_segment_now(connection) if config.is_physical else None,
-        segment_bytes=int(str(_one(connection, _SEGMENT_BYTES))),
-        heads={name: _head(connection, query) for name, query in _HEADS.items()},
+        first_wal=await _segment_now(connection) if config.is_physical else None,
+        segment_bytes=int(str(await _one(connection, _SEGMENT_BYTES))),
+        heads={name: await _head(connection, query) for name, query in _HEADS.items()},
     )
     await _note(config, manifest)
     return manifest
@@ -152,15 +161,15 @@ _HEADS = {
 }
 
 
-def _segment_now(connection: psycopg.Connection) -> str | None:
+async def _segment_now(connection: WatchedConnection) -> str | None:
     """Return the log's present segment; a replica cannot, and has the primary's log."""
     query = "SELECT CASE WHEN NOT pg_is_in_recovery() THEN pg_walfile_name(pg_current_wal_lsn()) END"
-    name = _one(connection, query)
+    name = await _one(connection, query)
     return None if name is None else str(name)
 
 
-def _head(connection: psycopg.Connection, query: str) -> str:
-    return str(_one(connection, query) or "")
+async def _head(connection: WatchedConnection, query: str) -> str:
+    return str(await _one(connection, query) or "")
 
 
 async def _note(config: BackupConfig, manifest: Manifest) -> None:
@@ -177,16 +186,48 @@ def _streams(config: BackupConfig) -> Iterator[tuple[str, str, tuple[str, ...]]]
         yield DUMP, "pg_dump", ("--format=custom", "--compress=none", "--no-password", f"--extension={EXTENSION}")
 
 
-def _size_of(connection: psycopg.Connection) -> int:
-    return int(str(_one(connection, "SELECT sum(pg_database_size(oid))::bigint FROM pg_database") or 0))
+async def _stored_parts(config: BackupConfig, manifest: Manifest) -> dict[str, Part]:
+    """Return the parts of a backup whose pieces are all in the place, by their names and sizes."""
+    there = {entry.name: entry.size async for entry in config.place.entries(f"{SETS}/{manifest.id}/")}
+    return {
+        name: part
+        for name, part in manifest.parts.items()
+        if all(there.get(piece.name) == piece.size for piece in part.pieces)
+    }
 
 
-def _stored(  # noqa: PLR0913, PLR0917 - one stream's facts, for a thread
-    config: BackupConfig, set_id: str, name: str, program: str, arguments: tuple[str, ...], step: Progress, size: int
+async def _size_of(connection: WatchedConnection) -> int:
+    return int(str(await _one(connection, "SELECT sum(pg_database_size(oid))::bigint FROM pg_database") or 0))
+
+
+async def _stored(  # noqa: PLR0913, PLR0917 - one stream's facts
+    config: BackupConfig,
+    connection: WatchedConnection,
+    set_id: str,
+    name: str,
+    program: str,
+    arguments: tuple[str, ...],
+    step: Progress,
 ) -> Part:
-    patience = f"--dbname={config.address.patience}"
-    with config.programs.reading(program, *arguments, patience) as output:
-        return _encrypted(config, set_id, name, Counted(output, lambda done: step(done, max(done, size))))
+    """Store what a program says; the program is ended if the lock is lost, since it would wait without an end."""
+    size, running = await _size_of(connection), list[subprocess.Popen[bytes]]()
+
+    def store() -> Part:
+        patience = f"--dbname={config.address.patience}"
+        with config.programs.reading(program, *arguments, patience, started=running.append) as output:
+            return _encrypted(config, set_id, name, Counted(output, lambda done: step(done, max(done, size))))
+
+    storing = asyncio.create_task(asyncio.to_thread(store), name=name)
+    try:
+        while not storing.done():
+            await asyncio.wait({storing}, timeout=HELD_SECONDS)
+            await _require_lock(connection)
+    except BaseException:
+        for one in running:
+            one.kill()
+        await asyncio.gather(storing, return_exceptions=True)
+        raise
+    return await storing
 
 
 def _encrypted(config: BackupConfig, set_id: str, name: str, source: "Counted") -> Part:

@@ -4,6 +4,7 @@ sets/<instant>/manifest.json            a complete backup; what its manifest doe
 sets/<instant>/<part>/0000, 0001, …     its streams: gzip, then age, cut into pieces
 objects/<version>/<segment>             documents' segments, sealed as in their storage; shared by all backups
 wal/<cluster>/<segment>, ….partial      PostgreSQL's log, each file gzip and age
+carteira-backups                        in a folder, the mark that its disk is there (`backup.mounts`)
 """
 
 import hashlib

@@ -43,8 +43,10 @@ class Programs:
         return kept | {"LC_ALL": "C.UTF-8"} | self.address.variables
 
     @contextmanager
-    def reading(self, name: str, *arguments: str) -> Iterator[IO[bytes]]:
-        """Run a program while its output is read.
+    def reading(
+        self, name: str, *arguments: str, started: Callable[[subprocess.Popen[bytes]], object] = lambda _: None
+    ) -> Iterator[IO[bytes]]:
+        """Run a program while its output is read; `started` gets it, for another thread to end it.
 
         Raises:
             BackupFailed: it fails; the text is what it said.
@@ -57,10 +59,11 @@ class Programs:
                 stdout=subprocess.PIPE,
                 stderr=errors,
             )
+            started(running)
             try:
                 assert running.stdout is not None
-                yield running.stdout
-                running.stdout.close()
+                with running.stdout:
+                    yield running.stdout
                 status = running.wait()
             except BaseException:
                 running.kill()

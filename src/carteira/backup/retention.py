@@ -1,9 +1,13 @@
-"""Removes what is older than the retention: whole backups, and the log and documents that no other backup needs."""
+"""Removes what is older than the retention: whole backups, and the log and documents that no other backup needs.
 
-from dataclasses import dataclass
+The newest backup that is proven to be whole always stays: an older one is removed in favour of nothing unread.
+"""
 
-from carteira.backup import copying, place
+from dataclasses import dataclass, field
+
+from carteira.backup import checking, copying, place
 from carteira.backup.config import BackupConfig
+from carteira.backup.errors import BackupDamaged
 from carteira.backup.making import UNFINISHED
 from carteira.backup.place import OBJECTS, SETS, WAL, Manifest
 from carteira.kit.values.clock import clock
@@ -18,17 +22,31 @@ class Pruned:
     backups: int
     segments: int
     objects: int
+    damaged: list[str] = field(default_factory=list)
+    """The newer backups that are not whole, or not ours: for want of them older ones stayed."""
 
 
 async def prune(config: BackupConfig) -> Pruned:
-    """Remove what is too old. The newest complete backup always stays, with everything that it needs.
+    """Remove what is too old. The newest backup always stays, and the newest proven one, with all that they need.
+
+    The newest is read before an older one is removed; if it is damaged, the one before, and so on.
 
     Raises:
         ObjectsDown: the place does not answer. Run it again, and it goes on.
+        BackupDamaged: a manifest cannot be read.
     """
     store, days = config.place, config.settings.backup_days
     whole = await place.manifests(store)
     kept = [one for one in whole[:-1] if not place.too_old(one.id, days)] + whole[-1:]
+    damaged: list[str] = []
+    if len(kept) < len(whole):
+        for one in reversed(whole):
+            if await checking.is_proven(config, one):
+                kept += [] if one in kept else [one]
+                break
+            damaged.append(one.id)
+        else:
+            kept = whole
     ids = {one.id for one in kept}
     names = [entry.name async for entry in store.entries(f"{SETS}/") if place.is_set(entry.name)]
     unfinished = {name.split("/")[1] for name in names if name.endswith(f"/{UNFINISHED}")}
@@ -39,7 +57,7 @@ async def prune(config: BackupConfig) -> Pruned:
     await store.remove(old)
     segments = await _prune_log(config, kept)
     objects = await _prune_objects(config, [one.id for one in kept])
-    return Pruned(len({name.split("/")[1] for name in old}), segments, objects)
+    return Pruned(len({name.split("/")[1] for name in old}), segments, objects, damaged)
 
 
 async def _prune_log(config: BackupConfig, kept: list[Manifest]) -> int:
@@ -70,7 +88,7 @@ async def _prune_objects(config: BackupConfig, ids: list[str]) -> int:
     try:
         for set_id in ids:
             needed |= copying.from_list(await config.place.get(f"{SETS}/{set_id}/{copying.LIST}")).keys()
-    except FileNotFoundError:  # from a time when documents were off
+    except (BackupDamaged, FileNotFoundError):  # or from a time when documents were off
         return 0
     newest = place.began_at(max(ids))
     old = [

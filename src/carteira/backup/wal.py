@@ -20,13 +20,16 @@ from pathlib import Path
 
 import psycopg
 import structlog
+from psycopg.rows import TupleRow
 
 from carteira import documents
-from carteira.backup import copying, metrics, place
+from carteira.backup import copying, metrics, mounts, place
 from carteira.backup.config import BackupConfig
 from carteira.backup.errors import BackupDamaged, BackupFailed
+from carteira.kit.db import silence
 from carteira.kit.db.engine import Database
 from carteira.kit.db.errors import DatabaseDown
+from carteira.kit.db.silence import WatchedConnection
 from carteira.kit.outbound.objects import ObjectsDown
 from carteira.kit.values.clock import clock
 
@@ -37,6 +40,8 @@ OVERLAP = timedelta(minutes=5)
 AGAIN_SECONDS = 5.0
 BUSY_SECONDS = 10.0
 """The seconds between two checks whether the worker that receives the log is gone."""
+END_SECONDS = 10.0
+"""The longest time that the receiver may take to end."""
 UNHELD_SECONDS = 30.0
 """The longest time that the leader may lack our receiver: it has just started, or another PostgreSQL leads now."""
 _SEGMENT = re.compile(r"[0-9A-F]{24}(\.partial)?|[0-9A-F]{8}\.history")
@@ -112,7 +117,7 @@ class Archiver:
             AnotherReceives: another worker does.
             BackupFailed: it ended; the text is what it said.
         """
-        cluster = await asyncio.to_thread(_see_to_slot, self._config, self._has_gap)
+        cluster = await _see_to_slot(self._config, has_gap=self._has_gap)
         self._system_id = cluster.system_id
         folder = self._config.spool / self._system_id
         await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True, mode=0o700)
@@ -136,7 +141,11 @@ class Archiver:
         finally:
             with suppress(ProcessLookupError):
                 receiving.send_signal(signal.SIGINT)  # it ends the segment cleanly
-            await receiving.wait()
+            try:
+                await asyncio.wait_for(receiving.wait(), END_SECONDS)
+            except TimeoutError:  # it waits for the answer of a PostgreSQL that stands still
+                receiving.kill()
+                await receiving.wait()
             text = (await said).decode(errors="replace").strip()
         await self._copy_log(folder)
         if not stop.is_set():
@@ -180,7 +189,7 @@ class Archiver:
             BackupFailed: it has not for a while.
             psycopg.Error: there is no leader.
         """
-        if await asyncio.to_thread(_holds_slot, self._config):
+        if await _holds_slot(self._config):
             self._held_at = time.monotonic()
             return True
         if time.monotonic() - self._held_at > UNHELD_SECONDS:
@@ -188,7 +197,13 @@ class Archiver:
         return False
 
     async def _copy_log(self, folder: Path) -> None:
-        """Copy what is new; complete segments that are in the place are removed here, except the newest."""
+        """Copy what is new; complete segments that are in the place are removed here, except the newest.
+
+        Raises:
+            BackupFailed: the place is not the known one.
+            ObjectsDown: it does not answer.
+        """
+        await mounts.require_known(self._config)
         paths = await asyncio.to_thread(_segments_in, folder)
         whole = [path for path in paths if path.suffix == ""]
         for path in paths:
@@ -196,6 +211,7 @@ class Archiver:
                 await self._copy(path)
             if path in whole:
                 await self._config.place.remove([place.log_name(self._system_id, f"{path.name}{PARTIAL}")])
+        await mounts.require_known(self._config)  # it may have gone meanwhile
         for path in whole[:-1]:
             path.unlink()
             self._copied.pop(path.name, None)
@@ -216,6 +232,7 @@ class Archiver:
     async def _copy_documents(self) -> None:
         if self._config.documents is None:
             return
+        await mounts.require_known(self._config)
         now = clock.now()
         if self._documents_since is None:
             await copying.copy_all(self._config.documents, self._config.place)
@@ -238,14 +255,26 @@ def _segments_in(folder: Path) -> list[Path]:
 
 
 _HELD = "SELECT FROM pg_replication_slots WHERE slot_name = %s AND active"
+_DROP = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s AND NOT active"
+_CREATE = (
+    "SELECT pg_create_physical_replication_slot(%s, true)"
+    " WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = %s)"
+)
+_IDENTITY = (
+    "SELECT system_identifier, setting::bigint FROM pg_control_system(), pg_settings WHERE name = 'wal_segment_size'"
+)
 
 
-def _holds_slot(config: BackupConfig) -> bool:
-    with psycopg.connect(config.address.conninfo, autocommit=True) as connection:
-        return connection.execute(_HELD, (SLOT,)).fetchone() is not None
+async def _holds_slot(config: BackupConfig) -> bool:
+    async with silence.watched(config.address) as connection:
+        return await _row(connection, _HELD, SLOT) is not None
 
 
-def _see_to_slot(config: BackupConfig, has_gap: bool) -> Cluster:  # noqa: FBT001 - for a thread
+async def _row(connection: WatchedConnection, query: str, *values: object) -> TupleRow | None:
+    return await (await connection.execute(query.encode(), values or None)).fetchone()
+
+
+async def _see_to_slot(config: BackupConfig, *, has_gap: bool) -> Cluster:
     """Create the slot unless it exists; return the leader's cluster.
 
     After a gap the slot is created again: a receiver that asked for a deleted segment may have moved it back.
@@ -253,31 +282,20 @@ def _see_to_slot(config: BackupConfig, has_gap: bool) -> Cluster:  # noqa: FBT00
     Raises:
         AnotherReceives: somebody holds the slot.
     """
-    with psycopg.connect(config.address.conninfo, autocommit=True) as connection:
+    async with silence.watched(config.address) as connection:
         if has_gap:
-            connection.execute(
-                "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots"
-                " WHERE slot_name = %s AND NOT active",
-                (SLOT,),
-            )
-        connection.execute(
-            "SELECT pg_create_physical_replication_slot(%s, true) WHERE NOT EXISTS"
-            " (SELECT FROM pg_replication_slots WHERE slot_name = %s)",
-            (SLOT, SLOT),
-        )
-        if connection.execute(_HELD, (SLOT,)).fetchone() is not None:
+            await connection.execute(_DROP, (SLOT,))
+        await connection.execute(_CREATE, (SLOT, SLOT))
+        if await _row(connection, _HELD, SLOT) is not None:
             raise AnotherReceives
-        row = connection.execute(
-            "SELECT system_identifier, setting::bigint FROM pg_control_system(), pg_settings"
-            " WHERE name = 'wal_segment_size'"
-        ).fetchone()
+        row = await _row(connection, _IDENTITY)
     assert row is not None
-    with psycopg.connect(config.address.conninfo, autocommit=True, replication="true") as connection:
-        identified = connection.execute("IDENTIFY_SYSTEM").fetchone()
+    async with silence.watched(config.address, replication="true") as connection:
+        identified = await _row(connection, "IDENTIFY_SYSTEM")
         assert identified is not None
         timeline, history = int(identified[1]), b""  # its texts are bytes of unknown encoding
         if timeline > 1:
-            answer = connection.execute(f"TIMELINE_HISTORY {timeline}".encode()).fetchone()
+            answer = await _row(connection, f"TIMELINE_HISTORY {timeline}")
             assert answer is not None
             history = bytes(answer[1])
     return Cluster(str(row[0]), int(row[1]), timeline, forks_in(history.decode()))

@@ -16,6 +16,7 @@ from carteira.kit.ops import progress
 if TYPE_CHECKING:
     from carteira.backup.config import BackupConfig
     from carteira.backup.place import Manifest
+    from carteira.backup.retention import Pruned
 
 app = typer.Typer(no_args_is_help=True, help="Backups: tudo num lugar, criptografado para uma chave pública.")
 
@@ -77,11 +78,7 @@ def create(
     manifest = asyncio.run(work())
     out.print(f"Backup {manifest.id}: {size_text(manifest.size)}, e {_documents(manifest)}.", highlight=False)
     if prune:
-        gone = asyncio.run(retention.prune(config))
-        out.print(
-            f"Removidos: {gone.backups} backups, {gone.segments} segmentos do log, {gone.objects} de documentos.",
-            highlight=False,
-        )
+        _print_pruned(asyncio.run(retention.prune(config)))
 
 
 @app.command("list")
@@ -128,14 +125,24 @@ def verify(
 
 @app.command("prune")
 def prune_old() -> None:
-    """Remove os backups de mais de BACKUP_DAYS dias, e do log e dos documentos o que nenhum outro precisa."""
+    """Remove os backups de mais de BACKUP_DAYS dias, menos o último inteiro, e do log e dos documentos o que sobra."""
     from carteira.backup import retention
 
     config = config_here()
-    gone = run_quietly("Removendo", lambda: retention.prune(config))
+    _print_pruned(run_quietly("Removendo", lambda: retention.prune(config)))
+
+
+def _print_pruned(gone: "Pruned") -> None:
+    """Print what was removed; exit with 1 if a newer backup is damaged."""
     out.print(
-        f"{gone.backups} backups, {gone.segments} segmentos do log, {gone.objects} de documentos.", highlight=False
+        f"Removidos: {gone.backups} backups, {gone.segments} segmentos do log, {gone.objects} de documentos.",
+        highlight=False,
     )
+    if gone.damaged:
+        fail(
+            f"o backup {gone.damaged[0]} não está inteiro, ou não é desta instalação (`carteira backup verify --set "
+            f"{gone.damaged[0]}` diz por quê): o último inteiro ficou, por velho que seja."
+        )
 
 
 def config_here() -> "BackupConfig":

@@ -1,9 +1,6 @@
 """Checks backups and the journal of erasures: whether they are kept, their age, and the means to make one."""
 
-import asyncio
 from collections.abc import AsyncIterator
-
-import psycopg
 
 from carteira.app import backup_config, erasure_journal
 from carteira.backup import making
@@ -11,6 +8,7 @@ from carteira.backup.ages import is_late
 from carteira.backup.config import BackupConfig
 from carteira.backup.place import Manifest
 from carteira.doctor.findings import Diagnosis, fail, ok, warn
+from carteira.kit.db import silence
 from carteira.settings import Settings
 
 AREA = "backup"
@@ -32,7 +30,7 @@ async def check(settings: Settings) -> AsyncIterator[Diagnosis]:
         return
     config = backup_config(settings)
     yield _age(await making.newest(config))
-    yield await asyncio.to_thread(_role, config)
+    yield await _role(config)
     for program in ("pg_basebackup", "pg_receivewal")[: 2 * config.is_physical] + ("pg_dump",)[: config.is_logical]:
         config.programs.find(program)
 
@@ -44,13 +42,16 @@ def _age(newest: Manifest | None) -> Diagnosis:
     return fail(AREA, text, "execute carteira backup create, e veja o worker") if is_late(newest) else ok(AREA, text)
 
 
-def _role(config: BackupConfig) -> Diagnosis:
+_ROLE = (
+    "SELECT rolreplication OR rolsuper, pg_has_role(rolname, 'pg_read_all_data', 'USAGE')"
+    " FROM pg_roles WHERE rolname = current_user"
+)
+
+
+async def _role(config: BackupConfig) -> Diagnosis:
     """Check the rights of the role that makes backups."""
-    with psycopg.connect(config.address.conninfo) as connection:
-        row = connection.execute(
-            "SELECT rolreplication OR rolsuper, pg_has_role(rolname, 'pg_read_all_data', 'USAGE')"
-            " FROM pg_roles WHERE rolname = current_user"
-        ).fetchone()
+    async with silence.watched(config.address) as connection:
+        row = await (await connection.execute(_ROLE)).fetchone()
     replicates, reads = row or (False, False)
     if config.is_physical and not replicates:
         return fail(AREA, "o usuário de BACKUP_DATABASE_URL não replica", "ALTER ROLE … REPLICATION, como superusuário")

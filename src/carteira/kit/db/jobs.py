@@ -3,14 +3,11 @@
 A job runs at least once: if its worker dies it runs again. Every job must tolerate running twice, also concurrently.
 """
 
-import asyncio
-import os
-import socket
 import time
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 import orjson
@@ -20,16 +17,12 @@ from procrastinate.exceptions import ConnectorException, UniqueViolation
 from procrastinate.jobs import Job, Status
 from procrastinate.middleware import AsyncCallNext
 from procrastinate.worker import Worker
-from psycopg import AsyncConnection
-from psycopg.abc import PQGen
-from psycopg.pq import TransactionStatus
-from psycopg.rows import TupleRow
 from sqlalchemy import BigInteger, Numeric, TextClause, column, select, text
 
-from carteira.kit.db import silence
-from carteira.kit.db.address import DatabaseAddress, DatabaseHost
+from carteira.kit.db.address import DatabaseAddress
 from carteira.kit.db.one_row import OneRow, ask
 from carteira.kit.db.session import Tx
+from carteira.kit.db.silence import WatchedConnection
 from carteira.kit.ops import metrics, tracing
 from carteira.kit.values.ids import uuid5
 
@@ -45,11 +38,6 @@ FAILURE = "failure"
 """The argument in which a job that was given up keeps its exception's classes; the job's function never sees it."""
 _LETTERS = UUID("5d3c7a5e-6f0b-5b5e-9d0e-0c1f7c1d9a44")
 
-_INTERRUPTS_SECONDS = 60.0
-"""The interval at which a waiting connection polls for signals; an event loop handles them itself."""
-
-Waited = TypeVar("Waited")
-
 log = structlog.get_logger(__name__)
 
 DEFAULT = "default"
@@ -57,47 +45,17 @@ CALLS = "calls"
 """The queue of jobs that call other people's servers, so that slow calls do not delay other jobs."""
 
 
-class QueueConnection(AsyncConnection[TupleRow]):
-    """A connection that waits without polling, and ends if its server is silent (`kit.db.silence`).
-
-    The library's connection polls ten times a second, and waits for a hanging server without a limit.
-    """
-
-    address: DatabaseAddress
-
-    async def wait(
-        self,
-        gen: PQGen[Waited],
-        interval: float = _INTERRUPTS_SECONDS,
-        timeout: float | None = None,  # noqa: ASYNC109 - the library's signature
-    ) -> Waited:
-        """Wait until the generator has its answer from PostgreSQL."""
-        watch = asyncio.create_task(self._watch())
-        try:
-            return await super().wait(gen, interval, timeout)
-        finally:
-            watch.cancel()
-
-    async def _watch(self) -> None:
-        """End the connection if a statement is under way and the server silent; listening may take any time."""
-        await asyncio.sleep(silence.SIGN_OF_LIFE_SECONDS)
-        if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
-            await silence.until_silent(self.address, DatabaseHost(self.info.host, self.info.port))
-            with socket.socket(fileno=os.dup(self.pgconn.socket)) as way:  # libpq then reads an end of file
-                way.shutdown(socket.SHUT_RDWR)
-
-
 def connector(address: DatabaseAddress, *, most: int) -> PsycopgConnector:
     """Return an application's connector to the queue, with up to `most` connections and those on which it listens."""
 
-    async def configure(connection: QueueConnection) -> None:
+    async def configure(connection: WatchedConnection) -> None:
         connection.address = address
 
     return PsycopgConnector(
         conninfo=address.conninfo,
         min_size=1,
         max_size=most,
-        connection_class=QueueConnection,
+        connection_class=WatchedConnection,
         configure=configure,
     )
 

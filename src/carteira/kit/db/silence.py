@@ -7,10 +7,18 @@ is left alone.
 """
 
 import asyncio
-from collections.abc import MutableMapping
-from typing import Any
+import os
+import socket
+from collections.abc import AsyncIterator, MutableMapping
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
 
 import structlog
+from psycopg import AsyncConnection
+from psycopg.abc import PQGen
+from psycopg.conninfo import make_conninfo
+from psycopg.pq import TransactionStatus
+from psycopg.rows import TupleRow
 from sqlalchemy import Connection, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -21,6 +29,10 @@ from carteira.kit.db.connecting import answers, host_of
 SIGN_OF_LIFE_SECONDS = 8.0
 """The longest wait for a hanging server: another one may be the leader by now."""
 _WATCH = "watch"
+_INTERRUPTS_SECONDS = 60.0
+"""The interval at which a waiting connection polls for signals; an event loop handles them itself."""
+
+Waited = TypeVar("Waited")
 
 log = structlog.get_logger(__name__)
 
@@ -58,6 +70,55 @@ class _Watching:
     async def _watch(self, driver: Any) -> None:  # noqa: ANN401 - asyncpg has no types
         await until_silent(self._address, host_of(driver))
         driver.terminate()
+
+
+class WatchedConnection(AsyncConnection[TupleRow]):
+    """A connection of psycopg that waits without polling, and ends if its server is silent.
+
+    The library's connection polls ten times a second, and waits for a hanging server without a limit.
+    """
+
+    address: DatabaseAddress
+
+    async def wait(
+        self,
+        gen: PQGen[Waited],
+        interval: float = _INTERRUPTS_SECONDS,
+        timeout: float | None = None,  # noqa: ASYNC109 - the library's signature
+    ) -> Waited:
+        """Wait until the generator has its answer from PostgreSQL."""
+        watch = asyncio.create_task(self._watch())
+        try:
+            return await super().wait(gen, interval, timeout)
+        finally:
+            watch.cancel()
+
+    async def _watch(self) -> None:
+        """End the connection if a statement is under way and the server silent; listening may take any time."""
+        await asyncio.sleep(SIGN_OF_LIFE_SECONDS)
+        if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
+            await until_silent(self.address, DatabaseHost(self.info.host, self.info.port))
+            with socket.socket(fileno=os.dup(self.pgconn.socket)) as way:  # libpq then reads an end of file
+                way.shutdown(socket.SHUT_RDWR)
+
+
+@asynccontextmanager
+async def watched(address: DatabaseAddress, **options: str) -> AsyncIterator[WatchedConnection]:
+    """Open a connection of psycopg on which each statement is a transaction of its own; close it after the block.
+
+    Its statements fail with `psycopg.OperationalError` if the server is silent.
+
+    Args:
+        address: Whose first suitable host is taken.
+        options: More of libpq's keywords.
+
+    Raises:
+        psycopg.OperationalError: no host answers, or a host refuses.
+    """
+    conninfo = make_conninfo(address.conninfo, **options)
+    async with await WatchedConnection.connect(conninfo, autocommit=True) as connection:
+        connection.address = address
+        yield connection
 
 
 async def until_silent(address: DatabaseAddress, host: DatabaseHost) -> None:
