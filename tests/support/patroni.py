@@ -129,10 +129,14 @@ class Machine:
     def kill_etcd(self) -> None:
         _kill(self.etcd)
 
-    def kill(self) -> None:
-        """Kill everything on this machine at once, as a power failure would."""
+    def kill_patroni(self) -> None:
+        """Kill Patroni and PostgreSQL; etcd lives."""
         _kill(self.patroni)
         self.kill_postgres()
+
+    def kill(self) -> None:
+        """Kill everything on this machine at once, as a power failure would."""
+        self.kill_patroni()
         _kill(self.etcd)
 
     def signal(self, number: signal.Signals) -> None:

@@ -63,7 +63,7 @@ class Authorizer(ledger.Writer[Authorization, Decision]):
                     self.database.drop_idle_lean()
                 if time.monotonic() > deadline:
                     log.exception("commit in doubt", decisions=[str(decision.id) for decision in batch.fresh])
-                    raise
+                    raise DatabaseDown from error
                 await asyncio.sleep(RESOLVE_PAUSE_SECONDS)
 
 

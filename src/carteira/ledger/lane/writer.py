@@ -18,6 +18,8 @@ from carteira.ledger.lane.batch import Batch, ConcurrencyMode, DecisionT, Memory
 
 MAX_CONFLICTS = 5
 MAX_CONFLICTS_LOCKED = 3
+CONFIRM_SECONDS = 8.0
+"""The longest wait for the commit that has to be confirmed after one that was not."""
 _CONFLICTS = (StaleBook, UniqueViolationError, DeadlockDetectedError)
 
 
@@ -39,6 +41,8 @@ class Writer(ABC, Generic[RequestT, DecisionT]):
     def __init__(self, database: Database) -> None:
         self.database = database
         self._memory = Memory()
+        self._left_unconfirmed = False
+        """Whether PostgreSQL did not confirm a batch, and nothing since."""
 
     @abstractmethod
     async def begin(self, requests: Sequence[RequestT]) -> Batch[RequestT, DecisionT]:
@@ -95,6 +99,34 @@ class Writer(ABC, Generic[RequestT, DecisionT]):
             AccountLocked: an account, or with `free` a key, was locked for too long; nothing was written.
             DatabaseDown, StaleBook, UniqueViolationError, DeadlockDetectedError: as `decide`.
         """
+        if self._left_unconfirmed:
+            await self._require_confirmation()
+        try:
+            return await self._attempt(requests, mode, seconds)
+        except CommitInDoubt:
+            self._left_unconfirmed = True
+            raise
+
+    async def _require_confirmation(self) -> None:
+        """Require that PostgreSQL confirms a commit of nothing.
+
+        A leader without its synchronous replicas confirms no commit and refuses none: a batch that it gets would be
+        written once they are back, long after its requests were answered.
+
+        Raises:
+            DatabaseDown: it does not.
+        """
+        try:
+            async with asyncio.timeout(CONFIRM_SECONDS), self.database.lean_statements() as tx:
+                await tx.execute("SELECT pg_logical_emit_message(true, 'carteira', '')")
+        except TimeoutError as error:
+            self.database.drop_idle_lean()
+            raise DatabaseDown from error
+        self._left_unconfirmed = False
+
+    async def _attempt(
+        self, requests: Sequence[RequestT], mode: ConcurrencyMode, seconds: float | None
+    ) -> list[DecisionT | None]:
         conflicts = 0
         while True:
             batch = await self.begin(requests)
