@@ -2,7 +2,8 @@
 
 Entries are filled in by SQL through the ledger's own checks. Both forms are made; the restore is the physical one, into
 another folder, with all that `carteira restore home` proves at its end. Entries are spread over `--partitions` months
-(36). `--home PATH` backs up what a kept home of `benchmarks.scale` has, and fills nothing in.
+(36). `--home PATH` backs up what a kept home of `benchmarks.scale` has, and fills nothing in. `--fast` fills in with
+the triggers off that check each row: the rows are the same.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from benchmarks.scale import grow
-from benchmarks.stage import stage
+from benchmarks.stage import as_superuser, stage
 from carteira.kit.security.age import PrivateKey
 
 GB = 1_000_000_000
@@ -51,6 +52,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--entries", type=int, nargs="+", default=[1_000_000, 10_000_000])
     parser.add_argument("--partitions", type=int, default=36, help="months that the entries are spread over")
+    parser.add_argument("--fast", action="store_true", help="fill in with the ledger's own checks off")
     parser.add_argument("--home", type=Path, default=None, help="a home that benchmarks.scale kept")
     options = parser.parse_args()
     table = Table(title="A backup (both forms) and a restore that is proven")
@@ -65,7 +67,8 @@ def main() -> None:
         with stage(home, 0 if options.home else ACCOUNTS, months=0 if options.home else months) as endpoints:
             for entries in [0] if options.home else options.entries:
                 if entries:
-                    grow(endpoints.owner_url, ACCOUNTS, entries, progress, months=months)
+                    owner = as_superuser(endpoints) if options.fast else endpoints.owner_url
+                    grow(owner, ACCOUNTS, entries, progress, months=months, unchecked=options.fast)
                 with psycopg.connect(endpoints.owner_url) as connection:
                     row = connection.execute(
                         "SELECT pg_database_size(current_database()), (SELECT count(*) FROM ledger_entries)"

@@ -7,6 +7,11 @@ milliseconds.
 
 `--home PATH` keeps the servers' data there, or goes on with what is there already: ten million postings are filled in
 ten minutes, a hundred million take 50 GB and hours. `--unsealed` leaves out verification, since sealing takes as long.
+`--fast` fills in with the triggers off that check each row: the rows are the same.
+
+`--blocks` adds how many blocks of 8 KB PostgreSQL looks at for a request, and how many of them it has to read because
+they are not in its own memory (`--buffers`, in MB). More blocks at a larger size mean more work for a request; as many
+blocks, of which more are read, mean that the memory is too small for the size.
 
 For each size: the authorizer at a fixed rate (open loop), and an account's statement and its balance at an instant over
 HTTP, one after the other; twice, with a server just started and with the same accounts again. Entries are filled in by
@@ -20,7 +25,7 @@ import random
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -34,7 +39,7 @@ from rich.table import Table
 
 from benchmarks.draw import Size, draw_scale
 from benchmarks.load import Connection, close_all, closed_loop, connect, http_request, open_loop
-from benchmarks.stage import PATH, fill, product, stage
+from benchmarks.stage import PATH, as_superuser, fill, product, stage
 from carteira import ledger
 from carteira.app import modules_of
 from carteira.benefits.ledger_kinds import SETTLEMENT
@@ -72,6 +77,10 @@ FROM paid JOIN entry ON entry.id = paid.entry_id, generate_series(0, 1) AS line 
 """
 
 
+_BLOCKS = "SELECT blks_hit + blks_read, blks_read FROM pg_stat_database WHERE datname = current_database()"
+FLUSHED_SECONDS = 11
+"""After so many seconds PostgreSQL's idle connections have told their counts."""
+
 _BOUNDS = """
 SELECT id FROM (
     SELECT id, row_number() OVER (ORDER BY id) AS place FROM ledger_accounts WHERE kind = 'benefits.MEAL'
@@ -87,13 +96,25 @@ WHERE account.id = posted.account_id AND account.is_system
 """
 
 
-def grow(url: str, accounts: int, entries: int, progress: Progress, *, months: int = 0, more: bool = False) -> None:
+def grow(
+    url: str,
+    accounts: int,
+    entries: int,
+    progress: Progress,
+    *,
+    months: int = 0,
+    more: bool = False,
+    unchecked: bool = False,
+) -> None:
     """Add purchases of one centavo, account by account, until there are so many entries; or so many `more`.
 
-    They run from so many months ago until now, after the entries of an earlier call.
+    They run from so many months ago until now, after the entries of an earlier call. `unchecked`, which takes a
+    superuser, leaves out the triggers.
     """
     task = progress.add_task(f"{entries:,} entries", total=entries)
     with psycopg.connect(url, autocommit=True) as connection:
+        if unchecked:
+            connection.execute("SET session_replication_role = replica")
         row = connection.execute("SELECT count(*) FROM ledger_entries").fetchone()
         assert row is not None
         done = 0 if more else int(row[0])
@@ -126,7 +147,36 @@ async def _read(connection: Connection, requests: list[bytes]) -> list[float]:
     return times
 
 
-async def _measure(url: str, database: str, accounts: int, home: Path, rate: float) -> list[list[float]]:
+class Blocks:
+    """Counts the blocks that PostgreSQL looks at for a request, and those that it reads from outside of its memory."""
+
+    def __init__(self, database: str, *, counts: bool) -> None:
+        self._database = database
+        self._counts = counts
+        self.of_requests: list[tuple[float, float]] = []
+
+    def _now(self) -> tuple[int, int]:
+        time.sleep(FLUSHED_SECONDS)
+        with psycopg.connect(self._database) as connection:
+            row = connection.execute(_BLOCKS).fetchone()
+        assert row is not None
+        return int(row[0]), int(row[1])
+
+    @contextmanager
+    def of(self, times: Sequence[float]) -> Iterator[None]:
+        """Count for the requests of the block, whose times it collects."""
+        if not self._counts:
+            yield
+            return
+        looked, read = self._now()
+        yield
+        looked_then, read_then = self._now()
+        self.of_requests.append(((looked_then - looked) / len(times), (read_then - read) / len(times)))
+
+
+async def _measure(  # noqa: PLR0917 - the product, its data, the load
+    url: str, database: str, accounts: int, home: Path, rate: float, blocks: Blocks
+) -> list[list[float]]:
     """Return the latencies in milliseconds of the authorizer, the statement and the balance at an instant."""
     settings = Settings(carteira_home=home)
     processor = tokens.processor(settings, timedelta(hours=1))
@@ -139,7 +189,9 @@ async def _measure(url: str, database: str, accounts: int, home: Path, rate: flo
             yield http_request(url, PATH, body, processor)
 
     closed_loop(url, 64, 2, purchases())
-    load = open_loop(url, rate, 8, purchases())
+    times: list[list[float]] = [[], [], []]
+    with blocks.of(times[0]):
+        times[0] += [seconds * 1000 for seconds in open_loop(url, rate, 8, purchases()).latencies]
     chosen = [rng.randint(1, accounts) for _ in range(READS)]
     with psycopg.connect(database) as connection:
         rows = connection.execute(
@@ -151,8 +203,9 @@ async def _measure(url: str, database: str, accounts: int, home: Path, rate: flo
     [reader] = await connect(url, 1)
     statements = [_get(url, f"/benefits/accounts/b{number}/statement", operator) for number in chosen]
     balances = [_get(url, f"/ledger/accounts/{row[0]}/balance?at={instant}", operator) for row in rows]
-    times = [[seconds * 1000 for seconds in load.latencies]]
-    times += [await _read(reader, statements), await _read(reader, balances)]
+    for number, requests in enumerate((statements, balances), 1):
+        with blocks.of(times[number]):
+            times[number] += await _read(reader, requests)
     await close_all([reader])
     return times
 
@@ -204,12 +257,15 @@ def _check(endpoints: Endpoints, accounts: int, progress: Progress, options: arg
 
 
 @contextmanager
-def _home(path: Path | None, accounts: int, months: int) -> Iterator[tuple[Path, Endpoints, int]]:
+def _home(
+    path: Path | None, accounts: int, months: int, buffers_mb: int | None
+) -> Iterator[tuple[Path, Endpoints, int]]:
     """Start servers on a folder that is kept, or on one for the run; give it, and how many accounts it has."""
     kept = path is not None and (path / "postgres").exists()
     with tempfile.TemporaryDirectory(prefix="carteira-bench-") as folder:
         home = path or Path(folder)
-        with stage(home, 0 if kept else accounts, months=0 if kept else months) as endpoints:
+        months = 0 if kept else months
+        with stage(home, 0 if kept else accounts, months=months, buffers_mb=buffers_mb) as endpoints:
             with psycopg.connect(endpoints.owner_url) as connection:
                 row = connection.execute("SELECT count(*) FROM benefits_accounts").fetchone()
             assert row is not None
@@ -226,6 +282,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--partitions", type=int, default=0, help="months that the entries are spread over")
     parser.add_argument("--checks", action="store_true", help="reconcile and verify, too")
     parser.add_argument("--unsealed", action="store_true", help="without verify")
+    parser.add_argument("--fast", action="store_true", help="fill in with the ledger's own checks off")
+    parser.add_argument("--blocks", action="store_true", help="count the blocks that a request looks at")
+    parser.add_argument("--buffers", type=int, default=None, help="PostgreSQL's own memory, in MB")
     parser.add_argument("--new", type=int, default=100_000, help="entries that come between a whole check and the next")
     parser.add_argument("--home", type=Path, default=None, help="a folder for the servers' data, which is kept")
     parser.add_argument("--json", type=Path, default=None, help="add the figures to this file")
@@ -233,7 +292,8 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-TITLES = ("accounts", "postings", "server", "authorizer", "statement", "balance at an instant", "followers' look")
+MEASURED = ("authorizer", "statement", "balance at an instant")
+TITLES = ("accounts", "postings", "server", *MEASURED, "followers' look")
 
 
 def main() -> None:
@@ -245,24 +305,34 @@ def main() -> None:
     table = Table(title=f"Latencies in ms, p50 / p99 (authorizer at {options.rate:,.0f}/s)")
     for title in (*TITLES, *(f"{name} s" for name in CHECKS)):
         table.add_column(title, justify="right")
-    with Progress(transient=True) as progress, _home(options.home, sizes[0][0], options.partitions) as staged:
+    looked = Table(title="Blocks that a request looks at / those that PostgreSQL reads")
+    for title in ("postings", "server", *MEASURED):
+        looked.add_column(title, justify="right")
+    staging = _home(options.home, sizes[0][0], options.partitions, options.buffers)
+    with Progress(transient=True) as progress, staging as staged:
         home, endpoints, filled = staged
         for wanted, postings in sizes:
             if wanted > filled:
                 fill(endpoints.owner_url, wanted, first=filled + 1)
             filled = accounts = max(wanted, filled)
-            grow(endpoints.owner_url, accounts, postings // 2, progress, months=options.partitions)
+            owner = as_superuser(endpoints) if options.fast else endpoints.owner_url
+            grow(owner, accounts, postings // 2, progress, months=options.partitions, unchecked=options.fast)
             looks = uvloop.run(_look(endpoints.database_url, home))
             checks = _check(endpoints, accounts, progress, options) if options.checks else {}
             beside = [f"{looks:.1f}", *(f"{checks[name]:.1f}" if name in checks else "" for name in CHECKS)]
             with product(home, endpoints, strategy="queue", workers=2, looks_per_hour="none") as url:
                 for state in ("just started", "in use"):  # the same accounts again
-                    times = uvloop.run(_measure(url, endpoints.database_url, accounts, home, options.rate))
+                    blocks = Blocks(endpoints.owner_url, counts=options.blocks)
+                    times = uvloop.run(_measure(url, endpoints.database_url, accounts, home, options.rate, blocks))
                     figures = [(statistics.median(t), sorted(t)[int(len(t) * 0.99)]) for t in times]
                     rows.append(Size(accounts, postings, state, figures, looks, checks))
                     shown = (f"{p50:.1f} / {p99:.1f}" for p50, p99 in figures)
                     table.add_row(f"{accounts:,}", f"{postings:,}", state, *shown, *beside)
+                    counted = (f"{seen:.1f} / {read:.2f}" for seen, read in blocks.of_requests)
+                    looked.add_row(f"{postings:,}", state, *counted)
             out.print(table)
+            if options.blocks:
+                out.print(looked)
     _keep(options, rows)
 
 

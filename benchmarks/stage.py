@@ -103,7 +103,13 @@ def cut(url: str, months: int) -> None:
 
 @contextmanager
 def stage(
-    home: Path, accounts: int, *, wal_segments: int = 256, months: int = 0, revision: str = "head"
+    home: Path,
+    accounts: int,
+    *,
+    wal_segments: int = 256,
+    months: int = 0,
+    revision: str = "head",
+    buffers_mb: int | None = None,
 ) -> Iterator[Endpoints]:
     """Start servers that sync, migrate, and fill; stop them at the end. Tables may have months of the past.
 
@@ -111,10 +117,10 @@ def stage(
 
     So many `wal_segments` (16 MB each) exist to be reused, as they do once a server has run for a while: a commit that
     makes a new one waits until 16 MB of zeros are on the disk, which would dominate the slowest latencies. PostgreSQL
-    gets the quarter of the memory that its manual advises, 2 GB at most.
+    gets the quarter of the memory that its manual advises, 2 GB at most, unless `buffers_mb` says another size.
     """
     wal_mb = 16 * wal_segments
-    buffers_mb = min(2_048, psutil.virtual_memory().total // 2**20 // 4)
+    buffers_mb = buffers_mb or min(2_048, psutil.virtual_memory().total // 2**20 // 4)
     sizes = {"min_wal_size": 4 * wal_mb // 3, "max_wal_size": 8 * wal_mb // 3, "shared_buffers": buffers_mb}
     settings = {name: f"{megabytes}MB" for name, megabytes in sizes.items()}
     with EmbeddedServers(home, aws=False, postgres_settings=settings) as servers:
@@ -126,6 +132,11 @@ def stage(
             fill(servers.endpoints.owner_url, accounts)
         _run_in(servers.endpoints.superuser_url, wal_segments)
         yield servers.endpoints
+
+
+def as_superuser(endpoints: Endpoints) -> str:
+    """Return the address of the filled database, as superuser."""
+    return f"{endpoints.superuser_url.rpartition('/')[0]}/{endpoints.owner_url.rpartition('/')[2]}"
 
 
 def _run_in(superuser_url: str, wal_segments: int) -> None:
