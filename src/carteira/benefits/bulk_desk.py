@@ -132,7 +132,7 @@ async def import_accounts(  # noqa: PLR0913 - a file and its options
 async def imports_of(
     tx: Tx, who: Principal, asked: PageRequest[UUID], *, finished: bool | None = None
 ) -> Page[ImportSeen]:
-    """List the files of the caller's employers, the newest first; those that are finished, those that are not, or all.
+    """List the files of the caller's employers, the newest first: finished ones, unfinished ones, or all.
 
     Raises:
         Forbidden: `benefits:write` is missing.

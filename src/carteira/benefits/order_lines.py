@@ -32,7 +32,7 @@ class _Target(NamedTuple):
 
 
 async def credit_lines(tx: Tx, sent: BulkLines, maker: Actor) -> list[OrderLine]:
-    """Return the lines of a bulk top-up, as its maker's reach lets them be credited now."""
+    """Return a bulk top-up's lines with the result that each would have now, within its maker's employers."""
     checked = [one async for piece in pieces(sent.numbered(), PIECE // 2) for one in topups.checked(sent, piece)]
     named = {line[0] for _, line in checked if isinstance(line, tuple)}
     targets = await _targets(tx, named, await employers.reach_of(tx, maker))

@@ -228,7 +228,7 @@ def _check(sent: BulkLines, number: int, raw: object) -> Line | BulkCreditResult
 
 
 def checked(sent: BulkLines, numbered: Iterable[tuple[int, object]]) -> list[tuple[int, Line | BulkCreditResult]]:
-    """Return some lines with their numbers, each as its model or its error."""
+    """Return numbered lines, each parsed to its model or its error."""
     return [(number, _check(sent, number, raw)) for number, raw in numbered]
 
 

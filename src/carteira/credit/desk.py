@@ -71,7 +71,7 @@ async def look(  # noqa: PLR0913, PLR0917 - the stores, the reader and the purpo
 async def _score(  # noqa: PLR0913, PLR0917 - the stores, the purpose and what was read
     stores: Stores, database: Database, trail: AuditTrail, cpf: str, purpose: Purpose, profile: ProfileOut
 ) -> tuple[ScoreOut | None, str]:
-    """Return the score, or why there is none."""
+    """Return the score, or None and the reason."""
     if profile.base_b is None:
         down = "base_b" in profile.unavailable
         return None, "A base B está fora do ar." if down else "A base B não tem dados deste CPF."

@@ -22,7 +22,7 @@ _PATIENCE_SECONDS, _AWAY_SECONDS = 0.5, 1.0
 
 
 class CreditSeen(BaseModel):
-    """What a look showed: a CPF's bases, and the score with its reasons, or why there is none."""
+    """The content of a look: a CPF's bases, and the score with its reasons, or why there is none."""
 
     masked: str
     purpose: Purpose

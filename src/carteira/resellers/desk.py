@@ -132,7 +132,7 @@ async def purchases(  # noqa: PLR0913, PLR0917 - filters and the place in the li
 async def purchases_by_id(
     tx: Tx, who: Principal, purchase_ids: Collection[UUID]
 ) -> dict[UUID, PurchaseWithCashbackOut]:
-    """Return purchases with what each earns by id, as many as there are; looks at resellers are recorded.
+    """Return the existing purchases among some ids, with their cashback; looks at resellers are recorded.
 
     Raises:
         Forbidden: `purchases:read` is missing.

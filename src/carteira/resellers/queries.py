@@ -107,7 +107,7 @@ async def _with_cashback(
 async def purchases_by_id(
     tx: Tx, who: Principal, purchase_ids: Collection[UUID]
 ) -> dict[UUID, PurchaseWithCashbackOut]:
-    """Return purchases with their cashback by id, as many as there are; the caller has checked the right."""
+    """Return the existing purchases among some ids, with their cashback; the caller has checked the right."""
     query = (
         select(Purchase, Reseller)
         .join(Reseller, Reseller.id == Purchase.reseller_id)

@@ -127,7 +127,7 @@ async def _views(tx: Tx, rows: Sequence[ClientRow]) -> list[ClientView]:
 async def list_clients(
     tx: Tx, *, limit: int, before: UUID | None = None, turned: bool = False, revoked: bool | None = None
 ) -> list[ClientView]:
-    """Return the clients, newest first or the other way round; `revoked` asks for those that were, or were not."""
+    """Return the clients, newest first or the other way round; with `revoked` only revoked ones, or only others."""
     base = select(ClientRow)
     if revoked is not None:
         base = base.where(ClientRow.revoked_at.is_not(None) if revoked else ClientRow.revoked_at.is_(None))

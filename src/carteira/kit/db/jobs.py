@@ -35,7 +35,7 @@ ATTEMPTS = 5
 TRACEPARENT = "traceparent"
 """The argument that carries a job's trace; the job's function never sees it."""
 FAILURE = "failure"
-"""The argument in which a job that was given up keeps its exception's classes; the job's function never sees it."""
+"""The argument of a given-up job that holds its exception's classes; the job's function does not get it."""
 _LETTERS = UUID("5d3c7a5e-6f0b-5b5e-9d0e-0c1f7c1d9a44")
 
 log = structlog.get_logger(__name__)
@@ -164,7 +164,7 @@ _KEEP_FAILURE = """
 
 
 async def _keep_failure(context: JobContext, error: Exception) -> None:
-    """Keep why a job failed that is not tried again: its exception's classes, since a message may name people."""
+    """Store the classes of the exception of a job that is not tried again; its message may name people."""
     if context.task.get_retry_exception(error, context.job) is not None:
         return
     classes = [kind.__name__ for kind in type(error).__mro__ if issubclass(kind, Exception) and kind is not Exception]

@@ -165,7 +165,7 @@ class Operation(Generic[Order]):
 
 @dataclass(frozen=True, slots=True)
 class OperatorRoom:
-    """What an operator may do under a limit: alone at once, in a day, and what is left of today; None: any amount."""
+    """An operator's room under a limit, in centavos: for one act, for a day, and left of today; None: any amount."""
 
     alone: int | None
     daily: int | None
@@ -259,7 +259,7 @@ class Desk:
         return None if known is None else known.alone
 
     async def room(self, tx: Tx, limit: str, who: Principal) -> OperatorRoom:
-        """Return what an operator may still do alone under a limit."""
+        """Return an operator's room under a limit."""
         known = self._limits.get(limit)
         if known is None:
             return OperatorRoom(None, None, None)

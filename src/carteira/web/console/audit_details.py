@@ -1,4 +1,4 @@
-"""The details of the audit's rows in words; `tests/house/test_reference.py` finds one that the code writes without."""
+"""The details of the audit's rows in words; `tests/house/test_reference.py` finds details without words."""
 
 from collections.abc import Mapping
 from typing import Any

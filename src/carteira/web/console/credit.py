@@ -39,7 +39,7 @@ class LookForm(FormBody):
 
 
 def _values(seen: credit.desk.CreditSeen | None = None, **more: bool) -> dict[str, Any]:
-    """Return what the page names."""
+    """Return the values of the page's template."""
     told: dict[str, Any] = {"seen": seen, "purposes": PURPOSES, "kept": False, "gone": False}
     return told | {"purpose": dict(PURPOSES)[seen.purpose] if seen else ""} | more
 
@@ -52,7 +52,7 @@ async def show_desk(page: SignedPage) -> Response:
 
 @router.post(HOME, dependencies=[claims(*CLAIMS), looks("credit_profile_read")])
 async def look(page: SignedPage) -> Response:
-    """Look at the three bases and the score, and lead to the look's own address; without Redis show it at once."""
+    """Look at the three bases and the score, and redirect to the look's own address; without Redis show it at once."""
     form = await page.form(LookForm)
     if form.value is None:
         return page.show(_PAGE, status=422, form=form, **_values())

@@ -62,7 +62,7 @@ JOBS = {
     "webhooks:forget_old": "Apagar entregas antigas de webhooks",
     "webhooks:look_after": "Cuidar das entregas de webhooks",
 }
-"""What each job does, by its name."""
+"""The description of each job, by its name."""
 
 FAILURES = {
     "MailNotConfigured": "Nenhum servidor de e-mail está configurado (SMTP_URL)",
@@ -77,18 +77,18 @@ FAILURES = {
     "OSError": "Uma conexão ou um arquivo falhou",
     "TypeError": "O trabalho foi pedido por outra versão do código",
 }
-"""Why a job was given up, by the class of its exception or the nearest one above it."""
+"""The reason why a job was given up, by the class of its exception or its nearest base."""
 _DIED = "O worker parou no meio, todas as vezes"
 _OTHER = "Um erro sem nome conhecido; ele está inteiro no log"
 
 
 def job_name(task: str) -> str:
-    """Return what a job does; a job of another release has only its name."""
+    """Return a job's description, or the name of a job of another release."""
     return JOBS.get(task, task)
 
 
 def failure_name(classes: Sequence[str]) -> str:
-    """Return why a job was given up, by the classes of its exception, the nearest first."""
+    """Return the reason why a job was given up, from the classes of its exception, the nearest first."""
     if not classes:
         return _DIED
     return next((FAILURES[name] for name in classes if name in FAILURES), _OTHER)

@@ -40,7 +40,7 @@ _LINES = CursorOf(OrderLineKey)
 
 @dataclass(frozen=True, slots=True)
 class LineBalance:
-    """A line, with the balance before and after it, for who may approve it."""
+    """A line, and the balance before and after it for those who may approve the operation."""
 
     line: OrderLine
     balance: tuple[int, int] | None
@@ -92,7 +92,7 @@ class _Reader:
         self._lines: Sequence[OrderLine] = ()
 
     async def read(self, tx: Tx, asked: TableAsked, limit: int) -> Page[LineBalance]:
-        """Return a page of the lines; balances only to who may approve them."""
+        """Return a page of the lines, with balances for those who may approve the operation."""
         desk = desk_of(self._page)
         if self._row is None:
             self._row = await desk.find(tx, self._page.who, self._operation_id)

@@ -19,7 +19,7 @@ router = pages()
 PROOFS, EVENTS = "/console/livro-razao", "/console/eventos"
 LEDGER, HOUSE = "ledger:read", "house:read"
 BEHIND_SECONDS = 60.0
-"""A follower that is further behind than this is slow."""
+"""The longest backlog of a follower that is not slow."""
 NAMES = {"reconcile": "Saldos e lançamentos batem", "verify": "Cadeia do livro-razão"}
 _NOBODYS = reads("proofs and positions, nobody's data")
 

@@ -195,7 +195,7 @@ class TableAsked:
     turned: bool = False
     """Whether the list is asked for the other way round."""
     oldest_first: bool = False
-    """Whether the oldest rows come first, as the list is asked for."""
+    """Whether the oldest rows are requested first."""
     cursor: str = ""
     private: bool = False
     """Whether it came by POST, so that nothing of it may appear in an address."""
@@ -339,7 +339,7 @@ class Table(Generic[T]):
         return self._asked({name: text.strip() for name, text in page.request.query_params.items() if text.strip()})
 
     def asked_openly(self, page: WebPage, *names: str) -> TableAsked:
-        """Parse from an address the filters of a private table that are not personal; what else it holds is ignored."""
+        """Parse an address's filters of these names, which are not personal, for a private table; ignore others."""
         asked = self.asked(page)
         values = {name: text for name, text in asked.values.items() if name in names}
         return replace(asked, values=values, typed=values, errors={}, unknown=(), private=True)

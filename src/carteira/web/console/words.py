@@ -79,9 +79,9 @@ FIELDS = {
     "waiting": "Esperam",
 }
 _MONEY = {"above", "amount", "balance", "balances", "short_by", "total"}
-"""Fields whose numbers are centavos, and so are those within them."""
+"""Fields with amounts in centavos, directly or within them."""
 _OF_LINES = {"lines", "results", "numbers", "wrong", "titles", "employer_id", "value"}
-"""Fields of a long order, and of its outcome, which its totals and its own list show."""
+"""Fields of a long order and of its outcome that are left out: its totals and its list of lines show them."""
 _MOST_GROUPS, _MOST_FAULTS = 10, 20
 _DAY, _INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}"), re.compile(r"\d{4}-\d{2}-\d{2}T[\d:.]+(Z|[+-]\d{2}:\d{2})")
 _CPF_STATES = {"proven": "comprovado", "declared": "só digitado", "none": "sem CPF", "moved": "passou a outra conta"}
@@ -129,7 +129,7 @@ def facts_of(order: object) -> list[tuple[str, str]]:
 
 
 def facts_of_long(order: object) -> list[tuple[str, str]]:
-    """Return the fields of a long order, or of its outcome, besides its lines."""
+    """Return the fields of a long order, or of its outcome, without its lines."""
     kept = {name: value for name, value in order.items() if name not in _OF_LINES} if isinstance(order, dict) else order
     return facts_of(kept)
 
