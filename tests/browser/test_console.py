@@ -344,7 +344,7 @@ async def test_the_administrator_changes_a_role_after_a_preview(browser: Browser
             await page.get_by_label("ledger:read").set_checked(size is DESKTOP)
             await looks_well(page)
             await page.get_by_role("button", name="Ver o que muda").click()
-            await page.get_by_text(told).wait_for()
+            await page.locator("main").get_by_text(told).wait_for()
             await page.get_by_role("button", name="Mudar o papel").click()
             await page.get_by_text("O papel mudou").wait_for()
         await page.set_viewport_size(DESKTOP)  # type: ignore[arg-type] # a plain dict
