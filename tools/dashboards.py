@@ -64,6 +64,7 @@ def _quantile(share: float, metric: str, by: str = "le") -> str:
 
 
 _REQUESTS = "carteira_http_requests_total"
+_CPU = "carteira_process_cpu_seconds_total"
 _ALL_GROUPS = f"sum by (group) ({_group(_rate(_REQUESTS))})"
 _WRONG_GROUPS = "sum by (group) (" + _group(_rate(_REQUESTS, 'status=~"5.."')) + ")"
 _SLOW_GROUPS = f"sum by (le, group) ({_group(_rate('carteira_http_request_seconds_bucket'))})"
@@ -117,6 +118,34 @@ OPERATION = Dashboard(
                         (_by("reason", "carteira_http_connections_refused_total"), "conexão: {{reason}}"),
                         (_by("work", "carteira_work_turned_away_total"), "trabalho: {{work}}"),
                     ],
+                ),
+                Panel(
+                    "Conexões com o PostgreSQL, por pool",
+                    "short",
+                    [
+                        ("sum by (pool) (carteira_database_connections_used)", "{{pool}}: em uso"),
+                        ("sum by (pool) (carteira_database_connections_most)", "{{pool}}: no máximo"),
+                    ],
+                ),
+                Panel(
+                    "Esperas por uma conexão, por segundo",
+                    "cps",
+                    [(_by("pool", "carteira_database_connection_waits_total"), "{{pool}}")],
+                ),
+                Panel(
+                    "Processador: segundos por segundo",
+                    "short",
+                    [
+                        (
+                            f"sum by (job, instance) ({_rate(_CPU)})",
+                            "{{job}} {{instance}}",
+                        )
+                    ],
+                ),
+                Panel(
+                    "Memória residente",
+                    "bytes",
+                    [("sum by (job, instance) (carteira_process_resident_bytes)", "{{job}} {{instance}}")],
                 ),
                 Panel("Processos que respondem", "short", [("up", "{{job}} {{instance}}")]),
                 Panel(
@@ -283,6 +312,54 @@ MONEY = Dashboard(
                         (f"{_total(f'carteira_resellers_cashback_{what}_centavos_total')} / 100", legend)
                         for what, legend in (("credited", "creditado"), ("spent", "gasto"), ("given_back", "devolvido"))
                     ],
+                ),
+            ],
+        ),
+        (
+            "Pix",
+            [
+                Panel(
+                    "Reais por segundo",
+                    "currencyBRL",
+                    [
+                        (f"{_total('carteira_payments_received_centavos_total')} / 100", "recebidos"),
+                        (f"{_total('carteira_payments_lost_centavos_total')} / 100", "devolvidos depois de gastos"),
+                    ],
+                ),
+                Panel(
+                    "Pagamentos e devoluções por segundo",
+                    "cps",
+                    [
+                        (_by("outcome", "carteira_payments_received_total"), "pagamento: {{outcome}}"),
+                        (_by("outcome", "carteira_payments_returns_total"), "devolução: {{outcome}}"),
+                    ],
+                ),
+                Panel(
+                    "Diferenças com a lista do provedor",
+                    "short",
+                    [("max by (kind) (carteira_payments_unreconciled)", "{{kind}}")],
+                    "stat",
+                ),
+                Panel(
+                    "Última conferência com o provedor",
+                    "s",
+                    [
+                        ("time() - max(carteira_payments_reconciled_timestamp_seconds)", "de um dia, há"),
+                        ("time() - max(carteira_payments_read_until_timestamp_seconds)", "lista lida até há"),
+                    ],
+                    "stat",
+                ),
+                Panel(
+                    "Pagamentos à espera de devolução por um operador",
+                    "short",
+                    [("max(carteira_payments_to_return)", "pagamentos")],
+                    "stat",
+                ),
+                Panel(
+                    "Devolução mais antiga à espera do provedor",
+                    "s",
+                    [("max(carteira_payments_return_oldest_seconds)", "há")],
+                    "stat",
                 ),
             ],
         ),

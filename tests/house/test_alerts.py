@@ -13,6 +13,7 @@ from tests.support.source import ROOT
 from tools import dashboards
 
 PAGES = ROOT / "docs" / "how-to" / "alerts"
+METRICS = ROOT / "docs" / "reference" / "metrics.md"
 RULES = re.split(r"^      - alert: ", (MONITORING / "alerts.yml").read_text(), flags=re.MULTILINE)[1:]
 
 
@@ -72,8 +73,31 @@ def test_each_panel_is_whole_and_its_queries_are_queries(tmp_path: Path) -> None
     assert f"{len(queries)} rules found" in promtool("check", "rules", file)
 
 
+def labels_of(query: str, known: dict[str, set[str]]) -> tuple[set[str], set[str]]:
+    """Return the labels that a query names, and those that its metrics have."""
+    named = {label for labels in re.findall(r"by \(([^)]*)\)", query) for label in labels.split(", ")}
+    named |= {label for matchers in re.findall(r"\{([^}]*)\}", query) for label in re.findall(r"(\w+)=", matchers)}
+    given = {"job", "instance", *(["service"] if "carteira:" in query else [])}
+    for name, part in re.findall(r"\b(carteira_\w+?)(_bucket|_sum|_count)?\b", query):
+        given |= known[name] | ({"le"} if part == "_bucket" else set())
+    return named, given | set(re.findall(r'label_replace\(.*?, "(\w+)", "/', query))
+
+
+def test_queries_and_legends_use_labels_of_their_metrics() -> None:
+    rows = re.findall(r"^\| `(carteira_\w+)` \| \w+ \| (.*?) \|", METRICS.read_text(), re.MULTILINE)
+    known = {name: set(re.findall(r"`(\w+)`", labels)) for name, labels in rows}
+    for panel in (panel for one in dashboards.DASHBOARDS for panel in one.panels):
+        for query, legend in panel.queries:
+            named, given = labels_of(query, known)
+            shown = set(re.findall(r"\{\{(\w+)\}\}", legend))
+            assert named <= given, (panel.title, named - given)
+            assert shown <= (named or given), (panel.title, legend)
+    named, given = labels_of("sum by (code, cod) (carteira_a_total)", {"carteira_a_total": {"code"}})
+    assert named - given == {"cod"}, "a misspelt label is found"
+
+
 def test_rules_and_queries_use_existing_metrics() -> None:
-    known = set(re.findall(r"`(carteira_\w+)`", (ROOT / "docs" / "reference" / "metrics.md").read_text()))
+    known = set(re.findall(r"`(carteira_\w+)`", METRICS.read_text()))
     rules = (MONITORING / "alerts.yml").read_text()
     texts = [rules, *(dashboards.rendered(one) for one in dashboards.DASHBOARDS)]
     used = set(re.findall(r"\bcarteira_\w+", "".join(texts)))

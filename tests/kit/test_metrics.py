@@ -3,10 +3,14 @@
 import asyncio
 import math
 import random
+import time
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+import pytest
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from carteira.kit.ops.metrics import Level, Tally, buckets_of, seconds_within
+from carteira.kit.db.engine import Database
+from carteira.kit.ops import metrics as of_product
+from carteira.kit.ops.metrics import Level, Places, Process, Tally, buckets_of, seconds_within
 from tests.support.waiting import until
 
 BUCKETS = (0.001, 0.01, 0.1)
@@ -73,6 +77,52 @@ async def test_a_level_reports_the_present_number() -> None:
     level.down()
     level.down()
     await until(lambda: registry.get_sample_value("under_way") == 0, "the level is reported again")
+
+
+def of_pool(name: str, pool: str) -> float:
+    return REGISTRY.get_sample_value(f"carteira_database_{name}", {"pool": pool}) or 0.0
+
+
+async def test_a_pool_reports_its_connections_in_use_and_waits() -> None:
+    pool = Places("of this test")
+    pool.add(2)
+    with pool, pool:
+        await until(lambda: of_pool("connections_used", "of this test") == 2, "all are in use")
+        with pool:
+            await until(lambda: of_pool("connection_waits_total", "of this test") == 1, "one waits")
+            assert of_pool("connections_used", "of this test") == 2
+    await until(lambda: of_pool("connections_used", "of this test") == 0, "none is in use")
+    assert of_pool("connections_most", "of this test") == 2
+
+
+async def test_a_database_counts_its_connections_in_both_pools(database_url: str) -> None:
+    def most() -> list[float]:
+        for pool in (of_product.session_connections, of_product.lean_connections):
+            pool.report()
+        return [of_pool("connections_most", pool) for pool in ("session", "lean")]
+
+    before = most()
+    database = Database(database_url, pool_size=3)
+    assert most() == [number + 3 for number in before]
+    async with database.transaction(), database.lean_statements():
+        most()
+        assert [of_pool("connections_used", pool) for pool in ("session", "lean")] == [1, 1]
+    await database.close()
+    assert most() == before, "a closed database has none"
+
+
+def test_a_process_reports_its_processor_time_and_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(of_product, "PROCESS_SECONDS", 0.0)
+    process, name = Process(), "carteira_process_cpu_seconds_total"
+    process.report()
+    before = REGISTRY.get_sample_value(name) or 0.0
+    spent = time.process_time()
+    while time.process_time() < spent + 0.05:
+        pass
+    process.report()
+    after = REGISTRY.get_sample_value(name) or 0.0
+    assert 0.05 <= after - before < 5
+    assert (REGISTRY.get_sample_value("carteira_process_resident_bytes") or 0) > 10_000_000
 
 
 def test_a_histogram_reports_the_bound_of_a_share_of_answers() -> None:

@@ -68,8 +68,8 @@ class World:
 
 
 @contextmanager
-def monitored(home: Path, modules: str) -> Iterator[World]:
-    """Run it until the end of the block."""
+def monitored(home: Path, modules: str, **more: object) -> Iterator[World]:
+    """Run it with more settings until the end of the block."""
     with ExitStack() as stack:
         servers = stack.enter_context(EmbeddedServers(home / "embedded", aws=False))
         prepare(servers.endpoints)
@@ -83,7 +83,7 @@ def monitored(home: Path, modules: str) -> Iterator[World]:
             "trusted_proxies": "127.0.0.1",
             "limit_top_ups": 100,
             "pending_hours": 720,
-        }
+        } | more
         server = stack.enter_context(running_server(home, workers=1, **settings))
         (home / "worker").mkdir()
         worker = stack.enter_context(running_worker(home / "worker", **settings))

@@ -34,6 +34,7 @@ from carteira.kit.db.lean import LeanPool
 from carteira.kit.db.reads import Reads
 from carteira.kit.db.session import _AFTER_COMMIT, CurrentSession, LeanTx, ReadingSession, Tx
 from carteira.kit.db.wakes import Wakes, wrote_followed_rows
+from carteira.kit.ops.metrics import lean_connections, session_connections
 
 _SERVER_SETTINGS = {
     "timezone": "UTC",
@@ -67,6 +68,7 @@ class Database:
 
     def __init__(self, url: str, *, pool_size: int = 10, mark: str = "", replica: Replica | None = None) -> None:
         self.address = DatabaseAddress.parse(url).marked(mark)
+        self._size = pool_size
         self.gate = Gate()
         self.wakes = Wakes()
         self.engine: AsyncEngine = create_async_engine(
@@ -89,6 +91,7 @@ class Database:
         )
         self._lean = LeanPool(self.address, size=pool_size, server_settings=_SERVER_SETTINGS, gate=self.gate)
         self._unlaned = asyncio.Semaphore(max(1, pool_size // 2))
+        self._count_connections(pool_size)
         self.reads = Reads(self._lean.fetch)
         self._behind = Behind(replica, _SERVER_SETTINGS) if replica is not None else None
 
@@ -106,12 +109,13 @@ class Database:
         self.gate.pass_through()
         failure: CommitThenRaise | None = None
         with _as_facts():
-            async with self._sessions() as session:
-                try:
-                    yield session
-                except CommitThenRaise as raised:
-                    failure = raised
-                await session.commit()
+            with session_connections:
+                async with self._sessions() as session:
+                    try:
+                        yield session
+                    except CommitThenRaise as raised:
+                        failure = raised
+                    await session.commit()
             await self._after_commit(session)
         if failure is not None:
             raise failure.error from failure
@@ -130,7 +134,7 @@ class Database:
         self.gate.pass_through()
         token = _unasked.set(True)
         try:
-            with _as_facts():
+            with _as_facts(), session_connections:
                 async with self._readings() as session:
                     yield session
         finally:
@@ -218,11 +222,16 @@ class Database:
 
     async def close(self) -> None:
         """Send the wakes that are due, and close every connection."""
+        self._count_connections(-self._size)
         await self.wakes.close()
         await self.engine.dispose()
         await self._lean.close()
         if self._behind is not None:
             await self._behind.close()
+
+    def _count_connections(self, more: int) -> None:
+        for pool in (session_connections, lean_connections):
+            pool.add(more)
 
 
 def _check_positions(connection: Any, record: Any) -> None:  # noqa: ANN401 - the library's adapters have no types

@@ -23,6 +23,7 @@ from carteira.kit.db.errors import (
 )
 from carteira.kit.db.gate import Gate
 from carteira.kit.db.session import LeanTx
+from carteira.kit.ops.metrics import lean_connections
 
 COMMAND_SECONDS = 35
 _LEAN_SETTINGS = {
@@ -84,17 +85,18 @@ class LeanPool:
         self._gate.pass_through()
         lost: type[DatabaseDown] = DatabaseDown
         try:
-            async with self._places:
-                connection = await self._connection()
-                lost = CommitUnknown
-                try:
-                    yield connection
-                except (asyncio.CancelledError, TimeoutError, asyncpg.InternalClientError):
-                    connection.terminate()  # its statement may still be running, or PostgreSQL has ended it
-                    raise
-                finally:
-                    if not connection.is_closed():
-                        self._idle.append(connection)
+            with lean_connections:
+                async with self._places:
+                    connection = await self._connection()
+                    lost = CommitUnknown
+                    try:
+                        yield connection
+                    except (asyncio.CancelledError, TimeoutError, asyncpg.InternalClientError):
+                        connection.terminate()  # its statement may still be running, or PostgreSQL has ended it
+                        raise
+                    finally:
+                        if not connection.is_closed():
+                            self._idle.append(connection)
         except DRIVER_ERRORS as error:
             if sqlstate_of(error) in ELSEWHERE:
                 await self.close()  # new connections find the right database

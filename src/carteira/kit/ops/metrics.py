@@ -6,6 +6,7 @@ The processes of one server share the folder `PROMETHEUS_MULTIPROC_DIR`, which t
 import asyncio
 import math
 import os
+import time
 from bisect import bisect_left
 from collections import Counter as Count
 from collections import defaultdict
@@ -56,11 +57,29 @@ job_oldest = Gauge(
     "carteira_job_oldest_seconds", "Time since the oldest waiting job was due", multiprocess_mode="mostrecent"
 )
 jobs_failed = Gauge("carteira_jobs_failed", "Failed jobs that are kept", multiprocess_mode="mostrecent")
+connections_used = Gauge(
+    "carteira_database_connections_used",
+    "Connections to PostgreSQL in use, by pool: `session` (most verbs), `lean` (hot paths and single reads)",
+    ["pool"],
+    multiprocess_mode="livesum",
+)
+connections_most = Gauge(
+    "carteira_database_connections_most", "Most connections that a pool may have", ["pool"], multiprocess_mode="livesum"
+)
+connection_waits = Counter(
+    "carteira_database_connection_waits", "Transactions that waited because their pool was in use entirely", ["pool"]
+)
+process_cpu = Counter("carteira_process_cpu_seconds", "Processor time of the processes of this server or worker")
+process_memory = Gauge(
+    "carteira_process_resident_bytes", "Resident memory of the processes", multiprocess_mode="livesum"
+)
 
 REPORT_SECONDS = 0.01
+PROCESS_SECONDS = 1.0
+_MEMORY = Path("/proc/self/statm")
 
 
-_reported: list["Tally | Level | Sums"] = []
+_reported: list["Tally | Level | Sums | Places | Process"] = []
 _reporting: asyncio.AbstractEventLoop | None = None
 """The event loop of the scheduled report; the report of a loop that has ended never comes."""
 
@@ -126,6 +145,69 @@ class Sums:
             self._counter.labels(*labels).inc(amount)
 
 
+class Places:
+    """The connections of a process's pool, reported as `Tally` reports: whoever enters has one, or waits for one."""
+
+    def __init__(self, pool: str) -> None:
+        self._used = connections_used.labels(pool)
+        self._most = connections_most.labels(pool)
+        self._waits = connection_waits.labels(pool)
+        self._places = self._inside = self._waited = 0
+        self._reported = (0, 0)
+        _reported.append(self)
+
+    def add(self, places: int) -> None:
+        """Count so many more connections, fewer if negative."""
+        self._places += places
+
+    def __enter__(self) -> None:
+        """Count one more who has or awaits a connection; in a running event loop."""
+        self._inside += 1
+        if self._inside > self._places:
+            self._waited += 1
+        _report_soon()
+
+    def __exit__(self, *_error: object) -> None:
+        """Count one less."""
+        self._inside -= 1
+        _report_soon()
+
+    def report(self) -> None:
+        """Report what has changed."""
+        now = (min(self._inside, self._places), self._places)
+        if now != self._reported:
+            self._reported = now
+            self._used.set(now[0])
+            self._most.set(now[1])
+        waited, self._waited = self._waited, 0
+        if waited:
+            self._waits.inc(waited)
+
+
+class Process:
+    """The processor time and memory of this process, reported with its other metrics, once a second at most."""
+
+    def __init__(self) -> None:
+        self._seconds = 0.0
+        self._next = 0.0
+        _reported.append(self)
+
+    def report(self) -> None:
+        """Report the processor time since the last report, and the memory, where the system tells it."""
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + PROCESS_SECONDS
+        seconds = time.process_time()
+        process_cpu.inc(seconds - (self._seconds if self._seconds <= seconds else 0.0))  # a fork begins at 0
+        self._seconds = seconds
+        try:
+            pages = int(_MEMORY.read_text().split()[1])
+        except OSError:  # a system without /proc
+            return
+        process_memory.set(pages * os.sysconf("SC_PAGE_SIZE"))
+
+
 class Tally:
     """Counts events and their duration, and reports to the metrics at most a hundred times a second.
 
@@ -175,6 +257,9 @@ class Tally:
 
 
 requests = Tally(requests_total, request_seconds)
+session_connections = Places("session")
+lean_connections = Places("lean")
+process = Process()
 requests_under_way = Level(
     Gauge("carteira_http_requests_under_way", "HTTP requests being answered", multiprocess_mode="livesum")
 )
