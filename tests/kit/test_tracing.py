@@ -239,6 +239,34 @@ def test_the_settings_are_those_of_the_standard_and_elastics_are_aliases() -> No
     assert (over_grpc.endpoint, over_grpc.ratio) == ("http://x:4317", 0.0)
 
 
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+async def test_the_signals_own_protocol_and_headers_win(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, protocol: str
+) -> None:
+    """They are in the environment, where the SDK reads some of them, too."""
+    general = {"http/protobuf": "grpc", "grpc": "http/protobuf"}[protocol]
+    given = {
+        "ENDPOINT": receiver.grpc_url if protocol == "grpc" else receiver.http_url,
+        "PROTOCOL": general,
+        "TRACES_PROTOCOL": protocol,
+        "HEADERS": "x-general=1,x-both=2,authorization=Bearer%20general",
+        "TRACES_HEADERS": "X-Own=a%2Cb,x-both=3",
+    }
+    for name, value in given.items():
+        monkeypatch.setenv(f"OTEL_EXPORTER_OTLP_{name}", value)
+    monkeypatch.setenv("ELASTIC_SECRET_TOKEN", "secret")
+    config = Settings(_env_file=None).tracing("staging")
+    assert config is not None
+    async with tracing.running(config):
+        with tracing.root("root", "server"):
+            pass
+    named(receiver, "root")
+    (headers,) = receiver.headers
+    assert (":path" in headers) == (protocol == "http/protobuf")
+    assert (headers["x-own"], headers["x-both"], headers["authorization"]) == ("a,b", "3", "Bearer secret")
+    assert "x-general" not in headers
+
+
 async def test_a_collector_that_is_down_holds_nobody_up() -> None:
     down = TracingConfig("http://127.0.0.1:9/v1/traces", resource={"service.name": "t"})
     async with tracing.running(down):

@@ -18,6 +18,7 @@ from carteira.settings import rules
 if TYPE_CHECKING:
     from carteira.kit.ops.tracing import TracingConfig
 
+Protocol = Literal["http/protobuf", "grpc"]
 Sampler = Literal[
     "always_on",
     "always_off",
@@ -41,11 +42,17 @@ class TracingSettings(BaseSettings):
     otel_exporter_otlp_traces_endpoint: str | None = Field(
         None, description="The same for traces only, used unchanged: over HTTP no `/v1/traces` is added."
     )
-    otel_exporter_otlp_protocol: Literal["http/protobuf", "grpc"] = Field(
+    otel_exporter_otlp_protocol: Protocol = Field(
         "http/protobuf", description="Protocol of the collector: `http/protobuf` or `grpc`."
+    )
+    otel_exporter_otlp_traces_protocol: Protocol | None = Field(
+        None, description="The same for traces only; it overrides `OTEL_EXPORTER_OTLP_PROTOCOL`."
     )
     otel_exporter_otlp_headers: SecretStr | None = Field(
         None, description="Headers of each export: `name=value`, comma-separated, values percent-encoded."
+    )
+    otel_exporter_otlp_traces_headers: SecretStr | None = Field(
+        None, description="The same for traces only; they replace `OTEL_EXPORTER_OTLP_HEADERS`."
     )
     otel_exporter_otlp_insecure: bool = Field(
         False, description="Accept a collector on another host without TLS; production refuses it otherwise."
@@ -93,7 +100,7 @@ class TracingSettings(BaseSettings):
         pairs(text)
         return text
 
-    @field_validator("otel_exporter_otlp_headers")
+    @field_validator("otel_exporter_otlp_headers", "otel_exporter_otlp_traces_headers")
     @classmethod
     def _headers(cls, text: SecretStr | None) -> SecretStr | None:
         pairs(text.get_secret_value() if text else None)
@@ -124,9 +131,13 @@ class TracingSettings(BaseSettings):
         if self.otel_exporter_otlp_traces_endpoint is not None:
             return self.otel_exporter_otlp_traces_endpoint
         base = self.otel_exporter_otlp_endpoint or self.elastic_server_url
-        if base is None or self.otel_exporter_otlp_protocol == "grpc":
+        if base is None or self._protocol == "grpc":
             return base
         return f"{base.rstrip('/')}/v1/traces"
+
+    @property
+    def _protocol(self) -> Protocol:
+        return self.otel_exporter_otlp_traces_protocol or self.otel_exporter_otlp_protocol
 
     def sentry(self) -> str | None:
         """Return the address that receives errors; None: they are only logged."""
@@ -142,7 +153,7 @@ class TracingSettings(BaseSettings):
         sampler = self.otel_traces_sampler.removeprefix("parentbased_")
         return TracingConfig(
             endpoint=url,
-            protocol=self.otel_exporter_otlp_protocol,
+            protocol=self._protocol,
             headers=self._headers_of(),
             ratio={"always_on": 1.0, "always_off": 0.0}.get(sampler, self.otel_traces_sampler_arg),
             heeds_parent=self.otel_traces_sampler.startswith("parentbased_"),
@@ -163,7 +174,7 @@ class TracingSettings(BaseSettings):
         elif self.elastic_user and self.elastic_password is not None:
             both = f"{self.elastic_user}:{self.elastic_password.get_secret_value()}"
             headers["authorization"] = f"Basic {b64encode(both.encode()).decode()}"
-        text = self.otel_exporter_otlp_headers
+        text = self.otel_exporter_otlp_traces_headers or self.otel_exporter_otlp_headers
         return headers | {
             name.lower(): value for name, value in pairs(text.get_secret_value() if text else None).items()
         }
