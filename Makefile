@@ -1,6 +1,6 @@
 # The commands of Carteira. `make help` lists them; each does the set-up that it needs.
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev browser proxies clients deploy-tools image sbom up down logs monitoring secrets-edit pin-images test-deploy lock run run-debug screenshots test test-unit test-integration test-docs coverage test-postgresql-17 test-faults test-upgrade ha-tools test-ha check format postman reference migration seed reset psql letter trips bench bench-assistant bench-backup bench-chain bench-console bench-cpu bench-idle bench-loss bench-migrations bench-overload bench-pages bench-routes bench-scale clean clean-data python
+.PHONY: help install install-dev browser proxies clients deploy-tools image sbom up compose down logs monitoring secrets-edit pin-images test-deploy lock run run-debug screenshots test test-unit test-integration test-docs coverage test-postgresql-17 test-faults test-upgrade ha-tools test-ha check format postman reference migration seed reset psql letter trips bench bench-assistant bench-backup bench-chain bench-console bench-cpu bench-idle bench-loss bench-migrations bench-overload bench-pages bench-routes bench-scale clean clean-data python
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3 python; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
@@ -82,12 +82,13 @@ browser: ## Install Debian's Chromium for the browser's tests (as root)
 	  echo "No Chromium: the browser's tests will be skipped (apt-get install chromium)"
 
 # Where they cannot be had, the tests that need them are skipped and say so.
-PROXIES := nginx-light caddy pgbouncer prometheus prometheus-alertmanager
-proxies: ## Install Debian's nginx, Caddy, PgBouncer, Prometheus with Alertmanager, and PostgreSQL with TLS and of 17 for the tests (as root)
-	@(for server in nginx caddy pgbouncer prometheus prometheus-alertmanager; do \
-	  PATH="$$PATH:/usr/sbin" command -v $$server >/dev/null || exit 1; done) || \
+PROXIES := nginx-light caddy pgbouncer prometheus prometheus-alertmanager rsyslog rsyslog-gnutls
+proxies: ## Install Debian's nginx, Caddy, PgBouncer, Prometheus with Alertmanager, rsyslog, and PostgreSQL with TLS and of 17 for the tests (as root)
+	@(for server in nginx caddy pgbouncer prometheus prometheus-alertmanager rsyslogd; do \
+	  PATH="$$PATH:/usr/sbin" command -v $$server >/dev/null || exit 1; done; \
+	  ls /usr/lib/*/rsyslog/lmnsd_gtls.so >/dev/null 2>&1) || \
 	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
-	  echo "Installing nginx, Caddy, PgBouncer, Prometheus and Alertmanager …" && apt-get update -qq && \
+	  echo "Installing nginx, Caddy, PgBouncer, Prometheus, Alertmanager and rsyslog …" && apt-get update -qq && \
 	  DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -qq -y --no-install-recommends $(PROXIES) >/dev/null; } || \
 	  echo "Not all of them are there: tests will be skipped (apt-get install $(PROXIES))"
 	@for which in tls:deploy/docker/postgresql.lock former:tests/support/postgresql-former.lock; do \
@@ -197,9 +198,13 @@ format: install-dev ## Format and mend what can be mended
 	@$(BIN)/ruff check --fix --exit-zero .
 	@$(BIN)/ruff format .
 
-# Containers: Docker, or podman where that is what there is; either by CONTAINER=, its Compose by COMPOSE=.
-CONTAINER ?= $(shell command -v docker >/dev/null 2>&1 && echo docker || echo podman)
-COMPOSE ?= $(CONTAINER) compose
+# Containers: Docker where its service answers (podman's may answer to its client), or podman; either by CONTAINER=.
+CONTAINER ?= $(shell case "$$(docker version 2>/dev/null)" in (*[Pp]odman*) echo podman;; (*Server:*) echo docker;; \
+  (*) command -v podman >/dev/null && echo podman || echo docker;; esac)
+# podman has no Compose of its own: Docker's speaks to its socket. Another one by COMPOSE=.
+PODMAN_SOCKET = $(shell podman info --format '{{.Host.RemoteSocket.Path}}' 2>/dev/null)
+COMPOSE ?= $(if $(filter podman,$(CONTAINER)),env DOCKER_HOST=$(or $(DOCKER_HOST),unix://$(PODMAN_SOCKET)) \
+  $(or $(wildcard $(CURDIR)/$(VENV)/deploy/bin/docker-compose),docker-compose),docker compose)
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 # podman's own form of images knows no health check.
 export BUILDAH_FORMAT := docker
@@ -208,6 +213,11 @@ COMPOSED = $(COMPOSE) -f compose.yaml $(if $(filter production,$(ENV)),-f compos
   $(addprefix --profile ,$(PROFILES))
 TRACED = $(if $(filter jaeger,$(PROFILES)),OTEL_EXPORTER_OTLP_ENDPOINT=http://jaeger:4318) \
   $(if $(filter elastic,$(PROFILES)),ELASTIC_SERVER_URL=http://apm-server:8200 ELASTIC_SECRET_TOKEN=development)
+
+define compose_found
+	@$(COMPOSE) version --short 2>/dev/null | grep -qE '^v?([2-9]|[1-9][0-9])' || { echo "No Docker Compose of version 2: docs/how-to/run-in-compose.md" >&2; exit 1; }
+	@$(COMPOSE) ls >/dev/null 2>&1 || { echo "No service of $(CONTAINER) answers: docs/how-to/run-in-compose.md" >&2; exit 1; }
+endef
 
 image: ## Build the images carteira (everything, to try it) and carteira-server (production): docs/reference/images.md
 	@$(CONTAINER) build $(IMAGE_FLAGS) --target production --build-arg VERSION=$(VERSION) \
@@ -225,8 +235,14 @@ sbom: deploy-tools ## Write the bill of materials of carteira-server to dist/ (C
 	@rm dist/carteira-server.tar
 	@echo dist/carteira-server.cdx.json
 
+# Compose builds by Docker's buildx alone, which podman lacks. Images of other names come from elsewhere.
 up: ## Start everything in containers (ENV=production, PROFILES="monitoring jaeger elastic"); http://localhost:8000
+	$(compose_found)
+	@$(if $(CARTEIRA_IMAGE)$(CARTEIRA_SERVER_IMAGE),:,$(CONTAINER) image inspect carteira carteira-server >/dev/null 2>&1) || $(MAKE) image
 	@$(TRACED) $(COMPOSED) up --detach $(UP)
+
+compose: ## Print how Compose is called, for its other commands (ENV=production)
+	@echo "$(COMPOSED)"
 
 down: ## Stop the containers; the data stays (DOWN=--volumes drops it)
 	@$(COMPOSED) --profile '*' down $(DOWN)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.certificates import Authority
+from tests.support.guides import replaced
 from tests.support.source import ROOT
 
 PAGE = ROOT / "docs" / "how-to" / "run-several-machines.md"
@@ -25,7 +26,7 @@ pytestmark = [
     pytest.mark.timeout(120),
     pytest.mark.skipif(
         RSYSLOG is None or not any(Path("/usr/lib").glob("*/rsyslog/lmnsd_gtls.so")),
-        reason="NO rsyslog: its configuration was not tried (apt-get install rsyslog rsyslog-gnutls)",
+        reason="NO rsyslog: its configuration was not tried (`make proxies`)",
     ),
 ]
 
@@ -40,10 +41,7 @@ def configuration(folder: Path, port: int) -> str:
         "logs.exemplo.com.br": "localhost",
         "6514": str(port),
     }
-    for text, ours in given.items():
-        assert found.count(text) == 1, text
-        found = found.replace(text, ours)
-    return str(found)
+    return replaced(str(found), given)
 
 
 def received(collector: socket.socket, folder: Path) -> bytes:

@@ -24,6 +24,8 @@ STORAGE = Path(sys.prefix) / "containers"
 # The same name each time, since podman records it beside its images.
 RUN = Path(tempfile.gettempdir()) / f"carteira-containers-{sha256(str(STORAGE).encode()).hexdigest()[:8]}"
 STANDINS = ROOT / "tests" / "deploy" / "standins"
+SOCKET = Path("/run/podman/podman.sock")
+"""Where the service of root's podman listens, and where `make` looks for it."""
 BASE = "localhost/carteira-base:bookworm-3"
 MIRRORS = (
     "deb http://deb.debian.org/debian bookworm main",
@@ -82,14 +84,7 @@ class Podman:
             **os.environ,
             "CONTAINERS_CONF": str(self.folder / "containers.conf"),
             "CONTAINERS_STORAGE_CONF": str(self.folder / "storage.conf"),
-            "DOCKER_HOST": f"unix://{self.folder}/podman.sock",
-            "CONTAINER": "podman",
-            "COMPOSE": str(TOOLS / "docker-compose"),
-            "BUILDAH_FORMAT": "docker",
-            "CARTEIRA_IMAGE": "localhost/carteira",
-            "CARTEIRA_SERVER_IMAGE": "localhost/carteira-server",
             "IMAGE_FLAGS": " ".join(build_flags()),
-            "UP": "--pull never --no-build",
             **{variable: f"localhost/standin-{name}" for name, variable in STANDIN_IMAGES.items()},
         }
 
@@ -97,7 +92,7 @@ class Podman:
         """Run `podman` with arguments; return its output."""
         done = subprocess.run(
             ["podman", *arguments],
-            env=self.environment,
+            env=self.environment | {"BUILDAH_FORMAT": "docker"},  # podman's own form of images has no health check
             capture_output=True,
             text=True,
             timeout=seconds,
@@ -174,7 +169,11 @@ def running_podman() -> Iterator[Podman]:
     """Run podman's service and health checks until the end of the block; then stop all of it."""
     folder = Path(tempfile.mkdtemp(prefix="carteira-podman-"))
     podman = Podman(folder)
-    socket, stop = folder / "podman.sock", threading.Event()
+    socket, stop = SOCKET, threading.Event()
+    if socket.exists():  # it is another podman's, of this machine or of another test
+        socket = folder / "podman.sock"
+        podman.environment["DOCKER_HOST"] = f"unix://{socket}"
+    socket.parent.mkdir(parents=True, exist_ok=True)
     service = subprocess.Popen(
         ["podman", "system", "service", "--time=0", f"unix://{socket}"],
         env=podman.environment,
@@ -192,6 +191,7 @@ def running_podman() -> Iterator[Podman]:
         podman.remove_all()
         service.terminate()
         service.wait(20)
+        socket.unlink(missing_ok=True)
         with suppress(OSError):
             shutil.rmtree(folder, ignore_errors=True)
             shutil.rmtree(RUN, ignore_errors=True)

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -256,6 +256,14 @@ def _reader(folder: Path, environment: dict[str, str]) -> Reader:
     return Reader(checkout, environment)
 
 
+def replaced(text: str, given: Mapping[str, str]) -> str:
+    """Return a page's text with some of its parts, each of which it has once, replaced by a test's own."""
+    for part, own in given.items():
+        assert text.count(part) == 1, (part, text)
+        text = text.replace(part, own)
+    return text
+
+
 def missing_tools() -> list[str]:
     """Return the tools that a reader needs and this machine lacks."""
     return [name for name in ("bash", "curl", "make", "python3") if not shutil.which(name)]
@@ -266,9 +274,65 @@ def script_of(page: Path, left_out: int) -> str:
 
     The page's other shell blocks, in `console`, are as many as said, and each is followed by the reason.
     """
-    text = page.read_text()
-    reasons = re.findall(r"\(Left out: ", text)
+    ours = blocks_to_paste(page, left_out)
+    return "set -euo pipefail\n" + "".join(f"echo '== block {at}'\n{text}" for at, text in enumerate(ours, 1))
+
+
+def blocks_to_paste(page: Path, left_out: int) -> list[str]:
+    """Return a page's `sh` blocks; its `console` blocks are as many as said, each followed by the reason."""
+    reasons = re.findall(r"\(Left out: ", page.read_text())
     blocks = blocks_of(page)
     assert len([one for one in blocks if one.language == "console"]) == len(reasons) == left_out
-    ours = (block.text for block in blocks if block.language == "sh")
-    return "set -euo pipefail\n" + "".join(f"echo '== block {at}'\n{text}" for at, text in enumerate(ours, 1))
+    return [block.text for block in blocks if block.language == "sh"]
+
+
+_PASTED = 'set -euo pipefail; exec 3<&0 </dev/null; while read -r block <&3; do . "$block"; touch "$block.done"; done'
+
+
+class Terminal:
+    """A shell that runs one block after the other, and ends at the first command that fails.
+
+    Attributes:
+        told: What it printed, errors included.
+    """
+
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+        self._folder = folder / "pasted"
+        self._folder.mkdir()
+        self._output = self._folder / "output"
+        with self._output.open("w") as output:
+            self._shell = subprocess.Popen(
+                ["bash", "-c", _PASTED],
+                cwd=folder,
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=output,
+                text=True,
+            )
+        self._blocks = 0
+
+    @property
+    def told(self) -> str:
+        return self._output.read_text()
+
+    def paste(self, block: str, seconds: float) -> str:
+        """Run a block; return what it printed.
+
+        Raises:
+            AssertionError: one of its commands failed, or it took longer.
+        """
+        before, file = len(self.told), self._folder / str(self._blocks)
+        self._blocks += 1
+        file.write_text(block)
+        assert self._shell.stdin is not None
+        self._shell.stdin.write(f"{file}\n")
+        self._shell.stdin.flush()
+        done = file.with_suffix(".done")
+        wait_until(lambda: done.exists() or self._shell.poll() is not None, f"ended: {block[:80]}", seconds)
+        assert done.exists(), f"{block}\n{self.told[before:][-5000:]}"
+        return self.told[before:]
+
+    def close(self) -> None:
+        """End the shell."""
+        self._shell.communicate()

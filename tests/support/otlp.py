@@ -31,6 +31,7 @@ class Seen:
     parent: str
     links: tuple[tuple[str, str], ...]
     attributes: dict[str, str]
+    started: int
     seconds: float
     failed: bool
     service: str
@@ -62,6 +63,7 @@ class Receiver:
                         span.parent_span_id.hex(),
                         tuple((link.trace_id.hex(), link.span_id.hex()) for link in span.links),
                         {each.key: _text(each.value) for each in span.attributes},
+                        span.start_time_unix_nano,
                         (span.end_time_unix_nano - span.start_time_unix_nano) / 1e9,
                         failed=span.status.code == 2,
                         service=resource["service.name"],
