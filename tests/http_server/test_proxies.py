@@ -1,6 +1,7 @@
 """Behind Debian's nginx and Caddy, with and without a prefix; skipped where they are not installed.
 
-Both proxies are also tried with what a client writes to mislead a proxy about where its request ends.
+Their configuration is that of `docs/how-to/behind-a-proxy.md`, with this test's ports. Both proxies are also tried with
+what a client writes to mislead a proxy about where its request ends.
 """
 
 import json
@@ -19,8 +20,10 @@ import redis
 from carteira.embedded import Endpoints
 from tests.support import files
 from tests.support.databases import NewDatabase
+from tests.support.guides import blocks_of, replaced
 from tests.support.people import PASSWORD, new_person
 from tests.support.server import free_port, running_server
+from tests.support.source import ROOT
 from tests.support.waiting import wait_until
 
 LIMITS = 15
@@ -42,15 +45,7 @@ http {{
     uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
     server {{
         listen 127.0.0.1:{port};
-        location {prefix}/ {{
-            proxy_pass http://127.0.0.1:{upstream}{taken_off};
-            proxy_http_version 1.1;
-            proxy_set_header Host $host;
-            proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-            proxy_set_header X-Forwarded-Proto $scheme;
-            proxy_set_header Connection "";
-            client_max_body_size 11m;
-        }}
+        {page}
     }}
 }}
 """
@@ -59,13 +54,9 @@ CADDY = """
     admin off
     auto_https off
 }}
-http://127.0.0.1:{port}, http://evil.example:{port} {{
-    bind 127.0.0.1
-    {handle} {prefix}/* {{
-        reverse_proxy 127.0.0.1:{upstream}
-    }}
-}}
+{page}
 """
+PAGE = ROOT / "docs" / "how-to" / "behind-a-proxy.md"
 CASES = {"alone": ("", False), "prefix left on": ("/carteira", False), "prefix taken off": ("/carteira", True)}
 
 
@@ -106,20 +97,27 @@ def is_whole(answer: bytes) -> bool:
     return bool(end and length and b"connection: close" not in head.lower() and len(body) >= int(length[1]))
 
 
-def command(proxy: str, folder: Path, port: int, upstream: int, case: str) -> list[str]:
+def configuration(proxy: str, port: int, upstream: int, case: str) -> str:
+    """Return the page's block with this test's ports, and changed for a prefix as the page says."""
+    (nginx,) = [block.text for block in blocks_of(PAGE) if block.language == "nginx"]
+    (caddy,) = [block.text for block in blocks_of(PAGE) if "reverse_proxy" in block.text]
     prefix, is_taken_off = CASES[case]
+    own = f"127.0.0.1:{upstream}"
+    if proxy == "nginx":
+        given = {"location /": f"location {prefix}/", "127.0.0.1:8000": own + ("/" if is_taken_off else "")}
+        return replaced(nginx, given)
+    handle = "handle_path" if is_taken_off else "handle"
+    given = {
+        "carteira.exemplo.com.br {": f"http://127.0.0.1:{port}, http://evil.example:{port} {{\nbind 127.0.0.1",
+        "reverse_proxy 127.0.0.1:8000": f"{handle} {prefix}/* {{\nreverse_proxy {own}\n}}",
+    }
+    return replaced(caddy, given)
+
+
+def command(proxy: str, folder: Path, port: int, upstream: int, case: str) -> list[str]:
     written = folder / f"{proxy}.conf"
     shape = NGINX if proxy == "nginx" else CADDY
-    written.write_text(
-        shape.format(
-            folder=folder,
-            port=port,
-            upstream=upstream,
-            prefix=prefix,
-            taken_off="/" if is_taken_off else "",
-            handle="handle_path" if is_taken_off else "handle",
-        )
-    )
+    written.write_text(shape.format(folder=folder, port=port, page=configuration(proxy, port, upstream, case)))
     if proxy == "nginx":
         return ["nginx", "-p", str(folder), "-c", str(written), "-e", str(folder / "error.log")]
     return ["caddy", "run", "--adapter", "caddyfile", "--config", str(written)]
