@@ -81,6 +81,22 @@ def machines(endpoints: Endpoints, new_database: NewDatabase, tmp_path: Path) ->
     return made
 
 
+def test_two_folders_of_documents_are_two_places(machines: list[dict[str, object]]) -> None:
+    """A folder belongs to one machine, and a machine may have several: who serves from another one is refused."""
+    first, second = machines
+    shutil.copytree(home_of(first) / "keys", home_of(second) / "keys", dirs_exist_ok=True)
+    own, other = (home_of(machine) / "files" for machine in machines)
+    for folder in (own, other):
+        folder.mkdir()
+    kept = first | {"documents_url": own.as_uri()}
+    with running_server(home_of(first), workers=1, **kept):
+        code, said = run(home_of(second), second | {"documents_url": other.as_uri()}, "worker")
+        assert code == 1
+        assert "DOCUMENTS_URL: quem serve de 127.0.0.1 guarda documentos em outro lugar" in " ".join(said.split())
+        told = " ".join(run(home_of(second), second | {"documents_url": own.as_uri()}, "doctor")[1].split())
+        assert "DOCUMENTS_URL: quem serve" not in told, "the same folder is the same place"
+
+
 def home_of(machine: dict[str, object]) -> Path:
     return Path(str(machine["carteira_home"]))
 

@@ -15,6 +15,8 @@ from typing import Any
 from moto.acm.models import acm_backends
 from moto.cloudformation.models import CloudFormationBackend
 from moto.core.common_models import CloudFormationModel
+from moto.dynamodb.models import dynamodb_backends
+from moto.dynamodb.models.table import Table
 from moto.ecs.models import TaskDefinition
 from moto.elbv2.models import FakeTargetGroup
 from moto.rds.models import DBParameterGroup
@@ -23,6 +25,7 @@ from moto.server import main
 
 PORT, FILE, *TYPES = sys.argv[1:]
 MADE = CloudFormationBackend.execute_change_set
+MADE_TABLE = Table.create_from_cloudformation_json
 
 
 def execute_change_set(backend: CloudFormationBackend, change_set_name: str, stack_name: str | None = None) -> None:
@@ -44,10 +47,21 @@ def update_task(
     return type(original_resource).create_from_cloudformation_json(new_resource_name, cloudformation_json, **where)
 
 
+def create_table(
+    resource_name: str, cloudformation_json: dict[str, Any], account_id: str, region_name: str, **more: str
+) -> Table:
+    """Create a table with its point in time, which moto forgets."""
+    table = MADE_TABLE(resource_name, cloudformation_json, account_id, region_name, **more)
+    if specification := cloudformation_json["Properties"].get("PointInTimeRecoverySpecification"):
+        dynamodb_backends[account_id][region_name].update_continuous_backups(table.name, specification)
+    return table
+
+
 def mend() -> None:
-    """Add to moto what it lacks beside types: exports, revisions of tasks, and two names that others refer to."""
+    """Add to moto what it lacks beside types: exports, points in time, revisions of tasks, two names for references."""
     mended: list[tuple[type, str, object]] = [
         (CloudFormationBackend, "execute_change_set", execute_change_set),
+        (Table, "create_from_cloudformation_json", staticmethod(create_table)),
         (TaskDefinition, "update_from_cloudformation_json", staticmethod(update_task)),
         (DBParameterGroup, "physical_resource_id", property(lambda group: group.name)),
         (FakeTargetGroup, "get_cfn_attribute", lambda group, _name: group.arn.rpartition(":")[2]),

@@ -241,10 +241,55 @@ def test_stored_data_are_encrypted_and_private(aws: tuple[str, Path]) -> None:
     table = dynamodb.describe_table(TableName="carteira-credit")["Table"]
     assert [key["AttributeName"] for key in table["KeySchema"]] == ["pk", "sk"]
     assert table["DeletionProtectionEnabled"] is True
+    kept = dynamodb.describe_continuous_backups(TableName="carteira-credit")["ContinuousBackupsDescription"]
+    point_in_time = kept["PointInTimeRecoveryDescription"]
+    assert point_in_time["PointInTimeRecoveryStatus"] == "ENABLED"
+    assert int(point_in_time["RecoveryPeriodInDays"]) == 35
     kms = asked(url, "kms")
     keys = [key["KeyId"] for key in kms.list_keys()["Keys"]]
     rotated = [kms.get_key_rotation_status(KeyId=key)["KeyRotationEnabled"] for key in keys]
     assert rotated.count(True) >= 2
+
+
+def test_the_registry_scans_images_and_moves_no_tag(aws: tuple[str, Path]) -> None:
+    url, _ = aws
+    ecr = asked(url, "ecr")
+    (repository,) = ecr.describe_repositories()["repositories"]
+    assert repository["repositoryName"] == "carteira-server"
+    assert repository["imageTagMutability"] == "IMMUTABLE"
+    (written,) = [
+        one["Properties"] for one in read("foundation")["Resources"].values() if one["Type"] == "AWS::ECR::Repository"
+    ]
+    assert written["ImageScanningConfiguration"] == {"ScanOnPush": True}, "moto keeps it by another name"
+    assert written["EncryptionConfiguration"]["EncryptionType"] == "KMS"
+
+
+def test_backups_are_continuous_and_nightly(aws: tuple[str, Path]) -> None:
+    _, folder = aws
+    (plan,) = pretended(folder)["AWS::Backup::BackupPlan"]
+    rules = {rule["RuleName"]: rule for rule in plan["BackupPlan"]["BackupPlanRule"]}
+    assert rules.keys() == {"continuous", "nightly"}
+    assert rules["continuous"]["EnableContinuousBackup"] in {True, "true"}
+    assert "EnableContinuousBackup" not in rules["nightly"], "only snapshots can be copied to another region at night"
+    for rule in rules.values():
+        assert int(rule["Lifecycle"]["DeleteAfterDays"]) == 35
+        assert re.fullmatch(r"cron\(0 [45] \* \* \? \*\)", rule["ScheduleExpression"]), "at night in São Paulo"
+        assert rule["TargetBackupVault"]
+        assert not rule.get("CopyActions"), "the page names no CopyVault"
+
+
+def test_servers_follow_their_processor_time(aws: tuple[str, Path]) -> None:
+    _, folder = aws
+    found = pretended(folder)
+    (target,) = found["AWS::ApplicationAutoScaling::ScalableTarget"]
+    assert (target["ServiceNamespace"], target["ScalableDimension"]) == ("ecs", "ecs:service:DesiredCount")
+    assert target["ResourceId"] == "service/carteira/server"
+    (policy,) = found["AWS::ApplicationAutoScaling::ScalingPolicy"]
+    assert policy["PolicyType"] == "TargetTrackingScaling"
+    tracked = policy["TargetTrackingScalingPolicyConfiguration"]
+    metric = tracked["PredefinedMetricSpecification"]["PredefinedMetricType"]
+    assert (metric, int(tracked["TargetValue"])) == ("ECSServiceAverageCPUUtilization", 60)
+    assert int(tracked["ScaleOutCooldown"]) < int(tracked["ScaleInCooldown"])
 
 
 def test_nobody_reaches_but_the_load_balancer(aws: tuple[str, Path]) -> None:

@@ -101,6 +101,47 @@ def test_the_network_policy_allows_used_traffic_and_traces_to_monitoring() -> No
     assert traces["to"] == [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]
 
 
+@pytest.mark.parametrize("folder", ["base", *ENVIRONMENTS])
+def test_probes_scaling_and_spread_concern_the_pods_that_there_are(folder: str) -> None:
+    manifests = list(yaml.safe_load_all(rendered(MANIFESTS / folder)))
+
+    def of_kind(kind: str) -> dict[str, dict[str, Any]]:
+        return {one["metadata"]["name"]: one["spec"] for one in manifests if one["kind"] == kind}
+
+    deployments = of_kind("Deployment")
+    assert deployments.keys() == {"api", "worker"} == of_kind("PodDisruptionBudget").keys()
+    for name, port in (("api", 8000), ("worker", 8001)):
+        template = deployments[name]["template"]
+        labels = template["metadata"]["labels"].items()
+        (container,) = template["spec"]["containers"]
+        (opened,) = container["ports"]
+        assert opened["containerPort"] == port
+        for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+            asked = container[probe]["httpGet"]
+            assert (asked["path"], asked["port"]) == ("/health", opened["name"]), probe
+        start = container["startupProbe"]
+        assert start["periodSeconds"] * start["failureThreshold"] >= 120, "two minutes for a start"
+        spread = template["spec"]["topologySpreadConstraints"]
+        assert {one["topologyKey"] for one in spread} == {"kubernetes.io/hostname", "topology.kubernetes.io/zone"}
+        budget = of_kind("PodDisruptionBudget")[name]
+        selectors = [deployments[name]["selector"], budget["selector"], *(one["labelSelector"] for one in spread)]
+        assert all(selector["matchLabels"] and selector["matchLabels"].items() <= labels for selector in selectors)
+        assert budget["maxUnavailable"] == 1
+    others = [one["template"]["metadata"]["labels"] for name, one in deployments.items() if name != "api"]
+    others += [one["template"]["metadata"]["labels"] for one in of_kind("Job").values()]
+    (service,) = of_kind("Service").values()
+    assert service["selector"].items() <= deployments["api"]["template"]["metadata"]["labels"].items()
+    assert not [one for one in others if service["selector"].items() <= one.items()], "people reach the API alone"
+    assert [port["targetPort"] for port in service["ports"]] == ["http"]
+    (scaling,) = of_kind("HorizontalPodAutoscaler").values()
+    assert scaling["scaleTargetRef"] == {"apiVersion": "apps/v1", "kind": "Deployment", "name": "api"}
+    assert 2 <= scaling["minReplicas"] <= scaling["maxReplicas"], "one may fail"
+    assert "replicas" not in deployments["api"], "it would undo the autoscaler's at each release"
+    (metric,) = scaling["metrics"]
+    assert metric["resource"]["name"] == "cpu"
+    assert "cpu" in deployments["api"]["template"]["spec"]["containers"][0]["resources"]["requests"], "a share of this"
+
+
 EDITOR = """#!{python}
 import os, pathlib, sys, yaml
 values = yaml.safe_load(pathlib.Path("{values}").read_text())
