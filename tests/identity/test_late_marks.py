@@ -9,6 +9,7 @@ from carteira.identity.sessions.standing import SessionStandings
 from tests.support.app import RunningApp
 from tests.support.marks import meanwhile
 from tests.support.people import Person, register, sign_in
+from tests.support.trips import count_trips, counted
 
 Start = Callable[..., Awaitable[RunningApp]]
 ADMINISTRATOR = 2
@@ -72,6 +73,25 @@ async def test_no_look_is_recorded_for_an_erased_person(here: RunningApp, there:
     async with meanwhile(here, lambda: end(there, known)):
         assert (await known.get(f"/users/{other.id}")).status_code == 401
     assert len((await other.get("/users/me/accesses")).json()["items"]) == before
+
+
+async def test_a_movement_reads_meanwhile_and_writes_nothing_for_a_session_that_ended(
+    start_app: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count_trips(monkeypatch)
+    here, there = [await start_app(carteira_modules="transit") for _ in range(2)]
+    clerk = await sign_in(await register(here))
+    role = {"role_id": ADMINISTRATOR}
+    assert (await here.operator().call("PUT", f"/users/{clerk.id}/role", json=role)).status_code == 200
+    number = (await clerk.post("/transport-cards")).json()["card_number"]
+    path, some = f"/transit/cards/{number}/recharge", {"amount": 1}
+    assert (await clerk.post(path, some)).status_code == 201
+    with counted() as trips:
+        async with meanwhile(here, lambda: end(there, clerk)):
+            answer = await clerk.post(path, some)
+    assert (answer.status_code, answer.json()["code"]) == (401, "session_over")
+    assert any("FROM transport_cards" in sent for sent in trips.postgres), "it was read while the marks were asked for"
+    assert not any("ledger_post" in sent for sent in trips.postgres)
 
 
 async def test_a_request_is_answered_again_once(here: RunningApp, known: Person) -> None:

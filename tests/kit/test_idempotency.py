@@ -1,7 +1,7 @@
 """Idempotency keys over HTTP: the first answer is repeated, and the work is done once."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 from uuid import uuid4
 
@@ -13,13 +13,15 @@ from sqlalchemy import text
 
 from carteira.kit.db.engine import Database
 from carteira.kit.web.access import Who
-from carteira.kit.web.idempotency import REPLAYED, idempotent
+from carteira.kit.web.idempotency import REPLAYED, TRIED_AT_ONCE, KeptAnswer, idempotent
+from carteira.kit.web.json_route import JsonRoute
 from carteira.kit.web.problems import Conflict, Refusal
 from carteira.kit.web.transaction import TxDep
 from tests.support.client import client_of
-from tests.support.kit_app import application
+from tests.support.kit_app import OVERTAKEN, application
 
 router = APIRouter()
+tried_router = APIRouter(route_class=JsonRoute)
 INSERT = text("INSERT INTO once_done (note) VALUES (:note) RETURNING number")
 
 
@@ -47,6 +49,20 @@ async def order(body: Order, tx: TxDep, who: Who) -> dict[str, Any]:
     if body.end == "broken":
         raise RuntimeError
     return {"number": number, "who": who.user_id}
+
+
+TRIED: list[object] = []
+"""The callers for whom the work was tried at once."""
+
+
+async def _declining(_database: Database, _keeping: KeptAnswer, asked: Mapping[str, Any]) -> None:
+    TRIED.append(asked["who"].id)
+
+
+@tried_router.post("/tried-orders", dependencies=[TRIED_AT_ONCE])
+@idempotent(at_once=_declining)
+async def order_at_once(body: Order, tx: TxDep, who: Who) -> dict[str, Any]:
+    return {"number": await tx.scalar(INSERT, {"note": body.note}), "who": who.user_id}
 
 
 @pytest.fixture(scope="module")
@@ -173,3 +189,13 @@ async def test_fifty_at_once_with_one_key_do_the_work_once(asker: Asker, end: st
     }
     assert sum(REPLAYED not in answer.headers for answer in answers) == 1
     assert await asker.done() == (1 if end == "well" else 0)
+
+
+async def test_work_that_is_left_to_a_session_waits_for_present_rights(done: Database) -> None:
+    who, note = uuid4(), f"note {uuid4()}"
+    OVERTAKEN.add(who)
+    async with client_of(application(tried_router, database=done), token=str(who)) as client:
+        answer = await client.post("/tried-orders", json={"note": note})
+    assert (answer.status_code, answer.json()["who"]) == (200, str(who))
+    assert TRIED.count(who) == 2, "with the cached rights, and with the present ones"
+    assert await times(done, note) == 1

@@ -65,7 +65,7 @@ from carteira.kit.values.exact_json import parse_strict_json
 from carteira.kit.web.access import Principal, Who, acts, claims, looks, public, reads
 from carteira.kit.web.approvals import MAY_WAIT, DeskDep
 from carteira.kit.web.csv_bodies import csv_content, is_csv, media_type, read_csv_body, unfit
-from carteira.kit.web.idempotency import idempotent
+from carteira.kit.web.idempotency import TRIED_AT_ONCE, idempotent
 from carteira.kit.web.json_route import JsonRoute, polled, send_version, versioned
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
 from carteira.kit.web.preconditions import PreconditionDep
@@ -216,7 +216,7 @@ async def get_transaction(transaction_id: UUID, tx: ReadTxDep, who: Who) -> Tran
     summary="Estornar",
     response_model=ReturnOut,
     responses=MAY_WAIT,
-    dependencies=[acts(returns.REVERSED)],
+    dependencies=[acts(returns.REVERSED), TRIED_AT_ONCE],
 )
 @idempotent(status=201, at_once=routes_at_once.reverse)
 async def reverse(transaction_id: UUID, tx: TxDep, who: Writer, desk: DeskDep) -> object:
@@ -232,7 +232,7 @@ async def reverse(transaction_id: UUID, tx: TxDep, who: Writer, desk: DeskDep) -
     summary="Devolver",
     response_model=ReturnOut,
     responses=MAY_WAIT,
-    dependencies=[acts(returns.REFUNDED)],
+    dependencies=[acts(returns.REFUNDED), TRIED_AT_ONCE],
 )
 @idempotent(status=201, at_once=routes_at_once.refund)
 async def refund(transaction_id: UUID, tx: TxDep, who: Writer, desk: DeskDep, body: RefundIn | None = None) -> object:
@@ -403,7 +403,7 @@ async def confirm_claim(
     summary="Creditar",
     response_model=CreditOut,
     responses=MAY_WAIT,
-    dependencies=[acts(topups.CREDITED_ONE)],
+    dependencies=[acts(topups.CREDITED_ONE), TRIED_AT_ONCE],
 )
 @idempotent(status=201, at_once=routes_at_once.credit)
 async def credit(account: Reference, body: CreditIn, tx: TxDep, who: Writer, desk: DeskDep) -> object:
@@ -460,7 +460,7 @@ CreditLines = Annotated[BulkLines, Depends(_credit_lines)]
     openapi_extra=BULK_BODY,
     response_model=BulkCreditOut,
     responses=MAY_WAIT,
-    dependencies=[acts(topups.CREDITED_IN_BULK)],
+    dependencies=[acts(topups.CREDITED_IN_BULK), TRIED_AT_ONCE],
 )
 @idempotent(at_once=routes_at_once.credit_many, payload=lambda arguments: arguments["lines"].lines)
 async def credit_many(

@@ -2,6 +2,7 @@
 
 The write is a transaction by itself: entry, postings, the module's rows, event, audit and the answer under the key. If
 the request is overtaken, or is not the plain case, the verb does the work again in a session's transaction, with locks.
+Redis is asked for the caller's marks while the read is under way; the write leaves once they are confirmed.
 """
 
 from collections.abc import Awaitable, Callable
@@ -13,6 +14,7 @@ from asyncpg import DeadlockDetectedError, LockNotAvailableError, PostgresError,
 from carteira.kit.db.engine import Database
 from carteira.kit.db.errors import NOT_STORABLE, CommitUnknown, sqlstate_of
 from carteira.kit.db.session import LeanTx
+from carteira.kit.security import audit
 from carteira.ledger.errors import StaleBook
 from carteira.ledger.recorder import WRITE
 
@@ -23,13 +25,15 @@ GUARDED: Final = frozenset({"CT001", "CB002", "CB003", "CA303"})
 
 @dataclass(slots=True)
 class _Noting:
-    """A connection, and whether a book was sent over it."""
+    """A connection, and whether a book was sent over it. The caller's rights are confirmed before one is."""
 
     tx: LeanTx
     has_sent_book: bool = False
 
     async def fetch(self, query: str, *args: object) -> list[Any]:
-        self.has_sent_book = self.has_sent_book or query.startswith(WRITE)
+        if query.startswith(WRITE):
+            await audit.confirm_caller()
+            self.has_sent_book = True
         return await self.tx.fetch(query, *args)
 
 

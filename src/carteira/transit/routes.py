@@ -19,7 +19,7 @@ from carteira.kit.security import audit
 from carteira.kit.values.card_number import bare_card_number, is_card_number
 from carteira.kit.web.access import Principal, Who, acts, claims, confirm, looks, reads
 from carteira.kit.web.approvals import MAY_WAIT, DeskDep
-from carteira.kit.web.idempotency import Call, CallDep, KeptAnswer, answer_of, idempotent
+from carteira.kit.web.idempotency import TRIED_AT_ONCE, Call, CallDep, KeptAnswer, answer_of, idempotent
 from carteira.kit.web.json_route import JsonRoute, polled
 from carteira.kit.web.lean_route import lean
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
@@ -246,7 +246,9 @@ def _taps_out(results: Sequence[taps.TapResult]) -> TapsOut:
     return TapsOut(results=[TapOut.model_validate(result) for result in results])
 
 
-@transit_router.post("/taps", summary="Enviar viagens registradas por validadores", dependencies=[acts(taps.SENT)])
+@transit_router.post(
+    "/taps", summary="Enviar viagens registradas por validadores", dependencies=[acts(taps.SENT), TRIED_AT_ONCE]
+)
 @idempotent(at_once=_taps_at_once)
 async def send_taps(
     body: TapsIn, tx: TxDep, who: Annotated[Principal, claims("transit:validate")], bounds: Bounds
@@ -309,7 +311,7 @@ async def _cash_at_once(database: Database, keeping: KeptAnswer, asked: Mapping[
     summary="Recarregar em dinheiro",
     response_model=CashRechargeOut,
     responses=MAY_WAIT,
-    dependencies=[acts(service.RECHARGED_FOR_CASH)],
+    dependencies=[acts(service.RECHARGED_FOR_CASH), TRIED_AT_ONCE],
 )
 @idempotent(status=201, at_once=_cash_at_once)
 async def recharge_for_cash(

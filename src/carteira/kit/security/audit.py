@@ -136,7 +136,12 @@ def nothing_done() -> None:
         request.nothing_done = True
 
 
-async def _make_sure() -> None:
+async def confirm_caller() -> None:
+    """Confirm the caller's rights, unless they are confirmed; to be awaited before anything is written.
+
+    Raises:
+        Exception: what the request's `confirm` raises.
+    """
     request = _request.get()
     if request is not None and request.confirm is not None:
         await request.confirm()
@@ -246,7 +251,7 @@ ACTS = Insert(
 async def write(tx: Tx, rows: Sequence[dict[str, Any]]) -> None:
     """Write rows of `act_row` or `look_rows` with the transaction, in one statement; rows that exist are kept."""
     if rows:
-        await _make_sure()
+        await confirm_caller()
         await tx.execute(insert(AuditRecord).values(rows).on_conflict_do_nothing(index_elements=["id"]))
         wakes.followed(tx)
 
@@ -277,7 +282,7 @@ class Look:
     async def at(self, tx: Tx, subjects: Iterable[UUID | None]) -> None:
         """Record that these people are shown, in one statement."""
         if rows := self.rows(subjects):
-            await _make_sure()
+            await confirm_caller()
             ids = {"ids": [row["id"] for row in rows], "subjects": [row["subject_id"] for row in rows]}
             await tx.execute(_INSERT_LOOKS, self.row | ids)
 

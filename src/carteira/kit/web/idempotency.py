@@ -16,13 +16,14 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import wraps
+from functools import partial, wraps
 from typing import Annotated, Any, NamedTuple, ParamSpec
 from uuid import UUID
 
 import orjson
 from fastapi import Depends, Header, Request, Response
 from fastapi.encoders import jsonable_encoder
+from pydantic import BaseModel
 from sqlalchemy import (
     Boolean,
     ColumnElement,
@@ -48,6 +49,8 @@ from carteira.kit.db.session import LeanTx, Tx, fetch, roll_back
 from carteira.kit.ops.cooperative import dump_json
 from carteira.kit.security import audit
 from carteira.kit.values.clock import clock
+from carteira.kit.web.access import confirm
+from carteira.kit.web.lean_route import lean
 from carteira.kit.web.problems import MEDIA_TYPE, InvalidInput, Refusal
 from carteira.kit.web.public_address import route_path
 from carteira.kit.web.state import DATABASE
@@ -201,6 +204,8 @@ route itself does the work. It gets the route's arguments."""
 
 
 async def _written(payload: object) -> bytes:
+    if isinstance(payload, BaseModel):
+        return orjson.dumps(payload.model_dump(mode="json", by_alias=True), option=orjson.OPT_SORT_KEYS)
     if not isinstance(payload, list):
         return orjson.dumps(jsonable_encoder(payload), option=orjson.OPT_SORT_KEYS)
     try:
@@ -252,6 +257,8 @@ def _json(result: object, status: int) -> Response:
     body = answered.body
     if answered.status == 204:  # noqa: PLR2004 - HTTP's own: no content
         return Response(status_code=answered.status)
+    if isinstance(body, BaseModel):  # as `jsonable_encoder`, which goes through the result once more
+        body = orjson.dumps(body.model_dump(mode="json", by_alias=True))
     content = body if isinstance(body, bytes) else orjson.dumps(jsonable_encoder(body))
     return Response(content, answered.status, media_type="application/json")
 
@@ -307,15 +314,26 @@ CallDep = Annotated[Call, Depends(_call)]
 class _CallInTx:
     tx: Tx
     call: Call
-    database: Database
 
 
-async def _call_in_tx(request: Request, tx: TxDep, call: CallDep) -> _CallInTx:
-    return _CallInTx(tx, call, DATABASE.of(request.app))
+async def _call_in_tx(tx: TxDep, call: CallDep) -> _CallInTx:
+    return _CallInTx(tx, call)
+
+
+@dataclass(frozen=True, slots=True)
+class _CallAlone:
+    request: Request
+    call: Call
+
+
+async def _call_alone(request: Request, call: CallDep) -> _CallAlone:
+    return _CallAlone(request, call)
 
 
 PARAMETER = "idempotent_call"
 """The parameter that `idempotent` adds to a route."""
+TRIED_AT_ONCE = lean("it needs no session as long as `at_once` answers", confirms_late=True)
+"""Stands among the dependencies of a route with `at_once`."""
 
 
 def idempotent(
@@ -334,31 +352,59 @@ def idempotent(
     no money (`money=False`) are deleted after some weeks.
 
     `at_once` is tried first: it answers the plain case in two trips, and leaves all else to the route, a key that was
-    used before included. The route's transaction takes no connection before its first statement.
+    used before included. The route's transaction is opened only then.
     """
 
     def decorate(route: Callable[P, Awaitable[object]]) -> Callable[P, Awaitable[Response]]:
         @wraps(route)
         async def once(*args: P.args, **kwargs: P.kwargs) -> Response:
-            once = kwargs.pop(PARAMETER)
-            assert isinstance(once, _CallInTx), "FastAPI resolves it"
-            asked, work = payload(kwargs), lambda: route(*args, **kwargs)
-            if at_once is not None:
-                fingerprint = once.call.fingerprint(await _written(asked)) if once.call.key else b""
-                answer = await at_once(once.database, KeptAnswer(once.call, fingerprint, status), kwargs)
-                if answer is not None:
-                    return answer
-            return await once.call.answer(once.tx, asked, work, status=status, money=money, alone=True)
+            mine = kwargs.pop(PARAMETER)
+            assert isinstance(mine, _CallInTx), "FastAPI resolves it"
+            work = partial(route, *args, **kwargs)
+            return await mine.call.answer(mine.tx, payload(kwargs), work, status=status, money=money, alone=True)
 
-        # FastAPI reads this signature: the route's own parameters, and the call, which is resolved after the caller.
-        signature = inspect.signature(route)
-        call = inspect.Parameter(
-            PARAMETER, inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[_CallInTx, Depends(_call_in_tx)]
-        )
-        once.__signature__ = signature.replace(parameters=[*signature.parameters.values(), call])  # type: ignore[attr-defined] # PEP 362
-        return once
+        return _with_call(once, route, _call_in_tx)
 
-    return decorate
+    def decorate_tried(route: Callable[P, Awaitable[object]]) -> Callable[P, Awaitable[Response]]:
+        assert at_once is not None, "it is tried"
+        first_try = at_once
+        (tx_name,) = (one.name for one in inspect.signature(route).parameters.values() if one.annotation == TxDep)
+
+        @wraps(route)
+        async def once(*args: P.args, **kwargs: P.kwargs) -> Response:
+            mine = kwargs.pop(PARAMETER)
+            assert isinstance(mine, _CallAlone), "it is resolved before the route"
+            asked, call, database = payload(kwargs), mine.call, DATABASE.of(mine.request.app)
+            fingerprint = call.fingerprint(await _written(asked)) if call.key else b""
+            answer = await first_try(database, KeptAnswer(call, fingerprint, status), kwargs)
+            if answer is not None:
+                return answer
+            await confirm(mine.request)
+            async with database.transaction() as tx:
+                kwargs.update({tx_name: tx})
+                work = partial(route, *args, **kwargs)
+                return await call.answer(tx, asked, work, status=status, money=money, alone=True)
+
+        return _with_call(once, route, _call_alone, without=tx_name)
+
+    return decorate if at_once is None else decorate_tried
+
+
+def _with_call(
+    once: Callable[P, Awaitable[Response]],
+    route: Callable[P, Awaitable[object]],
+    find: Callable[..., Awaitable[object]],
+    without: str = "",
+) -> Callable[P, Awaitable[Response]]:
+    """Give a decorated route the signature that FastAPI reads: the route's parameters, and the call.
+
+    The call is resolved last, after the caller.
+    """
+    signature = inspect.signature(route)
+    kept = [parameter for name, parameter in signature.parameters.items() if name != without]
+    call = inspect.Parameter(PARAMETER, inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[object, Depends(find)])
+    once.__signature__ = signature.replace(parameters=[*kept, call])  # type: ignore[attr-defined] # PEP 362
+    return once
 
 
 _WALKED = 2_000

@@ -5,7 +5,7 @@ a small read, and half as much as a debit. Such routes depend on little: the cal
 requested page, a small body.
 
 A route that only reads runs while the caller's cached rights are checked, and may run again: if these rights have
-changed, or if its connection to PostgreSQL was dead.
+changed, or if its connection to PostgreSQL was dead. So does one that confirms the rights itself before it writes.
 """
 
 import inspect
@@ -113,18 +113,26 @@ def _everything(dependant: Dependant) -> set[Any]:
 class Lean(access.Marker):
     """Marks a route that writes to be answered here; the reason is for the reader."""
 
-    def __init__(self, why: str) -> None:
+    def __init__(self, why: str, *, confirms_late: bool) -> None:
         self.why = why
+        self.confirms_late = confirms_late
 
 
-def lean(why: str) -> DependsMarker:
-    """Declare that a busy route depends on little, with the reason."""
-    return DependsMarker(Lean(why))
+def lean(why: str, *, confirms_late: bool = False) -> DependsMarker:
+    """Declare that a busy route depends on little, with the reason.
+
+    A route that `confirms_late` awaits `access.confirm` before it writes anything, and may run again after that.
+    """
+    return DependsMarker(Lean(why, confirms_late=confirms_late))
+
+
+def _marks(route: APIRoute) -> list[Lean]:
+    return [inner.call for inner in route.dependant.dependencies if isinstance(inner.call, Lean)]
 
 
 def is_lean(route: APIRoute) -> bool:
     """Return whether a route is marked lean, or only reads."""
-    return only_reads(route) or any(isinstance(inner.call, Lean) for inner in route.dependant.dependencies)
+    return only_reads(route) or bool(_marks(route))
 
 
 def only_reads(route: APIRoute) -> bool:
@@ -252,7 +260,7 @@ class LeanRoute:
         calls = _everything(route.dependant)
         self._asks_who = access.visitor in calls
         self._by_session = transaction.reading in calls
-        self._only_reads = only_reads(route)
+        self._confirms_late = only_reads(route) or any(mark.confirms_late for mark in _marks(route))
         self._body = route.dependant.body_params
         self._step = _step_of(route.dependant, is_route=True)
         self._name = tracing.name_of(self._step.call)
@@ -260,19 +268,16 @@ class LeanRoute:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
         request = self._take(Request(scope, receive))
-        if self._only_reads:
-            response = await self._read(request)
-        else:
-            body = await _body_of(request) if self._body else None
-            response = await self._answer(request, body)
+        body = await _body_of(request) if self._body else None
+        response = await (self._answer_late if self._confirms_late else self._answer)(request, body)
         await self._give(request, response)(scope, receive, send)
 
-    async def _read(self, request: Request) -> Response:
+    async def _answer_late(self, request: Request, body: object) -> Response:
         late, again = True, self._by_session  # `Reads` retries by itself
         while True:
             access.confirms_late(request, late=late)
             try:
-                return await self._answer(request)
+                return await self._answer(request, body)
             except access.Overtaken:
                 late = False
             except DatabaseDown:
@@ -280,7 +285,7 @@ class LeanRoute:
                     raise
                 again = False
 
-    async def _answer(self, request: Request, body: object = None) -> Response:
+    async def _answer(self, request: Request, body: object) -> Response:
         if not self._asks_who:
             return await self._answer_to(None, request, body)
         async with access.visit(request, await access.bearer(request)) as visitor:
