@@ -9,8 +9,9 @@ It owns cards, the times they were blocked, and taps. Money is the ledger's. Inv
 - a tap with an impossible clock is stored, charges nothing, and waits for an operator (`waiting`);
 - a recharge is paid by Pix (from `payments`' account) or in cash at a counter (`transit.cash`), or needs no payment if
   the settings say so;
-- people's own debits and recharges use the ledger's lane (`moves`); recharges for cash and taps read and write once
-  (`counter`, `taps.account_at_once`); all other cases are done in a session's transaction (`service`, `taps`);
+- people's own debits and recharges use the ledger's lane (`mover`, `moves`); recharges for cash and taps read and
+  write once (`counter`, `taps.account_at_once`); all other cases are done in a session's transaction (`service`,
+  `taps`);
 - incoming money (a recharge, a moved balance) pays the person's outstanding rides first, the oldest first.
 
 Events: `transit.recharged`, `transit.debited`, `transit.ride_paid` (a tap, when and as far as a balance pays it),
@@ -39,6 +40,7 @@ from carteira.transit.errors import (
     SameCard,
     TooManyCards,
 )
+from carteira.transit.mover import Mover, mover_of
 from carteira.transit.queries import (
     CardMovement,
     Ride,
@@ -49,6 +51,7 @@ from carteira.transit.queries import (
     debts,
     export_person,
     history,
+    known_cards,
     rides,
 )
 from carteira.transit.seed import seed
@@ -90,6 +93,7 @@ __all__ = [
     "CardOfAnother",
     "ClockBounds",
     "InsufficientBalance",
+    "Mover",
     "PaymentRequired",
     "Ride",
     "RideDebt",
@@ -111,7 +115,9 @@ __all__ = [
     "history",
     "holder_of",
     "issue",
+    "known_cards",
     "module",
+    "mover_of",
     "recharge",
     "recharge_paid",
     "refuse_erasure",

@@ -109,7 +109,7 @@ async def cards(tx: Tx, user_id: UUID, *, limit: int = 1000, after: UUID | None 
     return await known_cards(tx, user_id, limit=limit, after=after)
 
 
-async def known_cards(via: Tx | Reads, user_id: UUID, *, limit: int, after: UUID | None = None) -> list[Card]:
+async def known_cards(via: Tx | Reads, user_id: UUID, *, limit: int = 1000, after: UUID | None = None) -> list[Card]:
     """Return a person's cards, oldest first; empty before the first read or issue."""
     found = await rows(via, _OF_PERSON, user_id=user_id, after=after or _NONE_BEFORE, limit=limit)
     return [Card(*row) for row in found]

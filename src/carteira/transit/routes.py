@@ -1,25 +1,20 @@
 """Transit over HTTP: a person's cards, and the validators' taps."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
-import structlog
 from fastapi import APIRouter, Depends, Path, Request, Response
 from pydantic import AfterValidator
 
 from carteira import ledger, payments
 from carteira.kit.db.engine import Database
-from carteira.kit.db.errors import OperationInProgress
-from carteira.kit.ops import tracing
-from carteira.kit.ops.turns import Busy
 from carteira.kit.security import audit
 from carteira.kit.values.card_number import bare_card_number, is_card_number
 from carteira.kit.web.access import Principal, Who, acts, claims, confirm, looks, reads
 from carteira.kit.web.approvals import MAY_WAIT, DeskDep
-from carteira.kit.web.idempotency import TRIED_AT_ONCE, Call, CallDep, KeptAnswer, answer_of, idempotent
+from carteira.kit.web.idempotency import TRIED_AT_ONCE, Call, CallDep, KeptAnswer, idempotent
 from carteira.kit.web.json_route import JsonRoute, polled
 from carteira.kit.web.lean_route import lean
 from carteira.kit.web.pagination import BY_ID, Page, PageRequest, page_of
@@ -27,8 +22,8 @@ from carteira.kit.web.state import DATABASE
 from carteira.kit.web.transaction import ReadsDep, ReadTxDep, TxDep
 from carteira.kit.web.versions import PAID_RECHARGES, version_of
 from carteira.transit import counter, operations, queries, service, taps, waiting
-from carteira.transit.errors import CardNotFound, PaymentRequired
-from carteira.transit.moves import CARD_MOVES, Direction, MoveQueue, MoveRequest, count_move
+from carteira.transit.errors import PaymentRequired
+from carteira.transit.mover import Mover, mover_of
 from carteira.transit.operations import RECHARGE_WITHOUT_PAYMENT
 from carteira.transit.schemas import (
     AmountIn,
@@ -93,49 +88,11 @@ async def get_balance(card_number: CardNumber, reads: ReadsDep, who: Who) -> Car
     return CardBalanceOut(card_number=card_number, balance=await queries.balance(reads, who.user_id, card_number))
 
 
-@dataclass(frozen=True, slots=True)
-class _Mover:
-    """Moves money on a person's own card by the lane, or else by `service`."""
-
-    queue: MoveQueue
-    database: Database
-    call: Call
-
-    async def answer(self, who: Principal, direction: Direction, card_number: str, amount: int) -> Response:
-        """Answer a debit or a recharge."""
-        if not is_card_number(card_number):
-            raise CardNotFound
-        call = self.call
-        key = (call.caller, call.key) if call.key else None
-        content = call.fingerprint(b'{"amount":%d}' % amount) if key else b""
-        request_id = structlog.contextvars.get_contextvars().get("request_id", "")
-        asked = MoveRequest(
-            card_number, direction, amount, who.user_id, who.actor, key, content, request_id, tracing.traceparent()
-        )
-        try:
-            answer = await self.queue.decide(asked)
-        except ledger.Overloaded as error:
-            raise Busy(1) from error
-        except ledger.AccountLocked as error:
-            raise OperationInProgress from error
-        if answer.status:
-            count_move(answer)
-            return answer_of(answer.status, answer.body, replayed=answer.replayed)
-        verb = service.debit if direction == "debit" else service.recharge
-        async with self.database.transaction() as tx:
-
-            async def work() -> NewBalanceOut:
-                balance = await verb(tx, who.user_id, card_number, amount, actor=who.actor)
-                return NewBalanceOut(card_number=card_number, new_balance=balance)
-
-            return await call.answer(tx, {"amount": amount}, work, alone=True)
+async def _mover(request: Request, call: CallDep) -> Mover:
+    return mover_of(request, call)
 
 
-async def _mover(request: Request, call: CallDep) -> _Mover:
-    return _Mover(CARD_MOVES.of(request.app), DATABASE.of(request.app), call)
-
-
-_MoverDep = Annotated[_Mover, Depends(_mover)]
+_MoverDep = Annotated[Mover, Depends(_mover)]
 
 
 async def _answer_with_charge(request: Request, call: Call, who: Principal, card_number: str, amount: int) -> Response:

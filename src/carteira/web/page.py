@@ -204,10 +204,12 @@ class WebPage:
                 work=lambda: work(tx),
                 money=money,
             )
-        body: Any = orjson.loads(done.response.body) if done.response.body else {}
-        refused = body["detail"] if done.response.status_code >= 400 else ""  # noqa: PLR2004 - HTTP's own bound
-        again = f"Já recebemos este pedido às {hour(done.first_at)}." if done.first_at else ""
-        return Outcome(body, refused, again)
+        return _outcome(done)
+
+    async def outcome_of(self, call: idempotency.Call, response: Response) -> "Outcome":
+        """Return the outcome of work that was done under a form's key (`call`) elsewhere."""
+        is_repeated = idempotency.REPLAYED in response.headers
+        return _outcome(idempotency.Once(response, await self.read(call.first_at) if is_repeated else None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +225,13 @@ class Outcome:
     def said(self, done: str) -> str:
         """Return the message: what was done now, or that it was done before."""
         return self.again or done
+
+
+def _outcome(done: idempotency.Once) -> Outcome:
+    body: Any = orjson.loads(done.response.body) if done.response.body else {}
+    refused = body["detail"] if done.response.status_code >= 400 else ""  # noqa: PLR2004 - HTTP's own bound
+    again = f"Já recebemos este pedido às {hour(done.first_at)}." if done.first_at else ""
+    return Outcome(body, refused, again)
 
 
 async def _open(request: Request, visitor: Visitor, client: identity.ClientDep) -> WebPage:

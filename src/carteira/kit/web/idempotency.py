@@ -163,6 +163,11 @@ class Call:
             return None
         return await self._replay(tx, self.fingerprint(await _written(payload)))
 
+    async def first_at(self, tx: Tx) -> datetime | None:
+        """Return when a request under the key was first answered; None: never."""
+        at: datetime | None = await tx.scalar(select(IdempotencyRecord.created_at).where(*self._mine()))
+        return at
+
     async def _record(self, tx: Tx) -> IdempotencyRecord | None:
         found: IdempotencyRecord | None = await tx.scalar(select(IdempotencyRecord).where(*self._mine()))
         return found
@@ -288,10 +293,7 @@ async def once(  # noqa: PLR0913 - the parts of a request that may be repeated
     """
     call = Call(str(caller), key, operation)
     response = await call.answer(tx, payload, work, money=money)
-    if REPLAYED not in response.headers:
-        return Once(response, None)
-    mine = (IdempotencyRecord.caller == call.caller, IdempotencyRecord.key == key)
-    return Once(response, await tx.scalar(select(IdempotencyRecord.created_at).where(*mine)))
+    return Once(response, await call.first_at(tx) if REPLAYED in response.headers else None)
 
 
 async def _call(

@@ -129,8 +129,7 @@ def _ride_title(ride: transit.Ride) -> str:
 
 
 async def _card(page: WebPage, card_id: UUID) -> transit.Card:
-    async with page.database.transaction() as tx:
-        return _named(await transit.cards(tx, page.user_id), card_id)
+    return _named(await transit.known_cards(page.database.reads, page.user_id), card_id)
 
 
 def _at(card: transit.Card) -> str:
@@ -150,10 +149,9 @@ async def recharge(card_id: UUID, page: SignedPage) -> Response:
     amount = int(chosen)
     if form.value.how == "pix" or not page.renderer.config.free_recharges:
         return await _begin_payment(page, card, amount, form)
-    outcome = await page.once(
-        lambda tx: transit.recharge(tx, page.user_id, card.card_number, amount, actor=page.who.actor),
-        payload={"card": str(card_id), "amount": amount},
-    )
+    call = await page.call()
+    answer = await transit.mover_of(page.request, call).answer(page.who, "recharge", card.card_number, amount)
+    outcome = await page.outcome_of(call, answer)
     if outcome.refused:
         return await _show(page, card_id, form.saying(outcome.refused))
     return page.go(_at(card), outcome.said("Recarga feita. O saldo já mudou."))
