@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from carteira import ledger
@@ -36,6 +36,7 @@ from carteira.kit.values.money import format_brl
 from carteira.kit.web.access import Principal
 
 INVITATION_DAYS = 7
+_BALANCE = ledger.BALANCES.c
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +117,15 @@ async def persons_named(tx: Tx, references: Collection[str]) -> list[UUID]:
 
 async def balances(tx: Tx, account_id: UUID) -> dict[str, int]:
     """Return an account's balances in centavos by category; configured categories without money are zero."""
-    names = await tx.scalars(select(BenefitCategory.name).order_by(BenefitCategory.name))
-    known = {
-        view.kind.removeprefix(LEDGER_KIND): view.balance for view in await ledger.accounts_of_holder(tx, account_id)
-    }
-    return {name: known.get(name, 0) for name in names}
+    query = (
+        select(BenefitCategory.name, func.coalesce(_BALANCE.balance, 0).label("held"))
+        .outerjoin(
+            ledger.BALANCES,
+            and_(_BALANCE.holder_id == account_id, _BALANCE.kind == LEDGER_KIND + BenefitCategory.name),
+        )
+        .order_by(BenefitCategory.name)
+    )
+    return {row.name: row.held for row in await tx.execute(query)}
 
 
 async def gains_of(tx: Tx, references: Collection[str]) -> Gains:

@@ -1,12 +1,11 @@
 """Benefits' part of a person's data: export and erasure."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, delete, false, or_, select
+from sqlalchemy import SelectBase, and_, delete, false, or_, select
 
-from carteira import identity
 from carteira.benefits import employers, queries
 from carteira.benefits.accounts import balances
 from carteira.benefits.models import BenefitAccount, BenefitClaimCode, BenefitDecision, Employer
@@ -48,11 +47,10 @@ async def export_person(tx: Tx, user_id: UUID) -> Mapping[str, Any]:
     return {"accounts": exported}
 
 
-async def ids_of_person(tx: Tx, user_id: UUID) -> Collection[UUID]:
-    """Return a person's accounts, and those that wait for their proven CPF."""
-    cpf = await identity.proven_cpf(tx, user_id)
+def ids_of_person(user_id: UUID, cpf: str | None) -> SelectBase:
+    """Return the query of a person's accounts, and of those that wait for their proven CPF."""
     waiting = and_(BenefitAccount.cpf == cpf, BenefitAccount.user_id.is_(None)) if cpf else false()
-    return list(await tx.scalars(select(BenefitAccount.id).where(or_(BenefitAccount.user_id == user_id, waiting))))
+    return select(BenefitAccount.id).where(or_(BenefitAccount.user_id == user_id, waiting))
 
 
 async def erase_person(tx: Tx, user_id: UUID) -> None:

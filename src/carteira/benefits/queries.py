@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, or_, select
+from sqlalchemy import ColumnElement, Select, func, or_, select
 
 from carteira import ledger
 from carteira.benefits import catalog, employers
-from carteira.benefits.accounts import BenefitAccountView, persons, view_of, visible
+from carteira.benefits.accounts import BenefitAccountView, view_of, visible
 from carteira.benefits.authorizer.answers import Code, Reason
 from carteira.benefits.authorizer.explain import explain
 from carteira.benefits.authorizer.request import Authorization, Malformed, parse_authorization
@@ -115,19 +115,19 @@ async def transaction(tx: Tx, transaction_id: UUID, who: Principal) -> Transacti
     Raises:
         TransactionNotFound: there is none, or it is another person's or another employer's.
     """
-    row = await tx.get(BenefitDecision, transaction_id)
-    account = None if row is None else await tx.get(BenefitAccount, row.account_id)
-    if row is None or account is None:
+    query = (
+        select(BenefitDecision, BenefitAccount)
+        .join(BenefitAccount, BenefitAccount.id == BenefitDecision.account_id)
+        .where(BenefitDecision.id == transaction_id)
+    )
+    found = (await tx.execute(query)).one_or_none()
+    if found is None:
         raise TransactionNotFound
+    row, account = found
     if account.user_id != who.id and not await employers.reads(tx, who, account.employer_id):
         raise TransactionNotFound
-    await _record_looks(tx, "transaction_read", [row])
+    await audit.record_looks(tx, "transaction_read", [view_of(account).person])
     return as_transaction(row)
-
-
-async def _record_looks(tx: Tx, action: str, rows: Sequence[BenefitDecision]) -> None:
-    account_ids = {row.account_id for row in rows if row.account_id is not None}
-    await audit.record_looks(tx, action, await persons(tx, account_ids) if account_ids else ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,12 @@ async def transactions(
     Raises:
         BenefitAccountNotFound: the account is another person's, or there is none.
     """
-    query = select(BenefitDecision).order_by(BenefitDecision.id.desc()).limit(asked.limit + 1)
+    query = (
+        select(BenefitDecision, func.coalesce(BenefitAccount.user_id, BenefitAccount.id))
+        .outerjoin(BenefitAccount, BenefitAccount.id == BenefitDecision.account_id)
+        .order_by(BenefitDecision.id.desc())
+        .limit(asked.limit + 1)
+    )
     if wanted.account is not None:
         query = query.where(BenefitDecision.account_id == (await visible(tx, wanted.account, who)).id)
     elif not who.may("benefits:read"):
@@ -166,13 +171,14 @@ async def transactions(
             query = query.where(BenefitDecision.code != Code.APPROVED.value)
     if asked.after is not None:
         query = query.where(BenefitDecision.id < asked.after)
-    page = asked.page((await tx.scalars(query)).all(), lambda row: row.id)
-    await _record_looks(tx, "transactions_listed", page.items)
-    return page.map(as_transaction)
+    rows = [(row, person) for row, person in await tx.execute(query)]
+    page = asked.page(rows, lambda pair: pair[0].id)
+    await audit.record_looks(tx, "transactions_listed", [person for _, person in page.items])
+    return page.map(lambda pair: as_transaction(pair[0]))
 
 
 def _accounts(which: ColumnElement[bool]) -> Select[UUID]:
-    return select(BenefitAccount.id).where(which)
+    return select(BenefitAccount.id).where(which).correlate(None)
 
 
 async def accounts_of_person(tx: Tx, user_id: UUID) -> list[BenefitAccountView]:

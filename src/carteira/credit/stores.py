@@ -1,7 +1,7 @@
 """The three bases of one process, and the operations on more than one of them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +11,7 @@ from uuid import UUID
 import structlog
 from prometheus_client import Counter
 from redis.asyncio import Redis
+from sqlalchemy import SelectBase, literal, select
 
 from carteira import identity
 from carteira.credit import access_log, base_a
@@ -213,10 +214,9 @@ class Stores:
         rows = await access_log.of_person(tx, person, period, limit=limit, before=before, turned=turned)
         return [AccessOut.model_validate(row, from_attributes=True) for row in rows]
 
-    async def ids_of_person(self, tx: Tx, user_id: UUID) -> Collection[UUID]:
-        """Return the pseudonym of a person's proven CPF."""
-        cpf = await self.proven_cpf(tx, user_id)
-        return [] if cpf is None else [base_a.person_id(self.keyring, cpf)]
+    def ids_of_person(self, _user_id: UUID, cpf: str | None) -> SelectBase | None:
+        """Return the query of the pseudonym of a person's proven CPF."""
+        return None if cpf is None else select(literal(base_a.person_id(self.keyring, cpf)))
 
     async def export_person(self, tx: Tx, user_id: UUID) -> Mapping[str, Any]:
         """Return the bases' data about a person with a proven CPF, and the readers of base A (LGPD art. 18, II).

@@ -1,6 +1,6 @@
 """A module's contributions: its routes, its background work and its part of a person's data."""
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +9,7 @@ from uuid import UUID
 from fastapi import APIRouter, FastAPI
 from procrastinate import Blueprint
 from redis.asyncio import Redis
+from sqlalchemy import SelectBase
 from starlette.types import ASGIApp
 
 from carteira.kit.db.engine import Database
@@ -70,8 +71,9 @@ class Module:
     """The module's bindings of people and clients to what they work for."""
     observe: Callable[[Tx], Awaitable[None]] | None = None
     """Sets the metrics that only the database knows; the worker calls it every few seconds."""
-    ids_of_person: Callable[[Tx, UUID], Awaitable[Collection[UUID]]] | None = None
-    """The ids, beside the user's, under which the module records looks at a person."""
+    ids_of_person: Callable[[UUID, str | None], SelectBase | None] | None = None
+    """Returns the query of the ids, beside the user's, under which the module records looks at a person with this
+    proven CPF; None: there are none."""
     export_person: Callable[[Tx, UUID], Awaitable[Mapping[str, Any]]] | None = None
     """Everything that the module holds about a person, JSON-ready (LGPD art. 18, II and V)."""
     follow_cpf: Callable[[Tx, UUID, str | None], Awaitable[None]] | None = None

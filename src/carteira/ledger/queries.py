@@ -48,8 +48,10 @@ class LineKey(NamedTuple):
 
 _LATEST = LineKey(datetime.max.replace(tzinfo=UTC), 2**63 - 1, UUID(int=2**128 - 1), 2**15 - 1)
 STATEMENT = CursorOf(LineKey, at=lambda instant: LineKey(instant, -(2**63), UUID(int=0), -(2**15)))
-BALANCES = select(LedgerAccount.id, LedgerAccount.balance, LedgerAccount.held).subquery("ledger_balances")
-"""Accounts' balances in centavos, for other modules' queries to join by the accounts' ids."""
+BALANCES = select(
+    LedgerAccount.id, LedgerAccount.balance, LedgerAccount.held, LedgerAccount.holder_id, LedgerAccount.kind
+).subquery("ledger_balances")
+"""Accounts' balances in centavos, for other modules' queries to join by the accounts' ids, or holders and kinds."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from datetime import date
 from itertools import groupby
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, func, or_, select
+from sqlalchemy import ColumnElement, Select, delete, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 
 from carteira.kit.db.session import Tx
@@ -319,9 +319,9 @@ async def delete_auto_approval(tx: Tx, approval_id: UUID) -> None:
     await audit.record(tx, "auto_approval_removed", subject=subject, approval_id=str(approval_id))
 
 
-async def ids_of_cpf(tx: Tx, cpf: str) -> Sequence[UUID]:
-    """Return the ids of a CPF's automatic approvals."""
-    return (await tx.scalars(select(AutoApproval.id).where(AutoApproval.cpf == cpf))).all()
+def ids_of_cpf(cpf: str) -> Select[UUID]:
+    """Return the query of the ids of a CPF's automatic approvals."""
+    return select(AutoApproval.id).where(AutoApproval.cpf == cpf)
 
 
 async def forget(tx: Tx, ids: Collection[UUID]) -> None:

@@ -1,12 +1,12 @@
 """Resellers: adding and finding them, and the module's part of a person's data (LGPD)."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, exists, select, update
+from sqlalchemy import ColumnElement, SelectBase, exists, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from carteira import identity, ledger
@@ -197,12 +197,10 @@ async def balance(tx: Tx, reseller: ResellerView) -> int:
     return (await ledger.account(tx, reseller.account_id)).available
 
 
-async def ids_of_person(tx: Tx, user_id: UUID) -> Collection[UUID]:
-    """Return the ids of a person's reseller, and of automatic approvals of their proven CPF."""
-    ids = list(await tx.scalars(select(Reseller.id).where(Reseller.user_id == user_id)))
-    if (cpf := await identity.proven_cpf(tx, user_id)) is not None:
-        ids += [approval.id for approval in await configuration.auto_approved(tx, [cpf])]
-    return ids
+def ids_of_person(user_id: UUID, cpf: str | None) -> SelectBase:
+    """Return the query of the ids of a person's reseller, and of automatic approvals of their proven CPF."""
+    own = select(Reseller.id).where(Reseller.user_id == user_id)
+    return own if cpf is None else own.union_all(configuration.ids_of_cpf(cpf))
 
 
 async def export_person(tx: Tx, user_id: UUID) -> Mapping[str, Any]:
@@ -315,7 +313,7 @@ async def traces_of_person(tx: Tx, user_id: UUID) -> Mapping[str, Any]:
     """Return the ids of the person's reseller and of the rules with their CPF."""
     reseller_id = await tx.scalar(select(Reseller.id).where(Reseller.user_id == user_id))
     cpf = await identity.proven_cpf(tx, user_id)
-    rules = [] if reseller_id is None or cpf is None else await configuration.ids_of_cpf(tx, cpf)
+    rules = [] if reseller_id is None or cpf is None else (await tx.scalars(configuration.ids_of_cpf(cpf))).all()
     return {"reseller": None if reseller_id is None else str(reseller_id), "rules": [str(rule) for rule in rules]}
 
 

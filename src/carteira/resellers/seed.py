@@ -72,5 +72,5 @@ async def _purchase(tx: Tx, user_id: UUID, body: PurchaseIn, status: str, approv
 async def remove_reseller(tx: Tx, user_id: UUID) -> None:
     """Delete the demo purchases of open months, which would prevent the reseller's erasure."""
     open_month = ~exists().where(Month.month == Purchase.month, Month.closed_at.is_not(None))
-    theirs = Purchase.reseller_id.in_(await resellers.ids_of_person(tx, user_id))
+    theirs = Purchase.reseller_id.in_(resellers.ids_of_person(user_id, None))
     await tx.execute(delete(Purchase).where(theirs, Purchase.code.startswith(_CODE), open_month))

@@ -1,23 +1,25 @@
 """Reads of the audit, with the actors' names and functions."""
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, and_, func, or_, select
+from sqlalchemy import Select, SelectBase, and_, any_, func, literal, or_, select, union_all
 
 from carteira.identity.clients.models import ClientRow
 from carteira.identity.models import Role, User
+from carteira.identity.proof.service import proven_cpf
 from carteira.kit.db.keyset import keyset
 from carteira.kit.db.session import Tx
 from carteira.kit.security.audit import AuditRecord
 from carteira.kit.values.actor import ActorKind
 from carteira.kit.values.ids import first_uuid7
 
-IdsOf = Callable[[Tx, UUID], Awaitable[Collection[UUID]]]
-"""Returns the ids, beside the user's, under which a module records looks at a person."""
+IdsOf = Callable[[UUID, str | None], SelectBase | None]
+"""Returns the query of the ids, beside the user's, under which a module records looks at a person with this proven CPF;
+None: there are none."""
 
 _FORMER_LOOKS = (
     "user_read",
@@ -95,17 +97,18 @@ async def accesses_to(  # noqa: PLR0913 - a list's filters and bounds
 ) -> list[DataAccessView]:
     """Return the looks at a person's data in all modules, newest first; `by` names kinds of actors, all if empty.
 
-    `others` return the ids beside the user's. Looks at everybody count from the person's registration on.
+    `others` return the queries of the ids beside the user's. Looks at everybody count from the person's registration
+    on.
     """
-    ids = {user_id}
-    for ids_of in others:
-        ids.update(await ids_of(tx, user_id))
+    cpf = await proven_cpf(tx, user_id) if others else None
+    found = [query for ids_of in others if (query := ids_of(user_id, cpf)) is not None]
+    ids = func.array(union_all(select(literal(user_id)), *found).scalar_subquery())
     registered = select(User.created_at).where(User.id == user_id).scalar_subquery()
     purpose = AuditRecord.details["purpose"].astext.label("purpose")
     query = _with_names(AuditRecord, purpose).where(
         or_(AuditRecord.look, AuditRecord.action.in_(_FORMER_LOOKS)),
         or_(
-            and_(AuditRecord.subject_id.in_(ids), AuditRecord.actor_id.is_distinct_from(user_id)),
+            and_(AuditRecord.subject_id == any_(ids), AuditRecord.actor_id.is_distinct_from(user_id)),
             and_(
                 AuditRecord.subject_id.is_(None),
                 AuditRecord.action.in_(_EVERYBODY),
