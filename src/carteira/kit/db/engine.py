@@ -192,11 +192,12 @@ class Database:
         """
         async with self._unlaned:
             try:
-                async with asyncio.timeout(silence.SIGN_OF_LIFE_SECONDS), self.lean_statements() as connection:
+                async with asyncio.timeout(silence.SIGN_OF_LIFE_SECONDS), self._lean.statements() as connection:
                     yield connection
             except TimeoutError as error:
                 self.drop_idle_lean()
                 raise CommitUnknown from error
+        self.wakes.ring()
 
     def drop_idle_lean(self) -> None:
         """Drop idle lean connections: the server was silent, and they lead to the same server."""
