@@ -143,11 +143,6 @@ def only_reads(route: APIRoute) -> bool:
     return bool(calls & {transaction.reads, transaction.reading}) and transaction.transaction not in calls
 
 
-def is_answered(route: APIRoute) -> bool:
-    """Return whether a route is answered here."""
-    return isinstance(route.app, LeanRoute)
-
-
 def _needed(dependant: Dependant) -> list[Dependant]:
     return [inner for inner in dependant.dependencies if not isinstance(inner.call, access.Marker)]
 
@@ -267,10 +262,15 @@ class LeanRoute:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
+        response = await self.respond(scope, receive)
+        await response(scope, receive, send)
+
+    async def respond(self, scope: Scope, receive: Receive) -> Response:
+        """Return the answer to a request."""
         request = self._take(Request(scope, receive))
         body = await _body_of(request) if self._body else None
         response = await (self._answer_late if self._confirms_late else self._answer)(request, body)
-        await self._give(request, response)(scope, receive, send)
+        return self._give(request, response)
 
     async def _answer_late(self, request: Request, body: object) -> Response:
         late, again = True, self._by_session  # `Reads` retries by itself

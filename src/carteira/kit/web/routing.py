@@ -10,11 +10,12 @@ from collections.abc import Iterable
 from fastapi import FastAPI
 from fastapi.routing import APIRoute, APIRouter
 from starlette.convertors import Convertor, register_url_convertor
-from starlette.middleware.exceptions import ExceptionMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from carteira.kit.web import lean_route
+from carteira.kit.web.lean_route import LeanRoute
 
 
 class _Rest(Convertor[str]):
@@ -113,24 +114,30 @@ class _IndexedRoutes:
 class ShortCut:
     """ASGI application: answers lean routes without FastAPI's layers around each route, and passes it the others.
 
-    A lean route needs only the error handlers. Unhandled errors go to the caller.
+    A lean route needs only the error handlers, which are called here. Unhandled errors go to the caller.
     """
 
     def __init__(self, api: FastAPI, index: _Index) -> None:
         self._api = api
         self._index = index
-        handlers = {kind: handle for kind, handle in api.exception_handlers.items() if kind not in (500, Exception)}
-        self._lean = ExceptionMiddleware(_answer_lean, handlers)
+        self._handlers = {kind: handle for kind, handle in api.exception_handlers.items() if kind is not Exception}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one scope."""
         route = self._index.find(scope) if scope["type"] == "http" else None
-        if route is not None and lean_route.is_answered(route):
+        if route is not None and isinstance(route.app, LeanRoute):
             scope["app"] = self._api
-            await self._lean(scope, receive, send)
+            response = await self._respond(route.app, scope, receive)
+            await response(scope, receive, send)
         else:
             await self._api(scope, receive, send)
 
-
-async def _answer_lean(scope: Scope, receive: Receive, send: Send) -> None:
-    await scope["route"].app(scope, receive, send)
+    async def _respond(self, lean: LeanRoute, scope: Scope, receive: Receive) -> Response:
+        try:
+            return await lean.respond(scope, receive)
+        except Exception as error:
+            handle = next((self._handlers[kind] for kind in type(error).__mro__ if kind in self._handlers), None)
+            if handle is None:
+                raise
+            response = handle(Request(scope, receive), error)
+            return response if isinstance(response, Response) else await response
