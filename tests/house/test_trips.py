@@ -95,6 +95,7 @@ EXCEPTIONS: dict[str, Most] = {
     "GET /benefits/employers/{employer_id}/members (operator)": Most(2, 1, _RARE),
     "GET /benefits/scheduled-credits (operator)": Most(2, 1, _RARE),
     "GET /benefits/accounts (own)": Most(2, 1, _DOORS),
+    "GET /benefits/accounts (operator)": Most(2, 1, _RARE),
     "GET /benefits/accounts/{account} (own)": Most(2, 1, _DOORS),
     "GET /benefits/accounts/{account} (operator)": Most(4, 4, _LOOK),
     "GET /benefits/accounts/{account}/statement (own)": Most(4, 1, _DOORS),
