@@ -5,11 +5,13 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
+from uuid import uuid4
 
 import psycopg
 import pytest
 
 from carteira import schema
+from carteira.benefits.authorizer import writer as authorizer
 from carteira.benefits.authorizer.request import Authorization
 from carteira.benefits.authorizer.strategies import AuthorizationQueue, deferred_gauge
 from carteira.benefits.authorizer.writer import Authorizer
@@ -55,8 +57,8 @@ def without_replicas(leader: Cluster) -> Iterator[None]:
             leader.execute("ALTER SYSTEM RESET synchronous_standby_names", "SELECT pg_reload_conf()")
 
 
-def request(account: str, amount: int) -> Authorization:
-    return Authorization(uuid7(), account, amount, OTHER, "PADARIA DO ZE", None, fallback=True)
+def request(account: str, amount: int, external_id: str | None = None) -> Authorization:
+    return Authorization(uuid7(), account, amount, OTHER, "PADARIA DO ZE", external_id, fallback=True)
 
 
 @asynccontextmanager
@@ -94,4 +96,21 @@ async def test_without_replicas_only_what_was_under_way_is_written_and_the_rest_
             assert [(await queue.decide(request(account, 10))).code for account in accounts] == ["00"] * 4
         left = [(await balances(books, account))["CASH"] for account in accounts]
         assert left == [70, 80, 80, 80], "what was refused was not written later"
+        await assert_reconciled(books)
+
+
+async def test_what_was_under_way_for_too_long_is_refused_and_its_id_tells_that_it_was_written(
+    leader: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lane, "WRITE_SECONDS", 1.0)
+    monkeypatch.setattr(authorizer, "RESOLVE_SECONDS", 1.0)
+    monkeypatch.setattr(authorizer, "RESOLVE_TRY_SECONDS", 0.5)
+    async with open_database(leader.url("carteira"), 6) as books:
+        account, name = await open_account(books, CASH=100), f"tx-{uuid4()}"
+        async with queue_of(books) as queue:
+            with without_replicas(leader), pytest.raises(DatabaseDown):
+                await queue.decide(request(account, 10, name))
+            await asyncio.to_thread(wait_until, lambda: waiting_commits(leader) == 0, "the commit is confirmed")
+            assert (await queue.decide(request(account, 10, name))).code == "00", "the first answer of that id"
+        assert (await balances(books, account))["CASH"] == 90
         await assert_reconciled(books)
