@@ -161,18 +161,35 @@ class Reach:
             if idempotency.PARAMETER in inspect.signature(function).parameters:
                 found |= self.effect(idempotency.Call.answer)
         else:
-            tree = _tree_of(function)
-            if tree is not None:
-                found |= _Body(self, function).visit_all(tree.body)
+            found |= self._of_parts(_parts_of(function))
         self._known[function] = self._known.get(function, NOTHING) | found
         return self._known[function]
 
+    def _of_parts(self, parts: Iterable[Any]) -> Found:
+        found: set[Kind] = set()
+        for part in parts:
+            if isinstance(part, _Tried):
+                found.update(kind for kind in self._of_parts(part.parts) if not issubclass(kind, part.caught))
+            else:
+                found |= self.effect(part)
+        return frozenset(found)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Tried:
+    """The parts of a `try` whose handlers catch these kinds."""
+
+    parts: list[Any]
+    caught: tuple[type[BaseException], ...]
+
 
 class _Body:
-    """Walks the statements of one function, with the types of its names as far as annotations tell them."""
+    """Walks the statements of one function, with the types of its names as far as annotations tell them.
 
-    def __init__(self, reach: Reach, function: types.FunctionType) -> None:
-        self._reach = reach
+    It finds parts: what the statements name, and a `_Tried` for each `try` that catches something.
+    """
+
+    def __init__(self, function: types.FunctionType) -> None:
         self._globals = function.__globals__
         self._inner = dict(inspect.getclosurevars(function).nonlocals)
         self._types: dict[str, list[type]] = {name: _classes(hint) for name, hint in _hints(function).items()}
@@ -181,10 +198,10 @@ class _Body:
         if owner is not None and names and names[0] in {"self", "cls"}:
             self._types[names[0]] = [owner]
 
-    def visit_all(self, nodes: Iterable[ast.AST]) -> Found:
-        return NOTHING.union(*(self._visit(node) for node in nodes))
+    def visit_all(self, nodes: Iterable[ast.AST]) -> list[Any]:
+        return [part for node in nodes for part in self._visit(node)]
 
-    def _visit(self, node: ast.AST) -> Found:
+    def _visit(self, node: ast.AST) -> list[Any]:
         if isinstance(node, ast.Try):
             return self._try(node)
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
@@ -203,20 +220,19 @@ class _Body:
                     self._types.setdefault(item.optional_vars.id, self.type_of(item.context_expr))
         found = self.visit_all(ast.iter_child_nodes(node))
         if isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Load):
-            for thing in self._named(node):
-                found |= self._reach.effect(thing)
+            found += self._named(node)
         return found
 
-    def _try(self, node: ast.Try) -> Found:
+    def _try(self, node: ast.Try) -> list[Any]:
         raised = self.visit_all(node.body)
         after = self.visit_all([*node.orelse, *node.finalbody])
         for handler in node.handlers:
             kinds = self._caught(handler.type)
             again = any(isinstance(inner, ast.Raise) and inner.exc is None for inner in ast.walk(handler))
             if kinds and not again:
-                raised = frozenset(kind for kind in raised if not issubclass(kind, kinds))
-            after |= self.visit_all(handler.body)
-        return raised | after
+                raised = [_Tried(raised, kinds)]
+            after += self.visit_all(handler.body)
+        return raised + after
 
     def _caught(self, caught: ast.expr | None) -> tuple[type[BaseException], ...]:
         parts = caught.elts if isinstance(caught, ast.Tuple) else [caught] if caught is not None else []
@@ -326,7 +342,7 @@ def _assigned_in(kind: type) -> dict[str, Any]:
         tree = _tree_of(method) if isinstance(method, types.FunctionType) and _is_ours(method) else None
         if tree is None:
             continue
-        body = _Body(Reach(), method)
+        body = _Body(method)
         for node in ast.walk(tree):
             if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Attribute):
                 hints = body.type_of(node.value)
@@ -358,6 +374,12 @@ def _tree_of(function: types.FunctionType) -> ast.FunctionDef | ast.AsyncFunctio
     except (OSError, SyntaxError, TypeError):
         return None
     return parsed if isinstance(parsed, ast.FunctionDef | ast.AsyncFunctionDef) else None
+
+
+@cache
+def _parts_of(function: types.FunctionType) -> list[Any]:
+    tree = _tree_of(function)
+    return [] if tree is None else _Body(function).visit_all(tree.body)
 
 
 def _owner(function: types.FunctionType) -> type | None:
@@ -399,6 +421,7 @@ def _blank(kind: Kind) -> Exception:
     return made
 
 
+@cache
 def by_operation() -> dict[str, dict[str, list[str]]]:
     """Return the statuses and codes of each operation of the contract; lean endpoints answer no problems."""
     settings = Settings.model_validate({})
