@@ -170,7 +170,8 @@ def running_podman() -> Iterator[Podman]:
     folder = Path(tempfile.mkdtemp(prefix="carteira-podman-"))
     podman = Podman(folder)
     socket, stop = SOCKET, threading.Event()
-    if socket.exists():  # it is another podman's, of this machine or of another test
+    # A podman's service that is there is of this machine or of another test; Docker's would answer before this one.
+    if socket.exists() or shutil.which("docker"):
         socket = folder / "podman.sock"
         podman.environment["DOCKER_HOST"] = f"unix://{socket}"
     socket.parent.mkdir(parents=True, exist_ok=True)
