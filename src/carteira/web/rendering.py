@@ -13,6 +13,7 @@ from jinja2_fragments import render_block
 from markupsafe import Markup
 
 from carteira.kit.values.phone import format_phone
+from carteira.kit.values.texts import counted
 from carteira.web import assets, csrf, formats
 from carteira.web.browser import Browser, browser_of
 from carteira.web.config import RENDERER, WebConfig
@@ -62,6 +63,7 @@ class Renderer:
             "money": formats.money,
             "plain_money": formats.plain_money,
             "number": formats.number,
+            "counted": counted,
             "hour": formats.hour,
             "moment": formats.moment,
             "long_day": formats.long_day,

@@ -117,7 +117,7 @@ async def test_hr_checks_a_file_and_sends_it_once(app: RunningApp) -> None:
         assert nothing.status == 422
         lines = f"conta;categoria;valor\n{account};FOOD;10,50\n{account};FOOD;dez\n"
         checked = await browser.send(form, "/console/recargas/conferir", None, lines=lines)
-        assert "1 linha(s) não podem ser creditadas" in checked.text
+        assert "1 linha não pode ser creditada" in checked.text
         done = await browser.follow(await browser.send(checked, "/console/recargas/enviar", None, lines=lines))
         assert "Creditado." in done.text
         again = await browser.follow(await browser.send(checked, "/console/recargas/enviar", None, lines=lines))

@@ -32,7 +32,7 @@ async def test_outcomes_are_recorded_by_form_and_from_a_file(app: RunningApp) ->
         assert (await browser.send(form, path, None, lines="isto não é uma planilha")).status == 422
         lines = f"cpf;inadimplente\n{known};sim\n{unknown};não\n{known};talvez\n"
         many = await browser.send(form, path, None, lines=lines)
-        assert "1 registrado(s), 2 com erro" in many.text
+        assert "1 registrado, 2 com erro" in many.text
         assert "Escreva sim ou não." in many.text
         assert unknown not in many.answer.text
     async with desk_of(app, "auditor") as browser:

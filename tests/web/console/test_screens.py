@@ -162,7 +162,7 @@ async def test_a_file_of_accounts_is_checked_and_sent_once(app: RunningApp) -> N
         assert nothing.status == 422
         lines = f"cpf;nome;valor FOOD\n{cpf};Maria;10,50\n123;José;5,00\n"
         checked = await browser.send(form, f"{path}/conferir", None, lines=lines)
-        assert "1 linha(s) não podem ser abertas" in checked.text
+        assert "1 linha não pode ser aberta" in checked.text
         assert "R$ 10,50 de saldo inicial" in checked.text
         sent = await browser.follow(await browser.send(checked, f"{path}/enviar", None, lines=lines))
         assert "As contas estão sendo abertas." in sent.text
@@ -395,12 +395,12 @@ async def test_people_of_a_file_are_added_each_for_itself(app: RunningApp) -> No
         form = await browser.get(path)
         assert (await browser.send(form, f"{path}/conferir", None, lines="nada")).status == 422
         checked = await browser.send(form, f"{path}/conferir", None, lines=lines)
-        assert "1 certa(s), 2 com erro" in checked.text
+        assert "1 certa, 2 com erro" in checked.text
         assert "Não há este papel." in checked.text
         done = await browser.send(checked, f"{path}/enviar", None, lines=lines)
-        assert "1 criada(s), 2 com erro" in done.text
+        assert "1 criada, 2 com erro" in done.text
         again = await browser.send(checked, f"{path}/enviar", None, lines=lines)
-        assert "0 criada(s), 3 com erro" in again.text
+        assert "0 criadas, 3 com erro" in again.text
 
 
 async def test_an_employer_is_added_and_changed(app: RunningApp) -> None:

@@ -21,6 +21,7 @@ from carteira.kit.db.session import Tx
 from carteira.kit.ops import metrics
 from carteira.kit.security import audit_checks
 from carteira.kit.values.clock import clock
+from carteira.kit.values.texts import counted
 from carteira.kit.web.access import Principal, reads
 from carteira.kit.web.approvals import DESK
 from carteira.kit.web.problems import NotFound
@@ -145,10 +146,10 @@ def _counted_reason(reason: str, count: int) -> CountedReason:
 def bars_of(minutes: Sequence[tuple[datetime, int, int]]) -> list[MinuteBar]:
     """Return a bar for each minute; the largest fills the height."""
     if minutes:
-        counted = {at: (passed, declined) for at, passed, declined in minutes}
+        known = {at: (passed, declined) for at, passed, declined in minutes}
         first, last = minutes[0][0], minutes[-1][0]
         whole = [first + timedelta(minutes=more) for more in range(int((last - first).total_seconds() // 60) + 1)]
-        minutes = [(at, *counted.get(at, (0, 0))) for at in whole]
+        minutes = [(at, *known.get(at, (0, 0))) for at in whole]
     most = max((passed + declined for _, passed, declined in minutes), default=0) or 1
     step = _WIDTH // max(_MINUTES + 1, len(minutes))
     return [
@@ -321,7 +322,7 @@ def _health(facts: Mapping[str, Any]) -> list[HouseProof]:
     if (day := facts.get("day")) is not None:
         found.append(_proof("Pix e a lista do provedor", day.checked_at, day.differences, path="/console/conferencia"))
     if (queue := facts.get("queue")) is not None:
-        said = f"{queue.failed} abandonado(s)" if queue.failed else f"{queue.waiting} na fila"
+        said = counted(queue.failed, "abandonado") if queue.failed else f"{queue.waiting} na fila"
         tone, icon = ("bad", "alert") if queue.failed else ("ok", "check")
         found.append(HouseProof("Trabalhos", tone, icon, said, path="/console/trabalhos"))
     if "sign_ins" in facts:
@@ -366,12 +367,12 @@ def _late(facts: Mapping[str, Any]) -> list[HouseProof]:
             found.append(HouseProof("Arquivo de contas", "bad", "alert", "não termina", bulk.oldest_file, path))
         path = "/console/agendamentos"
         if bulk.overdue:
-            found.append(HouseProof("Créditos agendados", "bad", "alert", f"{bulk.overdue} atrasado(s)", path=path))
+            found.append(HouseProof("Créditos agendados", "bad", "alert", counted(bulk.overdue, "atrasado"), path=path))
         if bulk.failed:
             said = f"{bulk.failed} em 7 dias não moveram nada"
             found.append(HouseProof("Créditos agendados", "warn", "alert", said, path=path))
     if down := facts.get("down"):
-        said = f"{down} endereço(s) não respondem"
+        said = f"{counted(down, 'endereço')} {'não responde' if down == 1 else 'não respondem'}"
         found.append(HouseProof("Webhooks", "warn", "alert", said, path="/console/webhooks"))
     return found
 
@@ -383,7 +384,7 @@ def _unproven(what: str, path: str = "") -> HouseProof:
 
 def _proof(what: str, at: datetime, findings: int, whole_at: datetime | None = None, path: str = "") -> HouseProof:
     if findings:
-        return HouseProof(what, "bad", "alert", f"{findings} diferença(s)", at, path)
+        return HouseProof(what, "bad", "alert", counted(findings, "diferença"), at, path)
     stale = at < clock.now() - _STALE
     said = "sem diferenças" if whole_at is None else f"sem diferenças; tudo em {whole_at:%d/%m}"
     return HouseProof(what, "warn" if stale else "ok", "clock" if stale else "check", said, at, path)

@@ -8,6 +8,7 @@ from fastapi import Response
 
 from carteira import ledger
 from carteira.kit.db.session import Tx
+from carteira.kit.values.texts import counted
 from carteira.kit.web.access import claims, reads
 from carteira.kit.web.state import BACKLOG
 from carteira.web.console.cells import Cell, badge, count, instant, mono, words
@@ -38,7 +39,9 @@ class LedgerProof:
 
 
 def _findings(row: LedgerProof) -> Cell:
-    return badge(f"{row.findings} diferença(s)", "bad", "alert") if row.findings else badge("Nenhuma", "ok", "check")
+    if row.findings:
+        return badge(counted(row.findings, "diferença"), "bad", "alert")
+    return badge("Nenhuma", "ok", "check")
 
 
 PROOF_TABLE: Table[LedgerProof] = Table(

@@ -13,6 +13,7 @@ from pydantic import Field
 from carteira import benefits
 from carteira.kit.db.session import Tx
 from carteira.kit.values.days import Day
+from carteira.kit.values.texts import counted
 from carteira.kit.web.access import acts, claims, looks, reads
 from carteira.kit.web.pagination import BY_ID, Page
 from carteira.web.console.acts import (
@@ -181,7 +182,7 @@ async def show_order(scheduled_id: UUID, page: SignedPage) -> Response:
 def _cancelling(one: benefits.bulk_desk.ScheduledOut) -> Confirmation:
     return Confirmation(
         title=f"Cancelar os créditos de {one.day:%d/%m/%Y}?",
-        says=(f"Ninguém é creditado: eram {plain_money(one.amount)} em {one.lines} linha(s).",),
+        says=(f"Ninguém é creditado: eram {plain_money(one.amount)} em {counted(one.lines, 'linha')}.",),
         way_back="O arquivo pode ser enviado de novo.",
         button="Cancelar os créditos",
         path=f"{SCHEDULED}/{one.id}/cancelar",

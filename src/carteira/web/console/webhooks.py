@@ -11,6 +11,7 @@ from fastapi import Request, Response
 from carteira import identity, webhooks
 from carteira.kit.db.session import Tx
 from carteira.kit.values.days import Day, Instant
+from carteira.kit.values.texts import counted
 from carteira.kit.web.access import acts, claims, reads, step_up
 from carteira.kit.web.pagination import BY_ID, Page
 from carteira.web.console.acts import (
@@ -522,7 +523,7 @@ async def replay_since(webhook_id: UUID, page: SignedPage) -> Response:
             )
     except REFUSALS as error:
         return ask_again(page, _replaying_since(row), form, error)
-    message = f"{done.replayed} aviso(s) de volta à fila."
+    message = f"{counted(done.replayed, 'aviso')} de volta à fila."
     if done.next_since is not None:
         again = form.saying(f"{message} Há mais, desde {moment(done.next_since)}: envie de novo para continuar dali.")
         return page.show(TEMPLATE, act=_replaying_since(row, done.next_since), form=again)
