@@ -11,7 +11,7 @@ from uuid import UUID
 import structlog
 from prometheus_client import Counter
 from redis.asyncio import Redis
-from sqlalchemy import SelectBase, literal, select
+from sqlalchemy import SelectBase, Uuid, cast, select
 
 from carteira import identity
 from carteira.credit import access_log, base_a
@@ -216,7 +216,7 @@ class Stores:
 
     def ids_of_person(self, _user_id: UUID, cpf: str | None) -> SelectBase | None:
         """Return the query of the pseudonym of a person's proven CPF."""
-        return None if cpf is None else select(literal(base_a.person_id(self.keyring, cpf)))
+        return None if cpf is None else select(cast(base_a.person_id(self.keyring, cpf), Uuid))
 
     async def export_person(self, tx: Tx, user_id: UUID) -> Mapping[str, Any]:
         """Return the bases' data about a person with a proven CPF, and the readers of base A (LGPD art. 18, II).

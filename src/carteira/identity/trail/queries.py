@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, SelectBase, and_, any_, func, literal, or_, select, union_all
+from sqlalchemy import Select, SelectBase, Uuid, and_, any_, cast, func, or_, select, union_all
 
 from carteira.identity.clients.models import ClientRow
 from carteira.identity.models import Role, User
@@ -102,7 +102,7 @@ async def accesses_to(  # noqa: PLR0913 - a list's filters and bounds
     """
     cpf = await proven_cpf(tx, user_id) if others else None
     found = [query for ids_of in others if (query := ids_of(user_id, cpf)) is not None]
-    ids = func.array(union_all(select(literal(user_id)), *found).scalar_subquery())
+    ids = func.array(union_all(select(cast(user_id, Uuid)), *found).scalar_subquery())
     registered = select(User.created_at).where(User.id == user_id).scalar_subquery()
     purpose = AuditRecord.details["purpose"].astext.label("purpose")
     query = _with_names(AuditRecord, purpose).where(
