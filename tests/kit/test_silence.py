@@ -114,6 +114,20 @@ async def test_a_write_without_a_lane_is_in_doubt(books: Database, server: Clust
         assert await tx.fetchval("SELECT count(*) FROM written WHERE number = 2") in {0, 1}
 
 
+async def test_a_write_without_a_lane_waits_no_longer_for_its_connection(books: Database) -> None:
+
+    async def second() -> None:
+        async with asyncio.timeout(LESS_THAN_A_COMMAND), books.unlaned_statements():
+            pytest.fail("the only place is taken")
+
+    with pytest.raises(CommitUnknown):  # the first block takes too long as well
+        async with books.unlaned_statements():
+            await second()
+    with pytest.raises(DatabaseDown):
+        async with books.lean_statements():
+            await second()
+
+
 async def test_writes_without_a_lane_leave_the_lanes_half_of_the_connections(server: Cluster) -> None:
     done, holding = asyncio.Event(), 0
 

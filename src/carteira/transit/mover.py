@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import orjson
 import structlog
 from fastapi import Request, Response
 
@@ -28,8 +29,12 @@ class Mover:
     database: Database
     call: Call
 
-    async def answer(self, who: Principal, direction: Direction, card_number: str, amount: int) -> Response:
+    async def answer(
+        self, who: Principal, direction: Direction, card_number: str, amount: int, **asked_with: str
+    ) -> Response:
         """Answer a debit or a recharge; a refusal under a key is an answer, too.
+
+        A request is the same one under its key if its amount and what else it was `asked_with` are the same.
 
         Raises:
             CardNotFound, CardOfAnother: it is not the person's card.
@@ -42,7 +47,8 @@ class Mover:
             raise CardNotFound
         call = self.call
         key = (call.caller, call.key) if call.key else None
-        content = call.fingerprint(b'{"amount":%d}' % amount) if key else b""
+        payload = {"amount": amount, **asked_with}
+        content = call.fingerprint(orjson.dumps(payload, option=orjson.OPT_SORT_KEYS)) if key else b""
         request_id = structlog.contextvars.get_contextvars().get("request_id", "")
         asked = MoveRequest(
             card_number, direction, amount, who.user_id, who.actor, key, content, request_id, tracing.traceparent()
@@ -63,7 +69,7 @@ class Mover:
                 balance = await verb(tx, who.user_id, card_number, amount, actor=who.actor)
                 return NewBalanceOut(card_number=card_number, new_balance=balance)
 
-            return await call.answer(tx, {"amount": amount}, work, alone=True)
+            return await call.answer(tx, payload, work, alone=True)
 
 
 def mover_of(request: Request, call: Call) -> Mover:

@@ -227,7 +227,8 @@ class SessionStandings:
         marks = self._questions.put(_mark(key.id))
 
         async def confirm() -> None:
-            if await marks != known.marks:
+            # A second wait may follow one that was given up.
+            if await asyncio.shield(marks) != known.marks:
                 raise Overtaken
 
         request.state.confirm = confirm

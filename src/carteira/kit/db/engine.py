@@ -188,15 +188,20 @@ class Database:
 
         Raises:
             CommitUnknown: PostgreSQL went away, or the block takes more than `silence.SIGN_OF_LIFE_SECONDS`.
-            DatabaseDown: PostgreSQL is unreachable.
+            DatabaseDown: PostgreSQL is unreachable, or no connection was free within that time.
         """
-        async with self._unlaned:
-            try:
-                async with asyncio.timeout(silence.SIGN_OF_LIFE_SECONDS), self._lean.statements() as connection:
-                    yield connection
-            except TimeoutError as error:
-                self.drop_idle_lean()
-                raise CommitUnknown from error
+        begun = False
+        try:
+            async with (
+                asyncio.timeout(silence.SIGN_OF_LIFE_SECONDS),
+                self._unlaned,
+                self._lean.statements() as connection,
+            ):
+                begun = True
+                yield connection
+        except TimeoutError as error:
+            self.drop_idle_lean()
+            raise (CommitUnknown if begun else DatabaseDown) from error
         self.wakes.ring()
 
     def drop_idle_lean(self) -> None:

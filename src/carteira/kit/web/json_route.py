@@ -88,7 +88,7 @@ class JsonRoute(APIRoute):
     """The product's route class; every router names it. No parameter of a query is a list.
 
     Pages that links in messages open take any query: mail programs and providers add names of their own. Routes that
-    only read, or move money by a lane, are answered by `kit.web.lean_route`.
+    only read, or move money in one or two trips, are answered by `kit.web.lean_route`.
     """
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:  # noqa: ANN401 - as FastAPI's

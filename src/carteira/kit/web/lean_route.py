@@ -1,4 +1,4 @@
-"""Routes whose dependencies are resolved once: those that only read, and those of the ledger's lanes.
+"""Routes whose dependencies are resolved once: those that only read, and those that move money in one or two trips.
 
 FastAPI resolves a route's dependencies at each request and keeps stacks for dependencies that end; that costs more than
 a small read, and half as much as a debit. Such routes depend on little: the caller, a way to read or to move money, the

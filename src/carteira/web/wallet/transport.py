@@ -150,7 +150,8 @@ async def recharge(card_id: UUID, page: SignedPage) -> Response:
     if form.value.how == "pix" or not page.renderer.config.free_recharges:
         return await _begin_payment(page, card, amount, form)
     call = await page.call()
-    answer = await transit.mover_of(page.request, call).answer(page.who, "recharge", card.card_number, amount)
+    mover = transit.mover_of(page.request, call)
+    answer = await mover.answer(page.who, "recharge", card.card_number, amount, card=str(card_id))
     outcome = await page.outcome_of(call, answer)
     if outcome.refused:
         return await _show(page, card_id, form.saying(outcome.refused))
