@@ -85,7 +85,7 @@ async def get_topic(request: Request, slug: Slug, tx: TxDep) -> TopicOut:
 async def put_topic(slug: NewSlug, body: TopicIn, tx: TxDep, who: Writer, seen: PreconditionDep) -> TopicOut:
     """Muda um assunto ou cria uma pergunta nova; a versão anterior fica guardada. Vale em segundos.
 
-    Com `If-Match`, muda só a versão que foi lida.
+    Com `If-Match`, só muda se o assunto ainda está na versão lida.
     """
     if body.action is not None and body.action not in intents.ALL:
         known = ", ".join(sorted(intents.ALL))

@@ -90,7 +90,7 @@ class TopicOut(BaseModel):
 
 
 class TopicVersionOut(BaseModel):
-    """One version of a topic; without an author it came with the package."""
+    """A version of a topic. A version without an author came with the package."""
 
     model_config = ConfigDict(from_attributes=True)
 

@@ -186,7 +186,7 @@ def module(  # noqa: PLR0913 - one argument per choice of the composition root
                 LANE.set(app, ConnectionLane(fast_lane.START, fast_lane.FastLane(running, tokens)))
             yield
 
-    ledger.settle_ids(ledger.Narrow("benefits_references", "external_id", "decision_id", "benefits_decisions", 5))
+    ledger.register_narrow(ledger.Narrow("benefits_references", "external_id", "decision_id", "benefits_decisions", 5))
     ledger.name_holders("benefits", cpfs_of)
     ledger.guard_reversal(PURCHASE, record_reversed)
     for kind in RETURNS:

@@ -1,6 +1,7 @@
 """Employers' bulk work for the console: files of accounts, and scheduled top-ups.
 
-Also employers, and the effect that a change of a category's MCCs would have had on a month's purchases.
+It also has the verbs of employers, categories and members, and computes the effect that new MCCs of a category would
+have had on recent purchases.
 """
 
 from collections.abc import Collection
@@ -112,7 +113,7 @@ async def preview_accounts(tx: Tx, who: Principal, lines: BulkLines, employer_id
 async def import_accounts(  # noqa: PLR0913 - a file and its options
     tx: Tx, desk: Desk, who: Principal, lines: BulkLines, *, employer_id: UUID | None, invite: bool
 ) -> UUID | None:
-    """Queue the opening of a file's accounts; above the limit it waits for a second person (None).
+    """Queue the opening of a file's accounts. Above the limit it waits for a second person, and None is returned.
 
     Raises:
         InvalidInput, EmployerNotFound, EmployerRequired, DailyCeilingReached.
@@ -167,7 +168,7 @@ async def schedule(  # noqa: PLR0913 - a file, its day and its options
 async def scheduled_of(
     tx: Tx, who: Principal, asked: PageRequest[UUID], *, state: str | None = None
 ) -> Page[ScheduledOut]:
-    """List scheduled top-ups of the caller's employers, the newest first; of a state, or any."""
+    """List the scheduled top-ups of the caller's employers, the newest first: those in `state`, or all."""
     rows = await scheduled.listed(tx, who, limit=asked.limit + 1, after=asked.after, turned=asked.turned, state=state)
     return asked.page(rows, lambda row: row.id)
 
@@ -184,7 +185,7 @@ _OF_MCCS = text("""
 
 
 async def effect_of_mccs(tx: Tx, category: str, now: Collection[str], then: Collection[str]) -> RuleEffect:
-    """Return the effect that new MCCs of a category would have had on a month's newest purchases."""
+    """Return the effect that new MCCs of a category would have had on the newest purchases of the last 30 days."""
     since = first_uuid7((clock.now() - timedelta(days=30)).timestamp())
     changed = sorted(set(now) ^ set(then))
     purchases = amount = 0

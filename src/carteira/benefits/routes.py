@@ -518,7 +518,7 @@ async def put_category(
 ) -> CategoryOut:
     """Define os MCCs e o regime (`pat` ou `free`) de uma categoria. Um MCC pertence a uma só categoria.
 
-    Com `If-Match`, muda só a categoria que foi lida.
+    Com `If-Match`, só muda se a categoria ainda está na versão lida.
     """
     return await catalog.put_category(tx, category, body.mccs, body.regime, seen)
 

@@ -61,7 +61,7 @@ ScheduledDay = Annotated[
     Query(description="O dia, em São Paulo: depois de hoje, em até um ano"),
 ]
 """Its schema has the years of the process's start."""
-_own_files = reads("what became of the sender's own lines, by number; nothing of whom they are about")
+_own_files = reads("the outcome of the sender's own lines, by number; no data of the people in them")
 _own_orders = reads("what was scheduled, by reference of accounts of the caller's employers")
 
 

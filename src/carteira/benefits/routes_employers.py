@@ -49,7 +49,10 @@ async def get_employer(request: Request, employer_id: UUID, tx: ReadTxDep, who: 
 async def patch_employer(
     employer_id: UUID, body: EmployerPatch, tx: TxDep, _who: Writer, seen: PreconditionDep
 ) -> EmployerOut:
-    """Muda o CNPJ, o nome, ou se a empresa é pré-paga. Com `If-Match`, muda só a empresa que foi lida."""
+    """Muda o CNPJ, o nome, ou se a empresa é pré-paga.
+
+    Com `If-Match`, só muda se a empresa ainda está na versão lida.
+    """
     changes = body.model_dump(exclude_none=True)
     return EmployerOut.model_validate(await employers.change(tx, employer_id, changes, seen))
 

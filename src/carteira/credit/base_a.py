@@ -1,4 +1,7 @@
-"""Base A in PostgreSQL: name, address and debts, sealed; found by a keyed hash; each read is recorded first."""
+"""Base A in PostgreSQL: a person's name, address and debts, sealed.
+
+A keyed hash of the CPF finds the row; a read is recorded before the row is opened.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,7 +40,7 @@ class Reader:
     what: str
     purpose: str
     looks: Sequence[dict[str, Any]] = ()
-    """The rows of the audit that are written with it."""
+    """The audit's rows that the same transaction writes."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,10 @@ def person_hash(keyring: Keyring, cpf: str) -> bytes:
 
 
 def person_id(keyring: Keyring, cpf: str) -> UUID:
-    """Return the audit's subject of a CPF: a pseudonym that only the holder of the key can derive from the CPF."""
+    """Return the pseudonym by which the audit names the person of a CPF.
+
+    Only the holder of the key can derive it.
+    """
     return UUID(bytes=person_hash(keyring, cpf)[:16])
 
 
@@ -145,7 +151,7 @@ async def remove(tx: Tx, keyring: Keyring, cpf: str, precondition: Precondition)
 
 
 async def export(tx: Tx, keyring: Keyring, cpf: str, person_id: UUID) -> BaseAOut | None:
-    """Return a person's own base A; their look is in the log before anything is opened."""
+    """Return a person's own base A. The look is recorded before anything is opened."""
     person = person_hash(keyring, cpf)
     row = await tx.scalar(select(CreditRecord).where(CreditRecord.person == person))
     outcome = access_log.NOT_FOUND if row is None else access_log.FOUND
@@ -167,7 +173,7 @@ async def count_by_key(tx: Tx) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class RecordKeyRotation:
-    """The result of a rotation; `unreadable` rows open under no key of the file and are left as they are."""
+    """The result of a rotation. No key of the file opens the `unreadable` rows; they are left as they are."""
 
     rotated: int
     active: str

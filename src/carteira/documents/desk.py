@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 _SHOWN = {"image/jpeg": "picture", "image/png": "picture", "image/webp": "picture", "application/pdf": "pdf"}
-"""How browsers show each kind of file on a page."""
+"""The element in which a page shows each kind of file."""
 
 
 def count_waiting(operator: UUID) -> Select[int]:

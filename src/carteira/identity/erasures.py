@@ -1,8 +1,8 @@
-"""The journal of erasures, outside of the database, by which erasures are repeated in a restored database.
+"""The journal of erasures. It is kept outside of the database, so that erasures can be repeated in a restored one.
 
 An erasure writes its *intent* before its commit and *confirmed* after it, both before the answer. An entry holds the
-person's id, which is a pseudonym from then on, and, encrypted to the backups' public key, the ids and keyed hashes
-under which the modules kept them: no name, no CPF.
+person's id, which is only a pseudonym after the erasure. It also holds the ids and keyed hashes under which the modules
+kept the person, encrypted to the backups' public key. It holds no name and no CPF.
 """
 
 from collections.abc import Mapping
@@ -38,7 +38,7 @@ class JournalEntry:
         return datetime.fromtimestamp(made_at(self.id), tz=clock.now().tzinfo)
 
     def name(self, kind: str) -> str:
-        """Return the name of the entry's object of a kind."""
+        """Return the name of the object that stores the entry's intent or its confirmation."""
         return f"{FOLDER}/{self.user_id}/{self.id}{kind}"
 
 

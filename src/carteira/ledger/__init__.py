@@ -66,7 +66,7 @@ from carteira.ledger.queries import (
     statement_page,
     totals_by_month,
 )
-from carteira.ledger.reconciliation import Narrow, ReconciledPoint, Reconciliation, reconcile, settle_ids
+from carteira.ledger.reconciliation import Narrow, ReconciledPoint, Reconciliation, reconcile, register_narrow
 from carteira.ledger.recorder import Holders, Recorder, Records
 from carteira.ledger.schemas import LedgerMovementOut
 from carteira.ledger.service import (
@@ -160,10 +160,10 @@ __all__ = [
     "prove_chain",
     "read",
     "reconcile",
+    "register_narrow",
     "release",
     "reverse",
     "roll_up",
-    "settle_ids",
     "statement",
     "statement_of_one",
     "statement_page",

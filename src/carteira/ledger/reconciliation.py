@@ -2,7 +2,8 @@
 
 It reads the whole ledger, or only what follows a point up to which it was reconciled. A point is a position in the
 order of transactions (`kit.db.positions`), so that an entry that commits late, with an earlier id, still follows it.
-New rows are read by ids: from the least id of the entries after the point on, in the partitions of these ids.
+New rows are read by id, beginning with the least id of the entries after the point, so that only the partitions of
+these ids are read.
 """
 
 from collections.abc import Iterable, Mapping
@@ -69,14 +70,14 @@ _narrow = [
 ]
 
 
-def settle_ids(narrow: Narrow) -> None:
+def register_narrow(narrow: Narrow) -> None:
     """Add a module's narrow table to the reconciliation."""
     if narrow not in _narrow:
         _narrow.append(narrow)
 
 
-# System accounts' lines of the entries from a position on. Accounts are joined afterwards: the planner takes a system
-# account for one of many with few lines, and would read all that it ever had.
+# System accounts' lines of the entries from a position on. Accounts are joined afterwards: the planner assumes that a
+# system account has as few lines as any other, and would read all of them.
 _LINES = """
     SELECT entry.xid, posting.account_id, posting.amount
     FROM ledger_entries entry JOIN ledger_postings posting ON posting.entry_id = entry.id
@@ -92,7 +93,7 @@ _TAIL = """
 
 
 def _differences(*, among: bool) -> TextClause:
-    """Return the query for accounts that differ; `among` those with `ids` only."""
+    """Return the query for accounts that differ; with `among`, only for accounts whose id is in `ids`."""
     lines, accounts = ("WHERE account_id = ANY(:ids)", "AND account.id = ANY(:ids)") if among else ("", "")
     return text(f"""
     WITH posted AS (
@@ -227,7 +228,7 @@ def _strays(narrow: Narrow) -> TextClause:
 
 
 def _recent_strays(narrow: Narrow) -> TextClause:
-    """Return the query for new wide rows whose value is not their own in the narrow table."""
+    """Return the query for new wide rows whose value the narrow table lacks, or assigns to another row."""
     table, column, row_id, wide, _ = narrow
     return text(f"""
     SELECT wide.id FROM {wide} wide LEFT JOIN {table} narrow ON narrow.{column} = wide.{column}
@@ -257,9 +258,9 @@ _SYSTEM = text(f"""
     LEFT JOIN fresh ON fresh.account_id = account.id
     WHERE account.is_system
 """)  # noqa: S608 - a constant
-# The balance before an account's new lines: by instants, which the index has, in the last months and then in all. A
-# clock that was set back, or an entry on the border of a month, may report an account wrongly; then all of its lines
-# are read.
+# The balance before an account's new lines. It is found by instant, as the index is ordered: first in the last months,
+# then in all. A clock that was set back, or an entry on the border of a month, may report an account wrongly; then all
+# of its lines are read.
 _BEFORE = """
     SELECT earlier.balance_after FROM ledger_postings earlier
     WHERE earlier.account_id = touched.account_id AND earlier.posted_at <= touched.posted_at
@@ -336,7 +337,10 @@ _LEAST = text("""SELECT min(id::text COLLATE "C") FROM ledger_entries WHERE xid 
 
 
 async def _first(tx: Tx, position: int | None) -> dict[str, object]:
-    """Return the values for `_LINES`: the least position rolled up to, or `position`, and the least id from there."""
+    """Return the values for `_LINES`: the first position to read, and the least id of the entries from there on.
+
+    The first position is the lower of `position` and the position up to which every system account is rolled up.
+    """
     rolled_up_to = await tx.scalar(text("SELECT min(rolled_up_to) FROM ledger_accounts WHERE is_system")) or 0
     first = rolled_up_to if position is None else min(rolled_up_to, position)
     least = await tx.scalar(_LEAST, {"position": first})
@@ -344,7 +348,10 @@ async def _first(tx: Tx, position: int | None) -> dict[str, object]:
 
 
 async def _behind(tx: Tx, table: str, since: ReconciledPoint) -> tuple[int, UUID]:
-    """Return how many rows of a table lie behind a point, and the least id of these and of all made since then."""
+    """Return how many rows of a table follow a point, and an id that is not above any of theirs.
+
+    Nor is that id above the id of any row made since the point's instant.
+    """
     query = text(f"""SELECT count(*) AS rows, min(id::text COLLATE "C") AS least FROM {table} WHERE xid >= :position""")  # noqa: S608 - a constant
     found = (await tx.execute(query, {"position": since.position})).one()
     made_since = first_uuid7(since.at.timestamp())

@@ -31,7 +31,7 @@ class ChargeIn(BaseModel):
     purpose: Literal["transport_recharge", "benefit_funding"]
     amount: Amount
     card_number: CardNumber | None = Field(None, description="Cartão de transporte, da própria pessoa")
-    employer_id: UUID | None = Field(None, description="Empresa; sem ela, a única de quem pede")
+    employer_id: UUID | None = Field(None, description="Empresa; se falta, a única a que quem pede está vinculado")
 
 
 class ChargeOut(BaseModel):
@@ -56,7 +56,7 @@ class ChargeOut(BaseModel):
 class ListedChargeOut(ChargeOut):
     """Any charge, as operators see it."""
 
-    txid: str = Field(description="Como o provedor conhece a cobrança")
+    txid: str = Field(description="O id da cobrança no provedor")
     maker_kind: Literal["person", "client", "processor", "job", "command"]
     maker_id: UUID | None = Field(description="Quem a pediu; vazio depois que a pessoa foi apagada")
 
@@ -76,8 +76,10 @@ class PaymentReturnOut(BaseModel):
     e2eid: E2eId
     amount: int
     state: Literal["asked", "returned", "failed"]
-    reason: str = Field(description="Por quê: de quem a pediu, ou o que o provedor diz (`nature`)")
-    nature: str | None = Field(description="Feita no provedor, sem ser pedida aqui (`MED_FRAUDE`…); vazio: pedida aqui")
+    reason: str = Field(description="O motivo que deu quem a pediu, ou o do provedor (veja `nature`)")
+    nature: str | None = Field(
+        description="O tipo, se o provedor a fez sem que fosse pedida aqui (`MED_FRAUDE`…); vazio se foi pedida aqui"
+    )
     lost: int = Field(description="O que já tinha sido gasto, em centavos")
     failure: str | None
     asked_at: datetime
@@ -125,8 +127,8 @@ class DayOut(BaseModel):
 
     day: date
     matched: int
-    missing_here: int = Field(description="Só o provedor tem; foram recebidos ao conferir")
-    missing_there: int = Field(description="Só nós temos")
+    missing_here: int = Field(description="Pagamentos que só o provedor tinha; a conferência os registrou aqui")
+    missing_there: int = Field(description="Pagamentos que só existem aqui")
     amount_differs: int
     received_here: int
     received_there: int
@@ -136,7 +138,7 @@ class DayOut(BaseModel):
 
 
 class DifferenceOut(BaseModel):
-    """A payment in which a day's lists differ."""
+    """A payment that differs between the two lists of a day."""
 
     model_config = ConfigDict(from_attributes=True)
 

@@ -54,7 +54,8 @@ async def put_tiers(
 ) -> object:
     """Define as faixas que valem a partir de um mês ainda aberto. Meses anteriores não mudam.
 
-    Se um percentual passa do limite, espera uma segunda pessoa. Com `If-Match`, muda só a tabela que foi lida.
+    Se um percentual passa do limite, espera uma segunda pessoa. Com `If-Match`, só muda se a tabela ainda está na
+    versão lida.
     """
     order = operations.TiersOrder(valid_from=valid_from, tiers=body.tiers, seen=seen)
     return await desk.carry_out(tx, operations.PUT_TIERS, order, who)
@@ -112,7 +113,7 @@ async def put_closing_day(
 ) -> ClosingDayOut:
     """Define em que dia do mês seguinte o fechamento automático acontece, a partir de um mês ainda aberto.
 
-    Com `If-Match`, muda só o dia que foi lido.
+    Com `If-Match`, só muda se o dia ainda está na versão lida.
     """
     return await configuration.put_closing_day(tx, valid_from, body.day, seen)
 

@@ -124,7 +124,7 @@ class TapDecided(Conflict):
 
 
 class RideSettled(Conflict):
-    """Entries of rides that were owed and paid later, and of debts' payments, cannot be reversed."""
+    """The entry is of a ride that was paid later, or pays a debt: it cannot be reversed."""
 
     code = "ride_settled"
-    detail = "Esta viagem foi paga depois, em parte ou toda. Devolva o valor com uma recarga."
+    detail = "Esta viagem foi paga depois, em parte ou por inteiro. Devolva o valor com uma recarga."

@@ -78,7 +78,7 @@ async def patch_webhook(
 ) -> WebhookOut:
     """Muda endereço, eventos e descrição, desliga (`state: disabled`) e liga de novo.
 
-    Com `If-Match`, muda só o webhook que foi lido.
+    Com `If-Match`, só muda se o webhook ainda está na versão lida.
     """
     changes = {name: value for name, value in body.model_dump(exclude_unset=True).items() if value is not None}
     return await service.change(tx, keeping, who, webhook_id, changes, seen)

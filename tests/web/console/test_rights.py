@@ -109,7 +109,7 @@ async def test_a_disputed_cpf_stays_and_the_second_decision_is_refused(app: Runn
         assert "o CPF fica com quem está" in (await joana.follow(await joana.send(hers, f"{here}/manter"))).text
         late = await ivo.send(his, f"{here}/retirar")
         assert (late.status, "Isto mudou depois de ser mostrado" in late.text) == (412, True)
-        assert "Ficou onde estava" in (await ivo.get(f"{DISPUTES}?situacao=decididos")).text
+        assert "Ficou na mesma conta" in (await ivo.get(f"{DISPUTES}?situacao=decididos")).text
         again = {"cpf": holder.cpf, "paper": "rg"}
         refused = await app.person("identity:prove").post(f"/users/{claimant.id}/cpf-proof", again)
         assert refused.json()["code"] == "cpf_disputed"
@@ -139,7 +139,7 @@ async def test_a_disputed_cpf_moves_once_its_holders_proof_is_withdrawn(app: Run
         assert prove in gone.links
         done = await browser.send(await browser.get(prove), prove, None, cpf=holder.cpf, paper="rg")
         assert done.status == 303, done.text
-        assert "Passou ao segundo" in (await browser.get(here)).text
+        assert "Passou para a outra conta" in (await browser.get(here)).text
 
 
 async def test_erased_people_are_shown_as_such_in_their_case(app: RunningApp) -> None:

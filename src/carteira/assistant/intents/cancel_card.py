@@ -1,4 +1,7 @@
-"""Option 2: cancel a card, with its balance moved where there is another card, after a confirmation."""
+"""Option 2: cancel a card after a confirmation.
+
+If the person has another card, the balance can be moved to it.
+"""
 
 from collections.abc import Sequence
 

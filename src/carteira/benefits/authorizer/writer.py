@@ -21,7 +21,7 @@ from carteira.kit.web.state import StateKey
 RESOLVE_SECONDS: Final = 40.0
 """Longer than a failover: a late answer does no harm, but a `07` for a written purchase does."""
 RESOLVE_TRY_SECONDS: Final = 8.0
-"""Longer than any wait for a lock; a silent server is waited for no longer."""
+"""Longer than any wait for a lock: a server that is silent for longer is given up."""
 RESOLVE_PAUSE_SECONDS: Final = 0.05
 
 log = structlog.get_logger(__name__)
@@ -46,7 +46,7 @@ class Authorizer(ledger.Writer[Authorization, Decision]):
         self._catalog = None
 
     async def was_committed(self, batch: ledger.Batch[Authorization, Decision]) -> bool:
-        """Determine whether an unconfirmed write took place; the batch has one answer for all.
+        """Return whether an unconfirmed write took place. The answer holds for the whole batch.
 
         Raises:
             DatabaseDown: PostgreSQL did not come back in time.

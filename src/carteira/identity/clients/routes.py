@@ -59,7 +59,10 @@ _FORM = {
 
 
 class _Basic(HTTPBasic):
-    """Documents HTTP Basic; the grant itself reads the header, since its errors have RFC 6749's shape."""
+    """Describes HTTP Basic in the OpenAPI document.
+
+    The grant reads the header itself, because its errors follow RFC 6749.
+    """
 
     async def __call__(self, request: HTTPConnection) -> None:
         """Read nothing."""
@@ -102,7 +105,7 @@ async def token(request: Request, identity: IdentityDep, response: Response) -> 
 async def add_client(body: ClientIn, tx: TxDep, who: Writer, response: Response) -> NewClientOut:
     """Cria um cliente (uma máquina), com um segredo mostrado só desta vez ou com a chave pública dele.
 
-    Só se dá a um cliente permissão que se tem.
+    Quem cria o cliente só pode lhe dar permissões que também tem.
     """
     response.headers["Cache-Control"] = "no-store"
     view, secret = await service.add_client(
@@ -136,9 +139,9 @@ async def get_client(request: Request, client_id: UUID, tx: ReadTxDep) -> Client
 async def patch_client(
     client_id: UUID, body: ClientPatch, tx: TxDep, who: Writer, identity: IdentityDep, seen: PreconditionDep
 ) -> ClientOut:
-    """Muda nome, redes e validade; vale na hora, também para os tokens já dados.
+    """Muda nome, redes e validade. Vale na hora, também para os tokens já emitidos.
 
-    Com `If-Match`, muda só o cliente que foi lido.
+    Com `If-Match`, só muda se o cliente ainda está na versão lida.
     """
     changes = body.model_dump(exclude_unset=True)
     given = {name: value for name, value in changes.items() if value is not None or name == "expires_at"}
@@ -156,9 +159,9 @@ async def patch_client(
 async def put_claims(
     client_id: UUID, body: ClientClaimsIn, tx: TxDep, who: Writer, identity: IdentityDep, seen: PreconditionDep
 ) -> ClientOut:
-    """Troca todas as permissões do cliente; vale na hora. Só se dá permissão que se tem.
+    """Troca todas as permissões do cliente. Vale na hora. Quem as troca só pode dar permissões que também tem.
 
-    Com `If-Match`, muda só o cliente que foi lido.
+    Com `If-Match`, só muda se o cliente ainda está na versão lida.
     """
     return ClientOut.model_validate(await service.set_claims(tx, identity.access, who, client_id, body.claims, seen))
 

@@ -49,7 +49,7 @@ class PasskeyRegisterIn(Body):
 
 
 class PasskeyLoginIn(Body):
-    """A passkey's answer."""
+    """A passkey's answer to the server's challenge."""
 
     credential: Credential
 
@@ -61,7 +61,7 @@ class PasskeyPatch(Body):
 
 
 class PasskeyOut(BaseModel):
-    """One of one's own passkeys."""
+    """A passkey of the person who asks."""
 
     model_config = ConfigDict(from_attributes=True)
 

@@ -48,7 +48,7 @@ async def add_role(body: RoleIn, tx: TxDep, who: Writer) -> WholeRoleOut:
 async def patch_role(role_id: RoleId, body: RolePatch, tx: TxDep, who: Writer, seen: PreconditionDep) -> WholeRoleOut:
     """Troca a descrição; a dos papéis `cidadão` e `administrador` não muda. Pede uma entrada recente.
 
-    Com `If-Match`, muda só o papel que foi lido.
+    Com `If-Match`, só muda se o papel ainda está na versão lida.
     """
     return WholeRoleOut.model_validate(await roles.rename_role(tx, who, role_id, body.description.strip(), seen))
 
@@ -61,7 +61,7 @@ async def put_role_claims(
 ) -> WholeRoleOut:
     """Troca as permissões do papel, na hora, para todos os que o têm: só entram e saem as que quem troca tem.
 
-    Com `If-Match`, muda só o papel que foi lido.
+    Com `If-Match`, só muda se o papel ainda está na versão lida.
     """
     changed = await roles.set_claims_of_role(tx, identity.access, who, role_id, body.claim_ids, seen)
     return WholeRoleOut.model_validate(changed)

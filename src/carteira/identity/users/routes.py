@@ -252,7 +252,7 @@ async def put_user(
 ) -> object:
     """Altera os dados de si mesmo, ou de outro com a permissão `users:write`. E-mail e telefone: como em PATCH.
 
-    Com `If-Match`, muda só o cadastro que foi lido, também se espera uma segunda pessoa.
+    Com `If-Match`, só muda se o cadastro ainda está na versão lida, também quando espera uma segunda pessoa.
     """
     return await _change(identity, desk, client, who, user_id, body, seen)
 

@@ -16,8 +16,8 @@ from carteira.kit.ops import errors, tracing
 
 _SECRET_NAMES = re.compile(r"passw|secret|token|authorization|cookie|api_?key|(^|_)code$|senha", re.IGNORECASE)
 _PERSONAL = (
-    # Each pattern with a text that every match contains, as a quick test. A CPF may touch an underscore, but no letters
-    # or digits: ids and amounts are not CPFs.
+    # Each pattern has a text that every match contains: a quick test. A CPF may stand next to an underscore, but not
+    # next to a letter or digit, so that ids and amounts are not taken for CPFs.
     ("", re.compile(r"(?<![^\W_])\d{3}\.?\d{3}\.?\d{3}-?\d{2}(?![^\W_])"), "[cpf]"),
     ("@", re.compile(r"\b[\w.+-]+@[\w-]+(\.[\w-]+)+\b"), "[email]"),
     ("eyJ", re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]*"), "[token]"),
@@ -37,7 +37,7 @@ _KEPT = frozenset({
     "timestamp", "level", "logger", "request_id", "trace_id", "span_id", "fingerprint",
     "method", "route", "actor_kind", "actor_id",
 })  # fmt: skip
-"""Values that hold no personal data by their kind: templates of routes, ids."""
+"""Names whose values are kept as they are: templates of routes, ids and the like hold no personal data."""
 
 
 def scrub(text: str) -> str:
@@ -87,7 +87,7 @@ def _trace_ids(_logger: object, _method: str, event: MutableMapping[str, Any]) -
 
 
 def _report_error(_logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Send an error that is logged with its exception to listeners, and add its fingerprint to the line."""
+    """If an error is logged with its exception, report it to the listeners and add its fingerprint to the line."""
     exc_info = event.get("exc_info")
     if not exc_info or event.get("level", method) not in _ERRORS:
         return event
@@ -149,7 +149,7 @@ def configure(*, level: str = "info", form: str = "json") -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
-    logging.raiseExceptions = False  # logging would print a line that cannot be written raw, with all its values
+    logging.raiseExceptions = False  # if a line cannot be written, logging would print it raw, with all its values
     for noisy in ("uvicorn.access", "httpx", "httpcore", "procrastinate", "alembic", "botocore", "aiobotocore"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
     for owned in ("uvicorn", "uvicorn.error"):

@@ -19,7 +19,7 @@ from carteira.kit.values.clock import clock
 KEPT_AT_LEAST = timedelta(days=5 * 365)
 """The database refuses to delete younger rows: looks at people are kept for five years."""
 
-# A row as text quotes its values and distinguishes null from empty, so that no two rows have one text.
+# A row as text quotes its values and distinguishes null from empty, so that no two rows have the same text.
 _DIGESTS = text(f"""
     SELECT wanted.place, entry.id, entry.xid, substr(sha256(convert_to(ROW(
         entry.id, entry.xid, entry.actor_kind, entry.actor_id, entry.actor_name, entry.subject_id, entry.action,
@@ -35,7 +35,7 @@ _DIGESTS = text(f"""
 class AuditBlock(ChainBlock):
     """A block of the chain; `newest_at` is when its youngest row was recorded.
 
-    A block whose rows were deleted has no seals; the last one of these is kept for its hash.
+    Blocks whose rows were deleted have no seals. The last of them is kept for its hash.
     """
 
     __tablename__ = "audit_chain"

@@ -103,7 +103,7 @@ async def _grantable(page: WebPage) -> tuple[tuple[str, str], ...]:
 
 
 def _claims_field(choices: tuple[tuple[str, str], ...], chosen: tuple[str, ...]) -> ActField:
-    says = "Só se dá a uma máquina o que você também tem."
+    says = "Você só pode dar a uma máquina permissões que você tem."
     return ActField("claims", "Permissões", "several", help=says, choices=choices, chosen=chosen)
 
 

@@ -44,7 +44,7 @@ def _values(seen: credit.desk.CreditSeen | None = None, **more: bool) -> dict[st
     return told | {"purpose": dict(PURPOSES)[seen.purpose] if seen else ""} | more
 
 
-@router.get(HOME, dependencies=[claims(*CLAIMS), reads("a form, and nobody yet")])
+@router.get(HOME, dependencies=[claims(*CLAIMS), reads("a form, without anybody's data")])
 async def show_desk(page: SignedPage) -> Response:
     """Ask for the purpose and the CPF."""
     return page.show(_PAGE, **_values())

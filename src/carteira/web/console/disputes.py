@@ -1,4 +1,7 @@
-"""CPFs that two people proved: the cases, and a decision on each; nobody's CPF moves by itself."""
+"""CPFs that two people have proved: the list of cases, and the decision of each.
+
+In a dispute no CPF changes accounts without an operator.
+"""
 
 from functools import partial
 from typing import Any
@@ -32,7 +35,7 @@ HOME = "/console/cpfs-em-disputa"
 CLAIM = "identity:prove"
 ALL = "todos"
 _LOOK = "cpf_disputes_listed"
-_HELD = "Veja os dois, com documento com foto. Enquanto a comprovação vale, o CPF não muda de conta."
+_HELD = "Confira as duas pessoas por um documento com foto. Enquanto a comprovação vale, o CPF não muda de conta."
 _WITHDRAWN = "A comprovação foi retirada: o CPF passa para a conta de quem o comprovar agora."
 _PROVEN_BY = {"govbr": "gov.br", "operator": "por um operador"}
 
@@ -40,7 +43,9 @@ _PROVEN_BY = {"govbr": "gov.br", "operator": "por um operador"}
 def _state(row: identity.desk.CpfDisputeView) -> Cell:
     if row.outcome is None:
         return badge("Aberto", "warn", "clock")
-    return badge("Passou ao segundo", "ok", "check") if row.outcome == "moved" else badge("Ficou onde estava")
+    if row.outcome == "moved":
+        return badge("Passou para a outra conta", "ok", "check")
+    return badge("Ficou na mesma conta")
 
 
 TABLE: Table[identity.desk.CpfDisputeView] = Table(
@@ -97,11 +102,11 @@ async def show_dispute(dispute_id: UUID, page: SignedPage) -> Response:
         steps += [DetailStep(f"{PEOPLE}/{row.holder_id}", "Ver quem tem o CPF")]
         steps += [DetailStep(f"{PEOPLE}/{row.claimant_id}", "Ver quem também comprovou")]
     if row.outcome is None and page.user_id not in {row.holder_id, row.claimant_id}:
-        steps.append(DetailStep(f"{here}/manter", "Fica com quem está…"))
+        steps.append(DetailStep(f"{here}/manter", "Manter o CPF com quem o tem…"))
         if row.is_proven:
             steps.append(DetailStep(f"{here}/retirar", "Retirar a comprovação de quem tem…", danger=True))
         else:
-            steps.append(DetailStep(f"{PEOPLE}/{row.claimant_id}/comprovar-cpf", "Comprovar de quem pede…"))
+            steps.append(DetailStep(f"{PEOPLE}/{row.claimant_id}/comprovar-cpf", "Comprovar o CPF de quem pede…"))
     if row.outcome == "kept" and row.is_proven and page.user_id != row.holder_id:
         steps.append(DetailStep(f"{PEOPLE}/{row.holder_id}/retirar-comprovacao", "Retirar a comprovação…", danger=True))
     facts = (
@@ -150,7 +155,7 @@ def _withdrawing(row: identity.desk.CpfDisputeView) -> Confirmation:
 
 @router.get(HOME + "/{dispute_id}/manter", dependencies=[claims(CLAIM), step_up(), looks(_LOOK)])
 async def ask_keeping(dispute_id: UUID, page: SignedPage) -> Response:
-    """Show what keeping the CPF where it is means."""
+    """Show the confirmation of keeping the CPF where it is."""
     return ask(page, _keeping(await _one(page, dispute_id)))
 
 
@@ -171,7 +176,7 @@ async def keep(dispute_id: UUID, page: SignedPage) -> Response:
 
 @router.get(HOME + "/{dispute_id}/retirar", dependencies=[claims(CLAIM), step_up(), looks(_LOOK)])
 async def ask_withdrawal(dispute_id: UUID, page: SignedPage) -> Response:
-    """Show what withdrawing the holder's proof means."""
+    """Show the confirmation of withdrawing the holder's proof."""
     return ask(page, _withdrawing(await _one(page, dispute_id)))
 
 

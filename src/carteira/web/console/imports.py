@@ -36,7 +36,7 @@ CLAIM = "benefits:write"
 _PAGE = "console/import.html"
 _LONGEST = 900_000
 _EMPLOYERS = 100
-_OWN_FILES = reads("what became of the sender's own lines, by number; nothing of whom they are about")
+_OWN_FILES = reads("the outcome of the sender's own lines, by number; no data of the people in them")
 _LINE_STATES = (("opened", "Abertas"), ("exists", "Já existiam"), ("failed", "Com erro"), ("waiting", "Esperam"))
 
 
@@ -73,7 +73,7 @@ TABLE: Table[benefits.bulk_desk.ImportSeen] = Table(
     opens=lambda row: f"{HOME}/{row.id}",
     empty=(
         "Nenhum arquivo ainda",
-        "As contas de um arquivo do RH são abertas em segundo plano, e cada linha fica aqui.",
+        "As contas de um arquivo do RH são abertas em segundo plano, e o resultado de cada linha aparece aqui.",
     ),
 )
 
@@ -97,7 +97,7 @@ async def _show(page: WebPage, **values: Any) -> Response:  # noqa: ANN401 - a t
     return page.show(_PAGE, home=HOME, employers=employers, **({"preview": None} | values))
 
 
-@router.get(f"{HOME}/novo", dependencies=[claims(CLAIM), reads("a form, and nobody yet")])
+@router.get(f"{HOME}/novo", dependencies=[claims(CLAIM), reads("a form, without anybody's data")])
 async def show_form(page: SignedPage) -> Response:
     """Ask for a file."""
     return await _show(page)
@@ -165,7 +165,7 @@ _LINES: Table[benefits.bulk_desk.ImportLineOut] = Table(
     (
         TableColumn("Linha", lambda row: count(row.line), "end", order=GROWING),
         TableColumn("Conta", lambda row: mono(row.account, f"/console/contas/{row.account}" if row.account else "")),
-        TableColumn("O que há", lambda row: words(row.detail), "full"),
+        TableColumn("Resultado", lambda row: words(row.detail), "full"),
         TableColumn("Situação", _line_state, "stack-end"),
     ),
     key=lambda row: row.line,

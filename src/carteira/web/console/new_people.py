@@ -22,7 +22,7 @@ PATH, MANY = f"{HOME}/nova", f"{HOME}/importar"
 _MANY_PAGE = "console/people_import.html"
 _LONGEST = 200_000
 WRITES = "users:write"
-_NOBODYS = reads("a form with the roles' names, and nobody yet")
+_NOBODYS = reads("a form with the roles' names, without anybody's data")
 
 
 class NewPersonForm(FormBody):

@@ -40,7 +40,7 @@ class OutcomesForm(FormBody):
     lines: Annotated[str, Field(max_length=_LONGEST)]
 
 
-@router.get(HOME, dependencies=[claims(WRITES), reads("a form, and nobody yet")])
+@router.get(HOME, dependencies=[claims(WRITES), reads("a form, without anybody's data")])
 async def show_form(page: SignedPage) -> Response:
     """Show the forms for outcomes."""
     return page.show(_PAGE, done=None)
@@ -118,7 +118,7 @@ def _stores(request: Request) -> credit.Stores:
     return credit.STORES.of(request.app)
 
 
-@router.get(LOOKS, dependencies=[claims(AUDITS), reads("a form, and nobody yet")])
+@router.get(LOOKS, dependencies=[claims(AUDITS), reads("a form, without anybody's data")])
 async def show_looks_form(page: SignedPage) -> Response:
     """Ask for a CPF; it appears in no address."""
     return await TABLE.answer(page, _nobody, asked=TableAsked({}, private=True), template="console/credit_looks.html")

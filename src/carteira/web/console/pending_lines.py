@@ -70,7 +70,7 @@ _TABLE: Table[LineBalance] = Table(
         TableColumn("Valor", lambda row: amount(row.line.amount if row.line.parts else None), "end nowrap"),
         TableColumn("Antes", lambda row: amount(row.balance and row.balance[0]), "end nowrap"),
         TableColumn("Depois", lambda row: amount(row.balance and row.balance[1]), "end nowrap"),
-        TableColumn("O que há", lambda row: words(row.line.detail), "full"),
+        TableColumn("Resultado", lambda row: words(row.line.detail), "full"),
         TableColumn("Situação", _state, "stack-end"),
     ),
     key=lambda row: row.line.number,

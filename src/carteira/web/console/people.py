@@ -112,7 +112,7 @@ async def _nobody(_tx: Tx, _asked: TableAsked, _limit: int) -> Listed[identity.P
     return Listed(())
 
 
-@router.get(HOME, dependencies=[claims(CLAIM), reads("a form to look for people by, and nobody yet")])
+@router.get(HOME, dependencies=[claims(CLAIM), reads("a form to look for people by, without anybody's data")])
 async def show_search(page: SignedPage) -> Response:
     """Show the search; typed terms never appear in an address."""
     return await TABLE.answer(

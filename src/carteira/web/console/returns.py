@@ -162,7 +162,7 @@ class TrialForm(FormBody):
     fallback: Literal["sim"] | None = None
 
 
-@router.get(SIMULATOR, dependencies=[claims("benefits:read"), reads("a form, and nobody yet")])
+@router.get(SIMULATOR, dependencies=[claims("benefits:read"), reads("a form, without anybody's data")])
 async def show_simulator(page: SignedPage) -> Response:
     """Show the simulator's form."""
     return page.show(_PAGE, outcome=None, pocket_name=benefits.pocket_name)

@@ -49,7 +49,7 @@ class TopUpForm(FormBody):
     """The scheduled day; None: now."""
 
 
-@router.get(HOME, dependencies=[claims(CLAIM), reads("a form, and nobody yet")])
+@router.get(HOME, dependencies=[claims(CLAIM), reads("a form, without anybody's data")])
 async def show_form(page: SignedPage) -> Response:
     """Ask for the file."""
     return page.show(_PAGE, preview=None)

@@ -478,7 +478,7 @@ class ReplayForm(FormBody):
     since: Day
     state: Literal["dead", "delivered"] | None = None
     after: Instant | None = None
-    """Where the last replay stopped, having reached the limit."""
+    """The instant at which the last replay stopped because it reached the limit."""
 
 
 def _replaying_since(row: webhooks.desk.WebhookOut, after: datetime | None = None) -> Confirmation:
