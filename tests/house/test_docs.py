@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.contract import openapi_document
-from tests.support.guides import translated_pages
+from tests.support.guides import TRANSLATIONS, translated_pages
 from tests.support.source import ROOT, files_of_the_house
 
 DOCS = ROOT / "docs"
@@ -134,7 +134,8 @@ def test_every_test_that_is_named_as_a_proof_exists() -> None:
 
 TRANSLATED = translated_pages()
 """The texts in Portuguese, each with the English text that it translates."""
-ENGLISH = {page.resolve(): original for page, original in TRANSLATED.items()}
+ENGLISH = {page.resolve(): original for page, original in (TRANSLATED | {TRANSLATIONS / "index.md": INDEX}).items()}
+"""The same by the page, with the Portuguese index, which lists other pages than the English one."""
 
 
 def shape_of(page: Path) -> dict[str, list[str]]:
