@@ -52,7 +52,8 @@ def _online() -> None:
     engine = create_engine("postgresql+psycopg://", creator=partial(psycopg.connect, address.conninfo))
     with engine.connect() as connection:
         _take_turn(connection)
-        # Live traffic goes on: a migration that cannot have its lock soon gives way and is run again.
+        # Live traffic goes on: a migration that cannot have its lock soon gives way and is run again. Why no statement
+        # has a time-out: ADR 0046.
         connection.execute(text("SET lock_timeout = '5s'"))
         partitions = set(connection.scalars(text(_PARTITIONS)))
         connection.commit()
