@@ -35,7 +35,7 @@ from tests.support.people import Person, register
 from tests.support.server import clean_environment, running_server
 from tests.support.waiting import until
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 ARCHIVED_EACH_SECONDS = 1
 
 
