@@ -4,14 +4,24 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import text
 
 from carteira import identity
+from carteira.app import backup_config
+from carteira.backup import making
 from carteira.backup.erasures import confirmed_of, erase_again, open_of, unknown_to
+from carteira.cli.erasures import app as erasures
+from carteira.cli.restore import app as restore
+from carteira.embedded import Endpoints
+from carteira.kit.db.engine import open_database
 from carteira.kit.security.age import CannotOpen, PrivateKey
-from tests.support.app import RunningApp
+from carteira.settings import Settings
+from tests.support.app import RunningApp, running_app
 from tests.support.benefits import open_benefit_account
+from tests.support.commands import set_environment, typed
 from tests.support.credit import analyst_of, fill_bases
+from tests.support.databases import on_server
 from tests.support.people import Person, register
 
 
@@ -35,6 +45,13 @@ async def proven(app: RunningApp, **balances: int) -> Person:
     await fill_bases(analyst_of(app, "*"), person.cpf)
     await open_benefit_account(app.operator(), user_id=person.id, **balances)
     return person
+
+
+async def intended(app: RunningApp, person: Person) -> identity.JournalEntry:
+    """Write into the journal that a person is about to be erased, and leave the database as it is."""
+    async with app.database.transaction() as tx:
+        traces = {name: await trace(tx, person.id) for name, trace in app.api.state.identity.tracers.items()}
+    return await journal_of(app).intend(person.id, traces)
 
 
 async def test_an_erasure_is_written_down_before_it_is_answered(
@@ -89,9 +106,7 @@ async def test_a_restored_database_erases_again_whatever_balance_it_has(
     """The journal is later than the backup: the person had since spent the balance that they have here."""
     person, analyst = await proven(app, FOOD=700), analyst_of(app, "*")
     runtime, journal = app.api.state.identity, journal_of(app)
-    async with app.database.transaction() as tx:
-        traces = {name: await trace(tx, person.id) for name, trace in runtime.tracers.items()}
-    await journal.confirm(await journal.intend(person.id, traces))
+    await journal.confirm(await intended(app, person))
     entries = confirmed_of(await journal.entries())
     done = await erase_again(app.database, runtime, journal, private_key, entries)
     assert (done.erased, done.absent) == (1, 0)
@@ -109,3 +124,63 @@ async def test_a_restored_database_erases_again_whatever_balance_it_has(
     assert (again.erased, again.absent, again.money) == (0, 1, [])
     profile = (await analyst.call("GET", f"/credit/{person.cpf}")).json()
     assert (profile["base_a"], profile["base_b"]) == (None, None)
+
+
+@pytest.fixture
+def placed(settings: Settings, endpoints: Endpoints, tmp_path: Path) -> Settings:
+    """Return the settings of an installation that has a place for dumps."""
+    database = settings.database().rpartition("/")[2]
+    return settings.model_copy(
+        update={
+            "backup_url": (tmp_path / "place").as_uri(),
+            "backup_database_url": SecretStr(on_server(endpoints.backup_url, database)),
+            "backup_form": "logical",
+        }
+    )
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("command", ["apply", "stores"])
+@pytest.mark.parametrize(
+    ("intents", "answer", "is_erased"),
+    [
+        pytest.param("ask", "s\n", True, id="yes"),
+        pytest.param("ask", "n\n", False, id="no"),
+        pytest.param("apply", "", True, id="apply"),
+        pytest.param("leave", "", False, id="leave"),
+    ],
+)
+async def test_an_erasure_that_may_not_be_committed_is_repeated_or_left_as_told(  # noqa: PLR0917 - fixtures, parameters
+    placed: Settings,
+    private_key: PrivateKey,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+    intents: str,
+    answer: str,
+    is_erased: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """The confirmed one is repeated in each case, and nobody is asked about it, though it was also begun in vain."""
+    async with running_app(placed) as app:
+        certain, doubtful = await register(app), await proven(app, FOOD=700)
+        await intended(app, certain)
+        await journal_of(app).confirm(await intended(app, certain))
+        await intended(app, doubtful)
+    (key := tmp_path / "backup.key").write_text(private_key.text())
+    set_environment(monkeypatch, placed, tmp_path)
+    if command == "apply":
+        done = await typed(erasures, "apply", f"--identity={key}", f"--intents={intents}", answer=answer)
+    else:
+        await making.make(backup_config(placed))
+        options = (f"--identity={key}", f"--intents={intents}", "--again", "--yes")
+        done = await typed(restore, "stores", *options, answer=answer)
+    assert done.exit_code == 0, (done.output, done.exception)
+    assert ("Tudo confere." in done.output) == (command == "stores"), done.output
+    assert done.output.count("Apagar?") == (intents == "ask"), done.output
+    assert done.output.count(f"A eliminação de {doubtful.id}") == (intents == "ask"), done.output
+    assert f"{1 + is_erased} pessoa(s) apagada(s) de novo, 0 já não estava(m) lá." in done.output
+    assert ("700 centavos" in done.output) == is_erased, done.output
+    async with open_database(placed.database()) as database, database.transaction() as tx:
+        rows = await tx.execute(text("SELECT CAST(id AS text), cpf FROM users WHERE erased_at IS NULL"))
+        left = {row.id: row.cpf for row in rows}
+    assert (str(certain.id) in left, left.get(str(doubtful.id))) == (False, None if is_erased else doubtful.cpf)
