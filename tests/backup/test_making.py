@@ -10,10 +10,23 @@ import pytest
 from sqlalchemy import text
 
 from carteira.app import backup_config
-from carteira.backup import checking, copying, finishing, keys, making, place, restoring, retention, signing
+from carteira.backup import (
+    checking,
+    copying,
+    finishing,
+    jobs,
+    keys,
+    making,
+    mounts,
+    place,
+    restoring,
+    retention,
+    signing,
+)
 from carteira.backup.errors import BackupDamaged, BackupFailed
 from carteira.backup.place import Manifest, Part
 from carteira.backup.programs import Programs
+from carteira.cli.backup import app as backup
 from carteira.embedded import Endpoints
 from carteira.key_rings import RINGS
 from carteira.kit.db.address import DatabaseAddress
@@ -24,6 +37,7 @@ from carteira.kit.security.key_ring import KeyRing
 from carteira.settings import Settings
 from tests.support import files
 from tests.support.app import RunningApp
+from tests.support.commands import set_environment, typed
 from tests.support.credit import analyst_of, fill_bases
 from tests.support.databases import on_server
 from tests.support.documents import upload
@@ -274,6 +288,64 @@ async def test_pruning_removes_nothing_in_favour_of_a_backup_that_is_not_proven(
     await store.put(f"sets/{newest}/{copying.LIST}", copying.to_list({}))
     gone = await retention.prune(config)
     assert (gone.damaged, await left()) == ([], [newest])
+
+
+OLD, FAST = "20200101T000000000000Z", "20990101T000000000000Z"
+
+
+@pytest.mark.usefixtures("app")
+@pytest.mark.timeout(400)
+async def test_the_nightly_job_makes_a_backup_and_fails_with_what_the_command_said(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_environment(monkeypatch, settings, tmp_path)
+    store = backup_config(settings).place
+    await store.put(f"sets/{OLD}/manifest.json", manifest_of(settings, OLD, None))
+    (job,) = jobs.blueprint.tasks.values()
+
+    async def run(settings: Settings) -> list[str]:
+        context = type("Context", (), {"additional_context": {"settings": settings}})()
+        await job.func(context, timestamp=0)
+        return [one.id for one in await place.manifests(store)]
+
+    (made_id,) = await run(settings)
+    assert made_id != OLD, "the new one is there, and the old one is removed"
+    manifest = await place.manifest_of(store, made_id)
+    assert set(manifest.parts) == {"dump", "base-b"}
+    assert await checking.check(backup_config(settings), manifest, None) == []
+
+    (tmp_path / "place" / mounts.MARK).unlink()
+    with pytest.raises(BackupFailed, match="O disco foi desmontado"):
+        await run(settings)
+    assert await run(settings.model_copy(update={"backup_url": None})) == [made_id], "without a place it does nothing"
+
+
+@pytest.mark.usefixtures("app")
+async def test_a_backup_with_prune_removes_old_ones_and_names_a_newer_one_that_is_damaged(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_environment(monkeypatch, settings, tmp_path)
+    store = backup_config(settings).place
+
+    async def left() -> list[str]:
+        return [one.id for one in await place.manifests(store)]
+
+    await store.put(f"sets/{OLD}/manifest.json", manifest_of(settings, OLD, None))
+    assert (await typed(backup, "create")).exit_code == 0
+    old, first = await left()
+    assert old == OLD, "it is removed only if that is asked for"
+    done = await typed(backup, "create", "--prune")
+    assert (done.exit_code, "Removidos: 1 backups, 0 segmentos" in done.output) == (0, True), done.output
+    kept = await left()
+    assert (kept[0], len(kept)) == (first, 2)
+
+    planted = replace(Manifest.from_json(manifest_of(settings, FAST, None)), signature="", signed_by="")
+    await store.put(f"sets/{FAST}/manifest.json", planted.to_json())
+    await store.put(f"sets/{OLD}/manifest.json", manifest_of(settings, OLD, None))
+    done = await typed(backup, "create", "--prune")
+    assert (done.exit_code, f"o backup {FAST} não está inteiro" in done.stderr) == (1, True), done.output
+    *whole, newest = await left()
+    assert (whole[:2], len(whole), newest) == (kept, 3, FAST)
 
 
 async def test_a_manifest_is_signed_and_no_other_is_taken_for_ours(
