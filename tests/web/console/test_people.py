@@ -125,6 +125,28 @@ async def test_blocked_accounts_are_listed_by_address(app: RunningApp) -> None:
         assert active not in page.text
 
 
+async def looks_recorded(app: RunningApp) -> int:
+    query = text("SELECT count(*) FROM audit_log WHERE action = ANY(:looks)")
+    looks = ["benefit_accounts_listed", "resellers_listed", "transport_cards_listed"]
+    async with app.database.transaction() as tx:
+        return await tx.scalar(query, {"looks": looks}) or 0
+
+
+async def test_a_wrong_id_in_an_address_lists_nobody_and_says_so(app: RunningApp) -> None:
+    account = await open_benefit_account(app.operator(), FOOD=0)
+    seller = await new_reseller(app)
+    async with desk_of(app, "administrador") as browser:
+        before = await looks_recorded(app)
+        for home in ("/console/contas", "/console/revendedores", "/console/cartoes"):
+            page = await browser.get(f"{home}?pessoa={str(seller.id)[:-1]}")
+            assert (page.status, page.rows) == (422, []), home
+            assert "Cole o id inteiro. Um CPF nunca vai no endereço." in page.text
+        page = await browser.get("/console/contas?situacao=qualquer")
+        assert (page.status, account in page.text, "Escolha uma das opções." in page.text) == (422, False, True)
+        assert await looks_recorded(app) == before, "nobody was looked at"
+        assert (await browser.get(f"/console/contas?conta={account}&cpf=1")).status == 200, "others are ignored"
+
+
 async def test_one_session_is_ended_and_the_others_go_on(app: RunningApp) -> None:
     person = await register(app, full_name="Sara Sessões")
     lost_headers = dict((await sign_in(person)).headers)

@@ -340,9 +340,8 @@ class Table(Generic[T]):
 
     def asked_openly(self, page: WebPage, *names: str) -> TableAsked:
         """Parse an address's filters of these names, which are not personal, for a private table; ignore others."""
-        asked = self.asked(page)
-        values = {name: text for name, text in asked.values.items() if name in names}
-        return replace(asked, values=values, typed=values, errors={}, unknown=(), private=True)
+        sent = {name: text.strip() for name, text in page.request.query_params.items() if text.strip()}
+        return self._asked({name: text for name, text in sent.items() if name in {*names, SORT, CURSOR}}, private=True)
 
     async def asked_by_form(self, page: WebPage) -> TableAsked:
         """Parse the request from a form, which may hold personal terms."""
