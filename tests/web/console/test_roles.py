@@ -4,9 +4,11 @@ from uuid import uuid4
 
 from sqlalchemy import text
 
+from carteira.web.console.credit import CLAIMS as CREDIT
 from carteira.web.console.screens import GROUPS
 from tests.support.app import RunningApp
 from tests.support.console import desk_of, operator_of
+from tests.support.pages import PlainBrowser
 from tests.support.people import Person
 
 
@@ -29,8 +31,48 @@ async def test_each_claim_stands_with_its_words_and_the_screens_that_it_opens(ap
     async with desk_of(app, "administrador") as browser:
         page = await browser.get(f"/console/papeis/{role}")
         assert "Ver contas, compras e empresas de benefícios benefits:read Abre Autorizações, Simulador," in page.text
-        opened = {screen.name for group in GROUPS for screen in group.screens if screen.claim}
+        opened = {screen.name for group in GROUPS for screen in group.screens if screen.claims}
         assert not [name for name in opened if name not in page.text]
+
+
+async def test_a_role_of_one_claim_is_shown_only_what_it_opens(app: RunningApp) -> None:
+    maker = app.operator()
+    known = {one["description"]: one["id"] for one in (await maker.get("/claims", limit=100)).json()["items"]}
+    role, person = await new_role(maker), await operator_of(app, "auditor")
+    given = await maker.call("PUT", f"/users/{person.id}/role", json={"role_id": role})
+    assert given.status_code == 200, given.text
+    screens = [screen for group in GROUPS for screen in group.screens]
+    browser, wallet = PlainBrowser(app), f"/console/pessoas/{person.id}/carteira"
+    await browser.sign_in(person)
+
+    async def gets(*claims: str) -> None:
+        changed = await maker.call(
+            "PUT", f"/roles/{role}/claims", json={"claim_ids": [known[claim] for claim in claims]}
+        )
+        assert changed.status_code == 200, changed.text
+
+    demanded = {claim for screen in screens for claim in screen.claims}
+    assert {"audit:read", *CREDIT} <= demanded
+    for claim in sorted(demanded):
+        await gets(claim)
+        led = {link for link in (await browser.get("/console")).links if link.startswith("/console/")}
+        assert {screen.path for screen in screens if screen.claims == (claim,)} <= led, claim
+        refused = [link for link in sorted(led) if (await browser.get(link)).status >= 400]
+        assert not refused, (claim, refused)
+    await gets("users:read", CREDIT[0])
+    assert "/console/credito" not in (await browser.get(wallet)).links
+    await gets("users:read", *CREDIT)
+    assert "/console/credito" in (await browser.get(wallet)).links
+    assert (await browser.get("/console/credito")).status == 200
+    await browser.client.aclose()
+
+
+async def test_the_editor_says_what_else_a_screen_needs(app: RunningApp) -> None:
+    role = await new_role(app.operator(), "audit:read")
+    async with desk_of(app, "administrador") as browser:
+        page = await browser.get(f"/console/papeis/{role}")
+        assert "Abre Consulta (com credit:b:read e credit:c:read)" in page.text
+        assert "Abre Consulta (com credit:a:read e credit:b:read)" in page.text
 
 
 async def test_a_change_says_which_screens_a_role_gains_and_loses(app: RunningApp) -> None:

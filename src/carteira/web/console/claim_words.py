@@ -68,4 +68,15 @@ def claim_choice(claim: str) -> str:
 def opened_by(groups: Iterable[ScreenGroup], claims: Collection[str]) -> list[Screen]:
     """Return the screens of the side bar that some claims open, beside those of every operator."""
     screens = (screen for group in groups for screen in group.screens)
-    return [screen for screen in screens if screen.claim and {screen.claim, EVERY_CLAIM} & set(claims)]
+    return [screen for screen in screens if screen.claims and screen.opens_for(claims)]
+
+
+def opens_of(groups: Iterable[ScreenGroup], claim: str) -> list[str]:
+    """Return the names of the screens that need a claim, each with the other claims that it needs."""
+    screens = [screen for group in groups for screen in group.screens if screen.claims]
+    if claim == EVERY_CLAIM:
+        return [screen.name for screen in screens]
+    needing = [
+        (screen.name, [one for one in screen.claims if one != claim]) for screen in screens if claim in screen.claims
+    ]
+    return [f"{name} (com {' e '.join(others)})" if others else name for name, others in needing]

@@ -403,7 +403,7 @@ async def show_panel(page: SignedPage) -> Response:
     return page.show(
         "console/panel.html",
         flow=flow,
-        waits=[todo for todo in _waits(page, facts) if console.at(todo.path) is not None],
+        waits=[todo for todo in _waits(page, facts) if console.opens(page.who, todo.path)],
         health=[proof for proof in proofs if proof.tone == "ok"],
         alerts=[proof for proof in proofs if proof.tone != "ok"],
         now=clock.now(),

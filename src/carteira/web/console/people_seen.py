@@ -16,6 +16,7 @@ from carteira.kit.db.session import Tx
 from carteira.kit.security import audit
 from carteira.kit.values.clock import clock
 from carteira.kit.web.access import claims, looks
+from carteira.web.console.credit import CLAIMS as CREDIT
 from carteira.web.console.people import CLAIM, HOME, lists_of
 from carteira.web.page import SignedPage, WebPage
 from carteira.web.routing import pages
@@ -164,4 +165,5 @@ async def show_wallet(user_id: UUID, page: SignedPage) -> Response:
         notices=notices,
         hidden=hidden,
         lists=lists_of(page),
+        opens_credit=page.has("credit") and all(page.holds(one) for one in CREDIT),
     )

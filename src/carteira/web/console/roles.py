@@ -12,7 +12,7 @@ from carteira.kit.db.session import Tx
 from carteira.kit.web.access import acts, claims, looks, reads, step_up
 from carteira.web.console.acts import ActField, Confirmation, VersionForm, ask, ask_again, version_seen
 from carteira.web.console.cells import badge, count, words
-from carteira.web.console.claim_words import claim_choice, claim_name, opened_by
+from carteira.web.console.claim_words import claim_choice, claim_name, opened_by, opens_of
 from carteira.web.console.overview import console_of
 from carteira.web.console.people import HOME as PEOPLE
 from carteira.web.console.screens import Screen
@@ -105,7 +105,7 @@ async def show_role(role_id: int, page: SignedPage) -> Response:
     has = {claim.id for claim in role.claims}
     groups = console_of(page).groups
     shown = [
-        (claim, claim_name(claim.description), opened_by(groups, [claim.description]))
+        (claim, claim_name(claim.description), opens_of(groups, claim.description))
         for claim in sorted(known, key=lambda claim: claim.description)
         if claim.active
     ]
