@@ -274,12 +274,14 @@ def _indexed(who: Principal, filters: DecisionFilter, asked: PageRequest[UUID]) 
 
 
 def _whose(who: Principal, filters: DecisionFilter) -> list[ColumnElement[bool]]:
-    """Return the condition for an account's decisions, a person's, or those of the caller's employers."""
+    """Return the condition for an account's and a person's decisions, or those of the caller's employers."""
     accounts = select(BenefitAccount.id)
     if who.scopes is not None:
         accounts = accounts.where(BenefitAccount.employer_id.in_(who.scopes))
     if filters.account is not None:
         named = accounts.where(BenefitAccount.reference == filters.account)
+        if filters.person is not None:
+            named = named.where(BenefitAccount.user_id == filters.person)
         return [BenefitDecision.account_id == named.scalar_subquery()]
     if filters.person is not None:
         owned = accounts.where(BenefitAccount.user_id == filters.person)

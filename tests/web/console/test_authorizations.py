@@ -113,6 +113,16 @@ async def test_filters_stand_in_the_address_and_pages_go_on(desk: PlainBrowser, 
     assert "Nada com esses filtros" in none.text
 
 
+async def test_an_account_and_a_person_are_both_asked_for(
+    app: RunningApp, desk: PlainBrowser, account: str, holder: Person
+) -> None:
+    other = await register(app)
+    theirs = await desk.get(f"{HOME}?conta={account}&pessoa={holder.id}")
+    assert "MERCADO 54" in theirs.text
+    none = await desk.get(f"{HOME}?conta={account}&pessoa={other.id}")
+    assert (none.rows, "Nada com esses filtros" in none.text) == ([], True)
+
+
 async def test_decisions_are_filtered_by_reason_and_the_bound_stands_beside_an_empty_result(
     desk: PlainBrowser, account: str
 ) -> None:
