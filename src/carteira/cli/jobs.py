@@ -21,7 +21,7 @@ def failed() -> None:
     """Lista os trabalhos abandonados, do mais antigo ao mais novo."""
     found = run_quietly("Lendo a fila", lambda: _failed(database_of(settings_here())))
     for job in found:
-        why = next(iter(job.failure), "o worker parou no meio")
+        why = next(iter(job.failure), "sem causa anotada")
         out.print(f"{job.id}  {job.task}  {job.attempts} tentativas, desde {job.failed_at:%Y-%m-%d %H:%M} UTC: {why}")
     out.print(f"{len(found)} trabalho(s) abandonado(s).")
 

@@ -25,9 +25,10 @@ async def test_a_given_up_job_says_what_it_is_and_why_and_is_tried_again_once(ap
         listed = await auditor.get(JOBS)
         assert path not in listed.links, "an auditor only looks"
         refused = "O servidor de e-mail não respondeu ou recusou SMTPServerDisconnected"
+        unknown = "Sem causa anotada: o worker parou no meio, ou foi antes desta versão; veja o log"
         said = (
             f"{mail} Avisar de um CPF comprovado identity:tell_cpf_proven {refused} 8",
-            f"{proof} Conferir a cadeia do livro-razão ledger:verify O worker parou no meio, todas as vezes 5",
+            f"{proof} Conferir a cadeia do livro-razão ledger:verify {unknown} 5",
             f"{gone} gone:job gone:job Um erro sem nome conhecido; ele está inteiro no log <b>Odd</b> 1",
         )
         for row, told in zip(listed.rows, said, strict=True):

@@ -78,7 +78,7 @@ FAILURES = {
     "TypeError": "O trabalho foi pedido por outra versão do código",
 }
 """The reason why a job was given up, by the class of its exception or its nearest base."""
-_DIED = "O worker parou no meio, todas as vezes"
+_UNKNOWN = "Sem causa anotada: o worker parou no meio, ou foi antes desta versão; veja o log"
 _OTHER = "Um erro sem nome conhecido; ele está inteiro no log"
 
 
@@ -90,5 +90,5 @@ def job_name(task: str) -> str:
 def failure_name(classes: Sequence[str]) -> str:
     """Return the reason why a job was given up, from the classes of its exception, the nearest first."""
     if not classes:
-        return _DIED
+        return _UNKNOWN
     return next((FAILURES[name] for name in classes if name in FAILURES), _OTHER)
