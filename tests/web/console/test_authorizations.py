@@ -123,13 +123,21 @@ async def test_an_account_and_a_person_are_both_asked_for(
     assert (none.rows, "Nada com esses filtros" in none.text) == ([], True)
 
 
-async def test_decisions_are_filtered_by_reason_and_the_bound_stands_beside_an_empty_result(
+async def test_decisions_are_filtered_by_reason_and_the_bound_stands_beside_a_short_result(
     desk: PlainBrowser, account: str
 ) -> None:
     found = await desk.get(f"{HOME}?conta={account}&motivo=invalid_mcc")
     assert found.answer.text.count('class="code-badge code-badge--07"') == 1
     assert "code-badge--51" not in found.answer.text
     assert "MERCADO" not in found.text
+    assert "Foram olhadas só as 20.000 transações mais novas que não passaram" in found.text
+    turned = await desk.get(f"{HOME}?conta={account}&estabelecimento=mercado+54&ordem=antigas")
+    assert "MERCADO 54" in turned.text
+    assert "Foram olhadas só as 20.000 transações mais antigas do período" in turned.text
+    many = await desk.get(f"{HOME}?conta={account}&estabelecimento=mercado")
+    assert "Foram olhadas" not in many.text, "there is a next page"
+    last = await desk.get(next(link for link in many.links if "depois=" in link))
+    assert "Foram olhadas só as 20.000 transações seguintes do período" in last.text
     assert (await desk.get(f"{HOME}?motivo=nenhum")).status == 422
     for query in ("motivo=account_blocked", "estabelecimento=nenhum+assim"):
         none = await desk.get(f"{HOME}?conta={account}&{query}")
