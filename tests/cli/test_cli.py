@@ -160,6 +160,7 @@ def test_jobs_that_were_given_up_are_run_again_or_dropped(carteira: Carteira, cl
     first, second, third = (row[0] for row in rows)
     listed = carteira("jobs", "failed").stdout
     assert f"{first}  kit:given_up  8 tentativas" in listed
+    assert " ".join(listed.split()).count("UTC: sem causa anotada") == 3
     assert listed.endswith("3 trabalho(s) abandonado(s).\n")
     assert "diga o número" in carteira("jobs", "retry", code=2).stderr
     assert carteira("jobs", "drop", str(third)).stdout == "Apagado.\n"
