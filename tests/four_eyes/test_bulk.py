@@ -10,8 +10,8 @@ from carteira.kit.values.actor import Actor
 from carteira.kit.values.clock import clock
 from carteira.kit.values.cpf import mask_cpf
 from tests.four_eyes.world import LIMIT, World, approve
-from tests.support.console import desk_of
-from tests.support.people import Person, new_cpf
+from tests.support.console import desk_of, operator_of
+from tests.support.people import Person, new_cpf, sign_in
 
 CSV = {"Content-Type": "text/csv"}
 IMPORTS, SCHEDULES = "/benefits/accounts/bulk", "/benefits/scheduled-credits"
@@ -74,13 +74,85 @@ async def test_the_checker_of_a_file_sees_its_lines_with_masked_cpfs(world: Worl
     operation = await propose_file(maker, IMPORTS, content=content, headers=CSV)
     async with desk_of(world.app, "aprovador") as browser:
         page = await browser.get(f"/console/pendencias/{operation}")
-        assert "1 linha, R$ 100,00: nada muda nelas" in page.text
-        assert "1 linha: não são feitas" in page.text
+        assert page.facts["Já têm conta"] == "1 linha, R$ 100,00: nada muda nela"
+        assert page.facts["Com erro"] == "1 linha: não é feita"
         listed = await browser.get(f"/console/pendencias/{operation}/linhas")
         assert mask_cpf(cpf) in listed.text
         assert not [one for one in (cpf, other, known) if one in listed.answer.text]
         assert "Já tem conta nesta empresa: nada muda." in listed.text
         assert (await browser.get(f"/console/pendencias/{operation}/linhas?situacao=nada")).status == 422
+
+
+WARNED = "Se for aprovado agora, nada é feito:"
+
+
+async def test_the_checker_is_told_that_one_wrong_line_refuses_the_whole(world: World) -> None:
+    account, closed = [await world.open({"cpf": new_cpf()}) for _ in range(2)]
+    lines = [{"account": one, "category": "FOOD", "amount": LIMIT} for one in (account, closed)]
+    maker = world.maker()
+    whole, parts = [
+        await propose_file(maker, f"/benefits/credits?atomic={atomic}", json=lines) for atomic in ("true", "false")
+    ]
+    async with desk_of(world.app, "aprovador") as browser:
+        assert WARNED not in (await browser.get(f"/console/pendencias/{whole}")).text
+        assert (await world.checker().post(f"/benefits/accounts/{closed}/close")).is_success
+        page = await browser.get(f"/console/pendencias/{whole}")
+        assert f"{WARNED} 1 linha com erro, e o pedido é tudo ou nada." in page.text
+        assert page.facts["Com erro"] == "1 linha"
+        listed = await browser.get(f"/console/pendencias/{whole}/linhas")
+        assert "nada é feito: 1 linha com erro, e o pedido é tudo ou nada." in listed.text
+        other = await browser.get(f"/console/pendencias/{parts}")
+        assert (WARNED in other.text, other.facts["Com erro"]) == (False, "1 linha: não é feita")
+    assert (await approve(world.checker(), whole)).json()["code"] == "pending_failed"
+    assert (await approve(world.checker(), parts)).status_code == 200
+    assert await world.balance(account) == LIMIT
+
+
+async def test_the_checker_is_told_that_a_fund_does_not_cover_the_lines(world: World) -> None:
+    admin, account = world.checker(), f"f-{uuid4()}"
+    company = {"cnpj": "11.222.333/0001-81", "name": "Padaria Paga", "prefunded": True}
+    made = await admin.post("/benefits/employers", company)
+    assert made.status_code == 201, made.text
+    opened = {"account": account, "cpf": new_cpf(), "employer_id": made.json()["id"], "balances": {}}
+    assert (await admin.post("/benefits/accounts", opened)).status_code == 201
+    lines = [{"account": account, "category": "FOOD", "amount": LIMIT + 1}]
+    day = clock.today() + timedelta(days=2)
+    now = await propose_file(world.maker(), "/benefits/credits", json=lines)
+    later = await propose_file(world.maker(), f"{SCHEDULES}?day={day}", json=lines)
+    async with desk_of(world.app, "aprovador") as browser:
+        page = await browser.get(f"/console/pendencias/{now}")
+        lacks = "A empresa Padaria Paga é pré-paga e tem R$ 0,00: faltam R$ 100,01."
+        assert f"{WARNED} {lacks}" in page.text
+        assert "Ver a linha" in page.text
+        assert lacks in (await browser.get(f"/console/pendencias/{now}/linhas")).text
+        assert WARNED not in (await browser.get(f"/console/pendencias/{later}")).text, "it may be paid until then"
+        listed = await browser.get(f"/console/pendencias/{later}/linhas")
+        assert f"O pedido é feito em {day:%d/%m/%Y}." in listed.text
+        assert "se for aprovada agora" not in listed.text
+    failed = (await approve(world.checker(), now)).json()
+    assert (failed["code"], failed["reason"]["code"]) == ("pending_failed", "insufficient_fund")
+    assert await world.balance(account) == 0
+
+
+async def test_the_checker_is_told_that_the_maker_no_longer_reaches_the_employer(world: World) -> None:
+    admin = world.checker()
+    made = await admin.post("/benefits/employers", {"cnpj": "12.abc.345/01de-35", "name": "Mercado da Vila"})
+    assert made.status_code == 201, made.text
+    maker = await sign_in(await operator_of(world.app, "RH"))
+    binding = f"/benefits/employers/{made.json()['id']}/members/{maker.id}"
+    assert (await admin.call("PUT", binding)).is_success
+    operation = await propose_file(maker, IMPORTS, content=file_of([new_cpf()], LIMIT + 1), headers=CSV)
+    async with desk_of(world.app, "aprovador") as browser:
+        path = f"/console/pendencias/{operation}"
+        page = await browser.get(path)
+        assert (WARNED in page.text, page.facts["Linhas"]) == (False, "1")
+        assert (await admin.call("DELETE", binding)).is_success
+        page = await browser.get(path)
+        assert f"{WARNED} Empresa não encontrada." in page.text
+        assert "Linhas" not in page.facts, "nothing was read"
+        ended = await admin.call("PUT", f"/users/{maker.id}/suspension", json={"reason": "left_company"})
+        assert ended.is_success, ended.text
+        assert f"{WARNED} Quem pediu a operação já não pode pedi-la." in (await browser.get(path)).text
 
 
 async def test_beneficiaries_of_a_file_do_not_approve_it(world: World) -> None:

@@ -21,7 +21,7 @@ from carteira.kit.security.approvals import Act
 from carteira.kit.values.actor import Actor
 from carteira.kit.values.cpf import mask_cpf
 from carteira.kit.values.csv_lines import BulkLines, Wrong
-from carteira.kit.web.approvals import Operation, OrderChange, OrderLine, OrderReader
+from carteira.kit.web.approvals import LongOrder, Operation, OrderChange, OrderReader
 
 
 class CreditOrder(CreditIn):
@@ -110,12 +110,17 @@ async def _import(tx: Tx, order: ImportOrder, act: Act) -> ImportOut:
     return await imports.begin(tx, order.sent, act, employer_id=order.employer_id, invite=order.invite)
 
 
-async def _credit_lines(tx: Tx, order: BulkCreditOrder, maker: Actor) -> list[OrderLine]:
-    return await order_lines.credit_lines(tx, order.sent, maker)
+async def _read_credits(tx: Tx, order: BulkCreditOrder, maker: Actor) -> LongOrder:
+    return await order_lines.credit_order(tx, order.sent, maker, atomic=order.atomic)
 
 
-async def _import_lines(tx: Tx, order: ImportOrder, maker: Actor) -> list[OrderLine]:
-    return await order_lines.import_lines(tx, order.sent, maker, order.employer_id)
+async def _read_schedule(tx: Tx, order: ScheduleOrder, maker: Actor) -> LongOrder:
+    scheduled.require_day(order.day)
+    return await order_lines.credit_order(tx, order.sent, maker, atomic=order.atomic, day=order.day)
+
+
+async def _read_import(tx: Tx, order: ImportOrder, maker: Actor) -> LongOrder:
+    return await order_lines.import_order(tx, order.sent, maker, order.employer_id)
 
 
 def _how_many(order: ImportOrder) -> object:
@@ -146,7 +151,7 @@ CREDIT_MANY = Operation(
     _credit_many,
     WRITES,
     limit="top_ups",
-    reader=OrderReader(_credit_lines, order_lines.credit_balances),
+    reader=OrderReader(_read_credits, order_lines.credit_balances),
 )
 REVERSE = Operation("benefits.reversal", ReversalOrder, _reverse, WRITES, limit="reversals")
 REFUND = Operation("benefits.refund", RefundOrder, _refund, WRITES, limit="refunds")
@@ -156,7 +161,7 @@ SCHEDULE = Operation(
     _schedule,
     WRITES,
     limit="top_ups",
-    reader=OrderReader[ScheduleOrder](_credit_lines, order_lines.credit_balances),
+    reader=OrderReader(_read_schedule, order_lines.credit_balances),
 )
 IMPORT = Operation(
     "benefits.import_accounts",
@@ -165,6 +170,6 @@ IMPORT = Operation(
     WRITES,
     limit="opening_balances",
     show=_how_many,
-    reader=OrderReader(_import_lines, order_lines.opening_balances),
+    reader=OrderReader(_read_import, order_lines.opening_balances),
 )
 OPERATIONS = (OPEN_ACCOUNT, IMPORT, CREDIT, CREDIT_MANY, SCHEDULE, REVERSE, REFUND)

@@ -41,6 +41,17 @@ StillMay = Callable[[Tx, Actor, str], Awaitable[bool]]
 STILL_MAY: StillMay = identity.still_may([employers.BINDINGS])
 
 
+def require_day(day: date) -> None:
+    """Require that top-ups can be scheduled for a day.
+
+    Raises:
+        ScheduledDayUnfit: it is not in the future, or is more than a year ahead.
+    """
+    today = clock.today()
+    if not today < day <= today + FURTHEST:
+        raise ScheduledDayUnfit
+
+
 async def schedule(tx: Tx, sent: BulkLines, act: Act, *, day: date, atomic: bool) -> ScheduledOut:
     """Schedule a bulk top-up for a day of São Paulo.
 
@@ -50,9 +61,7 @@ async def schedule(tx: Tx, sent: BulkLines, act: Act, *, day: date, atomic: bool
         BulkRejected: `atomic`, and a line is wrong.
         MustWait, DailyCeilingReached: its good lines together exceed the operator's limit.
     """
-    today = clock.today()
-    if not today < day <= today + FURTHEST:
-        raise ScheduledDayUnfit
+    require_day(day)
     weighed = await topups.weigh_many(tx, sent, act, atomic=atomic, when=f" em {day:%d/%m/%Y}")
     row = BenefitScheduledCredit(
         id=uuid7(),

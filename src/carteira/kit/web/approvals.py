@@ -7,7 +7,7 @@ operation that always takes two goes through `desk.propose`.
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Annotated, Any, Generic, Literal, NoReturn, TypeVar
 from uuid import UUID
 
@@ -120,16 +120,31 @@ class OrderLine:
         return sum(self.parts.values())
 
 
+@dataclass(frozen=True, slots=True)
+class LongOrder:
+    """A long order, as it would be carried out now.
+
+    Attributes:
+        lines: Its lines.
+        refusal: Why the whole would be refused now; empty: it would not be.
+        day: The day on which it is carried out; None: at its approval.
+    """
+
+    lines: Sequence[OrderLine]
+    refusal: str = ""
+    day: date | None = None
+
+
 @dataclass(frozen=True)
 class OrderReader(Generic[Order]):
     """Reads a long order for its checker, as it would be carried out now for its maker.
 
     Attributes:
-        lines: Returns its lines.
+        read: Returns the order with its lines; it may raise what the verb would.
         balances: Returns the balances of some lines before and after each; None: the line changes none.
     """
 
-    lines: Callable[[Tx, Order, Actor], Awaitable[Sequence[OrderLine]]]
+    read: Callable[[Tx, Order, Actor], Awaitable[LongOrder]]
     balances: Callable[[Tx, Sequence[OrderLine]], Awaitable[Sequence[tuple[int, int] | None]]]
 
 
@@ -369,16 +384,18 @@ class Desk:
         except Problem:
             return ()
 
-    async def lines(self, tx: Tx, row: PendingOperation) -> Sequence[OrderLine] | None:
-        """Return the lines of a pending long order; None for another order, or one that is decided."""
+    async def long_order(self, tx: Tx, row: PendingOperation) -> LongOrder | None:
+        """Return a pending long order with its lines; None for another order, or one that is decided."""
         operation = self._operations.get(row.kind)
         payload = approvals.opened(self._sealer, row, row.payload)
         if payload is None or operation is None or operation.reader is None:
             return None
+        if not await self.people.still_may(tx, row.maker, operation.asked_by):
+            return LongOrder((), MakerGone.detail)
         try:
-            return await operation.reader.lines(tx, operation.order.model_validate_json(payload), row.maker)
-        except Problem:
-            return ()
+            return await operation.reader.read(tx, operation.order.model_validate_json(payload), row.maker)
+        except Problem as error:
+            return LongOrder((), next((one["message"] for one in error.errors), error.detail))
 
     async def balances(
         self, tx: Tx, row: PendingOperation, lines: Sequence[OrderLine]

@@ -1,6 +1,5 @@
 """The lines of a long operation that waits: what each would do, and the balance before and after it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import NamedTuple
@@ -13,7 +12,7 @@ from carteira.kit.db.session import Tx
 from carteira.kit.security import audit
 from carteira.kit.security.approvals import PendingOperation
 from carteira.kit.web.access import acts, claims, looks, step_up
-from carteira.kit.web.approvals import OrderLine
+from carteira.kit.web.approvals import LongOrder, OrderLine
 from carteira.kit.web.pagination import CursorOf, Integer, Page
 from carteira.web.console.cells import Cell, amount, badge, count, mono, words
 from carteira.web.console.overview import require_staff
@@ -83,13 +82,13 @@ _TABLE: Table[LineBalance] = Table(
 
 
 class _Reader:
-    """Reads one operation's lines once for a request, and returns them page by page."""
+    """Reads one operation's lines once for a request, and returns them page by page; `whole` is what was read."""
 
     def __init__(self, page: WebPage, operation_id: UUID) -> None:
         self._page = page
         self._operation_id = operation_id
         self._row: PendingOperation | None = None
-        self._lines: Sequence[OrderLine] = ()
+        self.whole = LongOrder(())
 
     async def read(self, tx: Tx, asked: TableAsked, limit: int) -> Page[LineBalance]:
         """Return a page of the lines, with balances for those who may approve the operation."""
@@ -99,9 +98,9 @@ class _Reader:
             await audit.record_looks(
                 tx, "pending_operation_read", self._row.gaining_users, pending_id=str(self._row.id)
             )
-            self._lines = await desk.lines(tx, self._row) or ()
+            self.whole = await desk.long_order(tx, self._row) or self.whole
         wanted = asked.page_request(_LINES, limit)
-        ordered = reversed(self._lines) if asked.turned else iter(self._lines)
+        ordered = reversed(self.whole.lines) if asked.turned else iter(self.whole.lines)
         rest = (line for line in ordered if _matches(line, asked) and _follows(line, wanted.after, asked))
         shown = wanted.page(list(islice(rest, limit + 1)), lambda line: OrderLineKey(line.number))
         decides = desk.may_decide(self._page.who, self._row)
@@ -125,9 +124,11 @@ def _follows(line: OrderLine, after: OrderLineKey | None, asked: TableAsked) -> 
 async def show_lines(operation_id: UUID, page: SignedPage) -> Response:
     """List the lines of a long operation that waits."""
     require_staff(page.who)
-    read = _Reader(page, operation_id).read
+    reader = _Reader(page, operation_id)
     table = replace(_TABLE, path=f"{HOME}/{operation_id}/linhas")
-    return await table.answer(page, read, template="console/pending_lines.html", home=f"{HOME}/{operation_id}")
+    return await table.answer(
+        page, reader.read, template="console/pending_lines.html", home=f"{HOME}/{operation_id}", reader=reader
+    )
 
 
 @router.get(f"{_PATH}.csv", dependencies=[claims(EXPORT), step_up(), acts(EXPORTED)])

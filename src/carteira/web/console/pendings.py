@@ -1,6 +1,5 @@
 """Operations of two people: those that wait for me, those that I proposed, and their outcomes."""
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
@@ -14,7 +13,7 @@ from carteira.kit.security import audit
 from carteira.kit.security.approvals import PendingOperation
 from carteira.kit.web import pending
 from carteira.kit.web.access import acts, looks, reads, step_up
-from carteira.kit.web.approvals import DESK, Desk, OrderLine
+from carteira.kit.web.approvals import DESK, Desk, LongOrder
 from carteira.kit.web.pagination import BY_ID, Page
 from carteira.web.console.acts import ActField, Confirmation, ask, ask_again
 from carteira.web.console.cells import amount, badge, instant, words
@@ -105,9 +104,9 @@ async def show_pending(operation_id: UUID, page: SignedPage) -> Response:
         decides = desk.may_decide(page.who, row)
         about = await pending.about_of(tx, desk, row) if decides else []
         changes = changes_of(await desk.changes(tx, row)) if decides else []
-        lines = await desk.lines(tx, row)
-        told = _told(desk, row, lines)
-        return {"one": shown, "decides": decides, "about": about, "changes": changes, "lines": lines, **told}
+        whole = await desk.long_order(tx, row)
+        told = _told(desk, row, whole)
+        return {"one": shown, "decides": decides, "about": about, "changes": changes, "whole": whole, **told}
 
     values = await page.read(read)
     return page.show(
@@ -121,15 +120,19 @@ async def show_pending(operation_id: UUID, page: SignedPage) -> Response:
     )
 
 
-def _told(desk: Desk, row: PendingOperation, lines: Sequence[OrderLine] | None) -> dict[str, Any]:
+def _told(desk: Desk, row: PendingOperation, whole: LongOrder | None) -> dict[str, Any]:
     """Return an order and its outcome, field by field; a long order in totals."""
     order, outcome = desk.shown(row), desk.outcome(row)
     asked = orjson.loads(orjson.dumps(order, default=_dumped))
     done = orjson.loads(orjson.dumps(outcome))
     return {
-        "order": facts_of(asked) if lines is None else [*totals_of(lines), *facts_of_long(asked)],
+        "order": facts_of(asked) if whole is None else [*_totals(whole), *facts_of_long(asked)],
         "outcome": [*facts_of_long(done), *faults_of(done)],
     }
+
+
+def _totals(whole: LongOrder) -> list[tuple[str, str]]:
+    return totals_of(whole) if whole.lines else []
 
 
 def _dumped(value: Any) -> Any:  # noqa: ANN401 - orjson passes any value that it cannot write

@@ -1,12 +1,12 @@
 """The API's codes in words, for the console's screens."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import date, datetime
 from typing import Any
 
 from carteira import benefits, payments
-from carteira.kit.web.approvals import OperatorRoom, OrderChange, OrderLine
+from carteira.kit.web.approvals import LongOrder, OperatorRoom, OrderChange
 from carteira.web.formats import capital, moment, plain_money, short_day
 
 OPERATIONS = {
@@ -134,8 +134,9 @@ def facts_of_long(order: object) -> list[tuple[str, str]]:
     return facts_of(kept)
 
 
-def totals_of(lines: Sequence[OrderLine]) -> list[tuple[str, str]]:
+def totals_of(order: LongOrder) -> list[tuple[str, str]]:
     """Return a long order in totals: how many lines, their sum, the smallest and largest, by employer and balance."""
+    lines = order.lines
     valid = [line for line in lines if line.state != "wrong"]
     amounts = [line.amount for line in valid]
     found = [("Linhas", _many(len(lines))), ("Soma", plain_money(sum(amounts)))]
@@ -151,9 +152,11 @@ def totals_of(lines: Sequence[OrderLine]) -> list[tuple[str, str]]:
     found += _grouped("Saldo", {benefits.pocket_name(one): amounts for one, amounts in by_balance.items()})
     same = [line.amount for line in lines if line.state == "unchanged"]
     if same:
-        found.append(("Já têm conta", f"{_lines(len(same))}, {plain_money(sum(same))}: nada muda nelas"))
-    if len(valid) < len(lines):
-        found.append(("Com erro", f"{_lines(len(lines) - len(valid))}: não são feitas"))
+        where = "nela" if len(same) == 1 else "nelas"
+        found.append(("Já têm conta", f"{_lines(len(same))}, {plain_money(sum(same))}: nada muda {where}"))
+    if wrong := len(lines) - len(valid):
+        fate = "" if order.refusal else ": não é feita" if wrong == 1 else ": não são feitas"
+        found.append(("Com erro", f"{_lines(wrong)}{fate}"))
     return found
 
 
