@@ -20,13 +20,8 @@ UNSORTED = {
     "documents.TABLE": "a queue in the order of registration, which no column shows: a new file keeps the old place",
     "members.TABLE": "by the ids of an employer's few operators, which no column shows",
 }
-_FEW = "a few rows, all of them on the page"
 UNFILTERED = {
-    "house.AGE_TABLE": _FEW,
-    "members.TABLE": _FEW,
-    "proofs.PROOF_TABLE": _FEW,
-    "proofs.EVENT_TABLE": _FEW,
-    "tiers.APPROVED_TABLE": "its CPFs are masked, and whole ones are not searched by address",
+    "members.TABLE": "the few operators of one employer, all of them on the page",
 }
 NOT_DOWNLOADED = {
     "members.FOUND": "a search for the one to be bound; people are downloaded from their own list",

@@ -236,6 +236,14 @@ async def test_each_kind_of_alert_is_told_and_leads_somewhere(app: RunningApp, m
             assert any(line.startswith(what) and said in line for line in alerts), (what, said, alerts)
         for path in ("conferencia", "trabalhos", "chaves-e-backups", "agendamentos", "webhooks"):
             assert f'<a href="/console/{path}">' in shown.section("h-ale"), path
+        for query, led in (
+            ("livro-razao?diferencas=sim", "Saldos e lançamentos batem"),
+            ("livro-razao?diferencas=nao", "Cadeia do livro-razão"),
+        ):
+            (row,) = (await browser.get(f"/console/{query}")).rows
+            assert row.startswith(led), query
+        assert "Chave do cadastro" in (await browser.get("/console/chaves-e-backups?atencao=sim")).text
+        assert "Chave do cadastro" not in (await browser.get("/console/chaves-e-backups?atencao=nao")).text
     async with desk_of(app, "administrador") as browser:
         told = " ".join((await browser.get("/console")).lines("h-ale"))
         for what in ("diferença(s)", "abandonado(s)", "Chave do cadastro", "Créditos agendados", "Webhooks"):

@@ -272,7 +272,11 @@ async def test_a_cpf_whose_purchases_start_approved_is_set_and_taken_off(app: Ru
     assert seller.cpf not in again.answer.text
     masked = f"***.{seller.cpf[3:6]}.{seller.cpf[6:9]}-**"
     (row,) = [row for row in again.rows if masked in row]
-    assert row.lower() == f"{masked} {month_name(first)} {month_name(last)}"
+    assert row.lower().startswith(f"{masked} {month_name(first)} {month_name(last)}")
+    for state in ("Vale agora", "Vai valer", "Já valeu"):
+        listed = await browser.get(f"{path}?situacao={state.replace(' ', '+')}")
+        assert [one for one in listed.rows if masked in one] == ([row] if row.endswith(state) else []), state
+    assert row.endswith(("Vale agora", "Vai valer", "Já valeu"))
     assert (await seller.buy(10_000, first))["status"] == "Aprovado"
     taking = [link for link in again.links if re.fullmatch(f"{path}/[0-9a-f-]+/tirar", link)]
     (off,) = [link for link in taking if masked in again.answer.text.partition(link)[2].partition("</tr>")[0]]
@@ -353,6 +357,10 @@ async def test_the_ages_of_keys_are_shown(app: RunningApp) -> None:
         shown = await browser.get("/console/chaves-e-backups")
         assert "Chave do cadastro" in shown.text
         assert "Backup inteiro mais novo" in shown.text
+        wanted = [(await browser.get(f"/console/chaves-e-backups?atencao={one}")).rows for one in ("sim", "nao")]
+        assert sorted([*wanted[0], *wanted[1]]) == sorted(shown.rows)
+        found = await browser.get("/console/chaves-e-backups?busca=chave+do+cadastro")
+        assert [row for row in shown.rows if "Chave do cadastro" in row] == found.rows
         panel = await browser.get("/console")
         assert "Eventos" in panel.text
 

@@ -146,6 +146,20 @@ async def test_whole_lists_are_narrowed_by_words_and_states(app: RunningApp) -> 
         assert (await browser.get("/console/papeis?situacao=nenhuma")).status == 422
 
 
+async def test_the_few_rows_of_the_house_are_filtered_too(app: RunningApp) -> None:
+    async with desk_of(app, ADMINISTRATOR) as browser:
+        listed, behind, fine, nobody = [
+            [row.split()[0] for row in (await browser.get(f"/console/eventos?{query}")).rows]
+            for query in ("", "situacao=Atrasado", "situacao=Em+dia", "busca=ninguem+assim")
+        ]
+        assert listed, "somebody follows events"
+        assert (sorted(behind + fine), nobody) == (sorted(listed), [])
+        found = (await browser.get(f"/console/eventos?busca={listed[0]}")).rows
+        assert listed[0] in [row.split()[0] for row in found]
+        for wrong in ("eventos?situacao=x", "livro-razao?diferencas=x", "chaves-e-backups?atencao=x"):
+            assert (await browser.get(f"/console/{wrong}")).status == 422, wrong
+
+
 async def test_lists_have_the_filters_of_their_rows(app: RunningApp) -> None:
     gone, stays = await new_machine(app.operator()), await new_machine(app.operator())
     assert (await app.operator().call("DELETE", f"/clients/{gone.id}")).is_success

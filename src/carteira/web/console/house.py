@@ -169,6 +169,7 @@ AGE_TABLE: Table[HouseAge] = Table(
         TableColumn("Situação", lambda row: badge(row.said, row.tone, _AGE_ICONS[row.tone]), "stack-end"),
     ),
     key=lambda row: row.what,
+    filters=(WORDS, Filter("atencao", "Atenção", "choice", (("sim", "Pede atenção"), ("nao", "Em ordem")))),
     whole=True,
     empty=("Nada a ver aqui", "Neste servidor não há chaves nem backups a olhar."),
 )
@@ -193,8 +194,9 @@ async def show_ages(page: SignedPage) -> Response:
     return await AGE_TABLE.answer(page, partial(_read_ages, page), template="console/ages.html")
 
 
-async def _read_ages(page: WebPage, _tx: Tx, _asked: TableAsked, _limit: int) -> Listed[HouseAge]:
-    return Listed(await ages_of(page))
+async def _read_ages(page: WebPage, _tx: Tx, asked: TableAsked, _limit: int) -> Listed[HouseAge]:
+    wanted = asked.get("atencao")
+    return Listed([one for one in await ages_of(page) if wanted is None or (wanted == "sim") == (one.tone != "ok")])
 
 
 offer_csv(router, AGE_TABLE, _read_ages, READS)

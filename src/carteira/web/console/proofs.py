@@ -12,7 +12,16 @@ from carteira.kit.values.texts import counted
 from carteira.kit.web.access import claims, reads
 from carteira.kit.web.state import BACKLOG
 from carteira.web.console.cells import Cell, badge, count, instant, mono, words
-from carteira.web.console.tables import Listed, Table, TableAsked, TableColumn, offer_csv
+from carteira.web.console.tables import (
+    WORDS,
+    Filter,
+    Listed,
+    Table,
+    TableAsked,
+    TableColumn,
+    offer_csv,
+    state_filter,
+)
 from carteira.web.page import SignedPage, WebPage
 from carteira.web.routing import pages
 
@@ -57,16 +66,19 @@ PROOF_TABLE: Table[LedgerProof] = Table(
         TableColumn("Diferenças", _findings, "stack-end"),
     ),
     key=lambda row: row.name,
+    filters=(Filter("diferencas", "Diferenças", "choice", (("sim", "Com diferenças"), ("nao", "Sem diferenças"))),),
     whole=True,
     empty=("Ainda não conferido", "O trabalho que confere o livro-razão faz isso a cada dia, e tudo a cada semana."),
 )
 
 
-async def _read_proofs(_page: WebPage, tx: Tx, _asked: TableAsked, _limit: int) -> Listed[LedgerProof]:
+async def _read_proofs(_page: WebPage, tx: Tx, asked: TableAsked, _limit: int) -> Listed[LedgerProof]:
+    wanted = asked.get("diferencas")
     return Listed(
         [
             LedgerProof(row.check, row.checked_at, row.whole_at, row.entries, row.findings, row.height, row.hash)
             for row in await ledger.last_checks(tx)
+            if wanted is None or (wanted == "sim") == bool(row.findings)
         ]
     )
 
@@ -103,6 +115,7 @@ EVENT_TABLE: Table[FollowerBehind] = Table(
         TableColumn("Situação", _state, "stack-end"),
     ),
     key=lambda row: row.name,
+    filters=(WORDS, state_filter("Em dia", "Atrasado")),
     whole=True,
     empty=("Ninguém segue eventos", "Com os módulos que estão ligados, nada espera por eventos."),
 )

@@ -314,6 +314,13 @@ async def show_table(month: Month, page: SignedPage) -> Response:
     return show_detail(page, Detail(title, (HOME, "Faixas"), facts, steps if page.holds(DECIDES) else ()))
 
 
+def _applies(row: resellers.desk.AutoApprovalOut) -> Cell:
+    month = clock.today().replace(day=1)
+    if row.valid_from > month:
+        return badge("Vai valer", "info", "clock")
+    return badge("Já valeu") if row.valid_until and row.valid_until < month else badge("Vale agora", "ok", "check")
+
+
 APPROVED_TABLE: Table[resellers.desk.AutoApprovalOut] = Table(
     APPROVED,
     "aprovações automáticas",
@@ -321,8 +328,10 @@ APPROVED_TABLE: Table[resellers.desk.AutoApprovalOut] = Table(
         TableColumn("CPF", lambda row: mono(mask_cpf(row.cpf))),
         TableColumn("A partir de", lambda row: words(capital(month_name(row.valid_from)))),
         TableColumn("Até", lambda row: words(capital(month_name(row.valid_until)) if row.valid_until else "sem fim")),
+        TableColumn("Situação", _applies, "stack-end"),
     ),
     key=lambda row: row.id,
+    filters=(state_filter("Vale agora", "Vai valer", "Já valeu"),),
     opens=lambda row: f"{APPROVED}/{row.id}/tirar",
     whole=True,
     empty=("Nenhum CPF", "As compras de quem está nesta lista já começam aprovadas."),
