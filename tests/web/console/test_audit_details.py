@@ -20,6 +20,19 @@ from carteira.web.console.audit_details import details_said
             "operação: Crédito em uma conta; para quê: análise de crédito",
         ),
         ({"filters": {}, "filters_": {"cpf": "•"}}, "filtros: nenhum; filters_: cpf •"),
+        ({"parts": ["account", "look", "benefits"]}, "partes: avisos da conta, quem viu os dados, benefícios"),
+        (
+            {"tiers": [{"above": 0, "percentage": 5}, {"above": 100_000, "percentage": 7}]},
+            "faixas: 5%, 7% acima de R$\N{NO-BREAK SPACE}1.000,00",
+        ),
+        ({"category": "FOOD", "regime": "pat"}, "saldo: Alimentação; regime: PAT"),
+        ({"category": "MINE", "origin": "outcomes"}, "saldo: Mine; origem: desfechos reais"),
+        (
+            {"reason": "lost_or_stolen", "kind": "erasure"},
+            "motivo: cartão perdido ou roubado; tipo: exclusão dos dados",
+        ),
+        ({"nature": "MED_FRAUDE"}, "natureza: o banco de quem pagou o contestou, por fraude"),
+        ({"nature": "NEW_ONE"}, "natureza: NEW_ONE"),
         ({"never_seen": 1}, "never_seen: 1"),
     ],
 )

@@ -28,12 +28,13 @@ HOME = "/console/contas"
 _INVITE = f"{HOME}/convidar"
 READS, WRITES = "benefits:read", "benefits:write"
 _STATES = (("active", "Ativas"), ("blocked", "Bloqueadas"), ("closed", "Encerradas"))
-_REASONS = (
+BLOCKINGS = (
     ("lost_or_stolen", "Cartão perdido ou roubado"),
     ("suspected_fraud", "Suspeita de fraude"),
     ("holder_asked", "O titular pediu"),
     ("court_order", "Ordem judicial"),
 )
+"""The reasons for blocking an account."""
 
 
 def _state(row: benefits.desk.ListedAccountOut) -> Cell:
@@ -157,7 +158,7 @@ def _blocking(one: benefits.desk.ListedAccountOut) -> Confirmation:
         way_back="“Reativar”, na página da conta.",
         button="Bloquear",
         danger=True,
-        fields=(ActField("reason", "Motivo", "choice", choices=_REASONS),),
+        fields=(ActField("reason", "Motivo", "choice", choices=BLOCKINGS),),
         **_named(one, "bloquear"),
     )
 

@@ -1,10 +1,14 @@
 """The details of the audit's rows in words; `tests/house/test_reference.py` finds details without words."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from carteira import benefits, payments
+from carteira.web.console.accounts import BLOCKINGS
 from carteira.web.console.credit import PURPOSES
+from carteira.web.console.credit_models import ORIGINS
 from carteira.web.console.people import PAPERS
+from carteira.web.console.people_seen import PARTS
 from carteira.web.console.words import PAYMENT_PURPOSES, STATES, SUSPENSIONS, operation_name
 from carteira.web.formats import REQUESTS, plain_money
 
@@ -131,11 +135,17 @@ _WORDS = {
     "events": "eventos",
     "state": "situação",
     **{value: name[:1].lower() + name[1:] if name[1:2].islower() else name for value, name in PAPERS},
-    **{value: name[:1].lower() + name[1:] for value, name in (*SUSPENSIONS, *PURPOSES)},
+    **{value: name[:1].lower() + name[1:] for value, name in (*SUSPENSIONS, *PURPOSES, *BLOCKINGS)},
     **{value: name[:1].lower() + name[1:] for value, name in (PAYMENT_PURPOSES | REQUESTS).items()},
     **{value: name[0].lower() for value, name in STATES.items() if value != "refused"},
 }
 """The values that are codes, in words."""
+_WORDS_OF = {
+    "parts": {part.key: part.name[:1].lower() + part.name[1:] for part in PARTS},
+    "origin": {value: name[:1].lower() + name[1:] for value, name in ORIGINS.items()},
+    "regime": {"pat": "PAT", "free": "livre"},
+}
+"""The values of one detail that are codes, in words."""
 ACTORS = {
     "person": "Uma pessoa",
     "client": "Uma máquina",
@@ -159,7 +169,26 @@ def _said(name: str, value: Any) -> str:  # noqa: ANN401 - JSON
     if isinstance(value, int) and name == "amount":
         return plain_money(value)
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_said(key, inner)}" for key, inner in value.items())
+        inner = (f"{key} {_said(key, one)}" for key, one in value.items())
+        return _tier(value) if name == "tiers" else ", ".join(inner)
     if isinstance(value, list):
         return ", ".join(_said(name, inner) for inner in value)
-    return operation_name(str(value)) if name == "operation" else _WORDS.get(str(value), str(value))
+    text = str(value)
+    return _WORDS_OF[name].get(text, text) if name in _WORDS_OF else _NAMED.get(name, _word)(text)
+
+
+def _tier(tier: Mapping[str, Any]) -> str:
+    above = tier.get("above")
+    return f"{tier.get('percentage')}%" + (f" acima de {plain_money(above)}" if above else "")
+
+
+def _word(value: str) -> str:
+    return _WORDS.get(value, value)
+
+
+_NAMED: Mapping[str, Callable[[str], str]] = {
+    "category": benefits.pocket_name,
+    "nature": lambda value: payments.why(value) or value,
+    "operation": operation_name,
+}
+"""The functions that say the values of a detail in words."""

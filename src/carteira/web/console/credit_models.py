@@ -26,11 +26,12 @@ router = pages("credit")
 HOME = "/console/modelos"
 READS, CHOOSES = "credit:models:read", "credit:models:write"
 _NOBODY = reads("models are nobody's")
-_ORIGINS = {
+ORIGINS = {
     "outcomes": "Desfechos reais",
     "synthetic": "Pessoas fictícias",
     "shipped": "Veio com o produto (pessoas fictícias)",
 }
+"""The origins of models."""
 
 Version = Annotated[str, Path(max_length=64)]
 Model = credit.CreditModelOut
@@ -59,7 +60,7 @@ TABLE: Table[Model] = Table(
     "modelos",
     (
         TableColumn("Modelo", lambda row: words(row.version), "full"),
-        TableColumn("De onde", lambda row: words(_ORIGINS[row.origin])),
+        TableColumn("De onde", lambda row: words(ORIGINS[row.origin])),
         TableColumn("Desfechos", lambda row: words("") if row.people is None else count(row.people), "end"),
         TableColumn("AUC", lambda row: words(_ratio(row.figures.auc) if row.figures else ""), "end"),
         TableColumn("KS", lambda row: words(_ratio(row.figures.ks) if row.figures else ""), "end"),
@@ -127,7 +128,7 @@ def _origin(one: Model) -> list[tuple[str, str]]:
     if one.outcomes_from is not None and one.outcomes_until is not None:
         window = f"registrados de {_day(one.outcomes_from)} a {_day(one.outcomes_until)}"
     return [
-        ("De onde", _ORIGINS[one.origin]),
+        ("De onde", ORIGINS[one.origin]),
         ("Desfechos", " ".join(filter(None, (str(one.people or ""), window)))),
         ("SHA-256", one.digest),
         ("Guardado", moment(one.created_at) if one.created_at else ""),
