@@ -4,12 +4,14 @@ from uuid import uuid4
 
 from sqlalchemy import text
 
+from carteira.kit.web.access import EVERY_CLAIM
+from carteira.web.console.claim_words import opened_by, opens_of
 from carteira.web.console.credit import CLAIMS as CREDIT
 from carteira.web.console.screens import GROUPS
 from tests.support.app import RunningApp
 from tests.support.console import desk_of, operator_of
 from tests.support.pages import PlainBrowser
-from tests.support.people import Person
+from tests.support.people import Person, register
 
 
 async def new_role(maker: Person, *claims: str) -> int:
@@ -42,7 +44,7 @@ async def test_a_role_of_one_claim_is_shown_only_what_it_opens(app: RunningApp) 
     given = await maker.call("PUT", f"/users/{person.id}/role", json={"role_id": role})
     assert given.status_code == 200, given.text
     screens = [screen for group in GROUPS for screen in group.screens]
-    browser, wallet = PlainBrowser(app), f"/console/pessoas/{person.id}/carteira"
+    browser, wallet = PlainBrowser(app), f"/console/pessoas/{(await register(app)).id}/carteira"
     await browser.sign_in(person)
 
     async def gets(*claims: str) -> None:
@@ -55,8 +57,8 @@ async def test_a_role_of_one_claim_is_shown_only_what_it_opens(app: RunningApp) 
     assert {"audit:read", *CREDIT} <= demanded
     for claim in sorted(demanded):
         await gets(claim)
-        led = {link for link in (await browser.get("/console")).links if link.startswith("/console/")}
-        assert {screen.path for screen in screens if screen.claims == (claim,)} <= led, claim
+        led = {link for link in (await browser.open("/console")).links if link.startswith("/console/")}
+        assert {"/console/pendencias", *(one.path for one in screens if one.claims == (claim,))} <= led, claim
         refused = [link for link in sorted(led) if (await browser.get(link)).status >= 400]
         assert not refused, (claim, refused)
     await gets("users:read", CREDIT[0])
@@ -65,6 +67,14 @@ async def test_a_role_of_one_claim_is_shown_only_what_it_opens(app: RunningApp) 
     assert "/console/credito" in (await browser.get(wallet)).links
     assert (await browser.get("/console/credito")).status == 200
     await browser.client.aclose()
+
+
+def test_the_claim_to_everything_opens_every_screen() -> None:
+    screens = [screen for group in GROUPS for screen in group.screens if screen.claims]
+    assert opens_of(GROUPS, EVERY_CLAIM) == [screen.name for screen in screens]
+    assert opened_by(GROUPS, [EVERY_CLAIM]) == screens
+    assert opened_by(GROUPS, CREDIT[:2]) == []
+    assert [screen.name for screen in opened_by(GROUPS, CREDIT)] == ["Consulta"]
 
 
 async def test_the_editor_says_what_else_a_screen_needs(app: RunningApp) -> None:
