@@ -62,9 +62,10 @@ async def test_a_role_of_one_claim_is_shown_only_what_it_opens(app: RunningApp) 
         refused = [link for link in sorted(led) if (await browser.get(link)).status >= 400]
         assert not refused, (claim, refused)
     await gets("users:read", CREDIT[0])
-    assert "/console/credito" not in (await browser.get(wallet)).links
+    seen = await browser.get(wallet)
+    assert (seen.status, "Consultar com a finalidade" in seen.text) == (200, False)
     await gets("users:read", *CREDIT)
-    assert "/console/credito" in (await browser.get(wallet)).links
+    assert "Consultar com a finalidade" in (await browser.get(wallet)).text
     assert (await browser.get("/console/credito")).status == 200
     await browser.client.aclose()
 
