@@ -92,9 +92,9 @@ def test_two_folders_of_documents_are_two_places(machines: list[dict[str, object
     with running_server(home_of(first), workers=1, **kept):
         code, said = run(home_of(second), second | {"documents_url": other.as_uri()}, "worker")
         assert code == 1
-        assert "DOCUMENTS_URL: quem serve de 127.0.0.1 guarda documentos em outro lugar" in " ".join(said.split())
+        assert "DOCUMENTS_URL: o processo em 127.0.0.1 guarda documentos em outro lugar" in " ".join(said.split())
         told = " ".join(run(home_of(second), second | {"documents_url": own.as_uri()}, "doctor")[1].split())
-        assert "DOCUMENTS_URL: quem serve" not in told, "the same folder is the same place"
+        assert "DOCUMENTS_URL: o processo em" not in told, "the same folder is the same place"
 
 
 def home_of(machine: dict[str, object]) -> Path:
