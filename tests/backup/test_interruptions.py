@@ -17,10 +17,11 @@ import pytest
 
 from carteira.backup import making
 from carteira.embedded import Endpoints
+from carteira.embedded.home import free_port
 from carteira.kit.security.age import PrivateKey
 from tests.support.databases import NewDatabase, on_server
 from tests.support.patroni import small_disk
-from tests.support.server import clean_environment, free_port
+from tests.support.server import clean_environment
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]

@@ -16,9 +16,10 @@ import pytest
 
 from carteira.cli import launcher
 from carteira.embedded import Endpoints
+from carteira.embedded.home import free_port
 from carteira.settings import Settings
 from tests.support.databases import NewDatabase
-from tests.support.server import START_SECONDS, clean_environment, free_port
+from tests.support.server import START_SECONDS, clean_environment
 from tests.support.waiting import wait_until
 
 HEAVY = {"alembic", "asyncpg", "carteira.app", "carteira.identity", "fastapi", "procrastinate", "sqlalchemy", "uvicorn"}

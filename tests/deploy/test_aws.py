@@ -19,9 +19,9 @@ import botocore.session
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
+from carteira.embedded.home import free_port
 from tests.support.cloudformation import ORDER, STACKS, read
 from tests.support.guides import script_of
-from tests.support.server import free_port
 from tests.support.source import ROOT
 from tests.support.waiting import wait_until
 

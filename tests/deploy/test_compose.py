@@ -21,12 +21,12 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from carteira.embedded.home import free_port
 from tests.support.containers import TOOLS, Podman
 from tests.support.dashboards import Scene, happen, has_data, proofs
 from tests.support.guides import Terminal, blocks_to_paste
 from tests.support.otlp import Receiver, Seen, is_whole, receiving
 from tests.support.prometheus import Prometheus
-from tests.support.server import free_port
 from tests.support.source import ROOT, files_of_the_house
 from tests.support.waiting import wait_until
 

@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from carteira import __version__
+from carteira.embedded.home import free_port
 from tests.support.containers import Podman
-from tests.support.server import free_port
 from tests.support.source import ROOT
 from tests.support.waiting import wait_until
 

@@ -1,10 +1,10 @@
 import time
 from pathlib import Path
 
+from carteira.embedded.home import free_port
 from tests.support import files
 from tests.support.app import running_app, settings_for
 from tests.support.documents import upload
-from tests.support.server import free_port
 
 
 async def test_an_upload_fails_when_s3_is_down_and_leaves_no_row(database_url: str, tmp_path: Path) -> None:

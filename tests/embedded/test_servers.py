@@ -15,6 +15,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from carteira.embedded import EmbeddedServers, Endpoints, HomeInUse, ServerFailed, ServerReady
+from carteira.embedded.home import free_port
 
 from .conftest import Owner, is_alive
 
@@ -212,3 +213,8 @@ def test_servers_outlive_the_thread_that_started_them(tmp_path: Path) -> None:
         assert servers.watch() == []
     finally:
         servers.stop()
+
+
+def test_a_free_port_is_no_clients() -> None:
+    first, _ = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    assert all(free_port() < first for _ in range(100)), "a client cannot be connected to itself"

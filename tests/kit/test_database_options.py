@@ -17,6 +17,7 @@ from procrastinate import PsycopgConnector
 from sqlalchemy import text
 
 from carteira.embedded import SERVICE, EmbeddedServers, Endpoints
+from carteira.embedded.home import free_port
 from carteira.kit.db.address import DatabaseAddress
 from carteira.kit.db.engine import open_database
 from carteira.kit.db.errors import DatabaseDown
@@ -25,7 +26,6 @@ from tests.support.certificates import Authority
 from tests.support.commands import run_command
 from tests.support.databases import prepare
 from tests.support.pgbouncer import Bouncer, running_pgbouncer
-from tests.support.server import free_port
 from tools.psql import find_psql
 
 pytestmark = pytest.mark.integration

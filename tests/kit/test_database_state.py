@@ -17,6 +17,7 @@ from sqlalchemy import text
 from carteira import database_state, schema
 from carteira.database_state import watched
 from carteira.embedded import SERVICE, Endpoints
+from carteira.embedded.home import free_port
 from carteira.kit.db.address import DatabaseAddress
 from carteira.kit.db.engine import open_database
 from carteira.kit.db.errors import DatabaseDown
@@ -27,7 +28,7 @@ from tests.support.commands import run_command
 from tests.support.databases import NewDatabase, as_owner, as_service, on_server
 from tests.support.people import PASSWORD, new_person
 from tests.support.pgbouncer import running_pgbouncer
-from tests.support.server import clean_environment, free_port, running_server
+from tests.support.server import clean_environment, running_server
 from tests.support.waiting import until, wait_until
 
 pytestmark = pytest.mark.integration

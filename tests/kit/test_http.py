@@ -6,8 +6,8 @@ from contextlib import suppress
 
 import pytest
 
+from carteira.embedded.home import free_port
 from carteira.kit.outbound.http import Http, ServiceDown
-from tests.support.server import free_port
 
 ANSWERS = {
     "/good": b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n" + b'{"a": 1}',

@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import text
 from validate_docbr import CNPJ
 
+from carteira.embedded.home import free_port
 from carteira.kit.values.clock import clock
 from carteira.payments import brcode, charges, listener, receiving, reconciliation
 from carteira.payments.config import ListenerConfig
@@ -22,7 +23,6 @@ from carteira.payments.sandbox_books import SandboxPayment
 from tests.payments.world import Wallet, txid
 from tests.support.machines import new_acting
 from tests.support.people import Person
-from tests.support.server import free_port
 
 
 async def test_a_code_is_paid_and_the_balance_is_there(wallet: Wallet) -> None:

@@ -8,9 +8,8 @@ import psycopg
 
 from carteira.cli.restoring import _floors
 from carteira.embedded import SERVICE, process
-from carteira.embedded.home import Home
+from carteira.embedded.home import Home, free_port
 from carteira.embedded.postgres import SUPERUSER, PostgresServer
-from tests.support.server import free_port
 from tests.support.waiting import wait_until
 
 

@@ -12,11 +12,12 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from carteira.embedded import EmbeddedServers
+from carteira.embedded.home import free_port
 from carteira.kit.security import tokens
 from tests.support.benefits import AUTHORIZER, processor_headers, purchase
 from tests.support.databases import on_server, prepare
 from tests.support.prometheus import Prometheus, Told, recorded_metrics, running_alertmanager, running_prometheus
-from tests.support.server import Server, free_port, running_server
+from tests.support.server import Server, running_server
 from tests.support.worker import Worker, running_worker
 
 TOKEN = "a-token-of-prometheus"

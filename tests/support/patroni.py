@@ -18,10 +18,11 @@ import psycopg
 
 from carteira import schema
 from carteira.embedded import SERVICE, process
+from carteira.embedded.home import free_port
 from carteira.embedded.placement import namespace_works
 from carteira.embedded.postgres import BACKUP, EXTENSIONS
 from tests.support.clusters import programs
-from tests.support.server import PLAIN, free_port
+from tests.support.server import PLAIN
 from tests.support.source import ROOT
 from tests.support.waiting import wait_until
 

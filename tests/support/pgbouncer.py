@@ -14,8 +14,8 @@ from urllib.parse import quote
 import psycopg
 import pytest
 
+from carteira.embedded.home import free_port
 from carteira.kit.db.address import DatabaseAddress
-from tests.support.server import free_port
 from tests.support.waiting import wait_until
 
 PATH = "/usr/sbin:/usr/bin:/bin"

@@ -13,7 +13,7 @@ from pathlib import Path
 import redis
 
 from carteira.embedded import process
-from tests.support.server import free_port
+from carteira.embedded.home import free_port
 from tests.support.source import ROOT
 from tests.support.waiting import wait_until
 

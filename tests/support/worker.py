@@ -9,8 +9,9 @@ from pathlib import Path
 
 import httpx
 
+from carteira.embedded.home import free_port
 from tests.support import processes
-from tests.support.server import PLAIN, clean_environment, free_port
+from tests.support.server import PLAIN, clean_environment
 
 
 class Worker:

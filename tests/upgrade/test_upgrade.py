@@ -20,11 +20,12 @@ import httpx
 import pytest
 
 from carteira.embedded import EmbeddedServers, Endpoints
+from carteira.embedded.home import free_port
 from carteira.kit.security import tokens
 from tests.support.benefits import AUTHORIZER, OTHER, processor_headers, purchase
 from tests.support.people import PASSWORD, new_person
 from tests.support.processes import Process
-from tests.support.server import PLAIN, Server, clean_environment, free_port, wait_until_ready
+from tests.support.server import PLAIN, Server, clean_environment, wait_until_ready
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]

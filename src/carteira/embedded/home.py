@@ -14,7 +14,8 @@ from carteira.kit.ops.private_files import replace_private_file
 HOST = "127.0.0.1"
 
 _LOG_LIMIT_BYTES = 16 * 1024 * 1024
-# Below Linux's range for outgoing connections, so that a remembered port is rarely taken.
+# Below Linux's range for outgoing connections, so that a remembered port is rarely taken. A client that calls a port of
+# that range again and again while nobody listens there may be given the same port, and then is connected to itself.
 _FIRST_PORT, _LAST_PORT = 15_000, 32_000
 
 
@@ -94,10 +95,15 @@ class Home:
         remembered = self.recall(f"{name}_port")
         if remembered and port_is_free(int(remembered)):
             return int(remembered)
-        while True:
-            port = _FIRST_PORT + secrets.randbelow(_LAST_PORT - _FIRST_PORT)
-            if port_is_free(port):
-                return port
+        return free_port()
+
+
+def free_port() -> int:
+    """Return a loopback port on which a server could listen now, outside of Linux's range for outgoing connections."""
+    while True:
+        port = _FIRST_PORT + secrets.randbelow(_LAST_PORT - _FIRST_PORT)
+        if port_is_free(port):
+            return port
 
 
 def port_is_free(port: int) -> bool:
