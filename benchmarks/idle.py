@@ -17,7 +17,8 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped] # it has no types
 
-from benchmarks.stage import await_health, free_port
+from benchmarks.stage import await_health
+from carteira.embedded import free_port
 
 SETTLED_SECONDS = 30.0
 """Seconds to wait after a start, for work that is done once."""

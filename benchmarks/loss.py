@@ -29,10 +29,10 @@ import psycopg
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.stage import PATH, await_health, fill, free_port
+from benchmarks.stage import PATH, await_health, fill
 from carteira import schema
 from carteira.cli import tokens
-from carteira.embedded import SERVICE, EmbeddedServers
+from carteira.embedded import SERVICE, EmbeddedServers, free_port
 from carteira.kit.security.age import PrivateKey
 from carteira.settings import Settings
 

@@ -5,7 +5,6 @@ import os
 import random
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,7 +19,7 @@ import psycopg
 
 from benchmarks.load import http_request
 from carteira import schema
-from carteira.embedded import SERVICE, EmbeddedServers, Endpoints
+from carteira.embedded import SERVICE, EmbeddedServers, Endpoints, free_port
 
 BALANCE = 10**10
 """Centavos in each category of each account, enough for a whole measurement."""
@@ -157,14 +156,6 @@ def purchases(url: str, token: str, accounts: int) -> Iterator[bytes]:
     )
     parts = [http_request(url, PATH, body, token).split(place) for body in bodies]  # now, not under way
     return (b"%s%012d%s" % (before, number, after) for number, (before, after) in enumerate(itertools.cycle(parts)))
-
-
-def free_port() -> int:
-    """Return a free port of this machine."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def pgbench_binary() -> Path:

@@ -16,8 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from carteira.backup import making
-from carteira.embedded import Endpoints
-from carteira.embedded.home import free_port
+from carteira.embedded import Endpoints, free_port
 from carteira.kit.security.age import PrivateKey
 from tests.support.databases import NewDatabase, on_server
 from tests.support.patroni import small_disk

@@ -15,8 +15,7 @@ import psutil  # type: ignore[import-untyped] # it has no types
 import pytest
 
 from carteira.cli import launcher
-from carteira.embedded import Endpoints
-from carteira.embedded.home import free_port
+from carteira.embedded import Endpoints, free_port
 from carteira.settings import Settings
 from tests.support.databases import NewDatabase
 from tests.support.server import START_SECONDS, clean_environment

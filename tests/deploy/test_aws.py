@@ -19,7 +19,7 @@ import botocore.session
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from carteira.embedded.home import free_port
+from carteira.embedded import free_port
 from tests.support.cloudformation import ORDER, STACKS, read
 from tests.support.guides import script_of
 from tests.support.source import ROOT

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from carteira.embedded.home import free_port
+from carteira.embedded import free_port
 from tests.support.containers import TOOLS, Podman
 from tests.support.dashboards import Scene, happen, has_data, proofs
 from tests.support.guides import Terminal, blocks_to_paste

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from carteira import __version__
-from carteira.embedded.home import free_port
+from carteira.embedded import free_port
 from tests.support.containers import Podman
 from tests.support.source import ROOT
 from tests.support.waiting import wait_until

@@ -1,7 +1,7 @@
 import time
 from pathlib import Path
 
-from carteira.embedded.home import free_port
+from carteira.embedded import free_port
 from tests.support import files
 from tests.support.app import running_app, settings_for
 from tests.support.documents import upload

@@ -14,8 +14,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from carteira.embedded import EmbeddedServers, Endpoints, HomeInUse, ServerFailed, ServerReady
-from carteira.embedded.home import free_port
+from carteira.embedded import EmbeddedServers, Endpoints, HomeInUse, ServerFailed, ServerReady, free_port
 
 from .conftest import Owner, is_alive
 

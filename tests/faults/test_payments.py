@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from carteira import ledger
-from carteira.embedded.home import free_port
+from carteira.embedded import free_port
 from carteira.kit.db.engine import Database
 from carteira.kit.security import tokens
 from carteira.payments.provider import connected

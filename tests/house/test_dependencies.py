@@ -9,8 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from carteira.embedded import Endpoints
-from carteira.embedded.home import free_port
+from carteira.embedded import Endpoints, free_port
 from tests.support.databases import NewDatabase
 from tests.support.server import Server, clean_environment, wait_until_ready
 from tests.support.source import ROOT

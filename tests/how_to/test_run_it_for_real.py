@@ -19,7 +19,7 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped] # it has no types
 import pytest
 
-from carteira.embedded.home import free_port
+from carteira.embedded import free_port
 from tests.support.mail import mail_to
 from tests.support.source import ROOT, files_of_the_house
 from tests.support.waiting import wait_until

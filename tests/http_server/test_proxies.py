@@ -17,11 +17,11 @@ import httpx
 import pytest
 import redis
 
-from carteira.embedded import Endpoints
-from carteira.embedded.home import free_port
+from carteira.embedded import Endpoints, free_port
 from tests.support import files
 from tests.support.databases import NewDatabase
 from tests.support.guides import blocks_of, replaced
+from tests.support.nginx import PATH, nginx_configuration
 from tests.support.people import PASSWORD, new_person
 from tests.support.server import running_server
 from tests.support.source import ROOT
@@ -35,21 +35,6 @@ CLIENT = "127.0.7.5"
 """The client's address, which no proxy has."""
 SPOOFED = {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https", "Host": "evil.example"}
 
-PATH = "/usr/sbin:/usr/bin:/bin"
-"""Debian installs nginx outside of an ordinary user's `PATH`."""
-NGINX = """
-user root; daemon off; pid {folder}/nginx.pid; error_log {folder}/error.log;
-events {{}}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-    server {{
-        listen 127.0.0.1:{port};
-        {page}
-    }}
-}}
-"""
 CADDY = """
 {{
     admin off
@@ -117,10 +102,12 @@ def configuration(proxy: str, port: int, upstream: int, case: str) -> str:
 
 def command(proxy: str, folder: Path, port: int, upstream: int, case: str) -> list[str]:
     written = folder / f"{proxy}.conf"
-    shape = NGINX if proxy == "nginx" else CADDY
-    written.write_text(shape.format(folder=folder, port=port, page=configuration(proxy, port, upstream, case)))
+    page = configuration(proxy, port, upstream, case)
     if proxy == "nginx":
+        server = f"server {{\nlisten 127.0.0.1:{port};\n{page}\n}}"
+        written.write_text(nginx_configuration(folder, server))
         return ["nginx", "-p", str(folder), "-c", str(written), "-e", str(folder / "error.log")]
+    written.write_text(CADDY.format(page=page))
     return ["caddy", "run", "--adapter", "caddyfile", "--config", str(written)]
 
 

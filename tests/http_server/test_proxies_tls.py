@@ -13,27 +13,17 @@ from pathlib import Path
 import httpx
 import pytest
 
-from carteira.embedded.home import free_port
+from carteira.embedded import free_port
 from tests.support.certificates import Authority
 from tests.support.databases import NewDatabase
 from tests.support.guides import blocks_of, replaced
+from tests.support.nginx import PATH, nginx_configuration
 from tests.support.server import Server, running_server
 from tests.support.source import ROOT
 from tests.support.waiting import wait_until
 
 PAGE = ROOT / "docs" / "how-to" / "run-several-machines.md"
 NAME = "carteira.exemplo.com.br"
-PATH = "/usr/sbin:/usr/bin:/bin"
-NGINX = """
-user root; daemon off; pid {folder}/nginx.pid; error_log {folder}/error.log;
-events {{}}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-    {page}
-}}
-"""
 CADDY = """
 {{
     admin off
@@ -99,7 +89,7 @@ def page_of(proxy: str, site: Site, upstream: str) -> str:
             f"{certificates}/privkey.pem": str(site.folder / "site.key"),
             "/var/www/certbot": str(site.folder / "certbot"),
         }
-        return NGINX.format(folder=site.folder, page=replaced(block, given))
+        return nginx_configuration(site.folder, replaced(block, given))
     (block,) = [one.text for one in blocks_of(PAGE) if "lb_policy" in one.text]
     given = {f"{NAME} {{": f"{NAME}:{site.https} {{", "10.0.0.11:8000": upstream, "10.0.0.12:8000": away}
     return CADDY.format(http=site.http, page=replaced(block, given))

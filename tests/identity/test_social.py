@@ -17,8 +17,7 @@ from joserfc import jwt
 from joserfc.jwk import KeySet, RSAKey
 from sqlalchemy import text
 
-from carteira.embedded import Endpoints
-from carteira.embedded.home import free_port
+from carteira.embedded import Endpoints, free_port
 from carteira.identity.errors import SocialRefused
 from carteira.identity.social import service as social
 from carteira.identity.social.providers import UnknownKey, read_id_token

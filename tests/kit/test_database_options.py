@@ -16,8 +16,7 @@ import pytest
 from procrastinate import PsycopgConnector
 from sqlalchemy import text
 
-from carteira.embedded import SERVICE, EmbeddedServers, Endpoints
-from carteira.embedded.home import free_port
+from carteira.embedded import SERVICE, EmbeddedServers, Endpoints, free_port
 from carteira.kit.db.address import DatabaseAddress
 from carteira.kit.db.engine import open_database
 from carteira.kit.db.errors import DatabaseDown

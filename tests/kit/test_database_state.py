@@ -16,8 +16,7 @@ from sqlalchemy import text
 
 from carteira import database_state, schema
 from carteira.database_state import watched
-from carteira.embedded import SERVICE, Endpoints
-from carteira.embedded.home import free_port
+from carteira.embedded import SERVICE, Endpoints, free_port
 from carteira.kit.db.address import DatabaseAddress
 from carteira.kit.db.engine import open_database
 from carteira.kit.db.errors import DatabaseDown

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import pytest
 
-from carteira.embedded.home import free_port
+from carteira.embedded import free_port
 from carteira.kit.outbound.http import Http, ServiceDown
 
 ANSWERS = {

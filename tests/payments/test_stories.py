@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import text
 from validate_docbr import CNPJ
 
-from carteira.embedded.home import free_port
+from carteira.embedded import free_port
 from carteira.kit.values.clock import clock
 from carteira.payments import brcode, charges, listener, receiving, reconciliation
 from carteira.payments.config import ListenerConfig

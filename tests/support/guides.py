@@ -20,7 +20,7 @@ from pathlib import Path
 import httpx
 import psutil  # type: ignore[import-untyped] # it has no types
 
-from carteira.embedded.home import free_port
+from carteira.embedded import free_port
 from carteira.kit.db.address import DatabaseAddress
 from tests.support.source import ROOT
 from tests.support.waiting import wait_until

@@ -11,8 +11,7 @@ import httpx
 import psycopg
 from psycopg.types.json import Jsonb
 
-from carteira.embedded import EmbeddedServers
-from carteira.embedded.home import free_port
+from carteira.embedded import EmbeddedServers, free_port
 from carteira.kit.security import tokens
 from tests.support.benefits import AUTHORIZER, processor_headers, purchase
 from tests.support.databases import on_server, prepare

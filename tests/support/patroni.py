@@ -17,8 +17,7 @@ import httpx
 import psycopg
 
 from carteira import schema
-from carteira.embedded import SERVICE, process
-from carteira.embedded.home import free_port
+from carteira.embedded import SERVICE, free_port, process
 from carteira.embedded.placement import namespace_works
 from carteira.embedded.postgres import BACKUP, EXTENSIONS
 from tests.support.clusters import programs

@@ -14,7 +14,7 @@ from urllib.parse import quote
 import psycopg
 import pytest
 
-from carteira.embedded.home import free_port
+from carteira.embedded import free_port
 from carteira.kit.db.address import DatabaseAddress
 from tests.support.waiting import wait_until
 

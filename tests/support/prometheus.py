@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from carteira.embedded.home import free_port
+from carteira.embedded import free_port
 from tests.support.source import ROOT
 from tests.support.waiting import wait_until
 

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import redis
 
-from carteira.embedded import process
-from carteira.embedded.home import free_port
+from carteira.embedded import free_port, process
 from tests.support.source import ROOT
 from tests.support.waiting import wait_until
 

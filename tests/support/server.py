@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx
 
-from carteira.embedded.home import free_port
+from carteira.embedded import free_port
 from tests.support import processes
 
 START_SECONDS = 240.0

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 
-from carteira.embedded.home import free_port
+from carteira.embedded import free_port
 from tests.support import processes
 from tests.support.server import PLAIN, clean_environment
 

@@ -19,41 +19,33 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from carteira.embedded import EmbeddedServers, Endpoints
-from carteira.embedded.home import free_port
+from carteira.embedded import EmbeddedServers, Endpoints, free_port
 from carteira.kit.security import tokens
 from tests.support.benefits import AUTHORIZER, OTHER, processor_headers, purchase
+from tests.support.nginx import PATH, nginx_configuration
 from tests.support.people import PASSWORD, new_person
 from tests.support.processes import Process
 from tests.support.server import PLAIN, Server, clean_environment, wait_until_ready
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
-PATH = "/usr/sbin:/usr/bin:/bin"
 STOP_SECONDS = 60
 LOADED = 200
 """The least number of requests between two steps."""
 PACE_SECONDS = 0.05
 """Seconds between two requests of a thread: a server that starts beside them needs a part of the machine."""
-NGINX = """
-user root; daemon off; pid {folder}/nginx.pid; error_log {folder}/error.log;
-events {{}}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-    upstream carteira {{
+HTTP = """
+upstream carteira {{
 {servers}
-    }}
-    server {{
-        listen 127.0.0.1:{port};
-        location / {{
-            proxy_pass http://carteira;
-            proxy_http_version 1.1;
-            proxy_set_header Host $host;
-            proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-            proxy_set_header Connection "";
-        }}
+}}
+server {{
+    listen 127.0.0.1:{port};
+    location / {{
+        proxy_pass http://carteira;
+        proxy_http_version 1.1;
+        proxy_set_header Host $host;
+        proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+        proxy_set_header Connection "";
     }}
 }}
 """
@@ -97,8 +89,8 @@ class Nginx:
 
     def write(self, out: int | None = None) -> None:
         lines = [f"        server 127.0.0.1:{port}{' down' if port == out else ''};" for port in self.ports]
-        text = NGINX.format(folder=self.folder, port=self.port, servers="\n".join(lines))
-        (self.folder / "nginx.conf").write_text(text)
+        http = HTTP.format(port=self.port, servers="\n".join(lines))
+        (self.folder / "nginx.conf").write_text(nginx_configuration(self.folder, http))
 
     def command(self, *more: str) -> list[str]:
         errors = str(self.folder / "error.log")

@@ -35,6 +35,7 @@ from carteira.embedded import (
     ServerReady,
     Supervisor,
     SupervisorEvent,
+    free_port,
 )
 from carteira.kit.db.address import DatabaseAddress
 from carteira.kit.ops.private_files import replace_private_file
@@ -103,13 +104,13 @@ def _run(settings: Settings, out: Console, forks: ForkServer | None) -> None:
             "SMTP_URL": endpoints.smtp_url or (settings.smtp_url.get_secret_value() if settings.smtp_url else ""),
             "CARTEIRA_HOME": str(home),
             "PORT": str(settings.port),
-            "WORKER_PORT": str(settings.worker_port if "worker_port" in settings.model_fields_set else _free_port()),
+            "WORKER_PORT": str(settings.worker_port if "worker_port" in settings.model_fields_set else free_port()),
             "LOG_FORMAT": os.environ.get("LOG_FORMAT", "console"),
         }
         if endpoints.backup_url and settings.backup_database_url is None:
             environment[BACKUP] = endpoints.backup_url
         if _has_sandbox(settings):
-            environment |= {"BASE_URL_CASHBACK": f"http://127.0.0.1:{_free_port()}", "TOKEN_CASHBACK": SANDBOX_TOKEN}
+            environment |= {"BASE_URL_CASHBACK": f"http://127.0.0.1:{free_port()}", "TOKEN_CASHBACK": SANDBOX_TOKEN}
         if _has_pix_sandbox(settings):
             environment |= _pix_environment(home)
         if settings.debug:
@@ -217,7 +218,7 @@ def _pix_environment(home: Path) -> dict[str, str]:
     from carteira.kit.security.sandbox_authority import make_certificates
 
     made = make_certificates(home / "pix" / "certificates")
-    port, pages, calls = _free_port(), _free_port(), _free_port()
+    port, pages, calls = free_port(), free_port(), free_port()
     return {
         "PIX_URL": f"https://127.0.0.1:{port}/v2",
         "PIX_TOKEN_URL": f"https://127.0.0.1:{port}/oauth/token",
@@ -234,13 +235,6 @@ def _pix_environment(home: Path) -> dict[str, str]:
         "PIX_WEBHOOK_AUTHORITY_FILE": str(made.authority),
         PIX_PAGES: str(pages),
     }
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _print_ready(out: Console, ready: ServerReady) -> None:

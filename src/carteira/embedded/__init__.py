@@ -16,6 +16,7 @@ Invariants:
 
 from carteira.embedded.errors import BinaryMissing, EmbeddedError, HomeInUse, ServerFailed
 from carteira.embedded.forks import ForkServer, ForkServerGone
+from carteira.embedded.home import free_port
 from carteira.embedded.postgres import SERVICE
 from carteira.embedded.server import ServerReady
 from carteira.embedded.servers import EmbeddedServers, Endpoints
@@ -35,4 +36,5 @@ __all__ = [
     "ServerReady",
     "Supervisor",
     "SupervisorEvent",
+    "free_port",
 ]

@@ -9,7 +9,7 @@ from carteira.web.console.credit import PURPOSES
 from carteira.web.console.credit_models import ORIGINS
 from carteira.web.console.people import PAPERS
 from carteira.web.console.people_seen import PARTS
-from carteira.web.console.words import PAYMENT_PURPOSES, STATES, SUSPENSIONS, operation_name
+from carteira.web.console.words import PAYMENT_PURPOSES, STATES, SUSPENSIONS, WAYS, operation_name
 from carteira.web.formats import REQUESTS, plain_money
 
 DETAILS = {
@@ -107,14 +107,7 @@ DETAILS = {
     "webhook": "webhook",
     "why": "motivo",
 }
-_WORDS = {
-    "password": "senha",
-    "totp": "autenticador",
-    "recovery_code": "código de recuperação",
-    "passkey": "chave de acesso",
-    "google": "Google",
-    "meta": "Meta",
-    "govbr": "gov.br",
+_WORDS = WAYS | {
     "code": "código",
     "email": "e-mail",
     "phone": "telefone",

@@ -12,6 +12,7 @@ from carteira.kit.web.pagination import Page, PageRequest
 from carteira.kit.web.problems import NotFound
 from carteira.web.console.acts import Confirmation, ask, ask_again
 from carteira.web.console.people import CLAIM, HOME
+from carteira.web.console.words import WAYS
 from carteira.web.formats import device_name, moment
 from carteira.web.forms import FormBody
 from carteira.web.page import REFUSALS, SignedPage, WebPage
@@ -21,15 +22,6 @@ router = pages()
 WRITES = "users:write"
 _LOOK = "sessions_listed"
 _SHOWN = 100
-_WAYS = {
-    "password": "senha",
-    "totp": "autenticador",
-    "recovery_code": "código de recuperação",
-    "passkey": "chave de acesso",
-    "google": "Google",
-    "meta": "Meta",
-    "govbr": "gov.br",
-}
 
 
 async def _read(user_id: UUID, tx: Tx) -> tuple[str, Page[identity.SessionView]]:
@@ -56,7 +48,7 @@ async def show_sessions(user_id: UUID, page: SignedPage) -> Response:
 
 def ways_of(session: identity.SessionView) -> str:
     """Return in words the factors that a session's person has shown."""
-    return ", ".join(_WAYS.get(method, method) for method in session.methods)
+    return ", ".join(WAYS.get(method, method) for method in session.methods)
 
 
 def _ending(user_id: UUID, name: str, session: identity.SessionView) -> Confirmation:

@@ -31,6 +31,16 @@ OPERATIONS = {
     "resellers.tiers_removal": "Retirada de faixas",
     "transit.cash_recharge": "Recarga em dinheiro",
 }
+WAYS = {
+    "password": "senha",
+    "totp": "autenticador",
+    "recovery_code": "código de recuperação",
+    "passkey": "chave de acesso",
+    "google": "Google",
+    "meta": "Meta",
+    "govbr": "gov.br",
+}
+"""The ways to sign in."""
 FIELDS = {
     "account": "Conta",
     "adjustment_id": "Ajuste",
