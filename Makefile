@@ -203,7 +203,7 @@ CONTAINER ?= $(shell case "$$(docker version 2>/dev/null)" in (*[Pp]odman*) echo
   (*) command -v podman >/dev/null && echo podman || echo docker;; esac)
 # podman has no Compose of its own: Docker's speaks to its socket. Another one by COMPOSE=.
 PODMAN_SOCKET = $(shell podman info --format '{{.Host.RemoteSocket.Path}}' 2>/dev/null)
-COMPOSE ?= $(if $(filter podman,$(CONTAINER)),env DOCKER_HOST=$(or $(DOCKER_HOST),unix://$(PODMAN_SOCKET)) \
+COMPOSE ?= $(if $(findstring podman,$(CONTAINER)),env DOCKER_HOST=$(or $(DOCKER_HOST),unix://$(PODMAN_SOCKET)) \
   $(or $(wildcard $(CURDIR)/$(VENV)/deploy/bin/docker-compose),docker-compose),docker compose)
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 # podman's own form of images knows no health check.
@@ -215,7 +215,7 @@ TRACED = $(if $(filter jaeger,$(PROFILES)),OTEL_EXPORTER_OTLP_ENDPOINT=http://ja
   $(if $(filter elastic,$(PROFILES)),ELASTIC_SERVER_URL=http://apm-server:8200 ELASTIC_SECRET_TOKEN=development)
 
 define compose_found
-	@$(COMPOSE) version --short 2>/dev/null | grep -qE '^v?([2-9]|[1-9][0-9])' || { echo "No Docker Compose of version 2: docs/how-to/run-in-compose.md" >&2; exit 1; }
+	@$(COMPOSE) version --short 2>/dev/null | grep -qE '^v?(2\.(2[4-9]|[3-9][0-9])|[3-9]|[1-9][0-9])' || { echo "No Docker Compose of version 2.24 or later: docs/how-to/run-in-compose.md" >&2; exit 1; }
 	@$(COMPOSE) ls >/dev/null 2>&1 || { echo "No service of $(CONTAINER) answers: docs/how-to/run-in-compose.md" >&2; exit 1; }
 endef
 
@@ -238,7 +238,7 @@ sbom: deploy-tools ## Write the bill of materials of carteira-server to dist/ (C
 # Compose builds by Docker's buildx alone, which podman lacks. Images of other names come from elsewhere.
 up: ## Start everything in containers (ENV=production, PROFILES="monitoring jaeger elastic"); http://localhost:8000
 	$(compose_found)
-	@$(if $(CARTEIRA_IMAGE)$(CARTEIRA_SERVER_IMAGE),:,$(CONTAINER) image inspect carteira carteira-server >/dev/null 2>&1) || $(MAKE) image
+	@$(if $(CARTEIRA_IMAGE)$(CARTEIRA_SERVER_IMAGE),:,$(CONTAINER) image inspect carteira-server $(if $(filter production,$(ENV)),,carteira) >/dev/null 2>&1) || $(MAKE) image
 	@$(TRACED) $(COMPOSED) up --detach $(UP)
 
 compose: ## Print how Compose is called, for its other commands (ENV=production)

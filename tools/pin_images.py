@@ -69,7 +69,7 @@ def main() -> int:
     """Pin them all; return 1 if a registry did not answer."""
     try:
         texts = {name: pinned((ROOT / name).read_text(), digest_of) for name in FILES}
-    except (httpx.HTTPError, KeyError) as error:
+    except (httpx.HTTPError, KeyError, ValueError) as error:
         sys.stderr.write(f"Nothing was written: {type(error).__name__} {error}\n")
         return 1
     for name, text in texts.items():

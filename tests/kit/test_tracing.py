@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
+from pydantic import ValidationError
 from sqlalchemy import text
 
 from carteira.embedded import Endpoints
@@ -202,10 +203,11 @@ async def test_calls_to_other_services_carry_the_trace_and_name_the_host(receive
     assert "segredo" not in "".join(receiver.texts)
 
 
-def test_the_settings_are_those_of_the_standard_and_elastics_are_aliases() -> None:
-    def tracing_of(**values: object) -> TracingConfig | None:
-        return Settings(_env_file=None, **values).tracing("staging")  # type: ignore[arg-type] # settings of any kind
+def tracing_of(**values: object) -> TracingConfig | None:
+    return Settings(_env_file=None, **values).tracing("staging")  # type: ignore[arg-type] # settings of any kind
 
+
+def test_the_settings_are_those_of_the_standard_and_elastics_are_aliases() -> None:
     assert tracing_of() is None
     assert tracing_of(otel_exporter_otlp_endpoint="http://x:4318", otel_sdk_disabled=True) is None
     assert tracing_of(otel_exporter_otlp_endpoint="http://x:4318", otel_traces_exporter="none") is None
@@ -265,6 +267,47 @@ async def test_the_signals_own_protocol_and_headers_win(
     assert (":path" in headers) == (protocol == "http/protobuf")
     assert (headers["x-own"], headers["x-both"], headers["authorization"]) == ("a,b", "3", "Bearer secret")
     assert "x-general" not in headers
+
+
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+async def test_general_headers_of_the_environment_do_not_join_the_settings_own(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, protocol: str
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "x-general=1")
+    config = tracing_of(
+        otel_exporter_otlp_endpoint=receiver.grpc_url if protocol == "grpc" else receiver.http_url,
+        otel_exporter_otlp_protocol=protocol,
+        otel_exporter_otlp_traces_headers="x-own=2",
+    )
+    assert config is not None
+    async with tracing.running(config):
+        with tracing.root("root", "server"):
+            pass
+    named(receiver, "root")
+    (headers,) = receiver.headers
+    assert headers["x-own"] == "2"
+    assert "x-general" not in headers
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"otel_exporter_otlp_headers": '"authorization=Bearer hidden"'},
+        {"otel_exporter_otlp_traces_headers": "authorization=Bearer%20hidden%0A"},
+        {"otel_exporter_otlp_headers": "authorization=%20hidden"},
+        {"elastic_secret_token": "hidden\nhidden"},
+    ],
+)
+def test_a_header_that_a_library_would_log_is_refused(given: dict[str, str]) -> None:
+    with pytest.raises(ValidationError, match="cabeçalho") as refused:
+        tracing_of(elastic_server_url="http://apm:8200", **given)
+    assert "hidden" not in str([error["msg"] for error in refused.value.errors()])
+
+
+def test_a_token_loses_the_blanks_around_it() -> None:
+    spaced = tracing_of(elastic_server_url="http://apm:8200", elastic_secret_token="t\n")
+    assert spaced is not None
+    assert spaced.headers == {"authorization": "Bearer t"}
 
 
 async def test_a_collector_that_is_down_holds_nobody_up() -> None:

@@ -4,6 +4,7 @@ The SDK itself reads the standard's other variables (`OTEL_BSP_…`, `OTEL_EXPOR
 environment only.
 """
 
+import re
 from base64 import b64encode
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final, Literal, Self
@@ -29,6 +30,9 @@ Sampler = Literal[
 ]
 OF_THE_SDK: Final = ("OTEL_BSP_", "OTEL_EXPORTER_OTLP_", "OTEL_SPAN_", "OTEL_ATTRIBUTE_", "OTEL_LINK_", "OTEL_EVENT_")
 """Prefixes of names that the SDK reads itself: none of them is a misspelt setting."""
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"(?:[!-~](?:[ -~]*[!-~])?)?")
+_NO_HEADER = "um cabeçalho tem um nome sem aspas nem espaços, e um valor de uma linha em ASCII"
 
 
 class TracingSettings(BaseSettings):
@@ -103,8 +107,21 @@ class TracingSettings(BaseSettings):
     @field_validator("otel_exporter_otlp_headers", "otel_exporter_otlp_traces_headers")
     @classmethod
     def _headers(cls, text: SecretStr | None) -> SecretStr | None:
-        pairs(text.get_secret_value() if text else None)
+        for name, value in pairs(text.get_secret_value() if text else None).items():
+            if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
+                raise ValueError(_NO_HEADER)
         return text
+
+    @field_validator("elastic_secret_token")
+    @classmethod
+    def _token(cls, token: SecretStr | None) -> SecretStr | None:
+        """Return it without the blanks around it; a library would log a token that is no header's value."""
+        if token is None:
+            return None
+        bare = token.get_secret_value().strip()
+        if not _HEADER_VALUE.fullmatch(bare):
+            raise ValueError(_NO_HEADER)
+        return SecretStr(bare)
 
     @field_validator("sentry_dsn")
     @classmethod

@@ -1,6 +1,8 @@
 """Spans sent over OTLP by OpenTelemetry's SDK; imported only where traces are on (`kit.ops.tracing`)."""
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from itertools import islice
 from threading import Thread
@@ -87,6 +89,18 @@ def _context(own: SpanId) -> SpanContext:
     return SpanContext(own.trace, own.span, own.is_remote, _SAMPLED)
 
 
+@contextmanager
+def _without_headers_of_the_environment() -> Iterator[None]:
+    """Hide the headers' variables: the settings have read them, and the SDK would add them and log what it rejects."""
+    names = ("OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS")
+    kept = {name: os.environ.pop(name) for name in names if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(kept)
+
+
+@_without_headers_of_the_environment()
 def _exporter(config: TracingConfig) -> SpanExporter:
     """Return the exporter; its certificate, compression and time-out come from the SDK's own variables."""
     headers = dict(config.headers)
